@@ -1,0 +1,1 @@
+"""What lies on disk: folder layout, names and pairs, pictures and maps, the mannequin world."""

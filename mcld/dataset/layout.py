@@ -1,0 +1,135 @@
+"""The dataset folder: where each picture, pose, texture and face lies, and which pairs there are.
+
+    <root>/{train,test}/NAME.jpg             the pictures
+    <root>/{train,test}_densepose/NAME.png   their IUV maps
+    <root>/{train,test}_texture/NAME.png     their texture maps
+    <root>/{train,test}_face/NAME.npy        their face embeddings, where a face was found
+    <root>/split/{train,test}.lst            the names, one a line
+    <root>/split/{train,test}.csv            the pairs, header `from,to`
+"""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+from mcld.errors import InputError
+from mcld.files import written_whole
+
+SPLITS = ("train", "test")
+
+
+def flat_name(path: str) -> str:
+    """The one-folder name of a raw DeepFashion picture.
+
+    `WOMEN/Tees_Tanks/id_00007838/05_7_additional.jpg` becomes
+    `fashionWOMENTees_Tanksid0000783805_7additional.jpg`: gender and category as they are, the
+    identity without '_', then the file name with only its first '_' kept.
+
+    `path` is relative, with '/' between gender, category, identity and file. Raises InputError for
+    anything else.
+    """
+    parts = PurePosixPath(path).parts
+    if len(parts) != 4 or parts[0] == "/" or "_" not in parts[3]:
+        raise InputError(
+            f"{path!r} is not a raw DeepFashion path: give GENDER/CATEGORY/id_NUMBER/NN_N_VIEW.jpg"
+        )
+    gender, category, identity, file = parts
+    first, rest = file.split("_", maxsplit=1)
+    return f"fashion{gender}{category}{identity.replace('_', '')}{first}_{rest.replace('_', '')}"
+
+
+@dataclass(frozen=True)
+class DatasetLayout:
+    """Paths below the dataset folder `root`; a stem is a flat name without '.jpg'."""
+
+    root: Path
+
+    def image(self, split: str, stem: str) -> Path:
+        """The picture, RGB JPEG."""
+        return self.root / split / f"{stem}.jpg"
+
+    def densepose(self, split: str, stem: str) -> Path:
+        """The picture's IUV map, a PNG of the same size."""
+        return self.root / f"{split}_densepose" / f"{stem}.png"
+
+    def texture(self, split: str, stem: str) -> Path:
+        """The picture's texture map, a 512x512 RGB PNG in the SMPL layout."""
+        return self.root / f"{split}_texture" / f"{stem}.png"
+
+    def face(self, split: str, stem: str) -> Path:
+        """The picture's face embedding, float32 [512]; absent when no face was found."""
+        return self.root / f"{split}_face" / f"{stem}.npy"
+
+    def list_file(self, split: str) -> Path:
+        """The list of the split's names."""
+        return self.root / "split" / f"{split}.lst"
+
+    def pairs_file(self, split: str) -> Path:
+        """The table of the split's pairs."""
+        return self.root / "split" / f"{split}.csv"
+
+    def names(self, split: str) -> list[str]:
+        """The flat names of a split, with '.jpg', in the order of its list.
+
+        Raises InputError when the list is missing or is not text.
+        """
+        return [line.strip() for line in _lines(self.list_file(split)) if line.strip()]
+
+    def pairs(self, split: str) -> list[tuple[str, str]]:
+        """The (from, to) flat names of a split's pairs, in the order of its table.
+
+        Raises InputError when the table is missing or has no `from` and `to` columns.
+        """
+        path = self.pairs_file(split)
+        table = csv.DictReader(_lines(path))
+        if not {"from", "to"} <= set(table.fieldnames or ()):
+            raise InputError(f"{path}: its first line must name the columns from,to")
+        pairs = []
+        for row in table:
+            if not row["from"] or not row["to"]:
+                raise InputError(f"{path}, line {table.line_num}: give two names, from,to")
+            pairs.append((row["from"], row["to"]))
+        return pairs
+
+    def write_names(self, split: str, names: Iterable[str]) -> None:
+        """Write the list of a split: flat names with '.jpg', one a line."""
+        with written_whole(self.list_file(split)) as path:
+            path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
+
+    def write_pairs(self, split: str, pairs: Iterable[tuple[str, str]]) -> None:
+        """Write the table of a split: (from, to) flat names with '.jpg'."""
+        with (
+            written_whole(self.pairs_file(split)) as path,
+            path.open("w", encoding="utf-8", newline="") as file,
+        ):
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(("from", "to"))
+            table.writerows(pairs)
+
+    @classmethod
+    def beside(cls, image: Path) -> tuple[Self, str, str] | None:
+        """The prepared dataset a picture lies in, with the picture's split and stem; else None.
+
+        A picture lies in a dataset when its folder is called after a split and the folder of that
+        split's IUV maps stands beside it.
+        """
+        folder = image.resolve().parent
+        layout = cls(folder.parent)
+        if folder.name not in SPLITS or image.suffix.lower() != ".jpg":
+            return None
+        if not layout.densepose(folder.name, image.stem).parent.is_dir():
+            return None
+        return layout, folder.name, image.stem
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is missing: prepare the dataset first, see `mcld prepare --help`"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error

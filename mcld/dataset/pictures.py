@@ -1,0 +1,99 @@
+"""Pictures, IUV maps and face embeddings, in and out of files.
+
+In memory a picture is uint8 [H, W, 3] RGB and an IUV map uint8 [H, W, 3] (I, U, V): I is the part
+label 0..24 (0: background), U and V are 0..255. On disk the map's RGB order is (V, U, I), so that
+readers of BGR see (I, U, V).
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from mcld.dataset.charts import PARTS
+from mcld.errors import InputError
+from mcld.files import written_whole
+
+FACE_SIZE = 512
+"""Numbers in a face embedding."""
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read a picture in any format and mode Pillow knows, as uint8 [H, W, 3] RGB.
+
+    Transparent parts come out as they are stored. Raises InputError when the file is missing, cut
+    short, or not a picture.
+    """
+    return np.asarray(_opened(path).convert("RGB"))
+
+
+def read_iuv(path: Path) -> NDArray[np.uint8]:
+    """Read an IUV map as uint8 [H, W, 3] (I, U, V).
+
+    Raises InputError when the file is not an 8-bit picture of three channels, or has part labels
+    beyond 24.
+    """
+    picture = _opened(path)
+    if picture.mode != "RGB":
+        raise InputError(
+            f"{path} is not an IUV map: it is stored as {picture.mode!r}, not as 8-bit RGB (V, U, I)"
+        )
+    iuv = np.ascontiguousarray(np.asarray(picture)[..., ::-1])
+    if (largest := int(iuv[..., 0].max())) > PARTS:
+        raise InputError(
+            f"{path} is not an IUV map: its last channel must hold part labels 0..{PARTS},"
+            f" but has {largest}"
+        )
+    return iuv
+
+
+def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write uint8 [H, W, 3] RGB as JPEG: quality 95, colour at full resolution."""
+    with written_whole(path) as file:
+        Image.fromarray(image).save(file, "JPEG", quality=95, subsampling=0)
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write uint8 [H, W, 3] RGB as PNG."""
+    with written_whole(path) as file:
+        Image.fromarray(image).save(file, "PNG")
+
+
+def write_iuv(path: Path, iuv: NDArray[np.uint8]) -> None:
+    """Write an IUV map uint8 [H, W, 3] (I, U, V) as PNG."""
+    write_png(path, np.ascontiguousarray(iuv[..., ::-1]))
+
+
+def read_face(path: Path) -> NDArray[np.float32]:
+    """Read a face embedding, float32 [512]. Raises InputError when the file holds anything else."""
+    try:
+        face = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} is not a face embedding: {error}") from error
+    if not isinstance(face, np.ndarray) or face.shape != (FACE_SIZE,) or face.dtype.kind != "f":
+        raise InputError(f"{path} is not a face embedding: it must hold {FACE_SIZE} real numbers")
+    if not np.isfinite(face).all():
+        raise InputError(f"{path} is not a face embedding: some of its numbers are not finite")
+    return face.astype(np.float32)
+
+
+def write_face(path: Path, face: NDArray[np.float32]) -> None:
+    """Write a face embedding, float32 [512]."""
+    with written_whole(path) as file:
+        np.save(file, face.astype(np.float32, copy=False), allow_pickle=False)
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path} is not a picture") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error

@@ -1,0 +1,1 @@
+"""Raw pictures to poses, textures and faces on disk."""
