@@ -19,7 +19,17 @@ from mcld.dataset.mannequin.render import UInt8Array
 from mcld.dataset.mannequin.render import render as _render
 from mcld.dataset.mannequin.wardrobe import Clothes, Colour, Face
 
-__all__ = ["VIEWS", "BodyShape", "Clothes", "Face", "Identity", "Pose", "identity", "pose", "render"]
+__all__ = [
+    "VIEWS",
+    "BodyShape",
+    "Clothes",
+    "Face",
+    "Identity",
+    "Pose",
+    "identity",
+    "pose",
+    "render",
+]
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,9 @@ def identity(seed: int, index: int) -> Identity:
         body=shape,
         face=wardrobe.face(rng, shape.gender),
         clothes=wardrobe.clothes(rng, shape.gender),
-        background=colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, 0.07), rng.uniform(0.9, 0.98)),
+        background=colorsys.hsv_to_rgb(
+            rng.random(), rng.uniform(0, 0.07), rng.uniform(0.9, 0.98)
+        ),
     )
 
 

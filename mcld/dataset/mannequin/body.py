@@ -127,7 +127,9 @@ class Skin:
     around: sparse.csr_matrix  # [V,F] 1 where the face touches the vertex
     segment: IntArray  # [V] index into SEGMENTS
     frames: tuple[SegmentFrame, ...]  # one a segment
-    head_size: FloatArray  # [3] half width, half height, half depth of the skull, metres
+    head_size: (
+        FloatArray  # [3] half width, half height, half depth of the skull, metres
+    )
 
 
 def _segment_of_joint(name: str) -> str:
@@ -137,13 +139,20 @@ def _segment_of_joint(name: str) -> str:
         return "head"
     if stem in ("Pelvis", "Spine1", "Spine2", "Spine3", "Collar"):
         return "torso"
-    limb = {"Shoulder": "upper arm", "Elbow": "lower arm", "Hip": "upper leg", "Knee": "lower leg"}
+    limb = {
+        "Shoulder": "upper arm",
+        "Elbow": "lower arm",
+        "Hip": "upper leg",
+        "Knee": "lower leg",
+    }
     if stem in limb:
         return side + limb[stem]
     return side + ("foot" if stem in ("Ankle", "Foot") else "hand")
 
 
-def _frame(name: str, points: FloatArray, joints: dict[str, FloatArray]) -> SegmentFrame:
+def _frame(
+    name: str, points: FloatArray, joints: dict[str, FloatArray]
+) -> SegmentFrame:
     low, high = points.min(0), points.max(0)
     middle = (low + high) / 2
     if name == "head":
@@ -153,9 +162,13 @@ def _frame(name: str, points: FloatArray, joints: dict[str, FloatArray]) -> Segm
         start, end = np.array([0, high[1], middle[2]]), np.array([0, low[1], middle[2]])
         side, front = _X, _Z
     elif "arm" in name or "hand" in name:
-        inner, outer = (low[0], high[0]) if name.startswith("left") else (high[0], low[0])
+        inner, outer = (
+            (low[0], high[0]) if name.startswith("left") else (high[0], low[0])
+        )
         start, end = np.array([inner, *middle[1:]]), np.array([outer, *middle[1:]])
-        side, front = (_Y, _Z) if "arm" in name else (_Z, _Y)  # a hand's seam is in its palm
+        side, front = (
+            (_Y, _Z) if "arm" in name else (_Z, _Y)
+        )  # a hand's seam is in its palm
     elif "foot" in name:
         start, end = np.array([*middle[:2], low[2]]), np.array([*middle[:2], high[2]])
         side, front = _X, _Y  # a foot's seam is in its sole
@@ -170,7 +183,9 @@ def _frame(name: str, points: FloatArray, joints: dict[str, FloatArray]) -> Segm
     offset = points - start
     axis = (end - start) / (np.linalg.norm(end - start) or 1.0)
     girth = float(np.linalg.norm(offset - np.outer(offset @ axis, axis), axis=1).mean())
-    return SegmentFrame(*(np.asarray(a, np.float32) for a in (start, end, side, front)), girth)
+    return SegmentFrame(
+        *(np.asarray(a, np.float32) for a in (start, end, side, front)), girth
+    )
 
 
 @cache
@@ -181,7 +196,11 @@ def skin() -> Skin:
     indices, values = model._skin_joint_indices, model._skin_weights
     vertices = len(indices)
     weights = sparse.csr_matrix(
-        (values.flatten(), indices.flatten(), np.arange(vertices + 1) * values.shape[1]),
+        (
+            values.flatten(),
+            indices.flatten(),
+            np.arange(vertices + 1) * values.shape[1],
+        ),
         shape=(vertices, len(model.joint_names)),
         dtype=np.float32,
     )
@@ -192,7 +211,10 @@ def skin() -> Skin:
     segment = np.asarray(of_joint, np.int32)[dominant]
     faces = np.ascontiguousarray(model.faces, np.int32)
     around = sparse.csr_matrix(
-        (np.ones(faces.size, np.float32), (faces.ravel(), np.repeat(np.arange(len(faces)), 3))),
+        (
+            np.ones(faces.size, np.float32),
+            (faces.ravel(), np.repeat(np.arange(len(faces)), 3)),
+        ),
         shape=(vertices, len(faces)),
     )
     head = canonical[dominant == model.joint_index("Head")]
@@ -201,7 +223,13 @@ def skin() -> Skin:
         points = head if name == "head" else canonical[segment == k]
         frames.append(_frame(name, points, {}))
     return Skin(
-        canonical, faces, weights, around, segment, tuple(frames), (head.max(0) - head.min(0)) / 2
+        canonical,
+        faces,
+        weights,
+        around,
+        segment,
+        tuple(frames),
+        (head.max(0) - head.min(0)) / 2,
     )
 
 
@@ -257,7 +285,9 @@ def _fleshed(shape: BodyShape, rest: FloatArray) -> FloatArray:
     torso = body.segment == SEGMENTS.index("torso")
     heights = [-0.52, -0.38, -0.23, -0.02, 0.1, 0.16]
     width = np.interp(
-        y, heights, [1.0, shape.hips, shape.waist, shape.chest, shape.shoulders, shape.shoulders]
+        y,
+        heights,
+        [1.0, shape.hips, shape.waist, shape.chest, shape.shoulders, shape.shoulders],
     )
     depth = np.interp(y, heights, [1.0, shape.hips, shape.waist, shape.chest, 1.0, 1.0])
     out[torso, 0] += (place[:, 0] * (width - 1))[torso]
@@ -281,7 +311,9 @@ def _fleshed(shape: BodyShape, rest: FloatArray) -> FloatArray:
     head = body.segment == SEGMENTS.index("head")
     centre = body.frames[SEGMENTS.index("head")].start
     up, out_front = (y - centre[1]) / body.head_size[1], z - centre[2] > 0
-    tip = np.where(up > -0.3, (up + 0.3) / 0.22, (up + 0.3) / 0.07)  # slopes up, ends sharply below
+    tip = np.where(
+        up > -0.3, (up + 0.3) / 0.22, (up + 0.3) / 0.07
+    )  # slopes up, ends sharply below
     nose = head & out_front
     out[nose, 2] += (shape.nose * _bump(tip) * _bump(x / 0.012))[nose]
     ear = shape.ears * _bump((up + 0.02) / 0.2) * _bump((z - centre[2] + 0.008) / 0.013)

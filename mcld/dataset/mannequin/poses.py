@@ -40,7 +40,9 @@ class Pose:
 Turns = dict[str, tuple[float, float, float]]  # joint -> degrees about x, y, z
 
 
-def _arm(side: str, out: float, forward: float, bend: float, inward: float = 0.0) -> Turns:
+def _arm(
+    side: str, out: float, forward: float, bend: float, inward: float = 0.0
+) -> Turns:
     """An arm hanging `out` degrees from the body and swung `forward`, its elbow bent forwards by
     `bend` and towards the body by `inward`. Negative `out` does not occur; 90 is straight sideways.
     """
@@ -51,7 +53,9 @@ def _arm(side: str, out: float, forward: float, bend: float, inward: float = 0.0
     }
 
 
-def _leg(side: str, forward: float, bend: float, out: float = 3.0, toes: float = 6.0) -> Turns:
+def _leg(
+    side: str, forward: float, bend: float, out: float = 3.0, toes: float = 6.0
+) -> Turns:
     """A leg swung `forward` with the knee bent by `bend`, degrees; the foot stays level."""
     sign = 1 if side == "L" else -1
     return {
@@ -173,14 +177,20 @@ def pose(seed: int, index: int, picture: int) -> Pose:
     low, high = _TURNS[view]
     turn = float(rng.uniform(low, high)) * (1 if rng.random() < 0.5 else -1)
     degrees = np.array([turns.get(joint, (0.0, 0.0, 0.0)) for joint in JOINTS])
-    look = -np.clip(turn, -30, 30) * rng.uniform(0, 0.5) if view in ("front", "turned") else 0.0
+    look = (
+        -np.clip(turn, -30, 30) * rng.uniform(0, 0.5)
+        if view in ("front", "turned")
+        else 0.0
+    )
     degrees[JOINTS.index("Neck")] += (rng.uniform(-3, 5), look / 2, rng.uniform(-3, 3))
     degrees[JOINTS.index("Head")] += (rng.uniform(-3, 5), look / 2, rng.uniform(-3, 3))
     degrees[JOINTS.index("Spine2")] += rng.uniform(-3, 3, 3)
     return Pose(
         name=name,
         view=view,
-        rotations=tuple((float(a), float(b), float(c)) for a, b, c in np.radians(degrees)),
+        rotations=tuple(
+            (float(a), float(b), float(c)) for a, b, c in np.radians(degrees)
+        ),
         turn=float(np.radians(turn)),
         fill=float(rng.uniform(0.91, 0.93)),
         shift=(float(rng.uniform(-0.012, 0.012)), float(rng.uniform(-0.012, 0.012))),

@@ -17,11 +17,14 @@ UInt8Array = npt.NDArray[np.uint8]
 # Rays of one pixel, in pixels from its centre. The first decides label and chart coordinates; the
 # picture is the mean of all five (a rotated grid, so that near-level edges get four steps).
 _SAMPLES = np.array(
-    [(0.0, 0.0), (-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125)], np.float32
+    [(0.0, 0.0), (-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125)],
+    np.float32,
 )
 
 # A soft lamp beside the camera, fixed to it; the shade is never darker than _AMBIENT.
-_LAMP = np.array([-0.25, 0.35, 0.9], np.float32) / np.float32(np.sqrt(0.25**2 + 0.35**2 + 0.9**2))
+_LAMP = np.array([-0.25, 0.35, 0.9], np.float32) / np.float32(
+    np.sqrt(0.25**2 + 0.35**2 + 0.9**2)
+)
 _AMBIENT = 0.70
 
 
@@ -31,7 +34,9 @@ def _rays_device() -> EmbreeDevice:
 
 
 @cache
-def _chart_bounds() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def _chart_bounds() -> tuple[
+    npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]
+]:
     """(top, bottom) rows [24,2] of each DensePose chart, first and last valid column [24,200]."""
     rows = np.zeros((24, 2), np.int32)
     first, last = np.zeros((24, 200), np.int32), np.zeros((24, 200), np.int32)
@@ -45,7 +50,9 @@ def _chart_bounds() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.N
     return rows, first, last
 
 
-def densepose_uv(part: UInt8Array, s: FloatArray, t: FloatArray) -> tuple[UInt8Array, UInt8Array]:
+def densepose_uv(
+    part: UInt8Array, s: FloatArray, t: FloatArray
+) -> tuple[UInt8Array, UInt8Array]:
     """DensePose's U and V (0..255) of points at (s, t) of the unit chart of `part` (1..24).
 
     Our unit square is laid into the valid area of DensePose's own chart, row by row, so that
@@ -62,7 +69,9 @@ def densepose_uv(part: UInt8Array, s: FloatArray, t: FloatArray) -> tuple[UInt8A
     return across.astype(np.uint8), (255 - down).astype(np.uint8)
 
 
-def _sampled(atlas: FloatArray, part: UInt8Array, s: FloatArray, t: FloatArray) -> FloatArray:
+def _sampled(
+    atlas: FloatArray, part: UInt8Array, s: FloatArray, t: FloatArray
+) -> FloatArray:
     """Bilinear colours [N,3] of the painted atlas [24,N,N,3] at chart positions."""
     size = atlas.shape[1]
     x = np.clip(s * size - 0.5, 0, size - 1.001)
@@ -84,7 +93,9 @@ def _framed(vertices: FloatArray, pose: Pose, height: int, width: int) -> FloatA
     seen[:, 1] *= -1
     low, high = seen.min(0), seen.max(0)
     # An arm held out may not leave the frame: a wide figure is drawn smaller.
-    scale = min(pose.fill * height / (high[1] - low[1]), 0.94 * width / (high[0] - low[0]))
+    scale = min(
+        pose.fill * height / (high[1] - low[1]), 0.94 * width / (high[0] - low[0])
+    )
     seen = (seen - (low + high) / 2) * np.float32(scale)
     free = (np.array([width, height]) - (high - low)[:2] * scale) / 2
     shift = np.clip(np.array(pose.shift) * height, -0.8 * free, 0.8 * free)
@@ -117,10 +128,16 @@ def render(
     # y points down here, which turns the faces inside out: the front ones have negative z.
     front = np.flatnonzero(flat[:, 2] < 0)
     scene = EmbreeScene(_rays_device())
-    TriangleMesh(scene, seen, body.faces[front])  # building it is half the time: front faces only
+    TriangleMesh(
+        scene, seen, body.faces[front]
+    )  # building it is half the time: front faces only
 
-    left, top = np.clip(np.floor(seen[:, :2].min(0)).astype(int) - 1, 0, (width, height))
-    right, bottom = np.clip(np.ceil(seen[:, :2].max(0)).astype(int) + 1, 0, (width, height))
+    left, top = np.clip(
+        np.floor(seen[:, :2].min(0)).astype(int) - 1, 0, (width, height)
+    )
+    right, bottom = np.clip(
+        np.ceil(seen[:, :2].max(0)).astype(int) + 1, 0, (width, height)
+    )
     rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
     origins = np.empty((len(_SAMPLES), *rows.shape, 3), np.float32)
     origins[..., 0] = columns + 0.5 + _SAMPLES[:, 0, None, None]
@@ -132,7 +149,9 @@ def render(
 
     struck = np.flatnonzero(hits["primID"] >= 0)
     face = body.faces[front[hits["primID"][struck]]]
-    share = np.stack([1 - hits["u"] - hits["v"], hits["u"], hits["v"]], 1)[struck].astype(np.float32)
+    share = np.stack([1 - hits["u"] - hits["v"], hits["u"], hits["v"]], 1)[
+        struck
+    ].astype(np.float32)
     position = np.einsum("nk,nkd->nd", share, body.canonical[face])
     part, s, t = chart_position(body.segment[face[:, 0]], position)
 
@@ -149,7 +168,9 @@ def render(
 
     image = np.empty((height, width, 3), np.float32)
     image[:] = background
-    image[top:bottom, left:right] = colours.reshape(len(_SAMPLES), *rows.shape, 3).mean(0)
+    image[top:bottom, left:right] = colours.reshape(len(_SAMPLES), *rows.shape, 3).mean(
+        0
+    )
     iuv = np.zeros((height, width, 3), np.uint8)
     central = struck < rows.size
     where = struck[central]

@@ -6,6 +6,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
+import trimesh
 
 from mcld.dataset.mannequin.body import PARTS, SEGMENTS, FloatArray, skin
 
@@ -42,7 +43,7 @@ _EYE_COLOURS = (
     (0.48, 0.32, 0.10),
 )
 HAIR_STYLES = ("short", "crop", "fringe", "bob", "long", "tail", "bald")
-PATTERNS = ("plain", "bands", "stripes", "checks", "dots", "motif", "block")
+PATTERNS = ("plain", "bands", "stripes", "checks", "dots", "motif", "block", "jacket")
 MOTIFS = ("disc", "ring", "star", "heart", "diamond", "cross", "letter")
 
 
@@ -111,7 +112,9 @@ def _luma(colour: Colour) -> float:
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 
 
-def _contrasting(rng: np.random.Generator, other: Colour, least: float = 0.28) -> Colour:
+def _contrasting(
+    rng: np.random.Generator, other: Colour, least: float = 0.28
+) -> Colour:
     """A cloth colour that is told from `other` at a glance, by its lightness."""
     while True:
         colour = _cloth_colour(rng)
@@ -126,17 +129,33 @@ def face(rng: np.random.Generator, gender: str) -> Face:
     below = int(tone)
     light, dark = np.array(_SKIN_TONES[below]), np.array(_SKIN_TONES[min(below + 1, 6)])
     complexion = light + (tone - below) * (dark - light)
-    hair = np.array(_HAIR_COLOURS[rng.choice(9, p=[0.2, 0.2, 0.16, 0.13, 0.14, 0.07, 0.05, 0.03, 0.02])])
-    styles = [0.06, 0.02, 0.14, 0.24, 0.38, 0.15, 0.01] if woman else [0.48, 0.2, 0.14, 0.04, 0.04, 0.0, 0.1]
+    hair = np.array(
+        _HAIR_COLOURS[
+            rng.choice(9, p=[0.2, 0.2, 0.16, 0.13, 0.14, 0.07, 0.05, 0.03, 0.02])
+        ]
+    )
+    styles = (
+        [0.06, 0.02, 0.14, 0.24, 0.38, 0.15, 0.01]
+        if woman
+        else [0.48, 0.2, 0.14, 0.04, 0.04, 0.0, 0.1]
+    )
     lips = complexion * (0.86, 0.6, 0.6)
     if woman and rng.random() < 0.6:
-        lips = np.array(_hsv(rng.uniform(0.94, 1.02), rng.uniform(0.55, 0.85), rng.uniform(0.5, 0.85)))
+        lips = np.array(
+            _hsv(
+                rng.uniform(0.94, 1.02), rng.uniform(0.55, 0.85), rng.uniform(0.5, 0.85)
+            )
+        )
     frames = None
     if rng.random() < 0.22:
-        frames = ((0.06, 0.06, 0.07), (0.45, 0.10, 0.10), (0.12, 0.20, 0.45))[rng.integers(3)]
+        frames = ((0.06, 0.06, 0.07), (0.45, 0.10, 0.10), (0.12, 0.20, 0.45))[
+            rng.integers(3)
+        ]
     beard = ""
     if not woman:
-        beard = str(rng.choice(["", "stubble", "moustache", "full"], p=[0.5, 0.15, 0.12, 0.23]))
+        beard = str(
+            rng.choice(["", "stubble", "moustache", "full"], p=[0.5, 0.15, 0.12, 0.23])
+        )
     return Face(
         skin=_rgb(complexion),
         hair=_rgb(np.clip(hair * rng.uniform(0.85, 1.15), 0, 1)),
@@ -158,12 +177,25 @@ def clothes(rng: np.random.Generator, gender: str) -> Clothes:
     """Draw an outfit."""
     woman = gender == "WOMEN"
     top = _cloth_colour(rng)
-    pattern = str(rng.choice(PATTERNS, p=[0.2, 0.17, 0.12, 0.13, 0.12, 0.18, 0.08]))
+    pattern = str(
+        rng.choice(PATTERNS, p=[0.16, 0.16, 0.11, 0.13, 0.12, 0.18, 0.07, 0.07])
+    )
     bottom = _cloth_colour(rng)
-    while np.abs(np.subtract(bottom, top)).max() < 0.2:  # a suit in one colour hides its seams
+    while (
+        np.abs(np.subtract(bottom, top)).max() < 0.2
+    ):  # a suit in one colour hides its seams
         bottom = _cloth_colour(rng)
-    kind = str(rng.choice(["trousers", "shorts", "tights"], p=[0.55, 0.25, 0.2] if woman else [0.7, 0.3, 0]))
-    legs = {"trousers": rng.uniform(0.88, 1.0), "shorts": rng.uniform(0.2, 0.5), "tights": 0.24}[kind]
+    kind = str(
+        rng.choice(
+            ["trousers", "shorts", "tights"],
+            p=[0.55, 0.25, 0.2] if woman else [0.7, 0.3, 0],
+        )
+    )
+    legs = {
+        "trousers": rng.uniform(0.88, 1.0),
+        "shorts": rng.uniform(0.2, 0.5),
+        "tights": 0.24,
+    }[kind]
     shoes = _cloth_colour(rng)
     tucked = rng.random() < 0.4
     return Clothes(
@@ -172,13 +204,23 @@ def clothes(rng: np.random.Generator, gender: str) -> Clothes:
         top=top,
         top_second=_contrasting(rng, top),
         period=float(rng.uniform(0.13, 0.2)),
-        sleeve=float(rng.choice([0.0, rng.uniform(0.28, 0.45), rng.uniform(0.6, 0.8), 1.0], p=[0.2, 0.37, 0.08, 0.35])),
-        neck=float(rng.uniform(0.015, 0.085)),
+        sleeve=float(
+            rng.choice(
+                [0.0, rng.uniform(0.28, 0.45), rng.uniform(0.6, 0.8), 1.0],
+                p=[0.2, 0.37, 0.08, 0.35],
+            )
+        ),
+        neck=float(rng.uniform(0.01, 0.09)),
         vee=bool(rng.random() < 0.35),
         hem=float(-0.29 if tucked else rng.uniform(-0.4, -0.32)),
         bottom=bottom,
         bottom_second=_contrasting(rng, bottom, 0.22),
-        bottom_pattern=str(rng.choice(["plain", "bands", "stripes", "checks", "seam"], p=[0.56, 0.09, 0.1, 0.11, 0.14])),
+        bottom_pattern=str(
+            rng.choice(
+                ["plain", "bands", "stripes", "checks", "seam"],
+                p=[0.56, 0.09, 0.1, 0.11, 0.14],
+            )
+        ),
         legs=float(legs),
         tights=_cloth_colour(rng) if kind == "tights" else None,
         belt=_contrasting(rng, bottom, 0.15) if tucked and rng.random() < 0.6 else None,
@@ -229,7 +271,9 @@ def _canvas(name: str) -> _Canvas:
     length = float(np.linalg.norm(frame.end - frame.start))
     angle = np.stack(angles).astype(np.float32)
     t = np.broadcast_to(t, angle.shape)
-    return _Canvas(parts, angle, t, 2 * np.pi * frame.girth, length, float(frame.start[1]))
+    return _Canvas(
+        parts, angle, t, 2 * np.pi * frame.girth, length, float(frame.start[1])
+    )
 
 
 def _soft(depth: FloatArray, width: float = 0.004) -> FloatArray:
@@ -237,18 +281,58 @@ def _soft(depth: FloatArray, width: float = 0.004) -> FloatArray:
     return np.clip(depth / np.float32(width) + np.float32(0.5), 0, 1)
 
 
-def _cover(paint: FloatArray, coverage: FloatArray, colour: Colour | FloatArray) -> None:
+def _cover(
+    paint: FloatArray, coverage: FloatArray, colour: Colour | FloatArray
+) -> None:
     """Lay a colour over `paint` [...,3] where `coverage` [...] is 1."""
     paint += coverage[..., None] * (np.asarray(colour, np.float32) - paint)
 
 
 def _wave(phase: FloatArray, period: float, share: float = 0.5) -> FloatArray:
     """Coverage of a stripe that takes `share` of each turn of `phase` (in turns)."""
-    distance = np.abs((phase + 0.5) % 1 - 0.5)  # from the middle of the stripe, in turns
+    distance = np.abs(
+        (phase + 0.5) % 1 - 0.5
+    )  # from the middle of the stripe, in turns
     return _soft((share / 2 - distance) * period)
 
 
-def _pattern(canvas: _Canvas, kind: str, period: float, along: FloatArray) -> FloatArray:
+# Where the torso meets the neck on the canonical body, metres.
+_NECK_BASE = 0.125
+_NECK_HALF_WIDTH = 0.075
+_MOTIF_RADIUS = 0.1
+
+
+@cache
+def _torso_surface() -> FloatArray:
+    """The canonical position [2,N,N,3] of each texel of the torso's charts, metres.
+
+    Found by rays from the axis outwards: what is drawn on a chest (a print, a neckline) must not be
+    squeezed where the body is narrow.
+    """
+    canvas, body = _canvas("torso"), skin()
+    torso = (body.segment[body.faces] == SEGMENTS.index("torso")).all(1)
+    mesh = trimesh.Trimesh(body.canonical, body.faces[torso], process=False)
+    frame = body.frames[SEGMENTS.index("torso")]
+    along = canvas.t[..., None] * (frame.end - frame.start)
+    direction = (
+        np.sin(canvas.angle)[..., None] * frame.side
+        + np.cos(canvas.angle)[..., None] * frame.front
+    )
+    # From outside inwards, so that the first hit is the skin and not a surface hidden below it.
+    origins = (frame.start + along + direction).reshape(-1, 3)
+    struck, ray, _ = mesh.ray.intersects_location(
+        origins, -direction.reshape(-1, 3), multiple_hits=False
+    )
+    surface = (
+        frame.start + along + direction * np.float32(0.02)
+    )  # the few that miss: at the axis
+    surface.reshape(-1, 3)[ray] = struck
+    return np.asarray(surface, np.float32)
+
+
+def _pattern(
+    canvas: _Canvas, kind: str, period: float, along: FloatArray
+) -> FloatArray:
     """Coverage of a garment's second colour. `along` runs down the limb, metres.
 
     Round a limb a pattern repeats a whole number of times, so that it goes on across the seams.
@@ -269,13 +353,16 @@ def _pattern(canvas: _Canvas, kind: str, period: float, along: FloatArray) -> Fl
         y = (along / period % 1 - 0.5) * period
         return _soft(np.float32(0.3 * period) - np.hypot(x, y))
     if kind == "seam":  # a stripe down the outside of the leg
-        return _soft(np.float32(0.024) - np.abs(np.abs(canvas.angle) - np.pi / 2) * canvas.girth / 7)
+        outside = np.float32(np.pi / 2 if canvas.parts[0] in (10, 14) else -np.pi / 2)
+        return _soft(
+            np.float32(0.026) - np.abs(canvas.angle - outside) * canvas.girth / 6.3
+        )
     return np.zeros_like(along)
 
 
 def _motif(kind: str, x: FloatArray, y: FloatArray) -> FloatArray:
-    """Coverage of a print about 0.17 m across around the origin; y up, metres."""
-    x, y = x / np.float32(0.085), y / np.float32(0.085)
+    """Coverage of a print 0.2 m across around the origin; y up, metres."""
+    x, y = x / np.float32(_MOTIF_RADIUS), y / np.float32(_MOTIF_RADIUS)
     radius = np.hypot(x, y)
     if kind == "disc":
         depth = 1 - radius
@@ -295,42 +382,56 @@ def _motif(kind: str, x: FloatArray, y: FloatArray) -> FloatArray:
         bar = np.minimum(0.27 - np.abs(y - 0.65), 0.85 - np.abs(x))
         stem = np.minimum(0.25 - np.abs(x), 0.92 - np.abs(y))
         depth = np.maximum(bar, stem)
-    return _soft(depth * np.float32(0.085))
+    return _soft(depth * np.float32(_MOTIF_RADIUS))
 
 
 def _paint_top(charts: FloatArray, wear: Clothes) -> None:
     canvas = _canvas("torso")
     paint = np.broadcast_to(np.float32(wear.top), (*canvas.t.shape, 3)).copy()
-    # Canonical metres to the left, on the surface seen from the front or the back.
-    x = np.sin(canvas.angle) * np.float32(canvas.girth / (2 * np.pi) * 1.15)
+    x, y, z = np.moveaxis(_torso_surface(), -1, 0)
     ahead = np.abs(canvas.angle) < np.pi / 2
     if wear.pattern == "motif":
-        _cover(paint, _motif(wear.motif, x, canvas.height - 0.0) * ahead, wear.top_second)
+        _cover(
+            paint, _motif(wear.motif, x, y + np.float32(0.045)) * ahead, wear.top_second
+        )
     elif wear.pattern == "block":
-        _cover(paint, _soft(canvas.height + 0.06), wear.top_second)
+        _cover(paint, _soft(canvas.height + np.float32(0.06)), wear.top_second)
+    elif wear.pattern == "jacket":  # worn open over something in the second colour
+        _cover(paint, _soft(np.float32(0.045) - np.abs(x)) * ahead, wear.top_second)
     else:
-        kind = wear.pattern
-        _cover(paint, _pattern(canvas, kind, wear.period, canvas.along), wear.top_second)
-    depth = np.where(ahead, wear.neck + 0.035, 0.035) + canvas.height - canvas.top
-    narrowing = np.abs(x) * (1.1 if wear.vee else 0.0)
-    width = np.float32(0.085 if not wear.vee else 0.1) - np.abs(x)
-    round_neck = np.float32(0.075) - np.hypot(x, np.minimum(canvas.along / (1 + wear.neck * 9), 1))
-    open_neck = np.minimum(depth - narrowing, width) if wear.vee else round_neck
-    covered = _soft(canvas.height - np.float32(wear.hem)) * (1 - _soft(open_neck))
+        cloth = _pattern(canvas, wear.pattern, wear.period, canvas.along)
+        _cover(paint, cloth, wear.top_second)
+    side = np.abs(x) / np.float32(_NECK_HALF_WIDTH)
+    fall = 1 - side if wear.vee else np.sqrt(np.clip(1 - side**2, 0, 1))
+    opening = (
+        np.where(ahead, wear.neck, 0.012) * np.clip(fall, 0, 1)
+        + y
+        - np.float32(_NECK_BASE)
+    )
+    opening = np.minimum(opening, np.float32(_NECK_HALF_WIDTH) - np.abs(x))
+    covered = _soft(canvas.height - np.float32(wear.hem)) * (1 - _soft(opening))
     _lay(charts, canvas, covered, paint)
 
     for side in ("left ", "right "):
-        for limb, share in (("upper arm", wear.sleeve * 2), ("lower arm", wear.sleeve * 2 - 1)):
+        for limb, share in (
+            ("upper arm", wear.sleeve * 2),
+            ("lower arm", wear.sleeve * 2 - 1),
+        ):
             canvas = _canvas(side + limb)
             along = canvas.along + np.float32(0.26 if limb == "lower arm" else 0)
             colour = wear.top_second if wear.pattern == "block" else wear.top
             paint = np.broadcast_to(np.float32(colour), (*canvas.t.shape, 3)).copy()
-            if wear.pattern not in ("plain", "motif", "block"):
+            if wear.pattern not in ("plain", "motif", "block", "jacket"):
                 cloth = _pattern(canvas, wear.pattern, wear.period, along)
                 _cover(paint, cloth, wear.top_second)
             # Without sleeves the shoulder still has a strap's width of cloth.
             end = 0.1 if share == 0 and limb == "upper arm" else share
-            _lay(charts, canvas, _soft(np.float32(end * canvas.length) - canvas.along), paint)
+            _lay(
+                charts,
+                canvas,
+                _soft(np.float32(end * canvas.length) - canvas.along),
+                paint,
+            )
 
 
 def _paint_bottom(charts: FloatArray, wear: Clothes) -> None:
@@ -343,18 +444,32 @@ def _paint_bottom(charts: FloatArray, wear: Clothes) -> None:
         belt = _soft(np.float32(0.018) - np.abs(canvas.height + 0.3))
         _lay(charts, canvas, belt, np.float32(wear.belt))
     for side in ("left ", "right "):
-        for limb, share in (("upper leg", wear.legs * 2), ("lower leg", wear.legs * 2 - 1)):
+        for limb, share in (
+            ("upper leg", wear.legs * 2),
+            ("lower leg", wear.legs * 2 - 1),
+        ):
             canvas = _canvas(side + limb)
             if wear.tights:
                 whole = np.ones_like(canvas.t)
                 _lay(charts, canvas, whole, np.float32(wear.tights))
-            paint = np.broadcast_to(np.float32(wear.bottom), (*canvas.t.shape, 3)).copy()
-            along = np.float32(0.16) - canvas.height  # from the torso's top: the pattern goes on
+            paint = np.broadcast_to(
+                np.float32(wear.bottom), (*canvas.t.shape, 3)
+            ).copy()
+            along = (
+                np.float32(0.16) - canvas.height
+            )  # from the torso's top: the pattern goes on
             cloth = _pattern(canvas, wear.bottom_pattern, 0.15, along)
             _cover(paint, cloth, wear.bottom_second)
-            _lay(charts, canvas, _soft(np.float32(share * canvas.length) - canvas.along), paint)
+            _lay(
+                charts,
+                canvas,
+                _soft(np.float32(share * canvas.length) - canvas.along),
+                paint,
+            )
             if limb == "lower leg" and wear.shaft:
-                shaft = _soft(canvas.along - np.float32((1 - wear.shaft) * canvas.length))
+                shaft = _soft(
+                    canvas.along - np.float32((1 - wear.shaft) * canvas.length)
+                )
                 _lay(charts, canvas, shaft, np.float32(wear.shoes))
 
 
@@ -364,21 +479,23 @@ def _paint_shoes(charts: FloatArray, wear: Clothes) -> None:
         paint = np.broadcast_to(np.float32(wear.shoes), (*canvas.t.shape, 3)).copy()
         _cover(paint, _soft(np.abs(canvas.angle) - np.float32(2.2), 0.1), wear.sole)
         if wear.shaft == 0:  # laces or a bar over the instep
-            tongue = np.minimum(0.5 - np.abs(canvas.angle), 0.16 - np.abs(canvas.t - 0.55))
+            tongue = np.minimum(
+                0.5 - np.abs(canvas.angle), 0.16 - np.abs(canvas.t - 0.55)
+            )
             _cover(paint, 0.6 * _soft(tongue, 0.05), wear.sole)
         _lay(charts, canvas, np.ones_like(canvas.t), paint)
 
 
 # Lower edge of the hair by style: latitude (radians) over azimuth (0 front .. 1 back).
-_AZIMUTHS = (0.0, 0.14, 0.24, 0.31, 0.36, 0.42, 0.5, 0.62, 1.0)
+_AZIMUTHS = (0.0, 0.14, 0.24, 0.31, 0.36, 0.42, 0.5, 0.62, 0.86, 0.92, 1.0)
 _HAIRLINES = {
-    "short": (0.62, 0.62, 0.58, 0.45, 0.1, -0.1, -0.05, -0.35, -0.5),
-    "crop": (0.72, 0.68, 0.6, 0.5, 0.3, 0.1, 0.0, -0.2, -0.4),
-    "fringe": (0.36, 0.36, 0.38, 0.3, -0.1, -0.3, -0.3, -0.45, -0.55),
-    "bob": (0.66, 0.6, 0.5, 0.2, -0.75, -0.8, -0.8, -0.85, -0.85),
-    "long": (0.66, 0.6, 0.48, 0.15, -1.0, -1.45, -1.6, -1.6, -1.6),
-    "tail": (0.62, 0.6, 0.55, 0.42, 0.2, 0.0, -0.1, -0.4, -0.55),
-    "bald": (9.0, 9.0, 9.0, 9.0, 9.0, 0.05, 0.0, -0.25, -0.4),
+    "short": (0.62, 0.62, 0.58, 0.45, 0.1, -0.1, -0.05, -0.35, -0.45, -0.5, -0.5),
+    "crop": (0.72, 0.68, 0.6, 0.5, 0.3, 0.1, 0.0, -0.2, -0.35, -0.4, -0.4),
+    "fringe": (0.36, 0.36, 0.38, 0.3, -0.1, -0.3, -0.3, -0.45, -0.5, -0.55, -0.55),
+    "bob": (0.66, 0.6, 0.5, 0.2, -0.75, -0.8, -0.8, -0.85, -0.85, -0.85, -0.85),
+    "long": (0.66, 0.6, 0.48, 0.15, -1.0, -1.45, -1.6, -1.6, -1.6, -1.6, -1.6),
+    "tail": (0.62, 0.6, 0.55, 0.42, 0.2, 0.0, -0.1, -0.4, -0.55, -1.6, -1.6),
+    "bald": (9.0, 9.0, 9.0, 9.0, 9.0, 0.05, 0.0, -0.25, -0.35, -0.4, -0.4),
 }
 
 
@@ -393,25 +510,38 @@ def _paint_head(charts: FloatArray, looks: Face) -> None:
         ]
     )
     # Where the ray in this direction leaves the skull: metres to the left and up of its centre.
-    radius = 1 / np.linalg.norm(direction / skin().head_size[:, None, None, None], axis=0)
+    radius = 1 / np.linalg.norm(
+        direction / skin().head_size[:, None, None, None], axis=0
+    )
     x, y = direction[0] * radius, direction[1] * radius
     ahead = np.cos(azimuth) > 0.1
     tone = np.float32(looks.skin)
     paint = np.broadcast_to(tone, (*azimuth.shape, 3)).copy()
 
-    blush = 0.35 * np.exp(-0.5 * (((np.abs(x) - 0.045) / 0.016) ** 2 + ((y + 0.03) / 0.013) ** 2))
+    blush = 0.35 * np.exp(
+        -0.5 * (((np.abs(x) - 0.045) / 0.016) ** 2 + ((y + 0.03) / 0.013) ** 2)
+    )
     _cover(paint, blush * ahead, tone * np.float32((1.0, 0.72, 0.68)))
-    shade = _soft(np.float32(0.0035) - np.abs(np.hypot(np.abs(x) - 0.0, (y + 0.034) * 2.2) - 0.012))
+    shade = _soft(
+        np.float32(0.0035)
+        - np.abs(np.hypot(np.abs(x) - 0.0, (y + 0.034) * 2.2) - 0.012)
+    )
     _cover(paint, 0.5 * shade * ahead * (y < -0.033), tone * np.float32(0.55))
 
     mouth = np.hypot(x / np.float32(looks.mouth), (y + 0.064) / np.float32(0.0115))
     if looks.beard:
-        chin = np.minimum(-0.036 - y - 0.02 * np.cos(3 * azimuth), 1.45 - np.abs(azimuth))
+        chin = np.minimum(
+            -0.036 - y - 0.02 * np.cos(3 * azimuth), 1.45 - np.abs(azimuth)
+        )
         strap = np.minimum(0.014 - np.abs(y + 0.044), 0.034 - np.abs(x))
         area = strap if looks.beard == "moustache" else np.maximum(chin, strap)
         strength = 0.4 if looks.beard == "stubble" else 0.95
         below_chin = latitude > -1.15
-        _cover(paint, strength * _soft(area, 0.008) * below_chin, np.float32(looks.hair) * 0.9)
+        _cover(
+            paint,
+            strength * _soft(area, 0.008) * below_chin,
+            np.float32(looks.hair) * 0.9,
+        )
     _cover(paint, _soft((1 - mouth) * 0.0115) * ahead, looks.lips)
     line = np.minimum(looks.mouth - np.abs(x), 0.0016 - np.abs(y + 0.064))
     _cover(paint, 0.6 * _soft(line) * ahead, np.float32(looks.lips) * 0.4)
@@ -419,12 +549,18 @@ def _paint_head(charts: FloatArray, looks: Face) -> None:
     eye_x = np.abs(x) - np.float32(looks.eye_gap)
     height = np.float32(looks.eye_size * 0.6)
     lens = np.hypot(eye_x / np.float32(looks.eye_size), (y - 0.004) / height)
-    _cover(paint, _soft((1.25 - lens) * height) * ahead, tone * np.float32(0.35))  # lashes
+    _cover(
+        paint, _soft((1.25 - lens) * height) * ahead, tone * np.float32(0.35)
+    )  # lashes
     _cover(paint, _soft((1 - lens) * height) * ahead, (0.97, 0.97, 0.96))
     iris = np.hypot(eye_x, y - 0.004)
     white = (lens < 1.1) & ahead
     _cover(paint, _soft(np.float32(looks.eye_size * 0.52) - iris) * white, looks.eyes)
-    _cover(paint, _soft(np.float32(looks.eye_size * 0.24) - iris) * white, (0.03, 0.03, 0.03))
+    _cover(
+        paint,
+        _soft(np.float32(looks.eye_size * 0.24) - iris) * white,
+        (0.03, 0.03, 0.03),
+    )
     brow_y = 0.031 + looks.brow_slant * (np.abs(x) - 0.034)
     brow = np.minimum(looks.brow / 2 - np.abs(y - brow_y), 0.023 - np.abs(eye_x))
     brow_colour = np.float32(looks.hair) * 0.75
@@ -433,7 +569,9 @@ def _paint_head(charts: FloatArray, looks: Face) -> None:
     edge = np.interp(
         np.abs(azimuth) / np.pi, _AZIMUTHS, _HAIRLINES[looks.style]
     ) - 0.16 * looks.parting * np.sin(azimuth) * (np.abs(azimuth) < np.pi / 2)
-    strands = 1 + 0.13 * np.sin(azimuth * 23 + 3 * np.sin(latitude * 4 + looks.parting * 3))
+    strands = 1 + 0.13 * np.sin(
+        azimuth * 23 + 3 * np.sin(latitude * 4 + looks.parting * 3)
+    )
     hair = np.clip(np.float32(looks.hair) * strands[..., None], 0, 1)
     thick = 0.7 if looks.style in ("crop", "bald") else 1.0
     _cover(paint, thick * _soft((latitude - edge).astype(np.float32), 0.06), hair)
@@ -454,15 +592,19 @@ def _paint_long_hair(charts: FloatArray, looks: Face) -> None:
     if looks.style not in ("long", "tail"):
         return
     canvas = _canvas("torso")
-    x = np.sin(canvas.angle) * np.float32(canvas.girth / (2 * np.pi))
+    x = _torso_surface()[..., 0]
     back = np.abs(canvas.angle) > np.pi / 2
-    half, reach = (0.085, 0.2) if looks.style == "long" else (0.022, 0.12)
+    half, reach = (0.1, 0.24) if looks.style == "long" else (0.03, 0.18)
     depth = np.minimum(half - np.abs(x), reach - canvas.along - 2 * x**2 / half)
     strands = 1 + 0.13 * np.sin(x * 260)
-    _lay(charts, canvas, _soft(depth) * back, np.float32(looks.hair) * strands[..., None])
+    _lay(
+        charts, canvas, _soft(depth) * back, np.float32(looks.hair) * strands[..., None]
+    )
 
 
-def _lay(charts: FloatArray, canvas: _Canvas, coverage: FloatArray, paint: FloatArray) -> None:
+def _lay(
+    charts: FloatArray, canvas: _Canvas, coverage: FloatArray, paint: FloatArray
+) -> None:
     """Lay `paint` over the charts of one segment where `coverage` is 1."""
     for k, part in enumerate(canvas.parts):
         colour = paint[k] if paint.ndim == 4 else paint
