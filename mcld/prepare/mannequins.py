@@ -1,4 +1,4 @@
-"""Fill a dataset folder with mannequins: pictures, IUV maps, texture maps, faces, splits and pairs."""
+"""Fill a dataset folder with mannequins: pictures, maps, faces, splits and pairs."""
 
 import json
 import multiprocessing
@@ -50,9 +50,7 @@ class _World:
 
     def split(self, index: int) -> str:
         """Every tenth person is held out; of fewer than ten, the last."""
-        held_out = index % 10 == 9 or (
-            self.mannequins < 10 and index == self.mannequins - 1
-        )
+        held_out = index % 10 == 9 or (self.mannequins < 10 and index == self.mannequins - 1)
         return "test" if held_out else "train"
 
     def names(self, index: int) -> list[str]:
@@ -78,10 +76,10 @@ def prepare_mannequins(
 ) -> DatasetLayout:
     """Write `mannequins` people of the mannequin world `seed`, prepared, below the folder `root`.
 
-    Each person has `pictures` pictures of size (height, width); all ordered pairs of two pictures of
-    one person are listed in split/*.csv. Every tenth person, at least one, is in the test split and
-    nowhere else. The bytes are a function of the arguments alone, not of `workers` (processes; by
-    default one per core). `on_picture` is told (pictures done, pictures in all) as the work goes on.
+    Each person has `pictures` pictures of size (height, width); all ordered pairs of two pictures
+    of one person are listed in split/*.csv. Every tenth person, at least one, is in the test split
+    and nowhere else. The bytes are a function of the arguments alone, not of `workers` (processes;
+    by default one per core). `on_picture` is told (pictures done, pictures in all) on the way.
 
     A run that was broken off goes on where it stopped: files that are there are kept. The lists
     are written last, so a folder with lists is whole.
@@ -95,8 +93,8 @@ def prepare_mannequins(
         )
     if pictures < 2 or min(size) < 16 or seed < 0:
         raise InputError(
-            f"cannot take {pictures} pictures of {size[0]}x{size[1]} with seed {seed}: give at least 2"
-            " pictures of 16x16 and a seed from 0"
+            f"cannot take {pictures} pictures of {size[0]}x{size[1]} with seed {seed}:"
+            " give at least 2 pictures of 16x16 and a seed from 0"
         )
     world = _World(WORLD_VERSION, seed, mannequins, pictures, *size)
     _claim(root, world)
@@ -113,9 +111,7 @@ def prepare_mannequins(
     for split in ("train", "test"):
         people = [world.names(i) for i in range(mannequins) if world.split(i) == split]
         layout.write_names(split, (name for names in people for name in names))
-        layout.write_pairs(
-            split, (pair for names in people for pair in permutations(names, 2))
-        )
+        layout.write_pairs(split, (pair for names in people for pair in permutations(names, 2)))
     return layout
 
 
@@ -136,9 +132,7 @@ def _claim(root: Path, world: _World) -> None:
         return
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} is a file: give a folder")
-    if root.exists() and any(
-        not entry.name.startswith(".") for entry in root.iterdir()
-    ):
+    if root.exists() and any(not entry.name.startswith(".") for entry in root.iterdir()):
         raise InputError(
             f"{root} already holds files that are no mannequins: give an empty or a new folder"
         )
@@ -162,8 +156,7 @@ def _finished(root: Path, world: _World, workers: int) -> Iterator[None]:
     )
     try:
         tasks: list[Future[None]] = [
-            pool.submit(_prepare_person, root, world, index)
-            for index in range(world.mannequins)
+            pool.submit(_prepare_person, root, world, index) for index in range(world.mannequins)
         ]
         for task in as_completed(tasks):
             yield task.result()
@@ -196,8 +189,5 @@ def _prepare_person(root: Path, world: _World, index: int) -> None:
         image, iuv = read_image(image_file), read_iuv(iuv_file)
         if not texture_file.exists():
             write_png(texture_file, extract_texture(image, iuv))
-        if (
-            not face_file.exists()
-            and (face := HeadCrop().embed(image, iuv)) is not None
-        ):
+        if not face_file.exists() and (face := HeadCrop().embed(image, iuv)) is not None:
             write_face(face_file, face)

@@ -50,9 +50,7 @@ def identity(seed: int, index: int) -> Identity:
         body=shape,
         face=wardrobe.face(rng, shape.gender),
         clothes=wardrobe.clothes(rng, shape.gender),
-        background=colorsys.hsv_to_rgb(
-            rng.random(), rng.uniform(0, 0.07), rng.uniform(0.9, 0.98)
-        ),
+        background=colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, 0.07), rng.uniform(0.9, 0.98)),
     )
 
 

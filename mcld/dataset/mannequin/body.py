@@ -1,10 +1,10 @@
 """The mannequin's body: its shape, its skin, and where each point lies on the 24 DensePose charts.
 
-Two bodies are told apart throughout. The *canonical* body is the figure as `mannequin-x` ships it, in
-its rest pose (arms spread, +x the figure's left, +y up, +z forward, metres): a point of the skin is
-named by its canonical position, whatever the shape and the pose. The *shaped* body is one identity's.
-Part labels and chart coordinates are functions of the canonical position, so that a label border is
-sharp at any resolution and a pattern sits on the same skin in every picture.
+Two bodies are told apart throughout. The *canonical* body is the figure as `mannequin-x` ships it,
+in its rest pose (arms spread, +x the figure's left, +y up, +z forward, metres): a point of the skin
+is named by its canonical position, whatever the shape and the pose. The *shaped* body is one
+identity's. Part labels and chart coordinates are functions of the canonical position, so that a
+label border is sharp at any resolution and a pattern sits on the same skin in every picture.
 """
 
 from dataclasses import dataclass
@@ -54,6 +54,10 @@ PARTS = {
     "left foot": (5, 5),
     "right foot": (6, 6),
 }
+
+# The shoulders are nearly level, so that height alone would squeeze them into a few rows of the
+# torso's charts: its t is the share of the height to this power.
+TORSO_CROWDING = 0.6
 
 _X, _Y, _Z = np.eye(3)
 
@@ -106,8 +110,8 @@ def body_shape(rng: np.random.Generator) -> BodyShape:
 class SegmentFrame:
     """A straight axis through one segment, and the directions angles around it are counted from.
 
-    `start` and `end` are the axis at chart height 0 and 1; angle 0 lies towards `front`, +90 degrees
-    towards `side`. For the head `start` is the centre of the skull and the axis is unused.
+    `start` and `end` are the axis at chart height 0 and 1; angle 0 lies towards `front`, +90
+    degrees towards `side`. For the head `start` is the centre of the skull and the axis is unused.
     """
 
     start: FloatArray
@@ -127,9 +131,7 @@ class Skin:
     around: sparse.csr_matrix  # [V,F] 1 where the face touches the vertex
     segment: IntArray  # [V] index into SEGMENTS
     frames: tuple[SegmentFrame, ...]  # one a segment
-    head_size: (
-        FloatArray  # [3] half width, half height, half depth of the skull, metres
-    )
+    head_size: FloatArray  # [3] half width, half height, half depth of the skull, metres
 
 
 def _segment_of_joint(name: str) -> str:
@@ -150,9 +152,7 @@ def _segment_of_joint(name: str) -> str:
     return side + ("foot" if stem in ("Ankle", "Foot") else "hand")
 
 
-def _frame(
-    name: str, points: FloatArray, joints: dict[str, FloatArray]
-) -> SegmentFrame:
+def _frame(name: str, points: FloatArray) -> SegmentFrame:
     low, high = points.min(0), points.max(0)
     middle = (low + high) / 2
     if name == "head":
@@ -162,13 +162,9 @@ def _frame(
         start, end = np.array([0, high[1], middle[2]]), np.array([0, low[1], middle[2]])
         side, front = _X, _Z
     elif "arm" in name or "hand" in name:
-        inner, outer = (
-            (low[0], high[0]) if name.startswith("left") else (high[0], low[0])
-        )
+        inner, outer = (low[0], high[0]) if name.startswith("left") else (high[0], low[0])
         start, end = np.array([inner, *middle[1:]]), np.array([outer, *middle[1:]])
-        side, front = (
-            (_Y, _Z) if "arm" in name else (_Z, _Y)
-        )  # a hand's seam is in its palm
+        side, front = (_Y, _Z) if "arm" in name else (_Z, _Y)  # a hand's seam is in its palm
     elif "foot" in name:
         start, end = np.array([*middle[:2], low[2]]), np.array([*middle[:2], high[2]])
         side, front = _X, _Y  # a foot's seam is in its sole
@@ -183,9 +179,7 @@ def _frame(
     offset = points - start
     axis = (end - start) / (np.linalg.norm(end - start) or 1.0)
     girth = float(np.linalg.norm(offset - np.outer(offset @ axis, axis), axis=1).mean())
-    return SegmentFrame(
-        *(np.asarray(a, np.float32) for a in (start, end, side, front)), girth
-    )
+    return SegmentFrame(*(np.asarray(a, np.float32) for a in (start, end, side, front)), girth)
 
 
 @cache
@@ -193,7 +187,7 @@ def skin() -> Skin:
     """The canonical mesh and its segments; loaded once a process, about 0.1 s."""
     model = Mannequin("wooden")
     # The library has no public way to its skinning weights; its version is bounded in pyproject.
-    indices, values = model._skin_joint_indices, model._skin_weights
+    indices, values = model._skin_joint_indices, model._skin_weights  # noqa: SLF001
     vertices = len(indices)
     weights = sparse.csr_matrix(
         (
@@ -221,7 +215,7 @@ def skin() -> Skin:
     frames = []
     for k, name in enumerate(SEGMENTS):
         points = head if name == "head" else canonical[segment == k]
-        frames.append(_frame(name, points, {}))
+        frames.append(_frame(name, points))
     return Skin(
         canonical,
         faces,
@@ -258,7 +252,9 @@ def chart_position(
             t[here] = 0.5 - np.arctan2(y, np.hypot(x, z)) / np.pi
             continue
         axis = frame.end - frame.start
-        t[here] = offset @ (axis / (axis @ axis))
+        t[here] = np.clip(offset @ (axis / (axis @ axis)), 0, 1)
+        if name == "torso":
+            t[here] **= TORSO_CROWDING
         along = axis / np.linalg.norm(axis)
         offset = offset - np.outer(offset @ along, along)
         sideways, forwards = offset @ frame.side, offset @ frame.front
@@ -311,9 +307,7 @@ def _fleshed(shape: BodyShape, rest: FloatArray) -> FloatArray:
     head = body.segment == SEGMENTS.index("head")
     centre = body.frames[SEGMENTS.index("head")].start
     up, out_front = (y - centre[1]) / body.head_size[1], z - centre[2] > 0
-    tip = np.where(
-        up > -0.3, (up + 0.3) / 0.22, (up + 0.3) / 0.07
-    )  # slopes up, ends sharply below
+    tip = np.where(up > -0.3, (up + 0.3) / 0.22, (up + 0.3) / 0.07)  # slopes up, ends sharply below
     nose = head & out_front
     out[nose, 2] += (shape.nose * _bump(tip) * _bump(x / 0.012))[nose]
     ear = shape.ears * _bump((up + 0.02) / 0.2) * _bump((z - centre[2] + 0.008) / 0.013)

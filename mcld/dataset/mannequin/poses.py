@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 JOINTS = (
-    "L_Hip R_Hip Spine1 L_Knee R_Knee Spine2 L_Ankle R_Ankle Spine3 L_Foot R_Foot Neck "
-    "L_Collar R_Collar Head L_Shoulder R_Shoulder L_Elbow R_Elbow L_Wrist R_Wrist"
-).split()
+    *("L_Hip", "R_Hip", "Spine1", "L_Knee", "R_Knee", "Spine2", "L_Ankle", "R_Ankle", "Spine3"),
+    *("L_Foot", "R_Foot", "Neck", "L_Collar", "R_Collar", "Head", "L_Shoulder", "R_Shoulder"),
+    *("L_Elbow", "R_Elbow", "L_Wrist", "R_Wrist"),
+)
 
 # What a camera sees, in the order a set of pictures shows it, and the range of turns that shows it
 # (degrees; a positive turn shows the figure's right side).
@@ -40,9 +41,7 @@ class Pose:
 Turns = dict[str, tuple[float, float, float]]  # joint -> degrees about x, y, z
 
 
-def _arm(
-    side: str, out: float, forward: float, bend: float, inward: float = 0.0
-) -> Turns:
+def _arm(side: str, out: float, forward: float, bend: float, inward: float = 0.0) -> Turns:
     """An arm hanging `out` degrees from the body and swung `forward`, its elbow bent forwards by
     `bend` and towards the body by `inward`. Negative `out` does not occur; 90 is straight sideways.
     """
@@ -53,9 +52,7 @@ def _arm(
     }
 
 
-def _leg(
-    side: str, forward: float, bend: float, out: float = 3.0, toes: float = 6.0
-) -> Turns:
+def _leg(side: str, forward: float, bend: float, out: float = 3.0, toes: float = 6.0) -> Turns:
     """A leg swung `forward` with the knee bent by `bend`, degrees; the foot stays level."""
     sign = 1 if side == "L" else -1
     return {
@@ -65,7 +62,7 @@ def _leg(
     }
 
 
-def _standing(vary: "np.random.Generator") -> Turns:
+def _standing(vary: np.random.Generator) -> Turns:
     u = vary.uniform
     return {
         **_arm("L", u(16, 28), u(-8, 12), u(4, 28)),
@@ -75,7 +72,7 @@ def _standing(vary: "np.random.Generator") -> Turns:
     }
 
 
-def _walking(vary: "np.random.Generator") -> Turns:
+def _walking(vary: np.random.Generator) -> Turns:
     u = vary.uniform
     front, back = ("L", "R") if vary.random() < 0.5 else ("R", "L")
     stride = u(14, 26)
@@ -87,7 +84,7 @@ def _walking(vary: "np.random.Generator") -> Turns:
     }
 
 
-def _contrapposto(vary: "np.random.Generator") -> Turns:
+def _contrapposto(vary: np.random.Generator) -> Turns:
     u = vary.uniform
     free, stand = ("L", "R") if vary.random() < 0.5 else ("R", "L")
     sign = 1 if free == "L" else -1
@@ -102,7 +99,7 @@ def _contrapposto(vary: "np.random.Generator") -> Turns:
     }
 
 
-def _hands_on_hips(vary: "np.random.Generator") -> Turns:
+def _hands_on_hips(vary: np.random.Generator) -> Turns:
     u = vary.uniform
     turns = _contrapposto(vary) if vary.random() < 0.5 else _standing(vary)
     both = vary.random() < 0.55
@@ -120,7 +117,7 @@ def _akimbo(side: str, out: float, inward: float) -> Turns:
     }
 
 
-def _arms_up(vary: "np.random.Generator") -> Turns:
+def _arms_up(vary: np.random.Generator) -> Turns:
     u = vary.uniform
     turns = _standing(vary) if vary.random() < 0.6 else _contrapposto(vary)
     sides = ("L", "R") if vary.random() < 0.6 else (str(vary.choice(["L", "R"])),)
@@ -135,14 +132,14 @@ def _arms_up(vary: "np.random.Generator") -> Turns:
     return turns
 
 
-def _hand_raised(vary: "np.random.Generator") -> Turns:
+def _hand_raised(vary: np.random.Generator) -> Turns:
     """One forearm lifted in front, as if to show something."""
     u = vary.uniform
     side = str(vary.choice(["L", "R"]))
     return {**_contrapposto(vary), **_arm(side, u(24, 34), u(2, 12), u(75, 105))}
 
 
-def _step_aside(vary: "np.random.Generator") -> Turns:
+def _step_aside(vary: np.random.Generator) -> Turns:
     """Legs apart."""
     u = vary.uniform
     return {
@@ -177,20 +174,14 @@ def pose(seed: int, index: int, picture: int) -> Pose:
     low, high = _TURNS[view]
     turn = float(rng.uniform(low, high)) * (1 if rng.random() < 0.5 else -1)
     degrees = np.array([turns.get(joint, (0.0, 0.0, 0.0)) for joint in JOINTS])
-    look = (
-        -np.clip(turn, -30, 30) * rng.uniform(0, 0.5)
-        if view in ("front", "turned")
-        else 0.0
-    )
+    look = -np.clip(turn, -30, 30) * rng.uniform(0, 0.5) if view in ("front", "turned") else 0.0
     degrees[JOINTS.index("Neck")] += (rng.uniform(-3, 5), look / 2, rng.uniform(-3, 3))
     degrees[JOINTS.index("Head")] += (rng.uniform(-3, 5), look / 2, rng.uniform(-3, 3))
     degrees[JOINTS.index("Spine2")] += rng.uniform(-3, 3, 3)
     return Pose(
         name=name,
         view=view,
-        rotations=tuple(
-            (float(a), float(b), float(c)) for a, b, c in np.radians(degrees)
-        ),
+        rotations=tuple((float(a), float(b), float(c)) for a, b, c in np.radians(degrees)),
         turn=float(np.radians(turn)),
         fill=float(rng.uniform(0.91, 0.93)),
         shift=(float(rng.uniform(-0.012, 0.012)), float(rng.uniform(-0.012, 0.012))),

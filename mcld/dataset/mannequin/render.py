@@ -22,9 +22,7 @@ _SAMPLES = np.array(
 )
 
 # A soft lamp beside the camera, fixed to it; the shade is never darker than _AMBIENT.
-_LAMP = np.array([-0.25, 0.35, 0.9], np.float32) / np.float32(
-    np.sqrt(0.25**2 + 0.35**2 + 0.9**2)
-)
+_LAMP = np.array([-0.25, 0.35, 0.9], np.float32) / np.float32(np.sqrt(0.25**2 + 0.35**2 + 0.9**2))
 _AMBIENT = 0.70
 
 
@@ -34,9 +32,7 @@ def _rays_device() -> EmbreeDevice:
 
 
 @cache
-def _chart_bounds() -> tuple[
-    npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]
-]:
+def _chart_bounds() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """(top, bottom) rows [24,2] of each DensePose chart, first and last valid column [24,200]."""
     rows = np.zeros((24, 2), np.int32)
     first, last = np.zeros((24, 200), np.int32), np.zeros((24, 200), np.int32)
@@ -50,9 +46,7 @@ def _chart_bounds() -> tuple[
     return rows, first, last
 
 
-def densepose_uv(
-    part: UInt8Array, s: FloatArray, t: FloatArray
-) -> tuple[UInt8Array, UInt8Array]:
+def densepose_uv(part: UInt8Array, s: FloatArray, t: FloatArray) -> tuple[UInt8Array, UInt8Array]:
     """DensePose's U and V (0..255) of points at (s, t) of the unit chart of `part` (1..24).
 
     Our unit square is laid into the valid area of DensePose's own chart, row by row, so that
@@ -69,9 +63,7 @@ def densepose_uv(
     return across.astype(np.uint8), (255 - down).astype(np.uint8)
 
 
-def _sampled(
-    atlas: FloatArray, part: UInt8Array, s: FloatArray, t: FloatArray
-) -> FloatArray:
+def _sampled(atlas: FloatArray, part: UInt8Array, s: FloatArray, t: FloatArray) -> FloatArray:
     """Bilinear colours [N,3] of the painted atlas [24,N,N,3] at chart positions."""
     size = atlas.shape[1]
     x = np.clip(s * size - 0.5, 0, size - 1.001)
@@ -86,16 +78,14 @@ def _sampled(
 
 
 def _framed(vertices: FloatArray, pose: Pose, height: int, width: int) -> FloatArray:
-    """Turn the figure and place it before the camera: x right and y down in pixels, z towards us."""
+    """Turn the figure and place it before the camera: x right, y down in pixels, z towards us."""
     cosine, sine = np.cos(pose.turn), np.sin(pose.turn)
     turn = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]], np.float32)
     seen = vertices @ turn.T
     seen[:, 1] *= -1
     low, high = seen.min(0), seen.max(0)
     # An arm held out may not leave the frame: a wide figure is drawn smaller.
-    scale = min(
-        pose.fill * height / (high[1] - low[1]), 0.94 * width / (high[0] - low[0])
-    )
+    scale = min(pose.fill * height / (high[1] - low[1]), 0.94 * width / (high[0] - low[0]))
     seen = (seen - (low + high) / 2) * np.float32(scale)
     free = (np.array([width, height]) - (high - low)[:2] * scale) / 2
     shift = np.clip(np.array(pose.shift) * height, -0.8 * free, 0.8 * free)
@@ -115,9 +105,9 @@ def render(
     """Draw a posed body.
 
     vertices: [V,3] metres, of `skin()`. atlas: [24,N,N,3] RGB in 0..1, row t and column s of each
-    part's unit chart. background: RGB in 0..1. Returns the picture uint8 [H,W,3] RGB and its IUV map
-    uint8 [H,W,3] (I, U, V). The map is that of each pixel's centre ray, one of the rays that the
-    picture is the mean of. `shaded` off leaves the colours as painted.
+    part's unit chart. background: RGB in 0..1. Returns the picture uint8 [H,W,3] RGB and its IUV
+    map uint8 [H,W,3] (I, U, V). The map is that of each pixel's centre ray, one of the rays that
+    the picture is the mean of. `shaded` off leaves the colours as painted.
     """
     body = skin()
     seen = _framed(vertices, pose, height, width)
@@ -128,16 +118,10 @@ def render(
     # y points down here, which turns the faces inside out: the front ones have negative z.
     front = np.flatnonzero(flat[:, 2] < 0)
     scene = EmbreeScene(_rays_device())
-    TriangleMesh(
-        scene, seen, body.faces[front]
-    )  # building it is half the time: front faces only
+    TriangleMesh(scene, seen, body.faces[front])  # building it is half the time: front faces only
 
-    left, top = np.clip(
-        np.floor(seen[:, :2].min(0)).astype(int) - 1, 0, (width, height)
-    )
-    right, bottom = np.clip(
-        np.ceil(seen[:, :2].max(0)).astype(int) + 1, 0, (width, height)
-    )
+    left, top = np.clip(np.floor(seen[:, :2].min(0)).astype(int) - 1, 0, (width, height))
+    right, bottom = np.clip(np.ceil(seen[:, :2].max(0)).astype(int) + 1, 0, (width, height))
     rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
     origins = np.empty((len(_SAMPLES), *rows.shape, 3), np.float32)
     origins[..., 0] = columns + 0.5 + _SAMPLES[:, 0, None, None]
@@ -149,9 +133,9 @@ def render(
 
     struck = np.flatnonzero(hits["primID"] >= 0)
     face = body.faces[front[hits["primID"][struck]]]
-    share = np.stack([1 - hits["u"] - hits["v"], hits["u"], hits["v"]], 1)[
-        struck
-    ].astype(np.float32)
+    share = np.stack([1 - hits["u"] - hits["v"], hits["u"], hits["v"]], 1)[struck].astype(
+        np.float32
+    )
     position = np.einsum("nk,nkd->nd", share, body.canonical[face])
     part, s, t = chart_position(body.segment[face[:, 0]], position)
 
@@ -168,9 +152,7 @@ def render(
 
     image = np.empty((height, width, 3), np.float32)
     image[:] = background
-    image[top:bottom, left:right] = colours.reshape(len(_SAMPLES), *rows.shape, 3).mean(
-        0
-    )
+    image[top:bottom, left:right] = colours.reshape(len(_SAMPLES), *rows.shape, 3).mean(0)
     iuv = np.zeros((height, width, 3), np.uint8)
     central = struck < rows.size
     where = struck[central]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import trimesh
 
-from mcld.dataset.mannequin.body import PARTS, SEGMENTS, FloatArray, skin
+from mcld.dataset.mannequin.body import PARTS, SEGMENTS, TORSO_CROWDING, FloatArray, skin
 
 ATLAS_SIZE = 128
 """Rows and columns of one painted chart."""
@@ -112,9 +112,7 @@ def _luma(colour: Colour) -> float:
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 
 
-def _contrasting(
-    rng: np.random.Generator, other: Colour, least: float = 0.28
-) -> Colour:
+def _contrasting(rng: np.random.Generator, other: Colour, least: float = 0.28) -> Colour:
     """A cloth colour that is told from `other` at a glance, by its lightness."""
     while True:
         colour = _cloth_colour(rng)
@@ -129,33 +127,26 @@ def face(rng: np.random.Generator, gender: str) -> Face:
     below = int(tone)
     light, dark = np.array(_SKIN_TONES[below]), np.array(_SKIN_TONES[min(below + 1, 6)])
     complexion = light + (tone - below) * (dark - light)
-    hair = np.array(
-        _HAIR_COLOURS[
-            rng.choice(9, p=[0.2, 0.2, 0.16, 0.13, 0.14, 0.07, 0.05, 0.03, 0.02])
-        ]
-    )
+    odds = np.array([0.2, 0.2, 0.16, 0.13, 0.14, 0.07, 0.05, 0.03, 0.02])
+    if tone > 3.2:  # dark skin seldom has fair hair
+        odds *= (3, 2, 1, 0.2, 0.1, 0.1, 1, 1, 1)
+    hair = np.array(_HAIR_COLOURS[rng.choice(9, p=odds / odds.sum())])
     styles = (
-        [0.06, 0.02, 0.14, 0.24, 0.38, 0.15, 0.01]
+        [0.06, 0.02, 0.14, 0.24, 0.38, 0.16, 0.0]
         if woman
         else [0.48, 0.2, 0.14, 0.04, 0.04, 0.0, 0.1]
     )
     lips = complexion * (0.86, 0.6, 0.6)
     if woman and rng.random() < 0.6:
         lips = np.array(
-            _hsv(
-                rng.uniform(0.94, 1.02), rng.uniform(0.55, 0.85), rng.uniform(0.5, 0.85)
-            )
+            _hsv(rng.uniform(0.94, 1.02), rng.uniform(0.55, 0.85), rng.uniform(0.5, 0.85))
         )
     frames = None
     if rng.random() < 0.22:
-        frames = ((0.06, 0.06, 0.07), (0.45, 0.10, 0.10), (0.12, 0.20, 0.45))[
-            rng.integers(3)
-        ]
+        frames = ((0.06, 0.06, 0.07), (0.45, 0.10, 0.10), (0.12, 0.20, 0.45))[rng.integers(3)]
     beard = ""
     if not woman:
-        beard = str(
-            rng.choice(["", "stubble", "moustache", "full"], p=[0.5, 0.15, 0.12, 0.23])
-        )
+        beard = str(rng.choice(["", "stubble", "moustache", "full"], p=[0.5, 0.15, 0.12, 0.23]))
     return Face(
         skin=_rgb(complexion),
         hair=_rgb(np.clip(hair * rng.uniform(0.85, 1.15), 0, 1)),
@@ -177,13 +168,9 @@ def clothes(rng: np.random.Generator, gender: str) -> Clothes:
     """Draw an outfit."""
     woman = gender == "WOMEN"
     top = _cloth_colour(rng)
-    pattern = str(
-        rng.choice(PATTERNS, p=[0.16, 0.16, 0.11, 0.13, 0.12, 0.18, 0.07, 0.07])
-    )
+    pattern = str(rng.choice(PATTERNS, p=[0.16, 0.16, 0.11, 0.13, 0.12, 0.18, 0.07, 0.07]))
     bottom = _cloth_colour(rng)
-    while (
-        np.abs(np.subtract(bottom, top)).max() < 0.2
-    ):  # a suit in one colour hides its seams
+    while np.abs(np.subtract(bottom, top)).max() < 0.2:  # a suit in one colour hides its seams
         bottom = _cloth_colour(rng)
     kind = str(
         rng.choice(
@@ -267,13 +254,13 @@ def _canvas(name: str) -> _Canvas:
     else:
         ahead = (s - 0.5) * np.pi
         parts, angles = (front, back), (ahead, np.sign(ahead) * np.pi - ahead)
+    if name == "torso":
+        t = t ** (1 / TORSO_CROWDING)
     frame = skin().frames[SEGMENTS.index(name)]
     length = float(np.linalg.norm(frame.end - frame.start))
     angle = np.stack(angles).astype(np.float32)
     t = np.broadcast_to(t, angle.shape)
-    return _Canvas(
-        parts, angle, t, 2 * np.pi * frame.girth, length, float(frame.start[1])
-    )
+    return _Canvas(parts, angle, t, 2 * np.pi * frame.girth, length, float(frame.start[1]))
 
 
 def _soft(depth: FloatArray, width: float = 0.004) -> FloatArray:
@@ -281,18 +268,14 @@ def _soft(depth: FloatArray, width: float = 0.004) -> FloatArray:
     return np.clip(depth / np.float32(width) + np.float32(0.5), 0, 1)
 
 
-def _cover(
-    paint: FloatArray, coverage: FloatArray, colour: Colour | FloatArray
-) -> None:
+def _cover(paint: FloatArray, coverage: FloatArray, colour: Colour | FloatArray) -> None:
     """Lay a colour over `paint` [...,3] where `coverage` [...] is 1."""
     paint += coverage[..., None] * (np.asarray(colour, np.float32) - paint)
 
 
 def _wave(phase: FloatArray, period: float, share: float = 0.5) -> FloatArray:
     """Coverage of a stripe that takes `share` of each turn of `phase` (in turns)."""
-    distance = np.abs(
-        (phase + 0.5) % 1 - 0.5
-    )  # from the middle of the stripe, in turns
+    distance = np.abs((phase + 0.5) % 1 - 0.5)  # from the middle of the stripe, in turns
     return _soft((share / 2 - distance) * period)
 
 
@@ -315,24 +298,19 @@ def _torso_surface() -> FloatArray:
     frame = body.frames[SEGMENTS.index("torso")]
     along = canvas.t[..., None] * (frame.end - frame.start)
     direction = (
-        np.sin(canvas.angle)[..., None] * frame.side
-        + np.cos(canvas.angle)[..., None] * frame.front
+        np.sin(canvas.angle)[..., None] * frame.side + np.cos(canvas.angle)[..., None] * frame.front
     )
     # From outside inwards, so that the first hit is the skin and not a surface hidden below it.
     origins = (frame.start + along + direction).reshape(-1, 3)
     struck, ray, _ = mesh.ray.intersects_location(
         origins, -direction.reshape(-1, 3), multiple_hits=False
     )
-    surface = (
-        frame.start + along + direction * np.float32(0.02)
-    )  # the few that miss: at the axis
+    surface = frame.start + along + direction * np.float32(0.02)  # the few that miss: at the axis
     surface.reshape(-1, 3)[ray] = struck
     return np.asarray(surface, np.float32)
 
 
-def _pattern(
-    canvas: _Canvas, kind: str, period: float, along: FloatArray
-) -> FloatArray:
+def _pattern(canvas: _Canvas, kind: str, period: float, along: FloatArray) -> FloatArray:
     """Coverage of a garment's second colour. `along` runs down the limb, metres.
 
     Round a limb a pattern repeats a whole number of times, so that it goes on across the seams.
@@ -354,9 +332,7 @@ def _pattern(
         return _soft(np.float32(0.3 * period) - np.hypot(x, y))
     if kind == "seam":  # a stripe down the outside of the leg
         outside = np.float32(np.pi / 2 if canvas.parts[0] in (10, 14) else -np.pi / 2)
-        return _soft(
-            np.float32(0.026) - np.abs(canvas.angle - outside) * canvas.girth / 6.3
-        )
+        return _soft(np.float32(0.026) - np.abs(canvas.angle - outside) * canvas.girth / 6.3)
     return np.zeros_like(along)
 
 
@@ -388,12 +364,10 @@ def _motif(kind: str, x: FloatArray, y: FloatArray) -> FloatArray:
 def _paint_top(charts: FloatArray, wear: Clothes) -> None:
     canvas = _canvas("torso")
     paint = np.broadcast_to(np.float32(wear.top), (*canvas.t.shape, 3)).copy()
-    x, y, z = np.moveaxis(_torso_surface(), -1, 0)
+    x, y = np.moveaxis(_torso_surface()[..., :2], -1, 0)
     ahead = np.abs(canvas.angle) < np.pi / 2
     if wear.pattern == "motif":
-        _cover(
-            paint, _motif(wear.motif, x, y + np.float32(0.045)) * ahead, wear.top_second
-        )
+        _cover(paint, _motif(wear.motif, x, y + np.float32(0.045)) * ahead, wear.top_second)
     elif wear.pattern == "block":
         _cover(paint, _soft(canvas.height + np.float32(0.06)), wear.top_second)
     elif wear.pattern == "jacket":  # worn open over something in the second colour
@@ -403,12 +377,11 @@ def _paint_top(charts: FloatArray, wear: Clothes) -> None:
         _cover(paint, cloth, wear.top_second)
     side = np.abs(x) / np.float32(_NECK_HALF_WIDTH)
     fall = 1 - side if wear.vee else np.sqrt(np.clip(1 - side**2, 0, 1))
-    opening = (
-        np.where(ahead, wear.neck, 0.012) * np.clip(fall, 0, 1)
-        + y
-        - np.float32(_NECK_BASE)
-    )
+    opening = np.where(ahead, wear.neck, 0.012) * np.clip(fall, 0, 1) + y - np.float32(_NECK_BASE)
     opening = np.minimum(opening, np.float32(_NECK_HALF_WIDTH) - np.abs(x))
+    # Not on the shoulders' ridge, where a row of the chart is wider than the neckline is sharp.
+    turned = np.where(ahead, np.abs(canvas.angle), np.pi - np.abs(canvas.angle))
+    opening = np.minimum(opening, 0.1 * (np.float32(1.1) - turned))
     covered = _soft(canvas.height - np.float32(wear.hem)) * (1 - _soft(opening))
     _lay(charts, canvas, covered, paint)
 
@@ -452,12 +425,8 @@ def _paint_bottom(charts: FloatArray, wear: Clothes) -> None:
             if wear.tights:
                 whole = np.ones_like(canvas.t)
                 _lay(charts, canvas, whole, np.float32(wear.tights))
-            paint = np.broadcast_to(
-                np.float32(wear.bottom), (*canvas.t.shape, 3)
-            ).copy()
-            along = (
-                np.float32(0.16) - canvas.height
-            )  # from the torso's top: the pattern goes on
+            paint = np.broadcast_to(np.float32(wear.bottom), (*canvas.t.shape, 3)).copy()
+            along = np.float32(0.16) - canvas.height  # from the torso's top: the pattern goes on
             cloth = _pattern(canvas, wear.bottom_pattern, 0.15, along)
             _cover(paint, cloth, wear.bottom_second)
             _lay(
@@ -467,9 +436,7 @@ def _paint_bottom(charts: FloatArray, wear: Clothes) -> None:
                 paint,
             )
             if limb == "lower leg" and wear.shaft:
-                shaft = _soft(
-                    canvas.along - np.float32((1 - wear.shaft) * canvas.length)
-                )
+                shaft = _soft(canvas.along - np.float32((1 - wear.shaft) * canvas.length))
                 _lay(charts, canvas, shaft, np.float32(wear.shoes))
 
 
@@ -479,9 +446,7 @@ def _paint_shoes(charts: FloatArray, wear: Clothes) -> None:
         paint = np.broadcast_to(np.float32(wear.shoes), (*canvas.t.shape, 3)).copy()
         _cover(paint, _soft(np.abs(canvas.angle) - np.float32(2.2), 0.1), wear.sole)
         if wear.shaft == 0:  # laces or a bar over the instep
-            tongue = np.minimum(
-                0.5 - np.abs(canvas.angle), 0.16 - np.abs(canvas.t - 0.55)
-            )
+            tongue = np.minimum(0.5 - np.abs(canvas.angle), 0.16 - np.abs(canvas.t - 0.55))
             _cover(paint, 0.6 * _soft(tongue, 0.05), wear.sole)
         _lay(charts, canvas, np.ones_like(canvas.t), paint)
 
@@ -510,29 +475,21 @@ def _paint_head(charts: FloatArray, looks: Face) -> None:
         ]
     )
     # Where the ray in this direction leaves the skull: metres to the left and up of its centre.
-    radius = 1 / np.linalg.norm(
-        direction / skin().head_size[:, None, None, None], axis=0
-    )
+    radius = 1 / np.linalg.norm(direction / skin().head_size[:, None, None, None], axis=0)
     x, y = direction[0] * radius, direction[1] * radius
     ahead = np.cos(azimuth) > 0.1
     tone = np.float32(looks.skin)
     paint = np.broadcast_to(tone, (*azimuth.shape, 3)).copy()
 
-    blush = 0.35 * np.exp(
-        -0.5 * (((np.abs(x) - 0.045) / 0.016) ** 2 + ((y + 0.03) / 0.013) ** 2)
-    )
+    blush = 0.35 * np.exp(-0.5 * (((np.abs(x) - 0.045) / 0.016) ** 2 + ((y + 0.03) / 0.013) ** 2))
     _cover(paint, blush * ahead, tone * np.float32((1.0, 0.72, 0.68)))
-    shade = _soft(
-        np.float32(0.0035)
-        - np.abs(np.hypot(np.abs(x) - 0.0, (y + 0.034) * 2.2) - 0.012)
-    )
+    shade = _soft(np.float32(0.0035) - np.abs(np.hypot(np.abs(x) - 0.0, (y + 0.034) * 2.2) - 0.012))
     _cover(paint, 0.5 * shade * ahead * (y < -0.033), tone * np.float32(0.55))
 
-    mouth = np.hypot(x / np.float32(looks.mouth), (y + 0.064) / np.float32(0.0115))
+    from_mouth = y + np.float32(0.064) - 7 * x**2  # the corners turn up a little
+    mouth = np.hypot(x / np.float32(looks.mouth), from_mouth / np.float32(0.0115))
     if looks.beard:
-        chin = np.minimum(
-            -0.036 - y - 0.02 * np.cos(3 * azimuth), 1.45 - np.abs(azimuth)
-        )
+        chin = np.minimum(-0.036 - y - 0.02 * np.cos(3 * azimuth), 1.45 - np.abs(azimuth))
         strap = np.minimum(0.014 - np.abs(y + 0.044), 0.034 - np.abs(x))
         area = strap if looks.beard == "moustache" else np.maximum(chin, strap)
         strength = 0.4 if looks.beard == "stubble" else 0.95
@@ -543,15 +500,13 @@ def _paint_head(charts: FloatArray, looks: Face) -> None:
             np.float32(looks.hair) * 0.9,
         )
     _cover(paint, _soft((1 - mouth) * 0.0115) * ahead, looks.lips)
-    line = np.minimum(looks.mouth - np.abs(x), 0.0016 - np.abs(y + 0.064))
+    line = np.minimum(looks.mouth - np.abs(x), 0.0016 - np.abs(from_mouth))
     _cover(paint, 0.6 * _soft(line) * ahead, np.float32(looks.lips) * 0.4)
 
     eye_x = np.abs(x) - np.float32(looks.eye_gap)
     height = np.float32(looks.eye_size * 0.6)
     lens = np.hypot(eye_x / np.float32(looks.eye_size), (y - 0.004) / height)
-    _cover(
-        paint, _soft((1.25 - lens) * height) * ahead, tone * np.float32(0.35)
-    )  # lashes
+    _cover(paint, _soft((1.25 - lens) * height) * ahead, tone * np.float32(0.35))  # lashes
     _cover(paint, _soft((1 - lens) * height) * ahead, (0.97, 0.97, 0.96))
     iris = np.hypot(eye_x, y - 0.004)
     white = (lens < 1.1) & ahead
@@ -569,9 +524,7 @@ def _paint_head(charts: FloatArray, looks: Face) -> None:
     edge = np.interp(
         np.abs(azimuth) / np.pi, _AZIMUTHS, _HAIRLINES[looks.style]
     ) - 0.16 * looks.parting * np.sin(azimuth) * (np.abs(azimuth) < np.pi / 2)
-    strands = 1 + 0.13 * np.sin(
-        azimuth * 23 + 3 * np.sin(latitude * 4 + looks.parting * 3)
-    )
+    strands = 1 + 0.13 * np.sin(azimuth * 23 + 3 * np.sin(latitude * 4 + looks.parting * 3))
     hair = np.clip(np.float32(looks.hair) * strands[..., None], 0, 1)
     thick = 0.7 if looks.style in ("crop", "bald") else 1.0
     _cover(paint, thick * _soft((latitude - edge).astype(np.float32), 0.06), hair)
@@ -582,7 +535,7 @@ def _paint_head(charts: FloatArray, looks: Face) -> None:
         bridge = np.minimum(0.012 - np.abs(x), 0.003 - np.abs(y - 0.008))
         temple = np.minimum(0.0035 - np.abs(y - 0.008), np.abs(x) - 0.055)
         temple = np.minimum(temple, 1.7 - np.abs(azimuth))
-        wire = np.maximum(_soft(np.maximum(bridge, temple)), frame * ahead)
+        wire = np.maximum(_soft(temple), np.maximum(_soft(bridge), frame) * ahead)
         _cover(paint, wire, looks.glasses)
     _lay(charts, canvas, np.ones_like(canvas.t), paint)
 
@@ -597,14 +550,10 @@ def _paint_long_hair(charts: FloatArray, looks: Face) -> None:
     half, reach = (0.1, 0.24) if looks.style == "long" else (0.03, 0.18)
     depth = np.minimum(half - np.abs(x), reach - canvas.along - 2 * x**2 / half)
     strands = 1 + 0.13 * np.sin(x * 260)
-    _lay(
-        charts, canvas, _soft(depth) * back, np.float32(looks.hair) * strands[..., None]
-    )
+    _lay(charts, canvas, _soft(depth) * back, np.float32(looks.hair) * strands[..., None])
 
 
-def _lay(
-    charts: FloatArray, canvas: _Canvas, coverage: FloatArray, paint: FloatArray
-) -> None:
+def _lay(charts: FloatArray, canvas: _Canvas, coverage: FloatArray, paint: FloatArray) -> None:
     """Lay `paint` over the charts of one segment where `coverage` is 1."""
     for k, part in enumerate(canvas.parts):
         colour = paint[k] if paint.ndim == 4 else paint
