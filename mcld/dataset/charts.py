@@ -50,12 +50,12 @@ def smpl_gather() -> NDArray[np.int64]:
     first axis, with one more entry at `NOWHERE` for pixels outside the body:
     `np.append(atlas.reshape(-1, 3), [[0, 0, 0]], axis=0)[smpl_gather()]` is the texture map.
 
-    The conversion only moves pixels, so it is found once, by converting an atlas of its own indices.
+    The conversion only moves pixels, so it is found once, by converting an atlas of indices.
     """
     places = np.arange(NOWHERE, dtype=np.float64).reshape(PARTS, CHART_SIZE, CHART_SIZE) + 1
     # The converter's axes are part, column, row; it divides colours by 255 and leaves 0 elsewhere.
     converted = _converter().convert(places.transpose(0, 2, 1)[..., np.newaxis])[..., 0]
-    indices = np.rint(converted * 255).astype(np.int64) - 1
+    indices: NDArray[np.int64] = np.rint(converted * 255).astype(np.int64) - 1
     indices[indices < 0] = NOWHERE
     indices.flags.writeable = False
     return indices

@@ -1,14 +1,15 @@
 """The dataset folder: where each picture, pose, texture and face lies, and which pairs there are.
 
-    <root>/{train,test}/NAME.jpg             the pictures
-    <root>/{train,test}_densepose/NAME.png   their IUV maps
-    <root>/{train,test}_texture/NAME.png     their texture maps
-    <root>/{train,test}_face/NAME.npy        their face embeddings, where a face was found
-    <root>/split/{train,test}.lst            the names, one a line
-    <root>/split/{train,test}.csv            the pairs, header `from,to`
+<root>/{train,test}/NAME.jpg             the pictures
+<root>/{train,test}_densepose/NAME.png   their IUV maps
+<root>/{train,test}_texture/NAME.png     their texture maps
+<root>/{train,test}_face/NAME.npy        their face embeddings, where a face was found
+<root>/split/{train,test}.lst            the names, one a line
+<root>/split/{train,test}.csv            the pairs, header `from,to`
 """
 
 import csv
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -38,6 +39,17 @@ def flat_name(path: str) -> str:
     gender, category, identity, file = parts
     first, rest = file.split("_", maxsplit=1)
     return f"fashion{gender}{category}{identity.replace('_', '')}{first}_{rest.replace('_', '')}"
+
+
+def identity_of(name: str) -> str:
+    """The person in a flat name: all of it up to the eight digits of the identity.
+
+    Raises InputError when there are none.
+    """
+    found = re.match(r".*?id\d{8}", name)
+    if not found:
+        raise InputError(f"{name!r} names no identity: a flat name holds 'id' and eight digits")
+    return found[0]
 
 
 @dataclass(frozen=True)

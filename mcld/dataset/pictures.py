@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mcld.dataset.charts import PARTS
 from mcld.errors import InputError
@@ -22,10 +22,10 @@ FACE_SIZE = 512
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read a picture in any format and mode Pillow knows, as uint8 [H, W, 3] RGB.
 
-    Transparent parts come out as they are stored. Raises InputError when the file is missing, cut
-    short, or not a picture.
+    It is turned upright as its EXIF tag says. Transparent parts come out as they are stored.
+    Raises InputError when the file is missing, cut short, or not a picture.
     """
-    return np.asarray(_opened(path).convert("RGB"))
+    return np.asarray(ImageOps.exif_transpose(_opened(path)).convert("RGB"))
 
 
 def read_iuv(path: Path) -> NDArray[np.uint8]:
@@ -37,7 +37,8 @@ def read_iuv(path: Path) -> NDArray[np.uint8]:
     picture = _opened(path)
     if picture.mode != "RGB":
         raise InputError(
-            f"{path} is not an IUV map: it is stored as {picture.mode!r}, not as 8-bit RGB (V, U, I)"
+            f"{path} is not an IUV map: it must be 8-bit RGB, holding (V, U, I),"
+            f" but is {picture.mode!r}"
         )
     iuv = np.ascontiguousarray(np.asarray(picture)[..., ::-1])
     if (largest := int(iuv[..., 0].max())) > PARTS:

@@ -8,7 +8,7 @@ RIGHT_HEAD, LEFT_HEAD = 23, 24
 _SMALLEST_HEAD = 8
 _SMALLEST_SHARE = 0.15
 # A middling head in Y, Cb, Cr: measured from here, light and dark skin or hair point opposite ways.
-_MIDDLING = (118, 115, 143)
+_MIDDLING = np.array([118, 115, 143], np.float32)
 # Skin and hair differ much less in chroma than in luma.
 _CHROMA_GAIN = 2.0
 
@@ -16,9 +16,7 @@ _CHROMA_GAIN = 2.0
 class HeadCrop:
     """A face embedder without weights: a small picture of the head, flattened."""
 
-    def embed(
-        self, image: NDArray[np.uint8], iuv: NDArray[np.uint8]
-    ) -> NDArray[np.float32] | None:
+    def embed(self, image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         """The embedding of the head in a picture, float32 [512], or None when no face is seen.
 
         image: uint8 [H, W, 3] RGB. iuv: uint8 [H, W, 3] (I, U, V) of the same height and width.
@@ -45,11 +43,14 @@ class HeadCrop:
         if min(head.shape) < _SMALLEST_HEAD or face.sum() < _SMALLEST_SHARE * head.sum():
             return None
 
-        colours = cv2.cvtColor(np.ascontiguousarray(image[box]), cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
-        centred = colours.astype(np.float32) - np.float32(_MIDDLING)
+        colours = cv2.cvtColor(np.ascontiguousarray(image[box]), cv2.COLOR_RGB2YCrCb)[
+            ..., [0, 2, 1]
+        ]
+        centred = colours.astype(np.float32) - _MIDDLING
         centred[~head] = centred[head].mean(axis=0)
         small = cv2.resize(centred, (16, 16), interpolation=cv2.INTER_AREA)
         chroma = cv2.resize(small[..., 1:], (16, 8), interpolation=cv2.INTER_AREA) * _CHROMA_GAIN
         embedding = np.concatenate([small[..., 0].ravel(), chroma.transpose(2, 0, 1).ravel()])
         scale = np.sqrt(np.mean(embedding**2))
-        return (embedding / max(scale, 1e-6)).astype(np.float32)
+        scaled: NDArray[np.float32] = (embedding / max(scale, 1e-6)).astype(np.float32)
+        return scaled

@@ -36,9 +36,9 @@ def extract_texture(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray
     atlas, seen = _scattered(image, iuv)
     for colours, shown, chart in zip(atlas, seen, chart_masks(), strict=True):
         _fill_holes(colours, shown, chart)
-    darkened = np.zeros((NOWHERE + 1, 3), np.uint8)
-    darkened[:NOWHERE] = cv2.subtract(atlas.reshape(-1, 3), (1.0, 1.0, 1.0, 1.0))
-    return np.take(darkened, smpl_gather(), axis=0)
+    colours_and_nothing = np.concatenate([atlas.reshape(-1, 3), np.zeros((1, 3), np.uint8)])
+    texture: NDArray[np.uint8] = colours_and_nothing[smpl_gather()]
+    return np.maximum(texture, 1) - np.uint8(1)
 
 
 def _scattered(

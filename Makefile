@@ -1,0 +1,41 @@
+# make help   lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help setup demo test lint bench clean
+.DELETE_ON_ERROR:
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## install everything into .venv (once)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo 'make: mcld needs Python 3.11 or newer; name one: make PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || test -x $(BIN)/pip \
+		|| { echo 'make: Python cannot make environments here; on Debian: sudo apt install python3-venv' >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup  ## generate people, prepare them, repaint some with the shipped weights, score the result
+	$(BIN)/mcld prepare build/demo/mannequin --mannequins 10 --seed 1
+	$(BIN)/python -m benchmarks mannequin build/demo/mannequin --out build/demo/pictures
+
+test: setup  ## run all tests
+	$(BIN)/pytest
+
+lint: setup  ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup  ## measure; one JSON line per figure
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove what the targets made, but not .venv
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

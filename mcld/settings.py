@@ -1,0 +1,352 @@
+"""Typed settings: defaults < YAML file < MCLD_* environment < command line.
+
+The defaults are the paper's, for DeepFashion. A new setting is one field here: its description,
+its limits, and everything said when it is given wrongly follow from the field.
+"""
+
+import os
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as EnvironmentVariableError
+
+from mcld.errors import SettingsError
+
+_PREFIX = "MCLD_"
+_DELIMITER = "__"
+_NONE = "null"
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelSettings(_Group):
+    """Which network: its widths and where its weights are."""
+
+    weights: Path | None = Field(
+        None, description="Folder with the weights; null: those that came with mcld."
+    )
+
+
+class SchedulerSettings(_Group):
+    """The noise schedule (paper: zero terminal SNR, v-prediction)."""
+
+    beta_schedule: Literal["linear", "scaled_linear"] = Field(
+        "linear", description="How betas grow when sampling; the released sampler uses linear."
+    )
+    train_beta_schedule: Literal["linear", "scaled_linear"] = Field(
+        "scaled_linear", description="How betas grow when training."
+    )
+    beta_start: float = Field(0.00085, gt=0, lt=1, description="The first beta.")
+    beta_end: float = Field(0.012, gt=0, lt=1, description="The last beta.")
+    timesteps: int = Field(1000, ge=2, description="Noise levels the network is trained on.")
+    prediction_type: Literal["v_prediction", "epsilon", "sample"] = Field(
+        "v_prediction", description="What the network predicts."
+    )
+    zero_terminal_snr: bool = Field(
+        True, description="Rescale the betas so that the last noise level hides the picture."
+    )
+    timestep_spacing: Literal["trailing", "leading", "linspace"] = Field(
+        "trailing", description="Which timesteps a short sampling run visits."
+    )
+    steps_offset: NonNegativeInt = Field(1, description="Added to the timesteps of 'leading'.")
+
+
+class SampleSettings(_Group):
+    """How pictures are made."""
+
+    num_inference_steps: int = Field(20, ge=1, le=1000, description="Denoising steps.")
+    guidance_scale: float = Field(
+        3.5, ge=1, description="How far to follow the conditions; 1: no guidance."
+    )
+    seed: NonNegativeInt = Field(0, description="Seed of the starting noise.")
+    height: int = Field(512, ge=64, multiple_of=8, description="Height of the picture, in pixels.")
+    width: int = Field(512, ge=64, multiple_of=8, description="Width of the picture, in pixels.")
+
+
+class TrainSettings(_Group):
+    """How the network is trained."""
+
+    dataset: Path = Field(Path("dataset/deepfashion"), description="The prepared dataset.")
+    output: Path = Field(Path("runs/deepfashion"), description="Checkpoints and the log go here.")
+    images: PositiveInt = Field(
+        1_440_000, description="Pictures to see before training ends (the paper: 60,000 x 24)."
+    )
+    batch_size: PositiveInt = Field(12, description="Pairs per step and device.")
+    height: int = Field(
+        512, ge=64, multiple_of=8, description="Pictures are resized to this height."
+    )
+    width: int = Field(512, ge=64, multiple_of=8, description="Pictures are resized to this width.")
+    learning_rate: float = Field(1e-5, gt=0, le=1, description="AdamW's learning rate.")
+    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW's weight decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    min_snr_gamma: float = Field(5.0, gt=0, description="Cap of the min-SNR loss weights.")
+    noise_offset: float = Field(
+        0.05, ge=0, le=1, description="Share of noise that is one number per sample and channel."
+    )
+    face_loss: bool = Field(True, description="Count the loss on the face twice.")
+    drop_rate: float = Field(
+        0.1, ge=0, lt=1, description="Share of samples whose conditions are dropped, for guidance."
+    )
+    source_noise: float = Field(
+        0.05,
+        ge=0,
+        description="Noise on source embeddings, in their standard deviations over the dataset.",
+    )
+    ema_decay: float = Field(
+        0.999, ge=0, lt=1, description="How slowly the averaged weights follow; 0: not averaged."
+    )
+    precision: Literal["no", "bf16", "fp16"] = Field(
+        "no", description="Mixed precision; no: float32 throughout."
+    )
+    compile: bool = Field(False, description="Compile the network before training.")
+    workers: NonNegativeInt = Field(2, description="Processes that load pictures; 0: none.")
+    seed: NonNegativeInt = Field(0, description="Seed of everything random in training.")
+    checkpoint_every: PositiveInt = Field(
+        24_000, description="Pictures seen between two checkpoints."
+    )
+    keep: PositiveInt = Field(2, description="Checkpoints to keep; older ones are removed.")
+
+
+class PrepareSettings(_Group):
+    """How datasets are made."""
+
+    seed: NonNegativeInt = Field(0, description="Which mannequins: same seed, same bytes.")
+    pictures: int = Field(8, ge=2, description="Pictures of each mannequin.")
+    workers: PositiveInt = Field(2, description="Processes that work at once.")
+
+
+class Settings(BaseSettings):
+    """All settings. Immutable; `load_settings` makes one from every source."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter=_DELIMITER,
+        env_parse_none_str=_NONE,
+        extra="forbid",
+        frozen=True,
+        protected_namespaces=(),
+    )
+
+    model: ModelSettings = ModelSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
+    sample: SampleSettings = SampleSettings()
+    train: TrainSettings = TrainSettings()
+    prepare: PrepareSettings = PrepareSettings()
+
+
+def load_settings(config: Path | None = None, overrides: list[str] | None = None) -> Settings:
+    """Settings from the defaults, then a YAML file, then MCLD_* variables, then `overrides`.
+
+    config: a YAML file of groups (`train: {learning_rate: 2e-5}`), or None. overrides: such as
+    'train.learning_rate=2e-5'; a value is YAML flow style ('[1, 2]', 'null', 'true').
+
+    Raises SettingsError, in one line, for a source that cannot be read, an unknown key (with the
+    nearest known one), a value of the wrong type and an impossible value.
+    """
+    given: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, values in (
+        (str(config), _from_file(config) if config else {}),
+        ("the environment", _from_environment()),
+        ("the command line", _from_overrides(overrides or [])),
+    ):
+        for key in _keys(values):
+            if key not in _FIELDS:
+                raise SettingsError(_unknown(key, origin))
+            origins[key] = origin
+        given = _merged(given, values)
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(_impossible(error, origins)) from error
+
+
+def known_settings() -> dict[str, FieldInfo]:
+    """Every setting's field by its dotted key, such as 'train.learning_rate'."""
+    return dict(_FIELDS)
+
+
+class _Loader(yaml.BaseLoader):
+    """YAML whose scalars stay as written: pydantic alone decides what a value may mean.
+
+    So `1e-5` is a number and `no` a precision, in a file as in the environment and on the command
+    line.
+    """
+
+
+def _null(loader: _Loader, node: yaml.ScalarNode) -> str | None:
+    text = str(loader.construct_scalar(node))
+    return None if node.style is None and text in ("", "~", _NONE) else text
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _null)
+
+
+def _from_file(config: Path) -> dict[str, Any]:
+    try:
+        text = config.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise SettingsError(f"{config}: no such file; --config takes a YAML file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{config}: cannot be read: {error}") from error
+    try:
+        values = yaml.load(text, _Loader)  # noqa: S506 - builds only strings, lists and dicts
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}" if mark else ""
+        raise SettingsError(f"{config}{where}: not YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{config}: not YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise SettingsError(f"{config}: must hold groups of settings, such as `train:`")
+    for group, fields in list(values.items()):
+        if fields is None:  # a group whose lines are all commented out
+            del values[group]
+    return values
+
+
+def _from_environment() -> dict[str, Any]:
+    for name in os.environ:
+        if name.upper().startswith(_PREFIX):
+            key = name[len(_PREFIX) :].lower().replace(_DELIMITER, ".")
+            if key not in _FIELDS and key not in Settings.model_fields:
+                raise SettingsError(_unknown(key, f"the environment variable {name}"))
+    try:
+        return EnvSettingsSource(Settings)()
+    except EnvironmentVariableError as error:
+        raise SettingsError(f"the environment: {error}; give JSON there") from error
+
+
+def _from_overrides(overrides: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise SettingsError(
+                f"--set {override}: give KEY=VALUE, such as train.learning_rate=2e-5"
+            )
+        if key not in _FIELDS:
+            raise SettingsError(_unknown(key, "the command line"))
+        try:
+            value = yaml.load(text, _Loader) if text.strip() else ""  # noqa: S506 - as above
+        except yaml.YAMLError as error:
+            raise SettingsError(f"--set {override}: the value cannot be read") from error
+        group, _, name = key.rpartition(".")
+        values = _merged(values, {group: {name: value}} if group else {name: value})
+    return values
+
+
+def _keys(values: dict[str, Any], group: str = "") -> Iterator[str]:
+    """The dotted keys of nested values; what stands where a group should is a key itself."""
+    for name, value in values.items():
+        key = f"{group}{name}"
+        if isinstance(value, dict) and key not in _FIELDS:
+            if value:
+                yield from _keys(value, f"{key}.")
+            elif key not in Settings.model_fields:
+                yield key
+        else:
+            yield key
+
+
+def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """`second` laid over `first`, group by group."""
+    merged = dict(first)
+    for name, value in second.items():
+        below = merged.get(name)
+        if isinstance(below, dict) and isinstance(value, dict):
+            value = _merged(below, value)
+        merged[name] = value
+    return merged
+
+
+def _unknown(key: str, origin: str) -> str:
+    if key in Settings.model_fields:
+        inside = ", ".join(k.removeprefix(f"{key}.") for k in _FIELDS if k.startswith(f"{key}."))
+        return f"{origin}: {key} is a group; name a setting in it: {inside}"
+
+    def likeness(known: str) -> float:
+        # Right name in no or the wrong group counts nearly as much as the whole key.
+        whole = SequenceMatcher(None, key, known).ratio()
+        name = SequenceMatcher(None, key.rpartition(".")[2], known.rpartition(".")[2]).ratio()
+        return max(whole, 0.95 * name)
+
+    return f"{origin}: there is no setting {key}; the nearest is {max(_FIELDS, key=likeness)}"
+
+
+def _impossible(error: ValidationError, origins: dict[str, str]) -> str:
+    first = error.errors(include_url=False)[0]
+    location = [str(part) for part in first["loc"]]
+    for length in range(len(location), 0, -1):
+        if (key := ".".join(location[:length])) in _FIELDS:
+            allowed = _allowed(_FIELDS[key])
+            break
+    else:
+        key, allowed = ".".join(location), first["msg"]
+    origin = origins.get(key)
+    where = f" (from {origin})" if origin else ""
+    return f"{key} cannot be {first['input']!r}{where}: give {allowed}"
+
+
+def _allowed(field: FieldInfo) -> str:
+    """What a field takes, in words."""
+    limits = [text for limit in field.metadata if (text := _limit(limit))]
+    nothing = [_NONE] if type(None) in get_args(field.annotation) else []
+    return " or ".join(
+        [" ".join([_kind(field.annotation), " and ".join(limits)]).strip(), *nothing]
+    )
+
+
+def _kind(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return " or ".join(_kind(a) for a in arguments if a is not type(None))
+    if origin is Literal:
+        return "one of " + ", ".join(str(a) for a in arguments)
+    if origin in (list, tuple):
+        return f"a list, each {_kind(arguments[0])}"
+    names = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
+    return names.get(annotation, "a text")
+
+
+def _limit(limit: object) -> str:
+    match limit:
+        case Gt(gt=bound):
+            return f"above {bound}"
+        case Ge(ge=bound):
+            return f"from {bound}"
+        case Lt(lt=bound):
+            return f"below {bound}"
+        case Le(le=bound):
+            return f"up to {bound}"
+        case MultipleOf(multiple_of=step):
+            return f"divisible by {step}"
+        case MinLen(min_length=length):
+            return f"of at least {length}"
+        case MaxLen(max_length=length):
+            return f"of at most {length}"
+    return ""
+
+
+def _fields(group: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in group.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+_FIELDS = dict(_fields(Settings))

@@ -1,0 +1,96 @@
+"""The `mcld` command: its options, its commands, and how a run ends."""
+
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mcld import __version__
+from mcld.errors import MCLDError
+from mcld_cli import console
+from mcld_cli.prepare import prepare
+from mcld_cli.sample import sample
+from mcld_cli.train import train
+
+INTERRUPTED = 130
+
+
+class _ClearEnds(TyperGroup):
+    """Ends every run with one line and an exit code: 1 failed, 2 wrong usage, 130 interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MCLDError as error:
+            console.fail(str(error))
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            console.fail("interrupted")
+            raise typer.Exit(INTERRUPTED) from error
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if hasattr(error, "exit_code"):  # wrong usage, which Typer explains
+                raise
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            else:
+                console.fail(
+                    f"unexpected {type(error).__name__}: {error}; run again with --debug"
+                    " (`mcld --debug …`) to see the traceback; please report it"
+                )
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    name="mcld",
+    cls=_ClearEnds,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.say(f"mcld {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of unexpected errors.")
+    ] = False,
+) -> None:
+    """Repaint a person in a new pose.
+
+    Multi-focal Conditioned Latent Diffusion (MCLD): the photo, the texture of the
+    clothes and the face each go where they help; a DensePose map gives the pose.
+
+    Start here:
+
+      mcld prepare dataset/mannequin --mannequins 40
+
+      mcld sample --source A.jpg --pose B.png --out out.png
+    """
+
+
+app.command()(prepare)
+app.command()(train)
+app.command()(sample)
+
+
+def main() -> None:
+    """Run the command line; the process exits with 0, 1, 2 or 130."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None

@@ -1,0 +1,113 @@
+"""What a person sees: messages, errors, tables and progress.
+
+Results go to stdout; errors and progress go to stderr, so that output can be piped.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+Count = Callable[[int, int, str], None]
+"""Told (done, total, note) as work goes on."""
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(message: str) -> None:
+    """Print a message as it is: brackets are no markup, paths are never broken in a pipe."""
+    _print(Console(highlight=False), Text(message))
+
+
+def fail(message: str) -> None:
+    """Print an error on stderr: one line, which only a terminal wraps."""
+    line = " ".join(message.split())
+    _print(Console(stderr=True, highlight=False), Text.assemble(("error: ", "bold red"), line))
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table; all columns but the first are numbers, set to the right."""
+    table = Table()
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+    Console(highlight=False).print(table)
+
+
+@contextmanager
+def progress(doing: str, unit: str) -> Iterator[Count]:
+    """Show how far work has come: count, rate, time left and a note, such as the loss.
+
+    On a terminal this is a bar; elsewhere a line now and then, and one at the end.
+    """
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield _Lines(console, doing, unit)
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[pace]}"),
+        console=console,
+        expand=True,
+    )
+    with bar:
+        task = bar.add_task(doing, total=None, pace="")
+        pace = _Pace(unit)
+
+        def count(done: int, total: int, note: str = "") -> None:
+            bar.update(task, completed=done, total=total, pace=_joined(pace(done, total), note))
+
+        yield count
+
+
+class _Pace:
+    """Units a second since the first report, and the time left at that rate, in words."""
+
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
+        self.first: int | None = None
+        self.start = 0.0
+
+    def __call__(self, done: int, total: int) -> str:
+        now = time.monotonic()
+        if self.first is None or done < self.first:
+            self.first, self.start = done, now
+        if done == self.first or now == self.start:
+            return ""
+        rate = (done - self.first) / (now - self.start)
+        left = timedelta(seconds=round((total - done) / rate))
+        return _joined(f"{rate:.3g} {self.unit}/s", f"{left} left" if done < total else "")
+
+
+class _Lines:
+    """Progress as plain lines, not too many of them."""
+
+    def __init__(self, console: Console, doing: str, unit: str) -> None:
+        self.console = console
+        self.doing = doing
+        self.pace = _Pace(unit)
+        self.last = time.monotonic()
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        pace = self.pace(done, total)
+        if done < total and time.monotonic() - self.last < _SECONDS_BETWEEN_LINES:
+            return
+        self.last = time.monotonic()
+        count = f"{self.doing}: {done:,} of {total:,} {self.pace.unit}"
+        _print(self.console, Text(_joined(count, pace, note)))
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _print(console: Console, text: Text) -> None:
+    console.print(text, soft_wrap=not console.is_terminal)

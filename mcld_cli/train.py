@@ -1,0 +1,40 @@
+"""`mcld train`: pairs to weights."""
+
+from typing import Annotated
+
+import typer
+
+from mcld_cli import console
+from mcld_cli.options import Config, Overrides, overrides_of
+
+
+def train(
+    config: Config = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of the output folder.")
+    ] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Train the network on a prepared dataset.
+
+    Settings come from the defaults (the paper's), then the file of --config, then
+    MCLD_* variables such as MCLD_TRAIN__SEED=1, then --set; the last one counts.
+
+    Examples:
+
+      mcld train --config configs/mannequin.yaml
+
+      mcld train --config configs/mannequin.yaml --set train.images=4800 --resume
+    """
+    from mcld.settings import load_settings
+
+    settings = load_settings(config, overrides_of({}, overrides))
+    from mcld.train.loop import train as train_network
+
+    with console.progress("Training", "images") as count:
+        train_network(
+            settings,
+            resume=resume,
+            report=lambda now: count(now.images, now.total, f"loss {now.loss:.4f}"),
+        )
+    console.say(f"The weights are in {settings.train.output}.")
