@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mannequin import Mannequin
 from scipy import sparse
 
-FloatArray = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int32]
 
 # One segment is one limb, trunk or head; each is cut into one or two of the 24 parts.
@@ -179,7 +179,8 @@ def _frame(name: str, points: FloatArray) -> SegmentFrame:
     offset = points - start
     axis = (end - start) / (np.linalg.norm(end - start) or 1.0)
     girth = float(np.linalg.norm(offset - np.outer(offset @ axis, axis), axis=1).mean())
-    return SegmentFrame(*(np.asarray(a, np.float32) for a in (start, end, side, front)), girth)
+    vectors = [np.asarray(vector, np.float32) for vector in (start, end, side, front)]
+    return SegmentFrame(vectors[0], vectors[1], vectors[2], vectors[3], girth)
 
 
 @cache

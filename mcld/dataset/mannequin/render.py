@@ -9,7 +9,7 @@ from embreex.rtcore import EmbreeDevice
 from embreex.rtcore_scene import EmbreeScene
 
 from mcld.dataset.charts import chart_masks
-from mcld.dataset.mannequin.body import FloatArray, chart_position, skin
+from mcld.dataset.mannequin.body import FloatArray, IntArray, chart_position, skin
 from mcld.dataset.mannequin.poses import Pose
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -32,34 +32,35 @@ def _rays_device() -> EmbreeDevice:
 
 
 @cache
-def _chart_bounds() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """(top, bottom) rows [24,2] of each DensePose chart, first and last valid column [24,200]."""
+def _valid_columns() -> tuple[IntArray, IntArray, IntArray]:
+    """(first, last) valid row [24,2] of each DensePose chart; and for each of its rows how many
+    columns are valid [24,200] and which [24,200,200], ascending, as many as there are.
+    """
     rows = np.zeros((24, 2), np.int32)
-    first, last = np.zeros((24, 200), np.int32), np.zeros((24, 200), np.int32)
+    counts = np.zeros((24, 200), np.int32)
+    columns = np.zeros((24, 200, 200), np.int32)
     for k, mask in enumerate(chart_masks()):
         used = np.flatnonzero(mask.any(1))
         rows[k] = used[0], used[-1]
-        # A row without a valid column inside a chart takes the nearest one's.
-        nearest = used[np.abs(np.arange(200)[:, None] - used).argmin(1)]
-        first[k] = mask.argmax(1)[nearest]
-        last[k] = (199 - mask[:, ::-1].argmax(1))[nearest]
-    return rows, first, last
+        # A row without a valid column, inside a chart, takes the nearest one's.
+        filled = mask[used[np.abs(np.arange(200)[:, None] - used).argmin(1)]]
+        counts[k] = filled.sum(1)
+        columns[k] = np.argsort(~filled, axis=1, kind="stable")
+    return rows, counts, columns
 
 
 def densepose_uv(part: UInt8Array, s: FloatArray, t: FloatArray) -> tuple[UInt8Array, UInt8Array]:
     """DensePose's U and V (0..255) of points at (s, t) of the unit chart of `part` (1..24).
 
-    Our unit square is laid into the valid area of DensePose's own chart, row by row, so that
+    Our unit square is laid into the valid pixels of DensePose's own chart, row by row, so that
     nothing painted is lost when an atlas is turned into the SMPL texture layout.
     """
-    rows, first, last = _chart_bounds()
+    rows, counts, columns = _valid_columns()
     k = part.astype(np.int32) - 1
-    row = rows[k, 0] + t * (rows[k, 1] - rows[k, 0])
-    # The bytes are chosen so that (255 - V) * 199 / 255 and U * 199 / 255, truncated, stay valid.
-    down = np.ceil(row * (255 / 199))
-    whole = (down * (199 / 255)).astype(np.int32)
-    column = first[k, whole] + s * (last[k, whole] - first[k, whole])
-    across = np.ceil(column * (255 / 199))
+    row = np.rint(rows[k, 0] + t * (rows[k, 1] - rows[k, 0])).astype(np.int32)
+    column = columns[k, row, np.rint(s * (counts[k, row] - 1)).astype(np.int32)]
+    # The smallest bytes whose pixel, (255 - V) * 199 // 255 and U * 199 // 255, is this one.
+    down, across = -(-row * 255 // 199), -(-column * 255 // 199)
     return across.astype(np.uint8), (255 - down).astype(np.uint8)
 
 

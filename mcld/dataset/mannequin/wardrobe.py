@@ -247,13 +247,14 @@ def _canvas(name: str) -> _Canvas:
     front, back = PARTS[name]
     centres = (np.arange(ATLAS_SIZE, dtype=np.float32) + 0.5) / ATLAS_SIZE
     t, s = np.meshgrid(centres, centres, indexing="ij")
+    parts: tuple[int, ...] = (front, back)
     if name == "head":
-        parts, angles = (front, back), (-s * np.pi, s * np.pi)
+        angles = [-s * np.pi, s * np.pi]
     elif front == back:
-        parts, angles = (front,), ((2 * s - 1) * np.pi,)
+        parts, angles = (front,), [(2 * s - 1) * np.pi]
     else:
         ahead = (s - 0.5) * np.pi
-        parts, angles = (front, back), (ahead, np.sign(ahead) * np.pi - ahead)
+        angles = [ahead, np.sign(ahead) * np.pi - ahead]
     if name == "torso":
         t = t ** (1 / TORSO_CROWDING)
     frame = skin().frames[SEGMENTS.index(name)]
@@ -265,7 +266,7 @@ def _canvas(name: str) -> _Canvas:
 
 def _soft(depth: FloatArray, width: float = 0.004) -> FloatArray:
     """Coverage 0..1 of a shape from the depth inside its outline (metres, negative outside)."""
-    return np.clip(depth / np.float32(width) + np.float32(0.5), 0, 1)
+    return np.asarray(np.clip(depth / np.float32(width) + np.float32(0.5), 0, 1))
 
 
 def _cover(paint: FloatArray, coverage: FloatArray, colour: Colour | FloatArray) -> None:
@@ -363,7 +364,7 @@ def _motif(kind: str, x: FloatArray, y: FloatArray) -> FloatArray:
 
 def _paint_top(charts: FloatArray, wear: Clothes) -> None:
     canvas = _canvas("torso")
-    paint = np.broadcast_to(np.float32(wear.top), (*canvas.t.shape, 3)).copy()
+    paint = np.broadcast_to(np.asarray(wear.top, np.float32), (*canvas.t.shape, 3)).copy()
     x, y = np.moveaxis(_torso_surface()[..., :2], -1, 0)
     ahead = np.abs(canvas.angle) < np.pi / 2
     if wear.pattern == "motif":
@@ -393,7 +394,7 @@ def _paint_top(charts: FloatArray, wear: Clothes) -> None:
             canvas = _canvas(side + limb)
             along = canvas.along + np.float32(0.26 if limb == "lower arm" else 0)
             colour = wear.top_second if wear.pattern == "block" else wear.top
-            paint = np.broadcast_to(np.float32(colour), (*canvas.t.shape, 3)).copy()
+            paint = np.broadcast_to(np.asarray(colour, np.float32), (*canvas.t.shape, 3)).copy()
             if wear.pattern not in ("plain", "motif", "block", "jacket"):
                 cloth = _pattern(canvas, wear.pattern, wear.period, along)
                 _cover(paint, cloth, wear.top_second)
@@ -409,13 +410,13 @@ def _paint_top(charts: FloatArray, wear: Clothes) -> None:
 
 def _paint_bottom(charts: FloatArray, wear: Clothes) -> None:
     canvas = _canvas("torso")
-    paint = np.broadcast_to(np.float32(wear.bottom), (*canvas.t.shape, 3)).copy()
+    paint = np.broadcast_to(np.asarray(wear.bottom, np.float32), (*canvas.t.shape, 3)).copy()
     pattern = wear.bottom_pattern if wear.bottom_pattern != "seam" else "plain"
     _cover(paint, _pattern(canvas, pattern, 0.15, canvas.along), wear.bottom_second)
     _lay(charts, canvas, _soft(np.float32(-0.27) - canvas.height), paint)
     if wear.belt:
         belt = _soft(np.float32(0.018) - np.abs(canvas.height + 0.3))
-        _lay(charts, canvas, belt, np.float32(wear.belt))
+        _lay(charts, canvas, belt, np.asarray(wear.belt, np.float32))
     for side in ("left ", "right "):
         for limb, share in (
             ("upper leg", wear.legs * 2),
@@ -424,8 +425,10 @@ def _paint_bottom(charts: FloatArray, wear: Clothes) -> None:
             canvas = _canvas(side + limb)
             if wear.tights:
                 whole = np.ones_like(canvas.t)
-                _lay(charts, canvas, whole, np.float32(wear.tights))
-            paint = np.broadcast_to(np.float32(wear.bottom), (*canvas.t.shape, 3)).copy()
+                _lay(charts, canvas, whole, np.asarray(wear.tights, np.float32))
+            paint = np.broadcast_to(
+                np.asarray(wear.bottom, np.float32), (*canvas.t.shape, 3)
+            ).copy()
             along = np.float32(0.16) - canvas.height  # from the torso's top: the pattern goes on
             cloth = _pattern(canvas, wear.bottom_pattern, 0.15, along)
             _cover(paint, cloth, wear.bottom_second)
@@ -437,13 +440,13 @@ def _paint_bottom(charts: FloatArray, wear: Clothes) -> None:
             )
             if limb == "lower leg" and wear.shaft:
                 shaft = _soft(canvas.along - np.float32((1 - wear.shaft) * canvas.length))
-                _lay(charts, canvas, shaft, np.float32(wear.shoes))
+                _lay(charts, canvas, shaft, np.asarray(wear.shoes, np.float32))
 
 
 def _paint_shoes(charts: FloatArray, wear: Clothes) -> None:
     for side in ("left ", "right "):
         canvas = _canvas(side + "foot")
-        paint = np.broadcast_to(np.float32(wear.shoes), (*canvas.t.shape, 3)).copy()
+        paint = np.broadcast_to(np.asarray(wear.shoes, np.float32), (*canvas.t.shape, 3)).copy()
         _cover(paint, _soft(np.abs(canvas.angle) - np.float32(2.2), 0.1), wear.sole)
         if wear.shaft == 0:  # laces or a bar over the instep
             tongue = np.minimum(0.5 - np.abs(canvas.angle), 0.16 - np.abs(canvas.t - 0.55))
@@ -478,11 +481,11 @@ def _paint_head(charts: FloatArray, looks: Face) -> None:
     radius = 1 / np.linalg.norm(direction / skin().head_size[:, None, None, None], axis=0)
     x, y = direction[0] * radius, direction[1] * radius
     ahead = np.cos(azimuth) > 0.1
-    tone = np.float32(looks.skin)
+    tone = np.asarray(looks.skin, np.float32)
     paint = np.broadcast_to(tone, (*azimuth.shape, 3)).copy()
 
     blush = 0.35 * np.exp(-0.5 * (((np.abs(x) - 0.045) / 0.016) ** 2 + ((y + 0.03) / 0.013) ** 2))
-    _cover(paint, blush * ahead, tone * np.float32((1.0, 0.72, 0.68)))
+    _cover(paint, blush * ahead, tone * np.asarray((1.0, 0.72, 0.68), np.float32))
     shade = _soft(np.float32(0.0035) - np.abs(np.hypot(np.abs(x) - 0.0, (y + 0.034) * 2.2) - 0.012))
     _cover(paint, 0.5 * shade * ahead * (y < -0.033), tone * np.float32(0.55))
 
@@ -497,11 +500,11 @@ def _paint_head(charts: FloatArray, looks: Face) -> None:
         _cover(
             paint,
             strength * _soft(area, 0.008) * below_chin,
-            np.float32(looks.hair) * 0.9,
+            np.asarray(looks.hair, np.float32) * 0.9,
         )
     _cover(paint, _soft((1 - mouth) * 0.0115) * ahead, looks.lips)
     line = np.minimum(looks.mouth - np.abs(x), 0.0016 - np.abs(from_mouth))
-    _cover(paint, 0.6 * _soft(line) * ahead, np.float32(looks.lips) * 0.4)
+    _cover(paint, 0.6 * _soft(line) * ahead, np.asarray(looks.lips, np.float32) * 0.4)
 
     eye_x = np.abs(x) - np.float32(looks.eye_gap)
     height = np.float32(looks.eye_size * 0.6)
@@ -518,14 +521,14 @@ def _paint_head(charts: FloatArray, looks: Face) -> None:
     )
     brow_y = 0.031 + looks.brow_slant * (np.abs(x) - 0.034)
     brow = np.minimum(looks.brow / 2 - np.abs(y - brow_y), 0.023 - np.abs(eye_x))
-    brow_colour = np.float32(looks.hair) * 0.75
+    brow_colour = np.asarray(looks.hair, np.float32) * 0.75
     _cover(paint, _soft(brow) * ahead, brow_colour)
 
     edge = np.interp(
         np.abs(azimuth) / np.pi, _AZIMUTHS, _HAIRLINES[looks.style]
     ) - 0.16 * looks.parting * np.sin(azimuth) * (np.abs(azimuth) < np.pi / 2)
     strands = 1 + 0.13 * np.sin(azimuth * 23 + 3 * np.sin(latitude * 4 + looks.parting * 3))
-    hair = np.clip(np.float32(looks.hair) * strands[..., None], 0, 1)
+    hair = np.clip(np.asarray(looks.hair, np.float32) * strands[..., None], 0, 1)
     thick = 0.7 if looks.style in ("crop", "bald") else 1.0
     _cover(paint, thick * _soft((latitude - edge).astype(np.float32), 0.06), hair)
 
@@ -550,7 +553,9 @@ def _paint_long_hair(charts: FloatArray, looks: Face) -> None:
     half, reach = (0.1, 0.24) if looks.style == "long" else (0.03, 0.18)
     depth = np.minimum(half - np.abs(x), reach - canvas.along - 2 * x**2 / half)
     strands = 1 + 0.13 * np.sin(x * 260)
-    _lay(charts, canvas, _soft(depth) * back, np.float32(looks.hair) * strands[..., None])
+    _lay(
+        charts, canvas, _soft(depth) * back, np.asarray(looks.hair, np.float32) * strands[..., None]
+    )
 
 
 def _lay(charts: FloatArray, canvas: _Canvas, coverage: FloatArray, paint: FloatArray) -> None:
