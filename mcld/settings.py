@@ -236,14 +236,14 @@ def _from_overrides(overrides: list[str]) -> dict[str, Any]:
         key = key.strip()
         if not equals or not key:
             raise SettingsError(
-                f"--set {override}: give KEY=VALUE, such as train.learning_rate=2e-5"
+                f"--set {override!r}: give KEY=VALUE, such as train.learning_rate=2e-5"
             )
         if key not in _FIELDS:
             raise SettingsError(_unknown(key, "the command line"))
         try:
             value = yaml.load(text, _Loader) if text.strip() else ""  # noqa: S506 - as above
         except yaml.YAMLError as error:
-            raise SettingsError(f"--set {override}: the value cannot be read") from error
+            raise SettingsError(f"--set {override!r}: the value cannot be read") from error
         group, _, name = key.rpartition(".")
         values = _merged(values, {group: {name: value}} if group else {name: value})
     return values
@@ -284,7 +284,8 @@ def _unknown(key: str, origin: str) -> str:
         name = SequenceMatcher(None, key.rpartition(".")[2], known.rpartition(".")[2]).ratio()
         return max(whole, 0.95 * name)
 
-    return f"{origin}: there is no setting {key}; the nearest is {max(_FIELDS, key=likeness)}"
+    shown = key if key.isprintable() else repr(key)
+    return f"{origin}: there is no setting {shown}; the nearest is {max(_FIELDS, key=likeness)}"
 
 
 def _impossible(error: ValidationError, origins: dict[str, str]) -> str:

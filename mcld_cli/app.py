@@ -91,6 +91,6 @@ app.command()(sample)
 def main() -> None:
     """Run the command line; the process exits with 0, 1, 2 or 130."""
     try:
-        app()
+        app(prog_name="mcld")
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcld.dataset.layout import DatasetLayout, flat_name, identity_of
+from mcld.dataset.pictures import write_jpeg
+from mcld.errors import InputError
+
+WORDS = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=1, max_size=8)
+NAMES = st.builds("fashion{}id{:08d}01_1front.jpg".format, WORDS, st.integers(0, 10**8 - 1))
+
+
+@pytest.mark.parametrize(
+    ("raw", "flat"),
+    [
+        (
+            "WOMEN/Tees_Tanks/id_00007838/05_7_additional.jpg",
+            "fashionWOMENTees_Tanksid0000783805_7additional.jpg",
+        ),
+        (
+            "MEN/Denim/id_00000080/01_1_front.jpg",
+            "fashionMENDenimid0000008001_1front.jpg",
+        ),
+    ],
+)
+def test_raw_paths_become_the_published_names(raw: str, flat: str) -> None:
+    assert flat_name(raw) == flat
+
+
+@given(
+    gender=st.sampled_from(["MEN", "WOMEN"]),
+    category=st.lists(WORDS, min_size=1, max_size=3).map("_".join),
+    number=st.integers(0, 10**8 - 1),
+    view=st.integers(1, 99),
+    rest=st.lists(WORDS, min_size=1, max_size=3),
+)
+def test_a_flat_name_keeps_category_identity_and_view(
+    gender: str, category: str, number: int, view: int, rest: list[str]
+) -> None:
+    flat = flat_name(f"{gender}/{category}/id_{number:08d}/{view:02d}_{'_'.join(rest)}.jpg")
+    assert flat == f"fashion{gender}{category}id{number:08d}{view:02d}_{''.join(rest)}.jpg"
+    assert identity_of(flat) == f"fashion{gender}{category}id{number:08d}"
+
+
+@pytest.mark.parametrize("path", ["05_7_additional.jpg", "/a/b/c/d_e.jpg", "a/b/c/d.jpg", ""])
+def test_other_paths_have_no_flat_name(path: str) -> None:
+    with pytest.raises(InputError, match="GENDER/CATEGORY"):
+        flat_name(path)
+
+
+def test_a_name_without_an_identity_is_refused() -> None:
+    with pytest.raises(InputError, match="names no identity"):
+        identity_of("portrait.jpg")
+
+
+@given(names=st.lists(NAMES))
+def test_names_come_back_as_written(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    layout = DatasetLayout(tmp_path_factory.mktemp("dataset"))
+    layout.write_names("train", names)
+    assert layout.names("train") == names
+
+
+@given(pairs=st.lists(st.tuples(NAMES, NAMES)))
+def test_pairs_come_back_as_written(
+    tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]]
+) -> None:
+    layout = DatasetLayout(tmp_path_factory.mktemp("dataset"))
+    layout.write_pairs("test", pairs)
+    assert layout.pairs("test") == pairs
+
+
+def test_lists_of_other_systems_are_read(tmp_path: Path) -> None:
+    layout = DatasetLayout(tmp_path)
+    layout.write_names("test", [])
+    layout.list_file("test").write_bytes(b"\xef\xbb\xbfa.jpg\r\nb.jpg\r\n\r\n")
+    layout.pairs_file("test").write_bytes(b"from,to\r\na.jpg,b.jpg\r\n")
+    assert layout.names("test") == ["a.jpg", "b.jpg"]
+    assert layout.pairs("test") == [("a.jpg", "b.jpg")]
+
+
+def test_a_missing_list_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train\.lst is missing.*mcld prepare"):
+        DatasetLayout(tmp_path).names("train")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"), [("a.jpg,b.jpg\n", "columns from,to"), ("from,to\na.jpg\n", "line 2")]
+)
+def test_a_broken_pair_table_is_named(tmp_path: Path, table: str, message: str) -> None:
+    layout = DatasetLayout(tmp_path)
+    layout.write_names("test", [])
+    layout.pairs_file("test").write_text(table)
+    with pytest.raises(InputError, match=message):
+        layout.pairs("test")
+
+
+def test_a_picture_knows_the_dataset_it_lies_in(tmp_path: Path) -> None:
+    layout = DatasetLayout(tmp_path)
+    write_jpeg(layout.image("test", "a"), np.zeros((8, 8, 3), np.uint8))
+    assert DatasetLayout.beside(layout.image("test", "a")) is None
+    layout.densepose("test", "a").parent.mkdir()
+    assert DatasetLayout.beside(layout.image("test", "a")) == (layout, "test", "a")
+    assert DatasetLayout.beside(tmp_path / "other" / "a.jpg") is None
+    assert DatasetLayout.beside(tmp_path / "test" / "a.png") is None

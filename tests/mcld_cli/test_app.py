@@ -1,0 +1,109 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from mcld import __version__
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+WITH_A_COMMAND_THAT = """
+import sys
+from mcld.errors import InputError, SettingsError
+from mcld_cli.app import app, main
+@app.command()
+def act():
+    {}
+sys.argv = ["mcld", *sys.argv[1:]]
+main()
+"""
+
+
+def acting(action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITH_A_COMMAND_THAT.format(action), *arguments, "act"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = ["torch", "diffusers", "transformers", "cv2", "numpy", "scipy", "trimesh"]
+    script = (
+        "import sys; sys.argv = ['mcld', '--help']\n"
+        "from mcld_cli.app import main\n"
+        "try: main()\n"
+        f"finally: print('loaded:', [name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("loaded: []\n")
+
+
+@pytest.mark.parametrize("command", [[], ["prepare"], ["train"], ["sample"]])
+def test_help_fits_eighty_columns(mcld: Run, command: list[str]) -> None:
+    done = mcld(*command, "--help")
+    assert done.returncode == 0
+    assert "Usage: mcld" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_the_version_is_told(mcld: Run) -> None:
+    done = mcld("--version")
+    assert (done.returncode, done.stdout) == (0, f"mcld {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["fly"], ["train", "--fast"], ["sample"], ["prepare", "x"], ["prepare", "--mannequins=4"]],
+)
+def test_wrong_usage_ends_with_2(mcld: Run, arguments: list[str]) -> None:
+    assert mcld(*arguments).returncode == 2
+
+
+@pytest.mark.parametrize(("kind", "code"), [("InputError", 1), ("SettingsError", 2)])
+def test_a_known_error_is_one_line(kind: str, code: int) -> None:
+    long = "a/" * 100
+    done = acting(f"raise {kind}('no [bold]picture[/bold] at {long}\\nhere')")
+    assert done.returncode == code
+    assert done.stderr == f"error: no [bold]picture[/bold] at {long} here\n"
+    assert done.stdout == ""
+
+
+def test_a_bug_is_one_line_that_says_how_to_see_more() -> None:
+    done = acting("raise ValueError('odd')")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: unexpected ValueError: odd; run again with --debug")
+    assert done.stderr.count("\n") == 1
+
+
+def test_debug_shows_the_traceback_of_a_bug() -> None:
+    done = acting("raise ValueError('odd')", "--debug")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("ValueError: odd\n")
+
+
+def test_an_interrupted_run_ends_with_130() -> None:
+    script = WITH_A_COMMAND_THAT.format(
+        "print('started', flush=True); __import__('time').sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, "act"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout
+        assert running.stdout.readline() == "started\n"
+        os.kill(running.pid, signal.SIGINT)
+        _, complaint = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert complaint == "error: interrupted\n"

@@ -1,0 +1,38 @@
+import contextlib
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcld_cli import console
+
+
+@given(message=st.text("abc []/\\=", min_size=1).map(str.strip).filter(bool))
+def test_a_message_comes_out_as_it_is(message: str) -> None:
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
+        patch.setenv("COLUMNS", "20")
+        console.say(message)
+    assert out.getvalue().strip() == message
+
+
+def test_plain_progress_tells_the_end_and_the_note(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress("Training", "images") as count:
+        for done in range(0, 2001, 8):
+            count(done, 2000, "loss 0.5")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("Training: 2,000 of 2,000 images, ")
+    assert lines[0].endswith(" images/s, loss 0.5")
+
+
+def test_a_terminal_sees_a_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with console.progress("Sampling", "steps") as count:
+        count(0, 20, "")
+        count(20, 20, "")
+    assert "20/20" in capsys.readouterr().err
