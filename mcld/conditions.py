@@ -1,0 +1,38 @@
+"""What one batch is conditioned on: the currency of the house."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FocalConditions:
+    """The focal conditions of B people and the poses to show them in (paper, section 3.2).
+
+    All are floating-point tensors with the batch first. D is the UNets' cross-attention width,
+    C the number of latent channels, h x w the size of the latents, H x W that of the picture.
+    """
+
+    source: Tensor
+    """[B, 1, D] image-encoder embedding of the source photo."""
+    texture: Tensor
+    """[B, 1, D] image-encoder embedding of the texture map."""
+    texture_latents: Tensor
+    """[B, C, h, w] scaled VAE latents of the texture map, what ReferenceNet sees."""
+    face: Tensor
+    """[B, 512] face embedding; zeros where no face was found."""
+    pose: Tensor
+    """[B, 3, H, W] target IUV map in the channel order of its file, (V, U, I) / 255, in 0..1."""
+
+    def __getitem__(self, rows: slice) -> FocalConditions:
+        """The conditions of some of the people."""
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def to(self, *args: torch.device | torch.dtype | str) -> FocalConditions:
+        """The same conditions on another device or in another dtype, as `Tensor.to` reads it."""
+        return replace(self, **{f.name: getattr(self, f.name).to(*args) for f in fields(self)})

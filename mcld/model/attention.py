@@ -1,0 +1,178 @@
+"""Attention processors: what MCLD adds inside the transformer blocks of its two UNets.
+
+Shape suffixes: B samples, R of them conditioned, T own tokens, S reference tokens, H heads, E width
+of a head. In a batch of B samples with a context of R <= B rows, the **last** R samples are
+conditioned and the first B - R are not: that is the order [unconditional ; conditional] of guided
+sampling, and the only definition of "unconditional" in the project.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
+
+FACE_SCALE = 0.5
+"""Weight of the face tokens' attention beside the source's and texture's (the authors' value)."""
+
+
+@dataclass(frozen=True)
+class KeysValues:
+    """Projected keys and values of one attention layer, each [R, H, tokens, E]."""
+
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class FocalContext:
+    """Everything in the focal conditions that the denoising steps of R pictures share.
+
+    Keyed by the name of the transformer block ("mid_block.attentions.0.transformer_blocks.0"), as
+    `DenoisingUNet.focal_context` fills it once per picture.
+    """
+
+    reference: dict[str, KeysValues]
+    """Of ReferenceNet's features, for self-attention; a block that is absent attends to itself."""
+    aggregated: dict[str, KeysValues]
+    """Of source and texture embeddings, chosen by stage."""
+    face: dict[str, KeysValues]
+    """Of the face tokens."""
+
+
+def split_heads(attn: Attention, tokens: Tensor) -> Tensor:
+    """[B, T, H * E] -> [B, H, T, E]."""
+    return tokens.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+
+def merge_heads(attended: Tensor) -> Tensor:
+    """[B, H, T, E] -> [B, T, H * E]."""
+    return attended.transpose(1, 2).flatten(2)
+
+
+def project_out(attn: Attention, merged: Tensor) -> Tensor:
+    """The layer's output projection and dropout, [B, T, H * E] -> [B, T, channels]."""
+    linear, dropout = attn.to_out
+    return dropout(linear(merged))  # type: ignore[no-any-return]
+
+
+class ReferenceSelfAttention:
+    """Self-attention of the denoising UNet: keys and values over [own tokens ; reference tokens].
+
+    Paper, section 3.3, after Hu et al., Animate Anyone. Unconditional rows see their own tokens only.
+    """
+
+    def __init__(self, block: str) -> None:
+        self.block = block
+
+    def __call__(
+        self, attn: Attention, hidden_states: Tensor, *, focal: FocalContext, **_: object
+    ) -> Tensor:
+        """[B, T, channels] -> the same shape. Diffusers' other arguments do not occur here."""
+        q_BHTE = split_heads(attn, attn.to_q(hidden_states))
+        k_BHTE = split_heads(attn, attn.to_k(hidden_states))
+        v_BHTE = split_heads(attn, attn.to_v(hidden_states))
+        reference = focal.reference.get(self.block)
+        if reference is None:
+            attended = functional.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE)
+            return project_out(attn, merge_heads(attended))
+        rows = len(hidden_states) - len(reference.keys)
+        conditioned = functional.scaled_dot_product_attention(
+            q_BHTE[rows:],
+            torch.cat([k_BHTE[rows:], reference.keys], dim=2),
+            torch.cat([v_BHTE[rows:], reference.values], dim=2),
+        )
+        if rows:
+            alone = functional.scaled_dot_product_attention(
+                q_BHTE[:rows], k_BHTE[:rows], v_BHTE[:rows]
+            )
+            conditioned = torch.cat([alone, conditioned])
+        return project_out(attn, merge_heads(conditioned))
+
+
+class FocalCrossAttention(nn.Module):
+    """Multi-focal condition aggregation (paper, section 3.3): cross-attention with two sources.
+
+        out = to_out(attention(q, k(c), v(c)) + 0.5 attention(q, k_face(f), v_face(f)))
+
+    c is the source embedding on the way down, source and texture in the middle, texture on the way
+    up; f are the face tokens. The projections of c are the layer's own, those of f live here.
+    Unconditional rows have zeros for all of them, and since no projection has a bias, what they
+    attend to is zero.
+    """
+
+    def __init__(self, block: str, cross_attention_dim: int, inner_dim: int) -> None:
+        super().__init__()
+        self.block = block
+        self.to_k_ip = nn.Linear(cross_attention_dim, inner_dim, bias=False)
+        self.to_v_ip = nn.Linear(cross_attention_dim, inner_dim, bias=False)
+
+    def __call__(
+        self, attn: Attention, hidden_states: Tensor, *, focal: FocalContext, **_: object
+    ) -> Tensor:
+        """[B, T, channels] -> the same shape. Diffusers' other arguments do not occur here."""
+        aggregated, face = focal.aggregated[self.block], focal.face[self.block]
+        rows = len(hidden_states) - len(face.keys)
+        q_RHTE = split_heads(attn, attn.to_q(hidden_states[rows:]))
+        if aggregated.keys.shape[2] == 1:  # the softmax over one key is 1
+            attended = aggregated.values.expand_as(q_RHTE)
+        else:
+            attended = functional.scaled_dot_product_attention(
+                q_RHTE, aggregated.keys, aggregated.values
+            )
+        attended = attended + FACE_SCALE * functional.scaled_dot_product_attention(
+            q_RHTE, face.keys, face.values
+        )
+        merged = merge_heads(attended)
+        if rows:
+            merged = torch.cat([merged.new_zeros(rows, *merged.shape[1:]), merged])
+        return project_out(attn, merged)
+
+
+class LastFeature(Exception):
+    """Raised inside ReferenceNet when its last feature is known: nothing after it is used."""
+
+
+class FeatureSelfAttention:
+    """Self-attention of ReferenceNet, which leaves its input in `features` under its block's name."""
+
+    def __init__(self, block: str, last: bool) -> None:
+        self.block = block
+        self.last = last
+
+    def __call__(
+        self, attn: Attention, hidden_states: Tensor, *, features: dict[str, Tensor], **_: object
+    ) -> Tensor:
+        """[B, T, channels] -> the same shape. Raises LastFeature instead in the last block."""
+        features[self.block] = hidden_states
+        if self.last:
+            raise LastFeature
+        q_BHTE, k_BHTE, v_BHTE = (
+            split_heads(attn, project(hidden_states))
+            for project in (attn.to_q, attn.to_k, attn.to_v)
+        )
+        attended = functional.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE)
+        return project_out(attn, merge_heads(attended))
+
+
+class SingleTokenCrossAttention:
+    """ReferenceNet's cross-attention to one token, the source embedding: simply its value."""
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        *,
+        features: dict[str, Tensor],
+        **_: object,
+    ) -> Tensor:
+        """[B, T, channels] hidden states and [B, 1, D] context -> [B, T, channels]."""
+        value = project_out(attn, attn.to_v(encoder_hidden_states))
+        return value.expand(-1, hidden_states.shape[1], -1)

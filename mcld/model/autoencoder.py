@@ -1,0 +1,73 @@
+"""A linear autoencoder behind AutoencoderKL's interface: principal components of image patches.
+
+The embedded model's latents. It has nothing to train: the components of 8x8 patches are known in
+closed form from a few hundred pictures, and 48 of the 192 keep a mannequin picture above 30 dB.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from torch import Tensor, nn
+from torch.nn import functional
+
+LOG_VARIANCE = -30.0
+"""Of the latent distribution: the encoding is certain, so every sample of it is its mean."""
+
+
+class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """Patches of 8x8 RGB pixels <-> `latent_channels` numbers each.
+
+    Args:
+        latent_channels: principal components kept, at most 192.
+        patch_size: pixels along a patch's side.
+        scaling_factor: what latents are multiplied by after encoding, as in AutoencoderKL.
+    """
+
+    @register_to_config  # type: ignore[untyped-decorator]
+    def __init__(
+        self, latent_channels: int = 48, patch_size: int = 8, scaling_factor: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.encoder = nn.Conv2d(3, latent_channels, patch_size, stride=patch_size)
+        self.decoder = nn.ConvTranspose2d(latent_channels, 3, patch_size, stride=patch_size)
+
+    @torch.no_grad()
+    def fit(self, images: Tensor) -> None:
+        """Set the weights from the patches of `images`, [N, 3, H, W] in -1..1.
+
+        Component k is divided by the square root of its standard deviation: halfway between
+        principal coordinates, whose first would drown the rest in the loss, and white ones, whose
+        last would count as much as the first. A common factor makes the mean variance 1.
+        """
+        size = self.config.patch_size
+        patches = functional.unfold(images, size, stride=size).transpose(1, 2).flatten(0, 1).double()
+        mean = patches.mean(0)
+        variances, components = torch.linalg.eigh(torch.cov((patches - mean).T))
+        variances = variances.flip(0)[: self.config.latent_channels].clamp(min=1e-8)
+        components = components.flip(1)[:, : self.config.latent_channels].T  # [latent, 3 * 8 * 8]
+        scale = variances ** -0.25
+        scale = scale / (variances * scale**2).mean().sqrt()
+        shape = self.encoder.weight.shape
+        self.encoder.weight.copy_((components * scale[:, None]).reshape(shape))
+        self.encoder.bias.copy_(-scale * (components @ mean))
+        self.decoder.weight.copy_((components / scale[:, None]).reshape(shape))
+        # The decoder's bias is one number a channel, while the mean is one a pixel of the patch.
+        # What the components do not carry of the mean is lost with the components left out.
+        residue = mean - components.T @ (components @ mean)
+        self.decoder.bias.copy_(residue.reshape(3, -1).mean(1))
+
+    def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput:
+        """[B, 3, H, W] in -1..1 -> an output whose `latent_dist` is of [B, C, H/8, W/8]."""
+        mean = self.encoder(x)
+        moments = torch.cat([mean, torch.full_like(mean, LOG_VARIANCE)], dim=1)
+        posterior = DiagonalGaussianDistribution(moments)
+        return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
+
+    def decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput:
+        """[B, C, H/8, W/8] -> an output whose `sample` is [B, 3, H, W], about -1..1."""
+        sample = self.decoder(z)
+        return DecoderOutput(sample=sample) if return_dict else (sample,)

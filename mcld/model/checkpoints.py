@@ -1,0 +1,93 @@
+"""The network's weights on disk, in the authors' four-file layout.
+
+    {denoising_unet, reference_unet, pose_guider, image_projector}.pth or .safetensors
+
+The authors' keys are ours, so files travel both ways. Their Hugging Face repository calls the last
+file image_proj_model.pth; both names are read.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mcld.errors import WeightsError
+from mcld.files import written_whole
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mcld.model.network import MCLD
+
+FILE_STEMS = {
+    "denoising_unet": ("denoising_unet",),
+    "reference_unet": ("reference_unet",),
+    "pose_guider": ("pose_guider",),
+    "image_projector": ("image_projector", "image_proj_model"),
+}
+"""Part of the network -> the names its file goes by, ours first."""
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors or .pth file, on the CPU. No code in the file is run.
+
+    Raises WeightsError when the file is damaged, or holds more than tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"cannot read the weights in {path}: {reason}") from error
+    return weights  # type: ignore[no-any-return]
+
+
+def load_into(module: nn.Module, path: Path) -> None:
+    """Load a file's weights into `module`, every key of which must be there with the same shape.
+
+    Raises WeightsError naming the first few keys that are missing, unexpected or of another shape.
+    """
+    weights, wanted = read_state_dict(path), module.state_dict()
+    missing = [key for key in wanted if key not in weights]
+    unexpected = [key for key in weights if key not in wanted]
+    misshapen = [
+        f"{key} {list(weights[key].shape)} where the network has {list(wanted[key].shape)}"
+        for key in wanted
+        if key in weights and weights[key].shape != wanted[key].shape
+    ]
+    for what, keys in (("lacks", missing), ("has unknown", unexpected), ("has", misshapen)):
+        if keys:
+            more = f" and {len(keys) - 2} more" if len(keys) > 2 else ""
+            raise WeightsError(
+                f"{path} is of another network: it {what} {', '.join(keys[:2])}{more}"
+            )
+    module.load_state_dict(weights)
+
+
+def load_checkpoint(network: MCLD, folder: Path) -> None:
+    """Load the four files in `folder` into `network`.
+
+    Raises WeightsError when one is missing, damaged, or of another network.
+    """
+    for part, stems in FILE_STEMS.items():
+        names = [stem + suffix for stem in stems for suffix in (".safetensors", ".pth")]
+        path = next((folder / name for name in names if (folder / name).is_file()), None)
+        if path is None:
+            raise WeightsError(f"{folder} holds no {part}: one of {', '.join(names)}")
+        load_into(getattr(network, part), path)
+
+
+def save_checkpoint(network: MCLD, folder: Path) -> None:
+    """Write the four files of `network` into `folder`, as safetensors."""
+    for part, (stem, *_) in FILE_STEMS.items():
+        weights = {
+            key: tensor.contiguous() for key, tensor in getattr(network, part).state_dict().items()
+        }
+        with written_whole(folder / f"{stem}.safetensors") as path:
+            save_file(weights, path)

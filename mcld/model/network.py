@@ -1,0 +1,85 @@
+"""The four trainable parts of MCLD as one module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from mcld.conditions import FocalConditions
+    from mcld.model.pose_guider import PoseGuider
+    from mcld.model.projector import ImageProjector
+    from mcld.model.unets import DenoisingUNet, FocalContext, ReferenceNet
+
+
+class MCLD(nn.Module):
+    """Conditions and noisy latents in, predicted v out (paper, figure 2).
+
+    `encode` is run once per picture, `denoising_unet` at every step. Training runs both at once
+    through `forward`, so that one wrapper (DDP, FSDP, compile) holds the whole computation.
+    """
+
+    def __init__(
+        self,
+        denoising_unet: DenoisingUNet,
+        reference_unet: ReferenceNet,
+        pose_guider: PoseGuider,
+        image_projector: ImageProjector,
+    ) -> None:
+        super().__init__()
+        self.denoising_unet = denoising_unet
+        self.reference_unet = reference_unet
+        self.pose_guider = pose_guider
+        self.image_projector = image_projector
+
+    def encode(self, conditions: FocalConditions) -> FocalContext:
+        """Everything but the pose, as the keys and values that all denoising steps share."""
+        return self.denoising_unet.focal_context(
+            self.reference_unet(conditions.texture_latents, conditions.source),
+            conditions.source,
+            conditions.texture,
+            self.image_projector(conditions.face),
+        )
+
+    def forward(
+        self, latents: Tensor, timesteps: Tensor, conditions: FocalConditions, dropped: int = 0
+    ) -> Tensor:
+        """Predict v for a training batch.
+
+        Args:
+            latents: [B, C, h, w] noisy latents.
+            timesteps: [B], 0..999.
+            conditions: of the B samples.
+            dropped: the first `dropped` samples lose everything but their pose, exactly as the
+                unconditional branch of guided sampling does.
+
+        Returns:
+            [B, C, h, w].
+        """
+        kept = conditions if not dropped else conditions[dropped:]
+        return self.denoising_unet(  # type: ignore[no-any-return]
+            latents, timesteps, self.pose_guider(conditions.pose), self.encode(kept)
+        )
+
+    def guided(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        pose_features: Tensor,
+        focal: FocalContext,
+        guidance_scale: float,
+    ) -> Tensor:
+        """Classifier-free guidance: v_u + s (v_c - v_u). At scale 1 the first is not computed.
+
+        Args:
+            latents: [B, C, h, w]; timestep: scalar; pose_features: [B, first width, h, w];
+            focal: of the B pictures; guidance_scale: s >= 1.
+        """
+        if guidance_scale == 1:
+            return self.denoising_unet(latents, timestep, pose_features, focal)  # type: ignore[no-any-return]
+        unconditional, conditional = self.denoising_unet(
+            torch.cat([latents, latents]), timestep, torch.cat([pose_features] * 2), focal
+        ).chunk(2)
+        return unconditional + guidance_scale * (conditional - unconditional)  # type: ignore[no-any-return]

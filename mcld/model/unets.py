@@ -1,0 +1,182 @@
+"""The two UNets: diffusers' own `UNet2DConditionModel` with MCLD's attention processors.
+
+State-dict keys are diffusers' own, plus `….attn2.processor.to_k_ip.weight` and `to_v_ip.weight` in
+the denoising UNet, as in the authors' checkpoints.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
+from torch import Tensor, nn
+
+from mcld.model.attention import (
+    FeatureSelfAttention,
+    FocalContext,
+    FocalCrossAttention,
+    KeysValues,
+    LastFeature,
+    ReferenceSelfAttention,
+    SingleTokenCrossAttention,
+    split_heads,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["DenoisingUNet", "FocalContext", "ReferenceNet"]
+
+
+class PoseConvIn(nn.Conv2d):
+    """A UNet's `conv_in` whose input is [latents ; pose features]: convolves the first, adds the rest."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C + features, h, w] -> [B, features, h, w]."""
+        latents, pose_features = x.tensor_split([self.in_channels], dim=1)
+        return super().forward(latents) + pose_features
+
+
+class MCLDUNet(UNet2DConditionModel):  # type: ignore[misc]
+    """What the two UNets of MCLD share: their configuration, and the names of their blocks."""
+
+    # Diffusers reads a model's configuration keys off the signature of its __init__.
+    @functools.wraps(UNet2DConditionModel.__init__)
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        self.install_processors()
+
+    def install_processors(self) -> None:
+        """Replace diffusers' attention processors by MCLD's."""
+        raise NotImplementedError
+
+    def transformer_blocks(self) -> Iterator[tuple[str, BasicTransformerBlock]]:
+        """Every transformer block with its name, in the order in which it runs."""
+        for stage in ("down_blocks", "mid_block", "up_blocks"):
+            for name, module in getattr(self, stage).named_modules(prefix=stage):
+                if isinstance(module, BasicTransformerBlock):
+                    yield name, module
+
+
+class ReferenceNet(MCLDUNet):
+    """A UNet run once, at timestep 0, on the latents of the texture map (paper, section 3.3)."""
+
+    def install_processors(self) -> None:
+        """Self-attention keeps its input; cross-attention reads one token."""
+        blocks = list(self.transformer_blocks())
+        for name, block in blocks:
+            block.attn1.set_processor(FeatureSelfAttention(name, last=name == blocks[-1][0]))
+            block.attn2.set_processor(SingleTokenCrossAttention())
+
+    def forward(self, texture_latents: Tensor, source: Tensor) -> dict[str, Tensor]:
+        """The self-attention input (after norm1) of every transformer block.
+
+        Args:
+            texture_latents: [B, C, h, w] scaled VAE latents of the texture map.
+            source: [B, 1, D] embedding of the source photo.
+
+        Returns:
+            block name -> [B, tokens, channels].
+        """
+        features: dict[str, Tensor] = {}
+        try:
+            super().forward(
+                texture_latents,
+                texture_latents.new_zeros(len(texture_latents)),
+                encoder_hidden_states=source,
+                cross_attention_kwargs={"features": features},
+            )
+        except LastFeature:
+            pass
+        return features
+
+    def unused_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters that get no gradient: behind the last feature, and attention to one key."""
+        *blocks, (last, tail) = self.transformer_blocks()
+        for _, block in blocks:
+            for module in (block.norm2, block.attn2.to_q, block.attn2.to_k):
+                yield from module.parameters()
+        transformer = self.get_submodule(last.partition(".transformer_blocks.")[0])
+        for module in (tail.attn1, tail.norm2, tail.attn2, tail.norm3, tail.ff):
+            yield from module.parameters()
+        for module in (transformer.proj_out, self.conv_norm_out, self.conv_out):
+            yield from module.parameters()
+
+
+class DenoisingUNet(MCLDUNet):
+    """The UNet that denoises, looking at the reference features and the focal conditions."""
+
+    def install_processors(self) -> None:
+        """MCLD's self- and cross-attention, and a `conv_in` that adds the pose features."""
+        for name, block in self.transformer_blocks():
+            block.attn1.set_processor(ReferenceSelfAttention(name))
+            block.attn2.set_processor(
+                FocalCrossAttention(name, block.attn2.cross_attention_dim, block.attn2.inner_dim)
+            )
+        conv = self.conv_in
+        self.conv_in = PoseConvIn(
+            conv.in_channels, conv.out_channels, conv.kernel_size, padding=conv.padding
+        )
+
+    def unused_parameters(self) -> Iterator[nn.Parameter]:
+        """The parameters that get no gradient: the keys of stages that attend to one embedding."""
+        for name, block in self.transformer_blocks():
+            if not name.startswith("mid_block"):
+                yield from block.attn2.to_k.parameters()
+
+    def focal_context(
+        self, features: dict[str, Tensor], source: Tensor, texture: Tensor, face_tokens: Tensor
+    ) -> FocalContext:
+        """Project the conditions of R pictures to the keys and values all denoising steps share.
+
+        Args:
+            features: ReferenceNet's, block name -> [R, tokens, channels]; empty for no reference.
+            source, texture: [R, 1, D] embeddings.
+            face_tokens: [R, N, D].
+        """
+        contexts = {
+            "down_blocks": source,
+            "mid_block": torch.cat([source, texture], dim=1),
+            "up_blocks": texture,
+        }
+        reference, aggregated, face = {}, {}, {}
+        for name, block in self.transformer_blocks():
+            attn, cross = block.attn1, block.attn2
+            if name in features:
+                reference[name] = KeysValues(
+                    split_heads(attn, attn.to_k(features[name])),
+                    split_heads(attn, attn.to_v(features[name])),
+                )
+            context = contexts[name.partition(".")[0]]
+            aggregated[name] = KeysValues(
+                split_heads(cross, cross.to_k(context)), split_heads(cross, cross.to_v(context))
+            )
+            face[name] = KeysValues(
+                split_heads(cross, cross.processor.to_k_ip(face_tokens)),
+                split_heads(cross, cross.processor.to_v_ip(face_tokens)),
+            )
+        return FocalContext(reference, aggregated, face)
+
+    def forward(
+        self, latents: Tensor, timesteps: Tensor, pose_features: Tensor, focal: FocalContext
+    ) -> Tensor:
+        """Predict v for B noisy latents, of which the last R are conditioned on `focal`.
+
+        Args:
+            latents: [B, C, h, w] noisy latents.
+            timesteps: [B] or scalar, 0..999.
+            pose_features: [B, first width, h, w] from the pose guider.
+            focal: of R <= B pictures.
+
+        Returns:
+            [B, C, h, w].
+        """
+        return super().forward(  # type: ignore[no-any-return]
+            torch.cat([latents, pose_features], dim=1),
+            timesteps,
+            encoder_hidden_states=latents.new_zeros(len(latents), 1, self.config.cross_attention_dim),
+            cross_attention_kwargs={"focal": focal},
+        ).sample

@@ -1,0 +1,269 @@
+"""MCLDPipeline: the conditions of a person and a pose in, pictures out."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, DiffusionPipeline
+from diffusers.image_processor import VaeImageProcessor
+from diffusers.utils import BaseOutput
+from diffusers.utils.torch_utils import randn_tensor
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from mcld.conditions import FocalConditions
+from mcld.errors import InputError
+from mcld.model import MCLD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from diffusers import SchedulerMixin
+    from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
+
+    from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
+
+SCALE_FACTOR = 8
+"""Pixels of a picture along one latent pixel's side: the pose guider's downsampling is fixed."""
+
+
+@dataclass
+class MCLDPipelineOutput(BaseOutput):  # type: ignore[misc]
+    """What the pipeline returns: `images`, in the form that `output_type` asked for."""
+
+    images: list[Image.Image] | NDArray[np.float32] | Tensor
+
+
+class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
+    """Repaints a person in a new pose, from the parts of one photo.
+
+    Args:
+        vae: pictures <-> latents, frozen (AutoencoderKL, or the embedded PatchAutoencoder).
+        image_encoder, feature_extractor: CLIP vision model and its preprocessing, frozen.
+        denoising_unet, reference_unet, pose_guider, image_projector: the network of MCLD.
+        scheduler: any diffusers scheduler; the paper's is DDIM.
+    """
+
+    model_cpu_offload_seq = "image_encoder->image_projector->reference_unet->pose_guider->denoising_unet->vae"
+
+    def __init__(
+        self,
+        vae: Any,
+        image_encoder: CLIPVisionModelWithProjection,
+        feature_extractor: CLIPImageProcessor,
+        denoising_unet: DenoisingUNet,
+        reference_unet: ReferenceNet,
+        pose_guider: PoseGuider,
+        image_projector: ImageProjector,
+        scheduler: SchedulerMixin = None,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            vae=vae,
+            image_encoder=image_encoder,
+            feature_extractor=feature_extractor,
+            denoising_unet=denoising_unet,
+            reference_unet=reference_unet,
+            pose_guider=pose_guider,
+            image_projector=image_projector,
+            scheduler=scheduler or DDIMScheduler(),
+        )
+        self.image_processor = VaeImageProcessor(SCALE_FACTOR, resample="bicubic")
+        self.pose_processor = VaeImageProcessor(
+            SCALE_FACTOR, resample="nearest", do_normalize=False
+        )
+
+    @property
+    def network(self) -> MCLD:
+        """The four trainable parts as one module; it shares their weights."""
+        return MCLD(
+            self.denoising_unet, self.reference_unet, self.pose_guider, self.image_projector
+        )
+
+    def embed(self, images: list[Image.Image]) -> Tensor:
+        """B pictures of any size -> [B, 1, D] embeddings of the image encoder."""
+        pixels = self.feature_extractor(images=images, return_tensors="pt").pixel_values
+        pixels = pixels.to(self.device, self.image_encoder.dtype)
+        return self.image_encoder(pixels).image_embeds[:, None]  # type: ignore[no-any-return]
+
+    def latents_of(self, images: list[Image.Image], height: int, width: int) -> Tensor:
+        """B pictures of any size -> [B, C, height / 8, width / 8] scaled latents, without noise."""
+        pixels = self.image_processor.preprocess(images, height, width)
+        encoded = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist.mode()
+        return encoded * self.vae.config.scaling_factor  # type: ignore[no-any-return]
+
+    def pictures_of(self, latents: Tensor) -> Tensor:
+        """[B, C, h, w] scaled latents -> [B, 3, 8h, 8w] pictures, about -1..1."""
+        return self.vae.decode(latents / self.vae.config.scaling_factor).sample  # type: ignore[no-any-return]
+
+    def conditions(
+        self,
+        source: list[Image.Image],
+        texture: list[Image.Image],
+        pose: list[Image.Image],
+        face: Tensor | None,
+        height: int,
+        width: int,
+    ) -> FocalConditions:
+        """Encode B source photos, texture maps, IUV maps and face embeddings.
+
+        The arguments are those of `__call__`, as lists.
+        """
+        if face is None:
+            face = torch.zeros(len(source), self.image_projector.config.embedding_dim)
+        return FocalConditions(
+            source=self.embed(source),
+            texture=self.embed(texture),
+            texture_latents=self.latents_of(texture, height, width),
+            face=face,
+            pose=self.pose_processor.preprocess(pose, height, width),
+        ).to(self.device, self.denoising_unet.dtype)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        source: Image.Image | list[Image.Image],
+        texture: Image.Image | list[Image.Image],
+        pose: Image.Image | list[Image.Image],
+        face: Tensor | None = None,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = 20,
+        guidance_scale: float = 3.5,
+        eta: float = 0.0,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[[MCLDPipeline, int, int, dict[str, Tensor]], dict[str, Tensor]]
+        | None = None,
+    ) -> MCLDPipelineOutput | tuple[Any]:
+        """Show the people of `source` in the poses of `pose`.
+
+        Args:
+            source: B photos, RGB, of any size.
+            texture: their B texture maps in the SMPL layout, RGB, usually 512x512.
+            pose: B target IUV maps as they lie on disk, RGB = (V, U, I), of any size.
+            face: [B, 512] face embeddings, zeros where no face was found; none at all by default.
+            height, width: of the pictures, in pixels, multiples of 8; by default the size the
+                network was trained at.
+            num_inference_steps: denoising steps.
+            guidance_scale: s of classifier-free guidance, at least 1; 1 switches it off.
+            eta: DDIM's noise between steps, 0..1.
+            generator: where the starting noise comes from; one for all, or one a picture.
+            latents: [B, C, height / 8, width / 8] starting noise instead of the generator's.
+            output_type: "pil", "np" (float32 [B, H, W, 3] in 0..1), "pt" ([B, 3, H, W] in 0..1) or
+                "latent" (the scaled latents).
+            return_dict: return an MCLDPipelineOutput rather than a tuple.
+            callback_on_step_end: called with (pipeline, step, timestep, {"latents": ...}) after
+                every step; the latents it returns go on.
+
+        Raises:
+            InputError: the size is no multiple of 8, the guidance scale is below 1, the numbers of
+                pictures differ, or the output type is unknown.
+        """
+        sources, textures, poses = (
+            [images] if isinstance(images, Image.Image) else list(images)
+            for images in (source, texture, pose)
+        )
+        height, width = self.picture_size(height, width)
+        self.check_inputs(sources, textures, poses, face, guidance_scale, output_type)
+
+        conditions = self.conditions(sources, textures, poses, face, height, width)
+        network = self.network
+        focal, pose_features = network.encode(conditions), self.pose_guider(conditions.pose)
+
+        latents = self.starting_noise(len(sources), height, width, generator, latents)
+        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
+        step_arguments = self.scheduler_arguments(eta, generator)
+        with self.progress_bar(total=num_inference_steps) as progress:
+            for step, timestep in enumerate(self.scheduler.timesteps):
+                prediction = network.guided(
+                    self.scheduler.scale_model_input(latents, timestep),
+                    timestep,
+                    pose_features,
+                    focal,
+                    guidance_scale,
+                )
+                latents = self.scheduler.step(
+                    prediction, timestep, latents, **step_arguments
+                ).prev_sample
+                if callback_on_step_end is not None:
+                    latents = callback_on_step_end(self, step, timestep, {"latents": latents}).get(
+                        "latents", latents
+                    )
+                progress.update()
+
+        if output_type == "latent":
+            images = latents
+        else:
+            images = self.image_processor.postprocess(self.pictures_of(latents), output_type)
+        self.maybe_free_model_hooks()
+        return MCLDPipelineOutput(images=images) if return_dict else (images,)
+
+    def picture_size(self, height: int | None, width: int | None) -> tuple[int, int]:
+        """(height, width) in pixels, the trained size for what is None.
+
+        Raises InputError for what is no positive multiple of 8.
+        """
+        trained = self.denoising_unet.config.sample_size
+        trained = (trained, trained) if isinstance(trained, int) else trained
+        size = (height or trained[0] * SCALE_FACTOR, width or trained[1] * SCALE_FACTOR)
+        for name, pixels in zip(("height", "width"), size, strict=True):
+            if pixels <= 0 or pixels % SCALE_FACTOR:
+                near = max(SCALE_FACTOR, round(pixels / SCALE_FACTOR) * SCALE_FACTOR)
+                raise InputError(f"{name} {pixels} is not a multiple of {SCALE_FACTOR}: try {near}")
+        return size
+
+    def check_inputs(
+        self,
+        source: list[Image.Image],
+        texture: list[Image.Image],
+        pose: list[Image.Image],
+        face: Tensor | None,
+        guidance_scale: float,
+        output_type: str,
+    ) -> None:
+        """Raise InputError for arguments of `__call__` that do not go together."""
+        counts = {"source": len(source), "texture": len(texture), "pose": len(pose)}
+        if len(set(counts.values())) > 1 or not source:
+            raise InputError(f"give as many texture maps and poses as source photos, not {counts}")
+        embedding_dim = self.image_projector.config.embedding_dim
+        if face is not None and face.shape != (len(source), embedding_dim):
+            raise InputError(
+                f"face embeddings must be [{len(source)}, {embedding_dim}], not {list(face.shape)}"
+            )
+        if guidance_scale < 1:
+            raise InputError(f"guidance_scale {guidance_scale} is below 1, which is no guidance")
+        if output_type not in ("pil", "np", "pt", "latent"):
+            raise InputError(f"output_type {output_type!r} is none of pil, np, pt, latent")
+
+    def starting_noise(
+        self,
+        count: int,
+        height: int,
+        width: int,
+        generator: torch.Generator | list[torch.Generator] | None,
+        latents: Tensor | None,
+    ) -> Tensor:
+        """[B, C, h, w] noise at the scheduler's first timestep, drawn unless `latents` are given."""
+        channels = self.denoising_unet.config.in_channels
+        shape = (count, channels, height // SCALE_FACTOR, width // SCALE_FACTOR)
+        if latents is None:
+            latents = randn_tensor(shape, generator, self.device, self.denoising_unet.dtype)
+        elif latents.shape != shape:
+            raise InputError(f"latents must be {list(shape)}, not {list(latents.shape)}")
+        return latents.to(self.device) * self.scheduler.init_noise_sigma
+
+    def scheduler_arguments(
+        self, eta: float, generator: torch.Generator | list[torch.Generator] | None
+    ) -> dict[str, Any]:
+        """Of eta and generator, what this scheduler's `step` knows."""
+        known = inspect.signature(self.scheduler.step).parameters
+        return {k: v for k, v in {"eta": eta, "generator": generator}.items() if k in known}

@@ -1,0 +1,124 @@
+"""Our network on the authors' weights gives the authors' numbers."""
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from mcld.conditions import FocalConditions
+from mcld.model import MCLD
+from mcld.model.attention import FocalContext
+from tests.golden import authors
+
+TOLERANCE = {"rtol": 0, "atol": 2e-4}
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, torch.Tensor]:
+    return authors.read()[0]
+
+
+@pytest.fixture(scope="module")
+def config() -> dict:
+    return authors.read()[1]
+
+
+@pytest.fixture(scope="module")
+def mcld(config: dict) -> MCLD:
+    return authors.network(config).requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def conditions(golden: dict[str, torch.Tensor]) -> FocalConditions:
+    return FocalConditions(
+        source=golden["in.clip_source"],
+        texture=golden["in.clip_texture"],
+        texture_latents=golden["in.ref_latents"],
+        face=golden["in.face"][:, 0],
+        pose=golden["in.pose"],
+    )
+
+
+def test_face_tokens_are_the_authors(mcld, golden, conditions):
+    torch.testing.assert_close(
+        mcld.image_projector(conditions.face), golden["out.face_tokens"], **TOLERANCE
+    )
+
+
+def test_pose_features_are_the_authors(mcld, golden, conditions):
+    torch.testing.assert_close(
+        mcld.pose_guider(conditions.pose), golden["out.pose_features"], **TOLERANCE
+    )
+
+
+def test_every_reference_feature_is_the_authors(mcld, golden, conditions):
+    features = mcld.reference_unet(conditions.texture_latents, conditions.source)
+    banks = {k.removeprefix("out.bank."): v for k, v in golden.items() if "out.bank." in k}
+    assert features.keys() == banks.keys()
+    assert len(banks) == 16
+    for block, bank in banks.items():
+        torch.testing.assert_close(features[block], bank, **TOLERANCE, msg=block)
+
+
+def test_the_prediction_with_reference_is_the_authors(mcld, golden, conditions):
+    prediction = mcld(golden["in.latents"], golden["in.timesteps"], conditions)
+    torch.testing.assert_close(prediction, golden["out.train_pred"], **TOLERANCE)
+
+
+def test_the_prediction_without_reference_is_the_authors(mcld, golden, conditions):
+    focal = mcld.encode(conditions)
+    alone = FocalContext(reference={}, aggregated=focal.aggregated, face=focal.face)
+    prediction = mcld.denoising_unet(
+        golden["in.latents"], golden["in.timesteps"], mcld.pose_guider(conditions.pose), alone
+    )
+    torch.testing.assert_close(prediction, golden["out.train_pred_uncond"], **TOLERANCE)
+
+
+def test_the_first_guided_step_is_the_authors(mcld, golden, conditions, config):
+    prediction = mcld.denoising_unet(
+        torch.cat([golden["in.latents"]] * 2),
+        torch.tensor(config["sampler_timesteps"][0]),
+        torch.cat([mcld.pose_guider(conditions.pose)] * 2),
+        mcld.encode(conditions),
+    )
+    torch.testing.assert_close(prediction, golden["out.cfg_pred_0"], **TOLERANCE)
+
+
+def test_the_whole_guided_ddim_run_is_the_authors(mcld, golden, conditions, config):
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        steps_offset=1,
+        clip_sample=False,
+    )
+    scheduler.set_timesteps(config["steps"])
+    assert scheduler.timesteps.tolist() == config["sampler_timesteps"]
+    focal, pose_features = mcld.encode(conditions), mcld.pose_guider(conditions.pose)
+    latents = golden["in.latents"]
+    for timestep in scheduler.timesteps:
+        prediction = mcld.guided(latents, timestep, pose_features, focal, config["guidance"])
+        latents = scheduler.step(prediction, timestep, latents).prev_sample
+    torch.testing.assert_close(latents, golden["out.sampled_latents"], **TOLERANCE)
+
+
+def test_dropped_samples_are_the_unconditional_branch_of_guidance(mcld, golden, conditions):
+    """One batch of dropped and kept samples gives what each gives alone."""
+    latents, timestep = golden["in.latents"], torch.tensor([999, 999])
+    guided = golden["out.cfg_pred_0"]
+    mixed = mcld(latents, timestep, conditions, dropped=1)
+    torch.testing.assert_close(mixed, torch.stack([guided[0], guided[3]]), **TOLERANCE)
+    none_kept = mcld(latents, timestep, conditions, dropped=2)
+    torch.testing.assert_close(none_kept, guided[:2], **TOLERANCE)
+
+
+@pytest.mark.parametrize("unet", ["denoising_unet", "reference_unet"])
+def test_exactly_the_parameters_named_unused_get_no_gradient(unet, config, golden, conditions):
+    mcld = authors.network(config)
+    mcld(golden["in.latents"], golden["in.timesteps"], conditions).sum().backward()
+    module = getattr(mcld, unet)
+    names = {id(p): name for name, p in module.named_parameters()}
+    unused = {names[id(p)] for p in module.unused_parameters()}
+    assert {name for name, p in module.named_parameters() if p.grad is None} == unused
