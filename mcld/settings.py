@@ -30,10 +30,36 @@ class _Group(BaseModel):
 
 
 class ModelSettings(_Group):
-    """Which network: its widths and where its weights are."""
+    """The widths of a new network; one that is loaded brings its own."""
 
-    weights: Path | None = Field(
-        None, description="Folder with the weights; null: those that came with mcld."
+    block_out_channels: tuple[PositiveInt, ...] = Field(
+        (64, 112), min_length=1, description="Width of the UNets at each resolution."
+    )
+    layers_per_block: PositiveInt = Field(1, description="Residual blocks at each resolution.")
+    attention_heads: PositiveInt = Field(4, description="Heads of the UNets' attention.")
+    norm_num_groups: PositiveInt = Field(16, description="Groups of the UNets' group norms.")
+    cross_attention_dim: PositiveInt = Field(
+        64, description="Width of embeddings and face tokens, D."
+    )
+    latent_channels: int = Field(
+        48, ge=1, le=192, description="Principal components the autoencoder keeps of 8x8 pixels."
+    )
+    pose_channels: tuple[PositiveInt, ...] = Field(
+        (16, 32, 48, 64),
+        min_length=4,
+        max_length=4,
+        description="Width of the pose guider at each resolution.",
+    )
+    projector_dim: PositiveInt = Field(96, description="Width of the image projector.")
+    projector_depth: PositiveInt = Field(2, description="Layers of the image projector.")
+    projector_heads: PositiveInt = Field(4, description="Heads of the image projector.")
+    image_encoder_size: int = Field(
+        64, ge=8, multiple_of=8, description="The image encoder's pictures are this wide and high."
+    )
+    image_encoder_width: PositiveInt = Field(96, description="Width of the image encoder.")
+    image_encoder_layers: PositiveInt = Field(3, description="Layers of the image encoder.")
+    image_encoder_images: PositiveInt = Field(
+        40_000, description="Pictures the image encoder sees before it is frozen."
     )
 
 
@@ -64,13 +90,28 @@ class SchedulerSettings(_Group):
 class SampleSettings(_Group):
     """How pictures are made."""
 
-    num_inference_steps: int = Field(20, ge=1, le=1000, description="Denoising steps.")
-    guidance_scale: float = Field(
-        3.5, ge=1, description="How far to follow the conditions; 1: no guidance."
+    num_inference_steps: int | None = Field(
+        None, ge=1, le=1000, description="Denoising steps; null: as the weights were saved with."
+    )
+    guidance_scale: float | None = Field(
+        None,
+        ge=1,
+        description="How far to follow the conditions, 1 for no guidance; null: as the weights"
+        " were saved with.",
     )
     seed: NonNegativeInt = Field(0, description="Seed of the starting noise.")
-    height: int = Field(512, ge=64, multiple_of=8, description="Height of the picture, in pixels.")
-    width: int = Field(512, ge=64, multiple_of=8, description="Width of the picture, in pixels.")
+    height: int | None = Field(
+        None,
+        ge=64,
+        multiple_of=8,
+        description="Height the network works at, in pixels; null: the height it was trained at.",
+    )
+    width: int | None = Field(
+        None,
+        ge=64,
+        multiple_of=8,
+        description="Width the network works at, in pixels; null: the width it was trained at.",
+    )
 
 
 class TrainSettings(_Group):
@@ -87,6 +128,12 @@ class TrainSettings(_Group):
     )
     width: int = Field(512, ge=64, multiple_of=8, description="Pictures are resized to this width.")
     learning_rate: float = Field(1e-5, gt=0, le=1, description="AdamW's learning rate.")
+    lr_warmup_images: NonNegativeInt = Field(
+        0, description="Pictures over which the learning rate rises from zero."
+    )
+    lr_schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="Whether the learning rate then stays or falls to zero."
+    )
     weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW's weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     min_snr_gamma: float = Field(5.0, gt=0, description="Cap of the min-SNR loss weights.")
@@ -113,6 +160,10 @@ class TrainSettings(_Group):
     seed: NonNegativeInt = Field(0, description="Seed of everything random in training.")
     checkpoint_every: PositiveInt = Field(
         24_000, description="Pictures seen between two checkpoints."
+    )
+    frozen: tuple[str, ...] = Field(
+        ("reference_unet.up_blocks.3.",),
+        description="Beginnings of the names of weights that are not trained.",
     )
     keep: PositiveInt = Field(2, description="Checkpoints to keep; older ones are removed.")
 

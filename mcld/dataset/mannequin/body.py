@@ -249,7 +249,10 @@ def chart_position(
         if name == "head":
             x, y, z = offset.T
             part[here] = np.where(x < 0, front, back)
-            s[here] = np.arctan2(np.abs(x), z) / np.pi
+            # As on DensePose's charts, the nose is at the end of the right half's, s = 1, and at
+            # the beginning of the left half's, s = 0.
+            azimuth = np.arctan2(np.abs(x), z) / np.pi
+            s[here] = np.where(x < 0, 1 - azimuth, azimuth)
             t[here] = 0.5 - np.arctan2(y, np.hypot(x, z)) / np.pi
             continue
         axis = frame.end - frame.start

@@ -249,7 +249,7 @@ def _canvas(name: str) -> _Canvas:
     t, s = np.meshgrid(centres, centres, indexing="ij")
     parts: tuple[int, ...] = (front, back)
     if name == "head":
-        angles = [-s * np.pi, s * np.pi]
+        angles = [(s - 1) * np.pi, s * np.pi]
     elif front == back:
         parts, angles = (front,), [(2 * s - 1) * np.pi]
     else:
