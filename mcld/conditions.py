@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,11 @@ class FocalConditions:
     def __getitem__(self, rows: slice) -> FocalConditions:
         """The conditions of some of the people."""
         return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    @classmethod
+    def cat(cls, conditions: list[FocalConditions]) -> FocalConditions:
+        """Join the conditions of several groups of people into one batch."""
+        return cls(*(torch.cat([getattr(c, f.name) for c in conditions]) for f in fields(cls)))
 
     def to(self, *args: torch.device | torch.dtype | str) -> FocalConditions:
         """The same conditions on another device or in another dtype, as `Tensor.to` reads it."""

@@ -1,7 +1,7 @@
 """The errors a person can mend.
 
-Each says what was wrong, where, and what to do, in one line. They are raised where the fact is known
-and shown once, by the command line. Anything else that escapes is a bug of ours.
+Each says what was wrong, where, and what to do, in one line. They are raised where the fact is
+known and shown once, by the command line. Anything else that escapes is a bug of ours.
 """
 
 

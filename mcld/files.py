@@ -1,6 +1,7 @@
 """Writing files so that they appear whole or not at all."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with open(temporary, "rb") as written:
+        with temporary.open("rb") as written:
             os.fsync(written.fileno())
         umask = os.umask(0)
         os.umask(umask)
@@ -39,3 +40,34 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise MCLDError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`; when the block ends well, make it `folder`.
+
+    The counterpart of `written_whole` for files that belong together. A folder that was there
+    before is replaced.
+
+    Raises MCLDError when it cannot be written or the disk is full.
+    """
+    folder = Path(folder)
+    temporary = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+        yield temporary
+        for path in (p for p in temporary.rglob("*") if p.is_file()):
+            with path.open("rb") as written:
+                os.fsync(written.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o777 & ~umask)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+    except OSError as error:
+        raise MCLDError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 
 from mcld.conditions import FocalConditions
-from mcld.errors import InputError
+from mcld.errors import InputError, WeightsError
 from mcld.model import MCLD
 
 if TYPE_CHECKING:
@@ -30,6 +32,48 @@ if TYPE_CHECKING:
 
 SCALE_FACTOR = 8
 """Pixels of a picture along one latent pixel's side: the pose guider's downsampling is fixed."""
+
+
+def ddim_scheduler(
+    beta_schedule: str = "linear", beta_start: float = 0.00085, beta_end: float = 0.012
+) -> DDIMScheduler:
+    """The paper's noise schedule: v-prediction, zero terminal SNR, trailing timesteps.
+
+    beta_schedule: "linear" as in the authors' released sampler, "scaled_linear" as in training.
+    """
+    return DDIMScheduler(
+        beta_start=beta_start,
+        beta_end=beta_end,
+        beta_schedule=beta_schedule,
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        steps_offset=1,
+        clip_sample=False,
+    )
+
+
+EMBEDDED = Path(__file__).parent / "weights" / "mannequin"
+"""The pipeline folder that comes with mcld: a small network trained on the mannequin world."""
+
+
+def load_pipeline(folder: Path = EMBEDDED) -> MCLDPipeline:
+    """Load a pipeline folder, as `save_pretrained` writes it, from disk only.
+
+    Raises WeightsError when the folder is missing, is no pipeline folder, or is damaged.
+    """
+    if not (folder / "model_index.json").is_file():
+        raise WeightsError(
+            f"{folder} is no pipeline folder: it has no model_index.json;"
+            " give the `pipeline` folder that `mcld train` wrote"
+        )
+    try:
+        return MCLDPipeline.from_pretrained(  # type: ignore[no-any-return]
+            folder, torch_dtype=torch.float32, local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"cannot load the weights in {folder}: {reason}") from error
 
 
 @dataclass
@@ -47,9 +91,13 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
         image_encoder, feature_extractor: CLIP vision model and its preprocessing, frozen.
         denoising_unet, reference_unet, pose_guider, image_projector: the network of MCLD.
         scheduler: any diffusers scheduler; the paper's is DDIM.
+        num_inference_steps, guidance_scale: what `__call__` uses when it is not told; saved with
+            the weights, because a network knows best how it wants to be sampled.
     """
 
-    model_cpu_offload_seq = "image_encoder->image_projector->reference_unet->pose_guider->denoising_unet->vae"
+    model_cpu_offload_seq = (
+        "image_encoder->image_projector->reference_unet->pose_guider->denoising_unet->vae"
+    )
 
     def __init__(
         self,
@@ -61,8 +109,13 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
         pose_guider: PoseGuider,
         image_projector: ImageProjector,
         scheduler: SchedulerMixin = None,
+        num_inference_steps: int = 20,
+        guidance_scale: float = 3.5,
     ) -> None:
         super().__init__()
+        self.register_to_config(
+            num_inference_steps=num_inference_steps, guidance_scale=guidance_scale
+        )
         self.register_modules(
             vae=vae,
             image_encoder=image_encoder,
@@ -71,7 +124,7 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
             reference_unet=reference_unet,
             pose_guider=pose_guider,
             image_projector=image_projector,
-            scheduler=scheduler or DDIMScheduler(),
+            scheduler=scheduler or ddim_scheduler(),
         )
         self.image_processor = VaeImageProcessor(SCALE_FACTOR, resample="bicubic")
         self.pose_processor = VaeImageProcessor(
@@ -134,14 +187,16 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
         *,
         height: int | None = None,
         width: int | None = None,
-        num_inference_steps: int = 20,
-        guidance_scale: float = 3.5,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
         eta: float = 0.0,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: Tensor | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
-        callback_on_step_end: Callable[[MCLDPipeline, int, int, dict[str, Tensor]], dict[str, Tensor]]
+        callback_on_step_end: Callable[
+            [MCLDPipeline, int, int, dict[str, Tensor]], dict[str, Tensor]
+        ]
         | None = None,
     ) -> MCLDPipelineOutput | tuple[Any]:
         """Show the people of `source` in the poses of `pose`.
@@ -153,8 +208,9 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
             face: [B, 512] face embeddings, zeros where no face was found; none at all by default.
             height, width: of the pictures, in pixels, multiples of 8; by default the size the
                 network was trained at.
-            num_inference_steps: denoising steps.
-            guidance_scale: s of classifier-free guidance, at least 1; 1 switches it off.
+            num_inference_steps: denoising steps; None: as saved with the weights.
+            guidance_scale: s of classifier-free guidance, at least 1; 1 switches it off; None: as
+                saved with the weights.
             eta: DDIM's noise between steps, 0..1.
             generator: where the starting noise comes from; one for all, or one a picture.
             latents: [B, C, height / 8, width / 8] starting noise instead of the generator's.
@@ -173,6 +229,9 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
             for images in (source, texture, pose)
         )
         height, width = self.picture_size(height, width)
+        num_inference_steps = num_inference_steps or self.config.num_inference_steps
+        if guidance_scale is None:
+            guidance_scale = float(self.config.guidance_scale)
         self.check_inputs(sources, textures, poses, face, guidance_scale, output_type)
 
         conditions = self.conditions(sources, textures, poses, face, height, width)
@@ -252,7 +311,7 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
         generator: torch.Generator | list[torch.Generator] | None,
         latents: Tensor | None,
     ) -> Tensor:
-        """[B, C, h, w] noise at the scheduler's first timestep, drawn unless `latents` are given."""
+        """[B, C, h, w] noise for the first timestep, drawn unless `latents` is given."""
         channels = self.denoising_unet.config.in_channels
         shape = (count, channels, height // SCALE_FACTOR, width // SCALE_FACTOR)
         if latents is None:

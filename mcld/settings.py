@@ -64,7 +64,7 @@ class ModelSettings(_Group):
 
 
 class SchedulerSettings(_Group):
-    """The noise schedule (paper: zero terminal SNR, v-prediction)."""
+    """The noise schedule; v-prediction and zero terminal SNR are the method's own."""
 
     beta_schedule: Literal["linear", "scaled_linear"] = Field(
         "linear", description="How betas grow when sampling; the released sampler uses linear."
@@ -74,17 +74,6 @@ class SchedulerSettings(_Group):
     )
     beta_start: float = Field(0.00085, gt=0, lt=1, description="The first beta.")
     beta_end: float = Field(0.012, gt=0, lt=1, description="The last beta.")
-    timesteps: int = Field(1000, ge=2, description="Noise levels the network is trained on.")
-    prediction_type: Literal["v_prediction", "epsilon", "sample"] = Field(
-        "v_prediction", description="What the network predicts."
-    )
-    zero_terminal_snr: bool = Field(
-        True, description="Rescale the betas so that the last noise level hides the picture."
-    )
-    timestep_spacing: Literal["trailing", "leading", "linspace"] = Field(
-        "trailing", description="Which timesteps a short sampling run visits."
-    )
-    steps_offset: NonNegativeInt = Field(1, description="Added to the timesteps of 'leading'.")
 
 
 class SampleSettings(_Group):

@@ -30,11 +30,14 @@ def sample(
         int | None, typer.Option(metavar="N", help="Seed of the starting noise. (default 0)")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Denoising steps. (default 20)")
+        int | None, typer.Option(metavar="N", help="Denoising steps. (default: the weights' own)")
     ] = None,
     guidance: Annotated[
         float | None,
-        typer.Option(metavar="X", help="How far to follow the conditions. (default 3.5)"),
+        typer.Option(
+            metavar="X",
+            help="How far to follow the conditions; 1: no guidance. (default: the weights' own)",
+        ),
     ] = None,
     config: Config = None,
     overrides: Overrides = None,

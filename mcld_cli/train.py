@@ -1,5 +1,6 @@
 """`mcld train`: pairs to weights."""
 
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ def train(
     ] = False,
     overrides: Overrides = None,
 ) -> None:
-    """Train the network on a prepared dataset.
+    """Train a new network on a prepared dataset.
 
     Settings come from the defaults (the paper's), then the file of --config, then
     MCLD_* variables such as MCLD_TRAIN__SEED=1, then --set; the last one counts.
@@ -29,12 +30,18 @@ def train(
     from mcld.settings import load_settings
 
     settings = load_settings(config, overrides_of({}, overrides))
+    from mcld.train.loop import TrainReport
     from mcld.train.loop import train as train_network
 
-    with console.progress("Training", "images") as count:
-        train_network(
-            settings,
-            resume=resume,
-            report=lambda now: count(now.images, now.total, f"loss {now.loss:.4f}"),
-        )
-    console.say(f"The weights are in {settings.train.output}.")
+    with ExitStack() as bars:
+        counts: dict[str, console.Count] = {}
+
+        def report(now: TrainReport) -> None:
+            if now.stage not in counts:
+                bars.close()  # the stage before has ended
+                counts[now.stage] = bars.enter_context(console.progress(now.stage, "images"))
+            note = "" if now.loss is None else f"loss {now.loss:.4f}"
+            counts[now.stage](now.images, now.total, note)
+
+        folder = train_network(settings, resume=resume, report=report)
+    console.say(f"The network is in {folder}. Next: mcld sample --weights {folder} ...")

@@ -80,8 +80,8 @@ def test_no_is_a_precision_and_null_is_nothing(config: Path) -> None:
     settings = load_settings(config, ["train.compile=true"])
     assert settings.train.precision == "no"
     assert settings.train.compile is True
-    assert settings.model.weights is None
-    assert load_settings(None, ["model.weights=null"]).model.weights is None
+    assert settings.sample.height is None
+    assert load_settings(None, ["sample.height=null"]).sample.height is None
 
 
 @pytest.mark.parametrize(

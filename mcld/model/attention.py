@@ -65,7 +65,7 @@ def project_out(attn: Attention, merged: Tensor) -> Tensor:
 class ReferenceSelfAttention:
     """Self-attention of the denoising UNet: keys and values over [own tokens ; reference tokens].
 
-    Paper, section 3.3, after Hu et al., Animate Anyone. Unconditional rows see their own tokens only.
+    Paper, section 3.3, after Hu et al., Animate Anyone. Unconditional rows see their own tokens.
     """
 
     def __init__(self, block: str) -> None:
@@ -135,12 +135,12 @@ class FocalCrossAttention(nn.Module):
         return project_out(attn, merged)
 
 
-class LastFeature(Exception):
+class LastFeature(Exception):  # noqa: N818 - a signal, not an error
     """Raised inside ReferenceNet when its last feature is known: nothing after it is used."""
 
 
 class FeatureSelfAttention:
-    """Self-attention of ReferenceNet, which leaves its input in `features` under its block's name."""
+    """Self-attention of ReferenceNet; leaves its input in `features` under its block's name."""
 
     def __init__(self, block: str, last: bool) -> None:
         self.block = block
@@ -170,7 +170,7 @@ class SingleTokenCrossAttention:
         hidden_states: Tensor,
         encoder_hidden_states: Tensor,
         *,
-        features: dict[str, Tensor],
+        features: dict[str, Tensor],  # noqa: ARG002 - passed to every layer
         **_: object,
     ) -> Tensor:
         """[B, T, channels] hidden states and [B, 1, D] context -> [B, T, channels]."""

@@ -29,7 +29,10 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
-        self, latent_channels: int = 48, patch_size: int = 8, scaling_factor: float = 1.0
+        self,
+        latent_channels: int = 48,
+        patch_size: int = 8,
+        scaling_factor: float = 1.0,  # noqa: ARG002
     ) -> None:
         super().__init__()
         self.encoder = nn.Conv2d(3, latent_channels, patch_size, stride=patch_size)
@@ -44,12 +47,14 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         last would count as much as the first. A common factor makes the mean variance 1.
         """
         size = self.config.patch_size
-        patches = functional.unfold(images, size, stride=size).transpose(1, 2).flatten(0, 1).double()
+        patches = (
+            functional.unfold(images, size, stride=size).transpose(1, 2).flatten(0, 1).double()
+        )
         mean = patches.mean(0)
         variances, components = torch.linalg.eigh(torch.cov((patches - mean).T))
         variances = variances.flip(0)[: self.config.latent_channels].clamp(min=1e-8)
         components = components.flip(1)[:, : self.config.latent_channels].T  # [latent, 3 * 8 * 8]
-        scale = variances ** -0.25
+        scale = variances**-0.25
         scale = scale / (variances * scale**2).mean().sqrt()
         shape = self.encoder.weight.shape
         self.encoder.weight.copy_((components * scale[:, None]).reshape(shape))

@@ -6,6 +6,7 @@ the denoising UNet, as in the authors' checkpoints.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ __all__ = ["DenoisingUNet", "FocalContext", "ReferenceNet"]
 
 
 class PoseConvIn(nn.Conv2d):
-    """A UNet's `conv_in` whose input is [latents ; pose features]: convolves the first, adds the rest."""
+    """A UNet's `conv_in` on [latents ; pose features]: convolves the first, adds the second."""
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C + features, h, w] -> [B, features, h, w]."""
@@ -82,19 +83,17 @@ class ReferenceNet(MCLDUNet):
             block name -> [B, tokens, channels].
         """
         features: dict[str, Tensor] = {}
-        try:
+        with contextlib.suppress(LastFeature):
             super().forward(
                 texture_latents,
                 texture_latents.new_zeros(len(texture_latents)),
                 encoder_hidden_states=source,
                 cross_attention_kwargs={"features": features},
             )
-        except LastFeature:
-            pass
         return features
 
     def unused_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters that get no gradient: behind the last feature, and attention to one key."""
+        """The parameters without a gradient: behind the last feature, and attention to one key."""
         *blocks, (last, tail) = self.transformer_blocks()
         for _, block in blocks:
             for module in (block.norm2, block.attn2.to_q, block.attn2.to_k):
@@ -174,9 +173,15 @@ class DenoisingUNet(MCLDUNet):
         Returns:
             [B, C, h, w].
         """
-        return super().forward(  # type: ignore[no-any-return]
-            torch.cat([latents, pose_features], dim=1),
-            timesteps,
-            encoder_hidden_states=latents.new_zeros(len(latents), 1, self.config.cross_attention_dim),
-            cross_attention_kwargs={"focal": focal},
-        ).sample
+        return (
+            super()
+            .forward(  # type: ignore[no-any-return]
+                torch.cat([latents, pose_features], dim=1),
+                timesteps,
+                encoder_hidden_states=latents.new_zeros(
+                    len(latents), 1, self.config.cross_attention_dim
+                ),
+                cross_attention_kwargs={"focal": focal},
+            )
+            .sample
+        )

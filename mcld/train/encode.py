@@ -35,7 +35,7 @@ class PictureFiles:
 
 @dataclass(frozen=True)
 class EncodedPictures:
-    """N pictures of a split, encoded. h x w is the size of the latents, H x W that of the picture."""
+    """N pictures, encoded. h x w is the size of the latents, H x W that of the picture."""
 
     latents: Tensor
     """[N, C, h, w] scaled latents of the picture."""

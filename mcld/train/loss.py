@@ -27,7 +27,7 @@ def min_snr_weights(alphas_cumprod: Tensor, timesteps: Tensor, gamma: float) -> 
 
 
 def face_mask(part_labels: Tensor, size: tuple[int, int]) -> Tensor:
-    """[B, H, W] part labels 0..24 -> [B, 1, h, w] float mask of the head, nearest-resized to `size`."""
+    """[B, H, W] part labels 0..24 -> [B, 1, h, w] mask of the head, nearest-resized to `size`."""
     head = torch.isin(part_labels, torch.tensor(HEAD_LABELS, device=part_labels.device))
     return functional.interpolate(head[:, None].float(), size=size, mode="nearest")
 

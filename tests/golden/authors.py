@@ -26,13 +26,13 @@ def read(path: Path = GOLDEN) -> tuple[dict[str, torch.Tensor], dict]:
     """The tensors of a golden file, and its configuration."""
     with safe_open(path, framework="pt") as golden:
         return (
-            {name: golden.get_tensor(name) for name in golden.keys()},
+            {name: golden.get_tensor(name) for name in golden.keys()},  # noqa: SIM118 - not a dict
             json.loads(golden.metadata()["config"]),
         )
 
 
 def authors_weights(module: torch.nn.Module, name: str, salt: str) -> dict[str, torch.Tensor]:
-    """The state dict of the authors' module `name`: each weight drawn from a seed that is its name."""
+    """The state dict of the authors' module `name`: a weight's seed is its name."""
     weights = {}
     for key, tensor in module.state_dict().items():
         seed = zlib.crc32(f"{salt}{name}.{key}".encode())

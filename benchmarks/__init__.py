@@ -1,0 +1,1 @@
+"""What mcld achieves, measured: `python -m benchmarks NAME`."""

@@ -1,0 +1,34 @@
+"""python -m benchmarks [NAME ...]; every figure is one JSON line, but for the demo's table."""
+
+import argparse
+from pathlib import Path
+
+from benchmarks import mannequin, speed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="name")
+    commands.add_parser("render", help="mannequin pictures a second")
+    commands.add_parser("texture", help="milliseconds to extract a texture map")
+    commands.add_parser("sample", help="seconds to sample a picture with the embedded network")
+    scores = commands.add_parser("mannequin", help="score the embedded network on new people")
+    scores.add_argument("dataset", type=Path, help="a folder of `mcld prepare --mannequins`")
+    scores.add_argument("--out", type=Path, required=True, help="folder for the pictures")
+    scores.add_argument("--pairs", type=int, default=24, help="how many pairs (default 24)")
+    scores.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
+    scores.add_argument("--steps", type=int, help="denoising steps (default: the network's)")
+    scores.add_argument("--guidance", type=float, help="guidance scale (default: the network's)")
+    given = parser.parse_args()
+    if given.name == "mannequin":
+        mannequin.score(
+            given.dataset, given.out, given.pairs, given.weights, given.steps, given.guidance
+        )
+        return
+    for name, measure in speed.MEASURES.items():
+        if given.name in (None, name):
+            speed.report(name, measure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""The embedded network on people it has never seen, beside two baselines that need no network."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from scipy.ndimage import distance_transform_edt
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
+
+from mcld.dataset.charts import CHART_SIZE, NOWHERE, PARTS, smpl_gather
+from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import read_image, read_iuv, write_png
+from mcld.files import written_whole
+from mcld.pipeline import EMBEDDED, load_pipeline
+from mcld.sample.picture import conditions_beside, sample
+from mcld.settings import Settings, load_settings
+
+METHODS = ("mcld", "texture pasted through the pose", "the source photo itself")
+SHEET_ROWS = 6
+
+
+def score(
+    dataset: Path,
+    out: Path,
+    pairs: int,
+    weights: Path | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+) -> None:
+    """Sample pairs of a mannequin folder, write the pictures and a sheet, print the scores.
+
+    PSNR and SSIM (Gaussian window, sigma 1.5) at the folder's own picture size, mean over pairs.
+    """
+    overrides = [
+        f"sample.{key}={value}"
+        for key, value in (("num_inference_steps", steps), ("guidance_scale", guidance))
+        if value is not None
+    ]
+    settings = load_settings(None, overrides)
+    pipeline = load_pipeline(weights or EMBEDDED)
+    layout = DatasetLayout(dataset)
+    chosen = _spread([(s, *p) for s in ("train", "test") for p in layout.pairs(s)], pairs)
+    scores: dict[str, list[tuple[float, float]]] = {method: [] for method in METHODS}
+    rows = []
+    for split, name_from, name_to in track(chosen, "Sampling", console=Console(stderr=True)):
+        source, target = Path(name_from).stem, Path(name_to).stem
+        made, row = _one_pair(pipeline, settings, layout, split, source, target)
+        truth = row[-1]
+        for method, picture in made.items():
+            scores[method].append(_psnr_and_ssim(picture, truth))
+        write_png(out / f"{source}_2_{target}.png", made["mcld"])
+        rows.append(row)
+    sheet = out / "sheet.png"
+    write_png(sheet, _sheet(rows[:SHEET_ROWS]))
+    means = {method: np.mean(values, axis=0) for method, values in scores.items()}
+    _print(means, len(chosen))
+    with written_whole(out / "scores.json") as path:
+        figures = {m: {"psnr": float(p), "ssim": float(s)} for m, (p, s) in means.items()}
+        path.write_text(json.dumps({"pairs": len(chosen), **figures}, indent=2) + "\n")
+    print(f"{len(rows)} pictures in {out}\nside by side: {sheet}")
+
+
+def _one_pair(
+    pipeline, settings: Settings, layout: DatasetLayout, split: str, source: str, target: str
+) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+    """The pictures of every method, and a row of the sheet, which ends in the truth."""
+    photo = read_image(layout.image(split, source))
+    texture, face = conditions_beside(layout.image(split, source))
+    iuv, truth = read_iuv(layout.densepose(split, target)), read_image(layout.image(split, target))
+    made = sample(
+        pipeline, settings, photo=Image.fromarray(photo), texture=texture, iuv=iuv, face=face
+    ).resize(truth.shape[1::-1], Image.Resampling.BICUBIC)
+    pasted = paste_texture(np.asarray(texture), iuv, photo)
+    pictures = dict(zip(METHODS, (np.asarray(made), pasted, photo), strict=True))
+    unrolled = np.asarray(texture.resize(truth.shape[1::-1]))
+    return pictures, [photo, unrolled, _coloured(iuv), pasted, np.asarray(made), truth]
+
+
+def paste_texture(texture: np.ndarray, iuv: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """Look every body pixel of the target up in the source's texture map.
+
+    Around the body is the colour of the photo's corner; where the texture map has a hole, its mean.
+    """
+    seen = texture.any(axis=-1)
+    filled = np.where(seen[..., None], texture, texture[seen].mean(axis=0).astype(np.uint8))
+    part, u, v = iuv.astype(np.intp).transpose(2, 0, 1)
+    row, column = (255 - v) * (CHART_SIZE - 1) // 255, u * (CHART_SIZE - 1) // 255
+    place = _texture_place()[np.maximum(part, 1) - 1, row, column]
+    body = filled.reshape(-1, 3)[place]
+    return np.where(part[..., None] > 0, body, photo[0, 0]).astype(np.uint8)
+
+
+@cache
+def _texture_place() -> np.ndarray:
+    """For every place of the atlas [24, 200, 200], the nearest pixel of the SMPL layout."""
+    gather = smpl_gather().ravel()
+    place = np.full(NOWHERE + 1, -1)
+    place[gather] = np.arange(gather.size)
+    charts = place[:NOWHERE].reshape(PARTS, CHART_SIZE, CHART_SIZE)
+    nearest = [
+        distance_transform_edt(c < 0, return_distances=False, return_indices=True) for c in charts
+    ]
+    return np.stack([c[tuple(n)] for c, n in zip(charts, nearest, strict=True)])
+
+
+def _psnr_and_ssim(picture: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    a, b = (
+        torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
+        for image in (picture, truth)
+    )
+    return (
+        float(peak_signal_noise_ratio(a, b, data_range=1.0)),
+        float(structural_similarity_index_measure(a, b, data_range=1.0)),
+    )
+
+
+def _spread(pairs: list, count: int) -> list:
+    """`count` pairs drawn evenly at random, the same every time."""
+    order = np.random.default_rng(0).permutation(len(pairs))[:count]
+    return [pairs[k] for k in order]
+
+
+def _coloured(iuv: np.ndarray) -> np.ndarray:
+    """An IUV map as people look at it: V, U and the part label as colours."""
+    return np.stack([iuv[..., 2], iuv[..., 1], iuv[..., 0] * 10], axis=-1)
+
+
+def _sheet(rows: list[list[np.ndarray]]) -> np.ndarray:
+    """Rows of pictures under the names of their columns."""
+    columns = ("source", "texture", "pose", "pasted", "mcld", "truth")
+    height, width = rows[0][-1].shape[:2]
+    sheet = Image.new("RGB", (width * len(columns), 24 + height * len(rows)), "white")
+    for k, name in enumerate(columns):
+        ImageDraw.Draw(sheet).text((k * width + width / 2, 12), name, "black", anchor="mm")
+    for r, row in enumerate(rows):
+        for k, picture in enumerate(row):
+            sheet.paste(Image.fromarray(picture), (k * width, 24 + r * height))
+    return np.asarray(sheet)
+
+
+def _print(means: dict[str, np.ndarray], pairs: int) -> None:
+    table = Table(title=f"{pairs} pairs of people never seen in training")
+    table.add_column("")
+    for name in ("PSNR (dB)", "SSIM"):
+        table.add_column(name, justify="right")
+    for method, (psnr, ssim) in means.items():
+        table.add_row(method, f"{psnr:.2f}", f"{ssim:.3f}")
+    Console().print(table)

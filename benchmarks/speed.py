@@ -1,0 +1,83 @@
+"""How fast the parts are on this machine."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from statistics import median
+
+import numpy as np
+
+PEOPLE = 4
+PICTURES = 8
+
+
+def report(name: str, measure: Callable[[], dict[str, float]]) -> None:
+    """Print what `measure` returns as one JSON line each, with the machine it was measured on."""
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    for figure, value in measure().items():
+        print(json.dumps({"figure": f"{name}: {figure}", "value": value, "machine": machine}))
+
+
+def render_person(index: int) -> int:
+    from mcld.dataset.mannequin import identity, pose, render
+
+    person = identity(0, index)
+    for picture in range(PICTURES):
+        render(person, pose(0, index, picture), (256, 176))
+    return PICTURES
+
+
+def render() -> dict[str, float]:
+    """256x176 pictures a second over all cores, painting and skinning included."""
+    workers = os.cpu_count() or 1
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        list(pool.map(render_person, range(workers)))  # start the processes, load the meshes
+        start = time.perf_counter()
+        made = sum(pool.map(render_person, range(workers, workers + workers * PEOPLE)))
+        return {"pictures/s": round(made / (time.perf_counter() - start), 2)}
+
+
+def texture() -> dict[str, float]:
+    """Milliseconds of `extract_texture` for one picture on one core, decoded pictures given."""
+    import cv2
+
+    from mcld.dataset.mannequin import identity, pose, render
+    from mcld.prepare.texture import extract_texture
+
+    cv2.setNumThreads(1)
+    figures = {}
+    for height, width in ((256, 176), (1101, 750)):
+        image, iuv = render(identity(0, 0), pose(0, 0, 0), (height, width))
+        extract_texture(image, iuv)
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            extract_texture(image, iuv)
+            times.append(1000 * (time.perf_counter() - start))
+        figures[f"ms, {width}x{height}"] = round(median(times), 1)
+    return figures
+
+
+def sample() -> dict[str, float]:
+    """Seconds of one pipeline call with the embedded network, loading not counted."""
+    from PIL import Image
+
+    from mcld.pipeline import load_pipeline
+
+    pipeline = load_pipeline()
+    pipeline.set_progress_bar_config(disable=True)
+    blank = Image.fromarray(np.zeros((64, 64, 3), np.uint8))
+    pipeline(blank, blank, blank)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        pipeline(blank, blank, blank)
+        times.append(time.perf_counter() - start)
+    return {"seconds": round(median(times), 2)}
+
+
+MEASURES = {"render": render, "texture": texture, "sample": sample}
