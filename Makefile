@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint bench mannequin-model clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup  ## generate people, prepare them, repaint some with the shipped weights, score the result
-	$(BIN)/mcld prepare build/demo/mannequin --mannequins 10 --seed 1
+	$(BIN)/mcld prepare build/demo/mannequin --mannequins 4 --pictures 5 --seed 1
 	$(BIN)/python -m benchmarks mannequin build/demo/mannequin --out build/demo/pictures
 
 test: setup  ## run all tests
@@ -36,6 +36,12 @@ lint: setup  ## ruff, mypy --strict, import-linter
 
 bench: setup  ## measure; one JSON line per figure
 	$(BIN)/python -m benchmarks
+
+mannequin-model: setup  ## rebuild the shipped weights from nothing (hours)
+	$(BIN)/mcld prepare build/model/mannequin --mannequins 236 --pictures 6 --seed 0
+	$(BIN)/mcld train --config configs/mannequin.yaml --set train.dataset=build/model/mannequin \
+		--set train.output=build/model/run
+	rm -rf mcld/weights/mannequin && cp -r build/model/run/pipeline mcld/weights/mannequin
 
 clean:  ## remove what the targets made, but not .venv
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -77,13 +77,13 @@ def load_pipeline(folder: Path = EMBEDDED) -> MCLDPipeline:
 
 
 @dataclass
-class MCLDPipelineOutput(BaseOutput):  # type: ignore[misc]
+class MCLDPipelineOutput(BaseOutput):
     """What the pipeline returns: `images`, in the form that `output_type` asked for."""
 
     images: list[Image.Image] | NDArray[np.float32] | Tensor
 
 
-class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
+class MCLDPipeline(DiffusionPipeline):
     """Repaints a person in a new pose, from the parts of one photo.
 
     Args:
@@ -318,7 +318,7 @@ class MCLDPipeline(DiffusionPipeline):  # type: ignore[misc]
             latents = randn_tensor(shape, generator, self.device, self.denoising_unet.dtype)
         elif latents.shape != shape:
             raise InputError(f"latents must be {list(shape)}, not {list(latents.shape)}")
-        return latents.to(self.device) * self.scheduler.init_noise_sigma
+        return latents.to(self.device) * float(self.scheduler.init_noise_sigma)
 
     def scheduler_arguments(
         self, eta: float, generator: torch.Generator | list[torch.Generator] | None

@@ -154,6 +154,9 @@ class TrainSettings(_Group):
         ("reference_unet.up_blocks.3.",),
         description="Beginnings of the names of weights that are not trained.",
     )
+    save_dtype: Literal["float32", "float16"] = Field(
+        "float32", description="Precision of the weights in the finished pipeline folder."
+    )
     keep: PositiveInt = Field(2, description="Checkpoints to keep; older ones are removed.")
 
 

@@ -48,7 +48,7 @@ class FocalContext:
 
 def split_heads(attn: Attention, tokens: Tensor) -> Tensor:
     """[B, T, H * E] -> [B, H, T, E]."""
-    return tokens.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+    return tokens.view(*tokens.shape[:2], attn.heads, -1).transpose(1, 2)
 
 
 def merge_heads(attended: Tensor) -> Tensor:

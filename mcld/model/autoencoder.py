@@ -18,7 +18,7 @@ LOG_VARIANCE = -30.0
 """Of the latent distribution: the encoding is certain, so every sample of it is its mean."""
 
 
-class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class PatchAutoencoder(ModelMixin, ConfigMixin):
     """Patches of 8x8 RGB pixels <-> `latent_channels` numbers each.
 
     Args:
@@ -58,12 +58,12 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         scale = scale / (variances * scale**2).mean().sqrt()
         shape = self.encoder.weight.shape
         self.encoder.weight.copy_((components * scale[:, None]).reshape(shape))
-        self.encoder.bias.copy_(-scale * (components @ mean))
+        self.encoder.bias.copy_(-scale * (components @ mean))  # type: ignore[union-attr]
         self.decoder.weight.copy_((components / scale[:, None]).reshape(shape))
         # The decoder's bias is one number a channel, while the mean is one a pixel of the patch.
         # What the components do not carry of the mean is lost with the components left out.
         residue = mean - components.T @ (components @ mean)
-        self.decoder.bias.copy_(residue.reshape(3, -1).mean(1))
+        self.decoder.bias.copy_(residue.reshape(3, -1).mean(1))  # type: ignore[union-attr]
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput:
         """[B, 3, H, W] in -1..1 -> an output whose `latent_dist` is of [B, C, H/8, W/8]."""

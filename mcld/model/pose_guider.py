@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class PoseGuider(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class PoseGuider(ModelMixin, ConfigMixin):
     """Eight-fold downsampling convolutions, the layout of a ControlNet's conditioning embedding.
 
     Args:
@@ -33,8 +33,8 @@ class PoseGuider(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.conv_out = nn.Conv2d(
             block_out_channels[-1], conditioning_embedding_channels, kernel_size=3, padding=1
         )
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        for parameter in self.conv_out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, pose: Tensor) -> Tensor:
         """[B, 3, H, W] IUV map, (V, U, I) / 255 in 0..1 -> [B, C, H/8, W/8] pose features."""

@@ -35,7 +35,7 @@ class PerceiverAttention(nn.Module):
         return self.to_out(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
-class ImageProjector(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class ImageProjector(ModelMixin, ConfigMixin):
     """Face embedding -> face tokens.
 
     Args:
@@ -84,8 +84,7 @@ class ImageProjector(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """[B, embedding_dim] face embeddings -> [B, N, output_dim] face tokens."""
         latents = self.latents.expand(len(face), -1, -1)
         x = self.proj_in(face[:, None])
-        for layer in self.layers:
-            attention, feed_forward = layer  # type: ignore[misc]
-            latents = attention(x, latents) + latents
-            latents = feed_forward(latents) + latents
+        for attention, feed_forward in self.layers:  # type: ignore[misc]
+            latents = attention(x, latents) + latents  # type: ignore[has-type]
+            latents = feed_forward(latents) + latents  # type: ignore[has-type]
         return self.norm_out(self.proj_out(latents))  # type: ignore[no-any-return]

@@ -41,11 +41,11 @@ class PoseConvIn(nn.Conv2d):
         return super().forward(latents) + pose_features
 
 
-class MCLDUNet(UNet2DConditionModel):  # type: ignore[misc]
+class MCLDUNet(UNet2DConditionModel):
     """What the two UNets of MCLD share: their configuration, and the names of their blocks."""
 
     # Diffusers reads a model's configuration keys off the signature of its __init__.
-    @functools.wraps(UNet2DConditionModel.__init__)
+    @functools.wraps(UNet2DConditionModel.__init__)  # type: ignore[misc]
     def __init__(self, **config: Any) -> None:
         super().__init__(**config)
         self.install_processors()
@@ -115,10 +115,8 @@ class DenoisingUNet(MCLDUNet):
             block.attn2.set_processor(
                 FocalCrossAttention(name, block.attn2.cross_attention_dim, block.attn2.inner_dim)
             )
-        conv = self.conv_in
-        self.conv_in = PoseConvIn(
-            conv.in_channels, conv.out_channels, conv.kernel_size, padding=conv.padding
-        )
+        conv: nn.Conv2d = self.conv_in  # type: ignore[has-type]
+        self.conv_in = PoseConvIn(conv.in_channels, conv.out_channels, kernel_size=3, padding=1)
 
     def unused_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters that get no gradient: the keys of stages that attend to one embedding."""

@@ -117,7 +117,8 @@ def sample(
         on_step(step + 1, steps)
         return state
 
-    return pipeline(  # type: ignore[no-any-return]
+    picture: Image.Image
+    (picture,) = pipeline(
         photo,
         texture,
         Image.fromarray(np.ascontiguousarray(iuv[..., ::-1])),
@@ -128,4 +129,6 @@ def sample(
         guidance_scale=options.guidance_scale,
         generator=torch.Generator().manual_seed(options.seed),
         callback_on_step_end=after_step,
-    ).images[0]
+        return_dict=False,
+    )[0]
+    return picture

@@ -143,7 +143,7 @@ def train(  # noqa: C901 - one story, read from top to bottom
     if ema:
         ema.copy_to(trained)
     if accelerator.is_main_process:
-        _save(pipeline, folder)
+        _save(pipeline.to(getattr(torch, options.save_dtype)), folder)
     accelerator.end_training()
     return folder
 

@@ -54,10 +54,12 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         return Batch(
-            **{
-                name: value if isinstance(value, int) else value.to(device)
-                for name, value in vars(self).items()
-            }
+            self.target.to(device),
+            self.noise.to(device),
+            self.timesteps.to(device),
+            self.part_labels.to(device),
+            self.conditions.to(device),
+            self.dropped,
         )
 
 

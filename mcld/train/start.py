@@ -46,6 +46,9 @@ def new_pipeline(settings: Settings) -> MCLDPipeline:
         "up_block_types": ("CrossAttnUpBlock2D",) * levels,
         "use_linear_projection": True,
     }
+    pose_guider = PoseGuider(model.block_out_channels[0], model.pose_channels)
+    # Part labels end at 24 of 255, where U and V reach 1: let all three start with a like weight.
+    pose_guider.conv_in.weight.data[:, 2] *= 255 / PARTS
     pixels = model.image_encoder_size
     return MCLDPipeline(
         vae=PatchAutoencoder(model.latent_channels),
@@ -65,7 +68,7 @@ def new_pipeline(settings: Settings) -> MCLDPipeline:
         ),
         denoising_unet=DenoisingUNet(**unet),
         reference_unet=ReferenceNet(**unet),
-        pose_guider=PoseGuider(model.block_out_channels[0], model.pose_channels),
+        pose_guider=pose_guider,
         image_projector=ImageProjector(
             dim=model.projector_dim,
             depth=model.projector_depth,
@@ -99,7 +102,9 @@ def fit_encoders(
     on_image: called with (pictures seen, pictures to see).
     """
     size = (settings.train.height, settings.train.width)
-    pixels, colours, pictures = [], [], []
+    pixels: list[Tensor] = []
+    colours: list[Tensor] = []
+    pictures: list[Tensor] = []
     for files in read_batches(layout, "train", stems):
         images, textures = [f.image for f in files], [f.texture for f in files]
         inputs = pipeline.feature_extractor(images=images + textures, return_tensors="pt")
@@ -156,7 +161,7 @@ def _train_image_encoder(
         seen = ~wanted.isnan()
         loss = functional.mse_loss(told[seen], wanted[seen])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         on_image((step + 1) * ENCODER_BATCH, steps * ENCODER_BATCH)

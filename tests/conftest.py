@@ -1,0 +1,58 @@
+"""What several tests share: a small mannequin dataset and a tiny network, both real."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mcld.dataset.layout import DatasetLayout
+from mcld.pipeline import MCLDPipeline
+from mcld.prepare.mannequins import prepare_mannequins
+from mcld.settings import Settings, load_settings
+from mcld.train.start import new_pipeline
+
+TINY = [
+    "model.block_out_channels=[16, 32]",
+    "model.norm_num_groups=8",
+    "model.attention_heads=2",
+    "model.cross_attention_dim=16",
+    "model.latent_channels=12",
+    "model.pose_channels=[4, 8, 8, 8]",
+    "model.projector_dim=16",
+    "model.projector_heads=2",
+    "model.image_encoder_width=16",
+    "model.image_encoder_layers=1",
+    "model.image_encoder_images=128",
+    "train.height=64",
+    "train.width=48",
+    "train.frozen=[]",
+]
+"""Overrides of a network that trains in seconds."""
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetLayout:
+    """Three mannequins in three pictures each, small; the last is for testing."""
+    root = tmp_path_factory.mktemp("world") / "mannequin"
+    return prepare_mannequins(root, 3, seed=5, pictures=3, size=(128, 88), workers=1)
+
+
+@pytest.fixture
+def tiny(dataset: DatasetLayout, tmp_path: Path) -> Settings:
+    """Settings of a tiny network trained on `dataset` into a new folder."""
+    return load_settings(
+        None,
+        [*TINY, f"train.dataset={dataset.root}", f"train.output={tmp_path / 'run'}"],
+    )
+
+
+@pytest.fixture
+def pipeline(tiny: Settings) -> MCLDPipeline:
+    """A pipeline of the tiny network whose every weight is random, zero-initialised ones too."""
+    made = new_pipeline(tiny)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in made.network.parameters():
+        if not parameter.any():
+            parameter.data.normal_(0, 0.1, generator=generator)
+    made.set_progress_bar_config(disable=True)
+    return made

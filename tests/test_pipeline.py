@@ -1,0 +1,170 @@
+"""The pipeline as its callers see it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DPMSolverMultistepScheduler
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from mcld.dataset.layout import DatasetLayout
+from mcld.errors import InputError, WeightsError
+from mcld.pipeline import MCLDPipeline, load_pipeline
+from mcld.sample.picture import conditions_beside
+
+
+@pytest.fixture
+def person(dataset: DatasetLayout) -> dict:
+    """The first training pair, as arguments of the pipeline."""
+    source, target = (Path(name).stem for name in dataset.pairs("train")[0])
+    texture, face = conditions_beside(dataset.image("train", source))
+    return {
+        "source": Image.open(dataset.image("train", source)),
+        "texture": texture,
+        "pose": Image.open(dataset.densepose("train", target)),
+        "face": face[None],
+        "num_inference_steps": 3,
+        "guidance_scale": 2.0,
+    }
+
+
+def run(pipeline: MCLDPipeline, person: dict, seed: int = 0, **changed) -> np.ndarray:
+    generator = torch.Generator().manual_seed(seed)
+    arguments = {**person, "generator": generator, "output_type": "np", **changed}
+    return pipeline(**arguments).images
+
+
+def test_same_seed_same_picture_other_seed_another(pipeline, person):
+    first, again, other = (run(pipeline, person, seed) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("condition", ["source", "texture", "pose", "face"])
+def test_every_condition_counts(pipeline, person, condition):
+    other = person[condition]
+    other = -other if condition == "face" else other.rotate(180)
+    assert np.abs(run(pipeline, person) - run(pipeline, person, **{condition: other})).max() > 1e-3
+
+
+def test_no_face_is_a_face_of_zeros(pipeline, person):
+    zeros = torch.zeros_like(person["face"])
+    assert np.array_equal(run(pipeline, person, face=None), run(pipeline, person, face=zeros))
+
+
+def test_saved_and_loaded_it_makes_the_same_picture_to_the_bit(pipeline, person, tmp_path):
+    pipeline.save_pretrained(tmp_path / "saved")
+    loaded = MCLDPipeline.from_pretrained(tmp_path / "saved")
+    loaded.set_progress_bar_config(disable=True)
+    assert np.array_equal(run(pipeline, person), run(loaded, person))
+    for name, tensor in pipeline.network.state_dict().items():
+        assert torch.equal(tensor, loaded.network.state_dict()[name]), name
+
+
+def test_steps_and_guidance_come_with_the_weights(pipeline, person, tmp_path):
+    pipeline.register_to_config(num_inference_steps=2, guidance_scale=1.5)
+    pipeline.save_pretrained(tmp_path / "saved")
+    loaded = load_pipeline(tmp_path / "saved")
+    loaded.set_progress_bar_config(disable=True)
+    told = run(loaded, person, num_inference_steps=2, guidance_scale=1.5)
+    assert np.array_equal(run(loaded, person, num_inference_steps=None, guidance_scale=None), told)
+
+
+def test_a_batch_is_its_pictures_one_by_one(pipeline, person):
+    """With the starting noise given, sharing a batch changes nothing beyond rounding."""
+    latents = torch.randn(2, 12, 8, 6, generator=torch.Generator().manual_seed(0))
+    turned = {k: person[k].rotate(180) for k in ("source", "texture", "pose")}
+    both = run(
+        pipeline,
+        {**person, **{k: [person[k], turned[k]] for k in turned}},
+        face=person["face"].repeat(2, 1),
+        latents=latents,
+    )
+    first = run(pipeline, person, latents=latents[:1])
+    second = run(pipeline, person, latents=latents[1:], **turned)
+    np.testing.assert_allclose(both, np.concatenate([first, second]), atol=1e-4)
+
+
+@settings(max_examples=8, deadline=None)
+@given(height=st.integers(2, 16), width=st.integers(2, 16))
+def test_any_multiple_of_eight_is_a_size(height, width):
+    from mcld.settings import load_settings
+    from mcld.train.start import new_pipeline
+    from tests.conftest import TINY
+
+    pipeline = new_pipeline(load_settings(None, TINY))
+    pipeline.set_progress_bar_config(disable=True)
+    blank = Image.new("RGB", (30, 50))
+    images = pipeline(
+        blank,
+        blank,
+        blank,
+        height=8 * height,
+        width=8 * width,
+        num_inference_steps=1,
+        output_type="pt",
+    ).images
+    assert images.shape == (1, 3, 8 * height, 8 * width)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [("pt", (1, 3, 64, 48)), ("np", (1, 64, 48, 3)), ("latent", (1, 12, 8, 6))],
+)
+def test_the_output_type_is_the_one_asked_for(pipeline, person, kind, shape):
+    assert pipeline(**person, output_type=kind).images.shape == shape
+
+
+def test_the_default_output_is_a_picture_of_the_trained_size(pipeline, person):
+    (image,) = pipeline(**person, return_dict=False)[0]
+    assert image.size == (48, 64)
+
+
+def test_another_scheduler_takes_its_place(pipeline, person):
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    assert np.isfinite(run(pipeline, person)).all()
+
+
+def test_the_callback_sees_every_step_and_may_change_the_latents(pipeline, person):
+    seen = []
+
+    def blank(_, step, timestep, state):
+        seen.append((step, int(timestep)))
+        return {"latents": torch.zeros_like(state["latents"])}
+
+    latents = run(pipeline, person, callback_on_step_end=blank, output_type="latent")
+    assert [step for step, _ in seen] == [0, 1, 2]
+    assert not latents.any()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"height": 65}, "height 65 is not a multiple of 8: try 64"),
+        ({"width": -8}, "width -8"),
+        ({"guidance_scale": 0.5}, "guidance_scale 0.5 is below 1"),
+        ({"face": torch.zeros(2, 512)}, r"face embeddings must be \[1, 512\], not \[2, 512\]"),
+        ({"output_type": "jpeg"}, "'jpeg' is none of"),
+        ({"latents": torch.zeros(1, 4, 8, 6)}, r"latents must be \[1, 12, 8, 6\]"),
+        ({"pose": []}, "as many texture maps and poses"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused_in_words(pipeline, person, wrong, message):
+    with pytest.raises(InputError, match=message):
+        run(pipeline, person, **wrong)
+
+
+def test_a_folder_without_weights_is_said_to_be_none(tmp_path):
+    with pytest.raises(WeightsError, match=r"no model_index\.json"):
+        load_pipeline(tmp_path)
+
+
+def test_a_cut_weights_file_is_refused(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    weights = tmp_path / "denoising_unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="cannot load the weights"):
+        load_pipeline(tmp_path)

@@ -1,0 +1,127 @@
+"""Training, on a real small dataset: from pictures to a pipeline, in one go or interrupted."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
+from mcld.pipeline import load_pipeline
+from mcld.settings import Settings, TrainSettings
+from mcld.train import checkpoint
+from mcld.train.loop import TrainReport, learning_rate, train
+
+
+def with_train(settings: Settings, **changes) -> Settings:
+    return settings.model_copy(update={"train": settings.train.model_copy(update=changes)})
+
+
+@pytest.fixture
+def short(tiny: Settings) -> Settings:
+    """Six steps of four, a checkpoint every other step."""
+    return with_train(tiny, images=24, batch_size=4, checkpoint_every=8, keep=2, workers=0)
+
+
+def quiet(_: TrainReport) -> None:
+    pass
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_pipeline(folder).network.state_dict()
+
+
+def test_training_reports_every_stage_and_leaves_a_pipeline_that_samples(short):
+    reports: list[TrainReport] = []
+    folder = train(short, resume=False, report=reports.append)
+    stages = list(dict.fromkeys(r.stage for r in reports))
+    assert stages == ["Training the image encoder", "Encoding pictures", "Training"]
+    last = reports[-1]
+    assert (last.images, last.total) == (24, 24)
+    assert last.loss > 0
+    assert all(len({r.total for r in reports if r.stage == stage}) == 1 for stage in stages)
+    assert load_pipeline(folder).picture_size(None, None) == (64, 48)
+
+
+def test_the_newest_checkpoints_are_kept_and_nothing_half_written(short):
+    train(short, resume=False, report=quiet)
+    folder = short.train.output / "checkpoints"
+    assert sorted(p.name for p in folder.iterdir()) == ["000000016", "000000024"]
+
+
+def test_interrupted_and_resumed_it_ends_with_the_same_weights_to_the_bit(short, tmp_path):
+    whole = weights(train(short, resume=False, report=quiet))
+
+    def stop_at_twenty(report: TrainReport) -> None:
+        if report.stage == "Training" and report.images == 20:
+            raise KeyboardInterrupt
+
+    again = with_train(short, output=tmp_path / "again")
+    with pytest.raises(KeyboardInterrupt):
+        train(again, resume=False, report=stop_at_twenty)
+    resumed = weights(train(again, resume=True, report=quiet))
+    for key, tensor in whole.items():
+        assert torch.equal(tensor, resumed[key]), key
+
+
+def test_training_changes_what_it_should_and_freezes_what_it_is_told(short):
+    frozen = with_train(short, frozen=("reference_unet.", "pose_guider.conv_in."))
+    before = None
+
+    def remember(report: TrainReport) -> None:
+        nonlocal before
+        if report.stage == "Encoding pictures" and before is None:
+            before = weights(frozen.train.output / "pipeline")
+
+    after = weights(train(frozen, resume=False, report=remember))
+    changed = {key for key, tensor in before.items() if not torch.equal(tensor, after[key])}
+    assert any(key.startswith("denoising_unet.") for key in changed)
+    assert any(key.startswith("image_projector.") for key in changed)
+    assert "pose_guider.conv_out.weight" in changed
+    assert not any(key.startswith(("reference_unet.", "pose_guider.conv_in.")) for key in changed)
+
+
+def test_a_few_hundred_steps_learn(short):
+    losses: list[float] = []
+
+    def note(report: TrainReport) -> None:
+        if report.stage == "Training":
+            losses.append(report.loss)
+
+    longer = with_train(short, images=1200, batch_size=8, learning_rate=2e-3, checkpoint_every=9999)
+    train(longer, resume=False, report=note)
+    assert sum(losses[-30:]) < 0.8 * sum(losses[:30])
+
+
+def test_a_folder_with_checkpoints_is_not_trained_over(short):
+    train(short, resume=False, report=quiet)
+    with pytest.raises(SettingsError, match="add --resume to go on from 000000024"):
+        train(short, resume=False, report=quiet)
+
+
+def test_a_loss_that_is_not_finite_stops_before_a_checkpoint(short):
+    wild = with_train(short, learning_rate=1.0, max_grad_norm=1e30, images=400, noise_offset=1e30)
+    with pytest.raises(MCLDError, match=r"after \d+ pictures .* lower train\.learning_rate"):
+        train(wild, resume=False, report=quiet)
+    assert not checkpoint.checkpoints(wild.train.output)
+
+
+def test_a_dataset_that_is_not_there_is_said_to_be_missing(short, tmp_path):
+    with pytest.raises(InputError, match="mcld prepare"):
+        train(with_train(short, dataset=tmp_path), resume=False, report=quiet)
+
+
+def test_a_damaged_checkpoint_is_named(short):
+    train(short, resume=False, report=quiet)
+    state = short.train.output / "checkpoints" / "000000024" / checkpoint.STATE_FILE
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match=r"training_state\.pt is damaged"):
+        train(short, resume=True, report=quiet)
+
+
+def test_the_learning_rate_warms_up_then_stays_or_falls_along_a_cosine():
+    options = TrainSettings(learning_rate=1e-3, lr_warmup_images=100, images=1000)
+    assert learning_rate(options, 0) == pytest.approx(1e-5)
+    assert learning_rate(options, 99) == learning_rate(options, 999) == pytest.approx(1e-3)
+    cosine = options.model_copy(update={"lr_schedule": "cosine"})
+    assert learning_rate(cosine, 500) == pytest.approx(5e-4)
+    assert learning_rate(cosine, 1000) == pytest.approx(0)
