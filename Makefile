@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup  ## generate people, prepare them, repaint some with the shipped weights, score the result
-	$(BIN)/mcld prepare build/demo/mannequin --mannequins 4 --pictures 5 --seed 1
+	$(BIN)/mcld prepare build/demo/mannequin --mannequins 6 --pictures 5 --seed 1
 	$(BIN)/python -m benchmarks mannequin build/demo/mannequin --out build/demo/pictures
 
 test: setup  ## run all tests

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks import mannequin, speed
+from mcld_cli.console import quiet_libraries
 
 
 def main() -> None:
@@ -20,6 +21,7 @@ def main() -> None:
     scores.add_argument("--steps", type=int, help="denoising steps (default: the network's)")
     scores.add_argument("--guidance", type=float, help="guidance scale (default: the network's)")
     given = parser.parse_args()
+    quiet_libraries()
     if given.name == "mannequin":
         mannequin.score(
             given.dataset, given.out, given.pairs, given.weights, given.steps, given.guidance

@@ -17,7 +17,7 @@ from torchmetrics.functional.image import (
 )
 
 from mcld.dataset.charts import CHART_SIZE, NOWHERE, PARTS, smpl_gather
-from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.layout import DatasetLayout, identity_of
 from mcld.dataset.pictures import read_image, read_iuv, write_png
 from mcld.files import written_whole
 from mcld.pipeline import EMBEDDED, load_pipeline
@@ -50,7 +50,7 @@ def score(
     layout = DatasetLayout(dataset)
     chosen = _spread([(s, *p) for s in ("train", "test") for p in layout.pairs(s)], pairs)
     scores: dict[str, list[tuple[float, float]]] = {method: [] for method in METHODS}
-    rows = []
+    rows: dict[str, list[np.ndarray]] = {}
     for split, name_from, name_to in track(chosen, "Sampling", console=Console(stderr=True)):
         source, target = Path(name_from).stem, Path(name_to).stem
         made, row = _one_pair(pipeline, settings, layout, split, source, target)
@@ -58,15 +58,15 @@ def score(
         for method, picture in made.items():
             scores[method].append(_psnr_and_ssim(picture, truth))
         write_png(out / f"{source}_2_{target}.png", made["mcld"])
-        rows.append(row)
+        rows.setdefault(identity_of(name_from), row)
     sheet = out / "sheet.png"
-    write_png(sheet, _sheet(rows[:SHEET_ROWS]))
+    write_png(sheet, _sheet(list(rows.values())[:SHEET_ROWS]))
     means = {method: np.mean(values, axis=0) for method, values in scores.items()}
     _print(means, len(chosen))
     with written_whole(out / "scores.json") as path:
         figures = {m: {"psnr": float(p), "ssim": float(s)} for m, (p, s) in means.items()}
         path.write_text(json.dumps({"pairs": len(chosen), **figures}, indent=2) + "\n")
-    print(f"{len(rows)} pictures in {out}\nside by side: {sheet}")
+    print(f"{len(chosen)} pictures in {out}\nside by side: {sheet}")
 
 
 def _one_pair(

@@ -1,15 +1,14 @@
 """MCLDPipeline: the conditions of a person and a pose in, pictures out."""
 
-from __future__ import annotations
-
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DiffusionPipeline
+from diffusers import DDIMScheduler, DiffusionPipeline, SchedulerMixin
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
@@ -17,18 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
+from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from mcld.conditions import FocalConditions
 from mcld.errors import InputError, WeightsError
-from mcld.model import MCLD
+from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from diffusers import SchedulerMixin
-    from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
-
-    from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
+StepCallback = Callable[["MCLDPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
+"""Called with (pipeline, step, timestep, {"latents": ...}); returns what goes on."""
 
 SCALE_FACTOR = 8
 """Pixels of a picture along one latent pixel's side: the pose guider's downsampling is fixed."""
@@ -57,7 +52,7 @@ EMBEDDED = Path(__file__).parent / "weights" / "mannequin"
 """The pipeline folder that comes with mcld: a small network trained on the mannequin world."""
 
 
-def load_pipeline(folder: Path = EMBEDDED) -> MCLDPipeline:
+def load_pipeline(folder: Path = EMBEDDED) -> "MCLDPipeline":
     """Load a pipeline folder, as `save_pretrained` writes it, from disk only.
 
     Raises WeightsError when the folder is missing, is no pipeline folder, or is damaged.
@@ -69,7 +64,7 @@ def load_pipeline(folder: Path = EMBEDDED) -> MCLDPipeline:
         )
     try:
         return MCLDPipeline.from_pretrained(  # type: ignore[no-any-return]
-            folder, torch_dtype=torch.float32, local_files_only=True
+            folder, dtype=torch.float32, local_files_only=True
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())
@@ -108,7 +103,7 @@ class MCLDPipeline(DiffusionPipeline):
         reference_unet: ReferenceNet,
         pose_guider: PoseGuider,
         image_projector: ImageProjector,
-        scheduler: SchedulerMixin = None,
+        scheduler: SchedulerMixin,
         num_inference_steps: int = 20,
         guidance_scale: float = 3.5,
     ) -> None:
@@ -124,7 +119,7 @@ class MCLDPipeline(DiffusionPipeline):
             reference_unet=reference_unet,
             pose_guider=pose_guider,
             image_projector=image_projector,
-            scheduler=scheduler or ddim_scheduler(),
+            scheduler=scheduler,
         )
         self.image_processor = VaeImageProcessor(SCALE_FACTOR, resample="bicubic")
         self.pose_processor = VaeImageProcessor(
@@ -194,10 +189,7 @@ class MCLDPipeline(DiffusionPipeline):
         latents: Tensor | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
-        callback_on_step_end: Callable[
-            [MCLDPipeline, int, int, dict[str, Tensor]], dict[str, Tensor]
-        ]
-        | None = None,
+        callback_on_step_end: StepCallback | None = None,
     ) -> MCLDPipelineOutput | tuple[Any]:
         """Show the people of `source` in the poses of `pose`.
 

@@ -40,6 +40,15 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     Console(highlight=False).print(table)
 
 
+def quiet_libraries() -> None:
+    """Switch off the progress bars of diffusers and transformers: ours tell what is going on."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+
+
 @contextmanager
 def progress(doing: str, unit: str) -> Iterator[Count]:
     """Show how far work has come: count, rate, time left and a note, such as the loss.

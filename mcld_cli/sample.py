@@ -62,6 +62,7 @@ def sample(
     settings = load_settings(config, overrides_of(flags, overrides))
     from mcld.sample.picture import sample_picture
 
+    console.quiet_libraries()
     with console.progress("Sampling", "steps") as count:
         sample_picture(
             settings,
@@ -72,3 +73,4 @@ def sample(
             say=console.say,
             on_step=lambda done, total: count(done, total, ""),
         )
+    console.say(f"Wrote {out}")

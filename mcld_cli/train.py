@@ -33,6 +33,7 @@ def train(
     from mcld.train.loop import TrainReport
     from mcld.train.loop import train as train_network
 
+    console.quiet_libraries()
     with ExitStack() as bars:
         counts: dict[str, console.Count] = {}
 

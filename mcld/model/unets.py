@@ -11,7 +11,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import ModelMixin, UNet2DConditionModel  # noqa: F401 - see MCLDUNet
 from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
 
@@ -42,7 +42,10 @@ class PoseConvIn(nn.Conv2d):
 
 
 class MCLDUNet(UNet2DConditionModel):
-    """What the two UNets of MCLD share: their configuration, and the names of their blocks."""
+    """What the two UNets of MCLD share: their configuration, and the names of their blocks.
+
+    A saved pipeline names this module, and diffusers looks up here what it can load: ModelMixin.
+    """
 
     # Diffusers reads a model's configuration keys off the signature of its __init__.
     @functools.wraps(UNet2DConditionModel.__init__)  # type: ignore[misc]
@@ -171,15 +174,11 @@ class DenoisingUNet(MCLDUNet):
         Returns:
             [B, C, h, w].
         """
-        return (
-            super()
-            .forward(  # type: ignore[no-any-return]
-                torch.cat([latents, pose_features], dim=1),
-                timesteps,
-                encoder_hidden_states=latents.new_zeros(
-                    len(latents), 1, self.config.cross_attention_dim
-                ),
-                cross_attention_kwargs={"focal": focal},
-            )
-            .sample
+        no_context = latents.new_zeros(len(latents), 1, self.config.cross_attention_dim)
+        output = super().forward(
+            torch.cat([latents, pose_features], dim=1),
+            timesteps,
+            encoder_hidden_states=no_context,  # the processors read `focal` instead
+            cross_attention_kwargs={"focal": focal},
         )
+        return output.sample  # type: ignore[no-any-return]

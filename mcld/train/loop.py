@@ -143,7 +143,10 @@ def train(  # noqa: C901 - one story, read from top to bottom
     if ema:
         ema.copy_to(trained)
     if accelerator.is_main_process:
-        _save(pipeline.to(getattr(torch, options.save_dtype)), folder)
+        if options.save_dtype == "float16":
+            for part in (network, pipeline.vae, pipeline.image_encoder):
+                part.half()
+        _save(pipeline, folder)
     accelerator.end_training()
     return folder
 
