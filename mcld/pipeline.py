@@ -90,10 +90,6 @@ class MCLDPipeline(DiffusionPipeline):
             the weights, because a network knows best how it wants to be sampled.
     """
 
-    model_cpu_offload_seq = (
-        "image_encoder->image_projector->reference_unet->pose_guider->denoising_unet->vae"
-    )
-
     def __init__(
         self,
         vae: Any,
@@ -255,7 +251,6 @@ class MCLDPipeline(DiffusionPipeline):
             images = latents
         else:
             images = self.image_processor.postprocess(self.pictures_of(latents), output_type)
-        self.maybe_free_model_hooks()
         return MCLDPipelineOutput(images=images) if return_dict else (images,)
 
     def picture_size(self, height: int | None, width: int | None) -> tuple[int, int]:

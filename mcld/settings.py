@@ -42,10 +42,10 @@ class ModelSettings(_Group):
         64, description="Width of embeddings and face tokens, D."
     )
     latent_channels: int = Field(
-        48, ge=1, le=192, description="Principal components the autoencoder keeps of 8x8 pixels."
+        20, ge=1, le=192, description="Principal components the autoencoder keeps of 8x8 pixels."
     )
     pose_channels: tuple[PositiveInt, ...] = Field(
-        (16, 32, 48, 64),
+        (12, 24, 48, 64),
         min_length=4,
         max_length=4,
         description="Width of the pose guider at each resolution.",
@@ -59,7 +59,7 @@ class ModelSettings(_Group):
     image_encoder_width: PositiveInt = Field(96, description="Width of the image encoder.")
     image_encoder_layers: PositiveInt = Field(3, description="Layers of the image encoder.")
     image_encoder_images: PositiveInt = Field(
-        40_000, description="Pictures the image encoder sees before it is frozen."
+        24_000, description="Pictures the image encoder sees before it is frozen."
     )
 
 

@@ -35,9 +35,9 @@ def prepare(
 ) -> None:
     """Make a dataset: pictures, poses, textures, faces and pairs.
 
-    The people are generated: dressed figures in several poses and views, each
-    picture with a DensePose map that agrees with it exactly. A run that was broken
-    off goes on where it stopped.
+    The people are generated: dressed figures in several poses and views,
+    each picture with a DensePose map that agrees with it exactly. A run that
+    was broken off goes on where it stopped.
 
     Example:
 

@@ -1,7 +1,7 @@
 """A linear autoencoder behind AutoencoderKL's interface: principal components of image patches.
 
 The embedded model's latents. It has nothing to train: the components of 8x8 patches are known in
-closed form from a few hundred pictures, and 48 of the 192 keep a mannequin picture above 30 dB.
+closed form from a few hundred pictures; 20 of the 192 keep a mannequin picture at 26 dB, 48 at 29.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
-        latent_channels: int = 48,
+        latent_channels: int = 20,
         patch_size: int = 8,
         scaling_factor: float = 1.0,  # noqa: ARG002
     ) -> None:

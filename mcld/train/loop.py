@@ -64,6 +64,12 @@ def train(  # noqa: C901 - one story, read from top to bottom
             f"{options.output} holds checkpoints already: add --resume to go on from"
             f" {earlier[-1].name}, or set train.output to a new folder"
         )
+    batch_images = options.batch_size * accelerator.num_processes
+    if options.images < batch_images:
+        raise SettingsError(
+            f"train.images, {options.images}, is less than one batch, {batch_images}: raise it,"
+            " or lower train.batch_size"
+        )
     layout = DatasetLayout(options.dataset)
     stems, pairs = _pictures_and_pairs(layout)
 
@@ -102,7 +108,6 @@ def train(  # noqa: C901 - one story, read from top to bottom
     forward = torch.compile(model) if options.compile else model
 
     # The data from here on
-    batch_images = options.batch_size * accelerator.num_processes
     loader = DataLoader(
         TrainingSamples(encoded, pairs, options),
         batch_sampler=BatchSampler(
@@ -114,7 +119,6 @@ def train(  # noqa: C901 - one story, read from top to bottom
         ),
         collate_fn=collate,
         num_workers=options.workers,
-        pin_memory=accelerator.device.type == "cuda",
     )
     noise_schedule = ddim_scheduler(
         settings.scheduler.train_beta_schedule,

@@ -12,6 +12,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from mcld.dataset.charts import PARTS
+from mcld.errors import SettingsError
 from mcld.model import DenoisingUNet, ImageProjector, PatchAutoencoder, PoseGuider, ReferenceNet
 from mcld.pipeline import SCALE_FACTOR, MCLDPipeline, ddim_scheduler
 from mcld.train.encode import read_batches
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mcld.dataset.layout import DatasetLayout
-    from mcld.settings import Settings
+    from mcld.settings import ModelSettings, Settings
 
 AUTOENCODER_PICTURES = 256
 """Enough patches (some 140,000) for 192 by 192 covariances."""
@@ -29,7 +30,11 @@ ENCODER_LEARNING_RATE = 1e-3
 
 
 def new_pipeline(settings: Settings) -> MCLDPipeline:
-    """A pipeline of `settings.model`'s widths with random weights, drawn from `train.seed`."""
+    """A pipeline of `settings.model`'s widths with random weights, drawn from `train.seed`.
+
+    Raises SettingsError when the widths do not fit together.
+    """
+    _check_widths(settings.model)
     torch.manual_seed(settings.train.seed)
     model, size = settings.model, (settings.train.height, settings.train.width)
     levels = len(model.block_out_channels)
@@ -84,6 +89,22 @@ def new_pipeline(settings: Settings) -> MCLDPipeline:
         num_inference_steps=settings.sample.num_inference_steps or 20,
         guidance_scale=settings.sample.guidance_scale or 3.5,
     )
+
+
+def _check_widths(model: ModelSettings) -> None:
+    shared = (
+        ("block_out_channels", model.block_out_channels, "norm_num_groups"),
+        ("block_out_channels", model.block_out_channels, "attention_heads"),
+        ("image_encoder_width", (model.image_encoder_width,), "attention_heads"),
+        ("projector_dim", (model.projector_dim,), "projector_heads"),
+    )
+    for name, widths, divisor in shared:
+        for width in widths:
+            if width % getattr(model, divisor):
+                raise SettingsError(
+                    f"model.{name}: {width} is not divisible by model.{divisor},"
+                    f" {getattr(model, divisor)}"
+                )
 
 
 def fit_encoders(

@@ -15,14 +15,16 @@ from safetensors import safe_open
 
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 
-GOLDEN = Path(__file__).parent / "model.safetensors"
+FILES = sorted(Path(__file__).parent.glob("*.safetensors"))
+"""One file per configuration of the network; the tests run on every file found here."""
+
 BLOCKS = {
     "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
     "up_block_types": ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
 }
 
 
-def read(path: Path = GOLDEN) -> tuple[dict[str, torch.Tensor], dict]:
+def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """The tensors of a golden file, and its configuration."""
     with safe_open(path, framework="pt") as golden:
         return (

@@ -10,7 +10,7 @@ from tests.golden import authors
 
 @pytest.fixture(scope="module")
 def config() -> dict:
-    return authors.read()[1]
+    return authors.read(authors.FILES[0])[1]
 
 
 def test_what_is_saved_is_loaded_to_the_bit(config, tmp_path):

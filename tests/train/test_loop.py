@@ -105,6 +105,11 @@ def test_a_loss_that_is_not_finite_stops_before_a_checkpoint(short):
     assert not checkpoint.checkpoints(wild.train.output)
 
 
+def test_less_than_one_batch_is_refused(short):
+    with pytest.raises(SettingsError, match=r"train\.images, 3, is less than one batch, 4"):
+        train(with_train(short, images=3), resume=False, report=quiet)
+
+
 def test_a_dataset_that_is_not_there_is_said_to_be_missing(short, tmp_path):
     with pytest.raises(InputError, match="mcld prepare"):
         train(with_train(short, dataset=tmp_path), resume=False, report=quiet)

@@ -8,9 +8,9 @@ from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
 from tests.golden import authors
 
 
-@pytest.fixture(scope="module")
-def golden() -> dict[str, torch.Tensor]:
-    return authors.read()[0]
+@pytest.fixture(scope="module", params=authors.FILES, ids=lambda path: path.stem)
+def golden(request: pytest.FixtureRequest) -> dict[str, torch.Tensor]:
+    return authors.read(request.param)[0]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_min_snr_weights_are_the_authors(golden, scheduler):
 
 
 def test_the_face_mask_is_the_authors(golden):
-    mask = face_mask(golden["in.loss_part_labels"], (16, 16))
+    mask = face_mask(golden["in.loss_part_labels"], golden["in.loss_latents"].shape[-2:])
     assert torch.equal(mask.to(torch.uint8), golden["out.loss_face_mask"])
     assert mask.any()
 

@@ -1,18 +1,33 @@
 """A new network and its frozen encoders."""
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.errors import SettingsError
 from mcld.pipeline import MCLDPipeline
-from mcld.settings import Settings
+from mcld.settings import Settings, load_settings
 from mcld.train.start import fit_encoders, new_pipeline, part_colours
+from tests.conftest import TINY
 
 
 def test_the_same_seed_makes_the_same_network(tiny: Settings):
     one, two = new_pipeline(tiny).network.state_dict(), new_pipeline(tiny).network.state_dict()
     assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("model.norm_num_groups=5", r"block_out_channels: 16 .* by model\.norm_num_groups, 5"),
+        ("model.projector_dim=15", r"projector_dim: 15 .* by model\.projector_heads, 2"),
+    ],
+)
+def test_widths_that_do_not_fit_together_are_named(key, message):
+    with pytest.raises(SettingsError, match=message):
+        new_pipeline(load_settings(None, [*TINY, key]))
 
 
 def test_part_colours_are_means_over_each_part_and_unknown_where_it_is_not_seen():
