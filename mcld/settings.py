@@ -91,13 +91,13 @@ class SampleSettings(_Group):
     seed: NonNegativeInt = Field(0, description="Seed of the starting noise.")
     height: int | None = Field(
         None,
-        ge=64,
+        ge=8,
         multiple_of=8,
         description="Height the network works at, in pixels; null: the height it was trained at.",
     )
     width: int | None = Field(
         None,
-        ge=64,
+        ge=8,
         multiple_of=8,
         description="Width the network works at, in pixels; null: the width it was trained at.",
     )
@@ -113,9 +113,9 @@ class TrainSettings(_Group):
     )
     batch_size: PositiveInt = Field(12, description="Pairs per step and device.")
     height: int = Field(
-        512, ge=64, multiple_of=8, description="Pictures are resized to this height."
+        512, ge=8, multiple_of=8, description="Pictures are resized to this height."
     )
-    width: int = Field(512, ge=64, multiple_of=8, description="Pictures are resized to this width.")
+    width: int = Field(512, ge=8, multiple_of=8, description="Pictures are resized to this width.")
     learning_rate: float = Field(1e-5, gt=0, le=1, description="AdamW's learning rate.")
     lr_warmup_images: NonNegativeInt = Field(
         0, description="Pictures over which the learning rate rises from zero."

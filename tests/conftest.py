@@ -53,6 +53,6 @@ def pipeline(tiny: Settings) -> MCLDPipeline:
     generator = torch.Generator().manual_seed(0)
     for parameter in made.network.parameters():
         if not parameter.any():
-            parameter.data.normal_(0, 0.1, generator=generator)
+            parameter.data.normal_(generator=generator)
     made.set_progress_bar_config(disable=True)
     return made

@@ -28,8 +28,8 @@ def test_the_defaults_are_the_papers() -> None:
     assert settings.train.learning_rate == 1e-5
     assert settings.train.batch_size == 12
     assert settings.train.min_snr_gamma == 5.0
-    assert settings.sample.num_inference_steps == 20
-    assert settings.sample.guidance_scale == 3.5
+    assert settings.train.drop_rate == 0.1
+    assert settings.train.images == 60_000 * 24
     assert settings.scheduler.beta_schedule == "linear"
 
 
@@ -76,7 +76,7 @@ def test_a_file_may_say_nothing(config: Path, text: str) -> None:
 
 
 def test_no_is_a_precision_and_null_is_nothing(config: Path) -> None:
-    config.write_text("train: {precision: no}\nmodel: {weights: null}\n")
+    config.write_text("train: {precision: no}\nsample: {height: null}\n")
     settings = load_settings(config, ["train.compile=true"])
     assert settings.train.precision == "no"
     assert settings.train.compile is True
@@ -123,7 +123,7 @@ def test_an_unknown_key_is_told_the_nearest(
         ("train.precision=fp8", "give one of no, bf16, fp16"),
         ("train.compile=maybe", "give true or false"),
         ("train.seed=null", "give a whole number from 0"),
-        ("sample.height=100", "give a whole number from 64 and divisible by 8"),
+        ("sample.height=100", "give a whole number from 8 and divisible by 8 or null"),
         ("train.seed", "give KEY=VALUE"),
         ("=3", "give KEY=VALUE"),
         ("train=3", "train is a group; name a setting in it: dataset, "),

@@ -48,7 +48,8 @@ class FocalContext:
 
 def split_heads(attn: Attention, tokens: Tensor) -> Tensor:
     """[B, T, H * E] -> [B, H, T, E]."""
-    return tokens.view(*tokens.shape[:2], attn.heads, -1).transpose(1, 2)
+    batch, length, inner_dim = tokens.shape
+    return tokens.view(batch, length, attn.heads, inner_dim // attn.heads).transpose(1, 2)
 
 
 def merge_heads(attended: Tensor) -> Tensor:

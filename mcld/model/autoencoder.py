@@ -50,20 +50,20 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         patches = (
             functional.unfold(images, size, stride=size).transpose(1, 2).flatten(0, 1).double()
         )
-        mean = patches.mean(0)
-        variances, components = torch.linalg.eigh(torch.cov((patches - mean).T))
+        # One mean a channel, for the decoder's bias is one number a channel.
+        mean = patches.unflatten(1, (3, -1)).mean(dim=(0, 2))
+        patches -= mean.repeat_interleave(size**2)
+        variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
         variances = variances.flip(0)[: self.config.latent_channels].clamp(min=1e-8)
         components = components.flip(1)[:, : self.config.latent_channels].T  # [latent, 3 * 8 * 8]
         scale = variances**-0.25
         scale = scale / (variances * scale**2).mean().sqrt()
         shape = self.encoder.weight.shape
-        self.encoder.weight.copy_((components * scale[:, None]).reshape(shape))
-        self.encoder.bias.copy_(-scale * (components @ mean))  # type: ignore[union-attr]
-        self.decoder.weight.copy_((components / scale[:, None]).reshape(shape))
-        # The decoder's bias is one number a channel, while the mean is one a pixel of the patch.
-        # What the components do not carry of the mean is lost with the components left out.
-        residue = mean - components.T @ (components @ mean)
-        self.decoder.bias.copy_(residue.reshape(3, -1).mean(1))  # type: ignore[union-attr]
+        encode, decode = components * scale[:, None], components / scale[:, None]
+        self.encoder.weight.copy_(encode.reshape(shape))
+        self.encoder.bias.copy_(-encode @ mean.repeat_interleave(size**2))  # type: ignore[union-attr]
+        self.decoder.weight.copy_(decode.reshape(shape))
+        self.decoder.bias.copy_(mean)  # type: ignore[union-attr]
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput:
         """[B, 3, H, W] in -1..1 -> an output whose `latent_dist` is of [B, C, H/8, W/8]."""

