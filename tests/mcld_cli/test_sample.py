@@ -11,7 +11,7 @@ def test_a_flag_of_its_own_beats_set(mcld: Run) -> None:
     assert done.returncode == 2
     assert done.stderr == (
         "error: sample.num_inference_steps cannot be '0' (from the command line):"
-        " give a whole number from 1 and up to 1000\n"
+        " give a whole number from 1 and up to 1000 or null\n"
     )
 
 

@@ -87,7 +87,7 @@ def test_a_few_hundred_steps_learn(short):
         if report.stage == "Training":
             losses.append(report.loss)
 
-    longer = with_train(short, images=1200, batch_size=8, learning_rate=2e-3, checkpoint_every=9999)
+    longer = with_train(short, images=800, batch_size=8, learning_rate=2e-3, checkpoint_every=9999)
     train(longer, resume=False, report=note)
     assert sum(losses[-30:]) < 0.8 * sum(losses[:30])
 
