@@ -51,7 +51,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
             functional.unfold(images, size, stride=size).transpose(1, 2).flatten(0, 1).double()
         )
         # One mean a channel, for the decoder's bias is one number a channel.
-        mean = patches.unflatten(1, (3, -1)).mean(dim=(0, 2))
+        mean = patches.mean(dim=0).view(3, -1).mean(dim=1)
         patches -= mean.repeat_interleave(size**2)
         variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
         variances = variances.flip(0)[: self.config.latent_channels].clamp(min=1e-8)
