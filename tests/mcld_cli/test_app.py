@@ -92,7 +92,9 @@ def test_debug_shows_the_traceback_of_a_bug() -> None:
 
 
 def test_an_interrupted_run_ends_with_130() -> None:
-    script = WITH_A_COMMAND_THAT.format(
+    # A job in the background of a shell is born deaf to SIGINT; this one listens again.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    script = listen + WITH_A_COMMAND_THAT.format(
         "print('started', flush=True); __import__('time').sleep(60)"
     )
     with subprocess.Popen(

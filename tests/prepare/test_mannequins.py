@@ -132,7 +132,10 @@ def test_an_interrupted_run_leaves_no_half_files_and_goes_on(
     script.write_text(
         "from pathlib import Path\n"
         "from mcld.prepare.mannequins import prepare_mannequins\n"
+        "import signal\n"
         "if __name__ == '__main__':\n"
+        # A job in the background of a shell is born deaf to SIGINT; this one listens again.
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"    prepare_mannequins(Path({str(root)!r}), 3, seed=5, pictures=2, size={SIZE},"
         " workers=1)\n"
     )
