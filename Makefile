@@ -39,6 +39,7 @@ bench: setup  ## measure; one JSON line per figure
 
 mannequin-model: setup  ## rebuild the shipped weights from nothing (hours)
 	$(BIN)/mcld prepare build/model/mannequin --mannequins 236 --pictures 6 --seed 0
+	rm -rf build/model/run
 	$(BIN)/mcld train --config configs/mannequin.yaml --set train.dataset=build/model/mannequin \
 		--set train.output=build/model/run
 	rm -rf mcld/weights/mannequin && cp -r build/model/run/pipeline mcld/weights/mannequin

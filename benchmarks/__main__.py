@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks import mannequin, speed
+from mcld.errors import MCLDError
 from mcld_cli.console import quiet_libraries
 
 
@@ -23,9 +24,14 @@ def main() -> None:
     given = parser.parse_args()
     quiet_libraries()
     if given.name == "mannequin":
-        mannequin.score(
-            given.dataset, given.out, given.pairs, given.weights, given.steps, given.guidance
-        )
+        if given.pairs < 1:
+            parser.error("--pairs must be at least 1")
+        try:
+            mannequin.score(
+                given.dataset, given.out, given.pairs, given.weights, given.steps, given.guidance
+            )
+        except MCLDError as error:
+            raise SystemExit(f"error: {error}") from error
         return
     for name, measure in speed.MEASURES.items():
         if given.name in (None, name):

@@ -57,15 +57,20 @@ def folder_written_whole(folder: Path) -> Iterator[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
         yield temporary
-        for path in (p for p in temporary.rglob("*") if p.is_file()):
-            with path.open("rb") as written:
-                os.fsync(written.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
+        for path in (temporary, *temporary.rglob("*")):
+            if path.is_file():
+                with path.open("rb") as written:
+                    os.fsync(written.fileno())
+            path.chmod((0o666 if path.is_file() else 0o777) & ~umask)
+        if folder.exists():  # out of the way first: at every moment the old one or the new is whole
+            old = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
+            folder.replace(old)
+            temporary.replace(folder)
+            shutil.rmtree(old)
+        else:
+            temporary.replace(folder)
     except OSError as error:
         raise MCLDError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:

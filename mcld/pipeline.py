@@ -217,9 +217,12 @@ class MCLDPipeline(DiffusionPipeline):
             for images in (source, texture, pose)
         )
         height, width = self.picture_size(height, width)
-        num_inference_steps = num_inference_steps or self.config.num_inference_steps
+        if num_inference_steps is None:
+            num_inference_steps = int(self.config.num_inference_steps)
         if guidance_scale is None:
             guidance_scale = float(self.config.guidance_scale)
+        if num_inference_steps < 1:
+            raise InputError(f"num_inference_steps {num_inference_steps} is below 1")
         self.check_inputs(sources, textures, poses, face, guidance_scale, output_type)
 
         conditions = self.conditions(sources, textures, poses, face, height, width)
@@ -260,12 +263,15 @@ class MCLDPipeline(DiffusionPipeline):
         """
         trained = self.denoising_unet.config.sample_size
         trained = (trained, trained) if isinstance(trained, int) else trained
-        size = (height or trained[0] * SCALE_FACTOR, width or trained[1] * SCALE_FACTOR)
+        size = tuple(
+            side * SCALE_FACTOR if given is None else given
+            for given, side in zip((height, width), trained, strict=True)
+        )
         for name, pixels in zip(("height", "width"), size, strict=True):
             if pixels <= 0 or pixels % SCALE_FACTOR:
                 near = max(SCALE_FACTOR, round(pixels / SCALE_FACTOR) * SCALE_FACTOR)
                 raise InputError(f"{name} {pixels} is not a multiple of {SCALE_FACTOR}: try {near}")
-        return size
+        return size[0], size[1]
 
     def check_inputs(
         self,
@@ -285,7 +291,7 @@ class MCLDPipeline(DiffusionPipeline):
             raise InputError(
                 f"face embeddings must be [{len(source)}, {embedding_dim}], not {list(face.shape)}"
             )
-        if guidance_scale < 1:
+        if not guidance_scale >= 1:  # nor NaN
             raise InputError(f"guidance_scale {guidance_scale} is below 1, which is no guidance")
         if output_type not in ("pil", "np", "pt", "latent"):
             raise InputError(f"output_type {output_type!r} is none of pil, np, pt, latent")

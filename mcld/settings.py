@@ -1,7 +1,8 @@
 """Typed settings: defaults < YAML file < MCLD_* environment < command line.
 
-The defaults are the paper's, for DeepFashion. A new setting is one field here: its description,
-its limits, and everything said when it is given wrongly follow from the field.
+The defaults are the paper's, but for `model`: the widths of the small network that comes with mcld.
+A new setting is one field here: its description, its limits, and everything said when it is given
+wrongly follow from the field.
 """
 
 import os
@@ -88,7 +89,7 @@ class SampleSettings(_Group):
         description="How far to follow the conditions, 1 for no guidance; null: as the weights"
         " were saved with.",
     )
-    seed: NonNegativeInt = Field(0, description="Seed of the starting noise.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the starting noise.")
     height: int | None = Field(
         None,
         ge=8,
@@ -106,8 +107,10 @@ class SampleSettings(_Group):
 class TrainSettings(_Group):
     """How the network is trained."""
 
-    dataset: Path = Field(Path("dataset/deepfashion"), description="The prepared dataset.")
-    output: Path = Field(Path("runs/deepfashion"), description="Checkpoints and the log go here.")
+    dataset: Path = Field(Path("dataset/fashion"), description="The prepared dataset.")
+    output: Path = Field(
+        Path("runs/deepfashion"), description="Checkpoints and the finished pipeline go here."
+    )
     images: PositiveInt = Field(
         1_440_000, description="Pictures to see before training ends (the paper: 60,000 x 24)."
     )
@@ -146,7 +149,7 @@ class TrainSettings(_Group):
     )
     compile: bool = Field(False, description="Compile the network before training.")
     workers: NonNegativeInt = Field(2, description="Processes that load pictures; 0: none.")
-    seed: NonNegativeInt = Field(0, description="Seed of everything random in training.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random in training.")
     checkpoint_every: PositiveInt = Field(
         24_000, description="Pictures seen between two checkpoints."
     )

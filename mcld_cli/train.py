@@ -25,7 +25,7 @@ def train(
 
       mcld train --config configs/mannequin.yaml
 
-      mcld train --config configs/mannequin.yaml --set train.images=4800 --resume
+      mcld train --config configs/mannequin.yaml --set train.images=4800
     """
     from mcld.settings import load_settings
 

@@ -145,6 +145,9 @@ def test_the_callback_sees_every_step_and_may_change_the_latents(pipeline, perso
     [
         ({"height": 65}, "height 65 is not a multiple of 8: try 64"),
         ({"width": -8}, "width -8"),
+        ({"height": 0}, "height 0"),
+        ({"num_inference_steps": -1}, "num_inference_steps -1 is below 1"),
+        ({"guidance_scale": float("nan")}, "guidance_scale nan"),
         ({"guidance_scale": 0.5}, "guidance_scale 0.5 is below 1"),
         ({"face": torch.zeros(2, 512)}, r"face embeddings must be \[1, 512\], not \[2, 512\]"),
         ({"output_type": "jpeg"}, "'jpeg' is none of"),

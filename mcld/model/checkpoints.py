@@ -42,10 +42,15 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (
+        *(OSError, RuntimeError, EOFError, KeyError, ValueError),
+        *(SafetensorError, pickle.UnpicklingError),
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"cannot read the weights in {path}: {reason}") from error
-    return weights  # type: ignore[no-any-return]
+    if not isinstance(weights, dict) or not all(map(torch.is_tensor, weights.values())):
+        raise WeightsError(f"{path} holds something else than tensors by name")
+    return weights
 
 
 def load_into(module: nn.Module, path: Path) -> None:

@@ -108,6 +108,11 @@ def sample(
         on_step: called with (steps done, steps to do).
     """
     options = settings.sample
+    given = settings.scheduler.model_dump(include=settings.scheduler.model_fields_set)
+    given.pop("train_beta_schedule", None)
+    if given:  # else the schedule that the weights were saved with
+        scheduler = pipeline.scheduler
+        pipeline.scheduler = scheduler.from_config(scheduler.config, **given)
     steps = options.num_inference_steps or pipeline.config.num_inference_steps
     pipeline.set_progress_bar_config(disable=True)
 

@@ -7,6 +7,7 @@ Random numbers are no part of the state: they are derived from the seed and the 
 
 from __future__ import annotations
 
+import pickle
 import re
 import shutil
 from pathlib import Path
@@ -75,5 +76,8 @@ def load(
         if ema and state["ema"]:
             ema.load_state_dict(state["ema"])
         return int(state["images"])
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+    except (
+        *(OSError, RuntimeError, ValueError, KeyError, EOFError),
+        *(TypeError, AttributeError, pickle.UnpicklingError),
+    ) as error:
         raise WeightsError(f"{path} is damaged or of another network: {error}") from error

@@ -57,13 +57,21 @@ def train(  # noqa: C901 - one story, read from top to bottom
     Raises SettingsError, InputError, WeightsError or MCLDError for what the user can mend.
     """
     options = settings.train
-    accelerator = Accelerator(mixed_precision=options.precision)
+    try:
+        accelerator = Accelerator(mixed_precision=options.precision)
+    except ValueError as error:
+        raise SettingsError(
+            f"train.precision={options.precision} cannot be had: {error}"
+        ) from error
     earlier = checkpoint.checkpoints(options.output)
+    folder = options.output / "pipeline"
     if earlier and not resume:
         raise SettingsError(
             f"{options.output} holds checkpoints already: add --resume to go on from"
             f" {earlier[-1].name}, or set train.output to a new folder"
         )
+    if resume and not earlier:
+        raise SettingsError(f"{options.output} holds no checkpoint: leave --resume out")
     batch_images = options.batch_size * accelerator.num_processes
     if options.images < batch_images:
         raise SettingsError(
@@ -74,7 +82,6 @@ def train(  # noqa: C901 - one story, read from top to bottom
     stems, pairs = _pictures_and_pairs(layout)
 
     # The network, and the encoders it looks through
-    folder = options.output / "pipeline"
     if earlier:
         pipeline = load_pipeline(folder)
     else:
@@ -140,7 +147,8 @@ def train(  # noqa: C901 - one story, read from top to bottom
             ema.step(trained)
         images += batch_images
         report(TrainReport("Training", images, options.images, _finite(loss, images, options)))
-        due = images % options.checkpoint_every < batch_images
+        last = images + batch_images > options.images
+        due = images % options.checkpoint_every < batch_images or last
         if due and accelerator.is_main_process:
             checkpoint.save(options.output, images, network, optimizer, ema, options.keep)
 

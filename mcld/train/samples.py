@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,10 +79,14 @@ class TrainingSamples(Dataset[Sample]):
         self.pairs = pairs
         self.settings = settings
         self.source_std = encoded.source.std(dim=0)
-        self.order = lru_cache(maxsize=2)(self._order)
+        self.shuffled: tuple[int, Tensor] | None = None
 
-    def _order(self, epoch: int) -> Tensor:
-        return torch.randperm(len(self.pairs), generator=self._generator(0, epoch))
+    def order(self, epoch: int) -> Tensor:
+        """The rows of `pairs` in the order in which `epoch` visits them, int64 [P]."""
+        if self.shuffled is None or self.shuffled[0] != epoch:
+            order = torch.randperm(len(self.pairs), generator=self._generator(0, epoch))
+            self.shuffled = epoch, order
+        return self.shuffled[1]
 
     def _generator(self, stream: int, number: int) -> torch.Generator:
         words = np.random.SeedSequence([self.settings.seed, stream, number]).generate_state(2)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from mcld.dataset.layout import DatasetLayout
     from mcld.settings import ModelSettings, Settings
 
-AUTOENCODER_PICTURES = 256
-"""Enough patches (some 140,000) for 192 by 192 covariances."""
+AUTOENCODER_PICTURES = 512
+"""Photos and texture maps: some 100,000 patches at 128x96, enough for 192 by 192 covariances."""
 ENCODER_BATCH = 64
 ENCODER_LEARNING_RATE = 1e-3
 
@@ -131,7 +131,7 @@ def fit_encoders(
         inputs = pipeline.feature_extractor(images=images + textures, return_tensors="pt")
         pixels.append(torch.stack(inputs.pixel_values.chunk(2), dim=1))
         colours += [part_colours(f.image, f.pose) for f in files]
-        if len(pictures) < AUTOENCODER_PICTURES:
+        if sum(map(len, pictures)) < AUTOENCODER_PICTURES:
             pictures.append(pipeline.image_processor.preprocess(images + textures, *size))
     pipeline.vae.fit(torch.cat(pictures))
     _train_image_encoder(

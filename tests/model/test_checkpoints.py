@@ -62,6 +62,13 @@ def test_missing_and_unknown_keys_are_named(config, tmp_path):
         load_checkpoint(network, tmp_path)
 
 
+@pytest.mark.parametrize("content", [[torch.ones(1)], {"step": 3}])
+def test_a_file_of_anything_but_tensors_by_name_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(WeightsError, match="something else than tensors by name"):
+        read_state_dict(tmp_path / "odd.pth")
+
+
 class Malicious:
     """Unpickled, it would make a file."""
 
@@ -80,7 +87,7 @@ def test_code_in_a_file_is_not_run(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("content", [b"", b"no weights at all"])
+@pytest.mark.parametrize("content", [b"", b"no weights at all", b"hello world", bytes(4096)])
 def test_files_that_are_no_weights_are_refused(tmp_path, suffix, content):
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(content)

@@ -50,6 +50,14 @@ def test_same_seed_same_bytes_other_seed_others(files):
     assert pictures[0] == pictures[1] != pictures[2]
 
 
+def test_the_noise_schedule_is_a_setting(files):
+    pictures = []
+    for schedule in ("linear", "scaled_linear"):
+        run(files, f"scheduler.beta_schedule={schedule}")
+        pictures.append(files["out"].read_bytes())
+    assert pictures[0] != pictures[1]
+
+
 def test_the_embedded_network_is_used_and_said_so_when_no_weights_are_given(files):
     said, _ = run({**files, "weights": None})
     assert any("embedded mannequin network" in line for line in said)

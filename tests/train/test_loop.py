@@ -98,6 +98,18 @@ def test_a_folder_with_checkpoints_is_not_trained_over(short):
         train(short, resume=False, report=quiet)
 
 
+def test_a_short_finished_run_is_not_trained_over_either(short):
+    brief = with_train(short, images=8, checkpoint_every=1000)
+    train(brief, resume=False, report=quiet)
+    with pytest.raises(SettingsError, match="add --resume to go on from 000000008"):
+        train(brief, resume=False, report=quiet)
+
+
+def test_resuming_what_was_never_begun_is_refused(short):
+    with pytest.raises(SettingsError, match="holds no checkpoint: leave --resume out"):
+        train(short, resume=True, report=quiet)
+
+
 def test_a_loss_that_is_not_finite_stops_before_a_checkpoint(short):
     wild = with_train(short, learning_rate=1.0, max_grad_norm=1e30, images=400, noise_offset=1e30)
     with pytest.raises(MCLDError, match=r"after \d+ pictures .* lower train\.learning_rate"):

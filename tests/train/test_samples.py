@@ -1,5 +1,6 @@
 """What training sees is a function of the seed and of how many pictures came before."""
 
+import pickle
 from itertools import chain
 
 import pytest
@@ -40,6 +41,11 @@ def test_a_sample_is_the_same_whenever_it_is_asked_for(encoded):
         assert torch.equal(a.target, b.target)
         assert a.timestep == b.timestep
         assert torch.equal(a.conditions.source, b.conditions.source)
+
+
+def test_samples_travel_to_loading_processes(encoded):
+    samples = made(encoded)
+    assert torch.equal(pickle.loads(pickle.dumps(samples))[3].noise, samples[3].noise)
 
 
 def test_another_seed_draws_other_noise(encoded):
