@@ -38,7 +38,7 @@ bench: setup  ## measure; one JSON line per figure
 	$(BIN)/python -m benchmarks
 
 mannequin-model: setup  ## rebuild the shipped weights from nothing (hours)
-	$(BIN)/mcld prepare build/model/mannequin --mannequins 236 --pictures 6 --seed 0
+	$(BIN)/mcld prepare build/model/mannequin --mannequins 440 --pictures 6 --seed 0
 	rm -rf build/model/run
 	$(BIN)/mcld train --config configs/mannequin.yaml --set train.dataset=build/model/mannequin \
 		--set train.output=build/model/run

@@ -43,7 +43,13 @@ class ModelSettings(_Group):
         64, description="Width of embeddings and face tokens, D."
     )
     latent_channels: int = Field(
-        20, ge=1, le=192, description="Principal components the autoencoder keeps of 8x8 pixels."
+        24, ge=1, le=192, description="Principal components the autoencoder keeps of 8x8 pixels."
+    )
+    decoder_channels: PositiveInt = Field(
+        80, description="Width of the convolutions in the autoencoder's decoder."
+    )
+    decoder_images: PositiveInt = Field(
+        60_000, description="Pictures the autoencoder's decoder sees before it is frozen."
     )
     pose_channels: tuple[PositiveInt, ...] = Field(
         (12, 24, 48, 64),

@@ -17,9 +17,10 @@ from mcld.files import folder_written_whole
 from mcld.pipeline import ddim_scheduler, load_pipeline
 from mcld.train import checkpoint
 from mcld.train.encode import encode_pictures
+from mcld.train.encoders import fit_autoencoder, fit_image_encoder
 from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
 from mcld.train.samples import Batch, BatchSampler, TrainingSamples, collate
-from mcld.train.start import fit_encoders, new_pipeline
+from mcld.train.start import new_pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,8 +87,10 @@ def train(  # noqa: C901 - one story, read from top to bottom
         pipeline = load_pipeline(folder)
     else:
         pipeline = new_pipeline(settings)
+        counted = _counter(report, "Training the autoencoder")
+        fit_autoencoder(pipeline, layout, stems, settings, counted)
         counted = _counter(report, "Training the image encoder")
-        fit_encoders(pipeline, layout, stems, settings, counted)
+        fit_image_encoder(pipeline, layout, stems, settings, counted)
         if accelerator.is_main_process:
             _save(pipeline, folder)
     network = _trainable(pipeline, options)

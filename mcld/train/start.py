@@ -1,32 +1,19 @@
-"""A new network, and the two frozen encoders it needs, from nothing but a prepared dataset."""
+"""A new network with random weights, of the widths in the settings."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image
-from torch import Tensor, nn
-from torch.nn import functional
-from torchvision.transforms.functional import pil_to_tensor
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from mcld.dataset.charts import PARTS
 from mcld.errors import SettingsError
 from mcld.model import DenoisingUNet, ImageProjector, PatchAutoencoder, PoseGuider, ReferenceNet
 from mcld.pipeline import SCALE_FACTOR, MCLDPipeline, ddim_scheduler
-from mcld.train.encode import read_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from mcld.dataset.layout import DatasetLayout
     from mcld.settings import ModelSettings, Settings
-
-AUTOENCODER_PICTURES = 512
-"""Photos and texture maps: some 100,000 patches at 128x96, enough for 192 by 192 covariances."""
-ENCODER_BATCH = 64
-ENCODER_LEARNING_RATE = 1e-3
 
 
 def new_pipeline(settings: Settings) -> MCLDPipeline:
@@ -56,7 +43,7 @@ def new_pipeline(settings: Settings) -> MCLDPipeline:
     pose_guider.conv_in.weight.data[:, 2] *= 255 / PARTS
     pixels = model.image_encoder_size
     return MCLDPipeline(
-        vae=PatchAutoencoder(model.latent_channels),
+        vae=PatchAutoencoder(model.latent_channels, decoder_channels=model.decoder_channels),
         image_encoder=CLIPVisionModelWithProjection(
             CLIPVisionConfig(
                 hidden_size=model.image_encoder_width,
@@ -105,85 +92,3 @@ def _check_widths(model: ModelSettings) -> None:
                     f"model.{name}: {width} is not divisible by model.{divisor},"
                     f" {getattr(model, divisor)}"
                 )
-
-
-def fit_encoders(
-    pipeline: MCLDPipeline,
-    layout: DatasetLayout,
-    stems: list[str],
-    settings: Settings,
-    on_image: Callable[[int, int], None],
-) -> None:
-    """Make the autoencoder and the image encoder from the training pictures.
-
-    The autoencoder is known in closed form. The image encoder learns to tell, from a photo as well
-    as from its texture map, the mean colour of every body part the photo shows and of the
-    background: what the whole person looks like, as CLIP's embedding of a fashion photo does.
-
-    on_image: called with (pictures seen, pictures to see).
-    """
-    size = (settings.train.height, settings.train.width)
-    pixels: list[Tensor] = []
-    colours: list[Tensor] = []
-    pictures: list[Tensor] = []
-    for files in read_batches(layout, "train", stems):
-        images, textures = [f.image for f in files], [f.texture for f in files]
-        inputs = pipeline.feature_extractor(images=images + textures, return_tensors="pt")
-        pixels.append(torch.stack(inputs.pixel_values.chunk(2), dim=1))
-        colours += [part_colours(f.image, f.pose) for f in files]
-        if sum(map(len, pictures)) < AUTOENCODER_PICTURES:
-            pictures.append(pipeline.image_processor.preprocess(images + textures, *size))
-    pipeline.vae.fit(torch.cat(pictures))
-    _train_image_encoder(
-        pipeline.image_encoder,
-        torch.cat(pixels),
-        torch.stack(colours),
-        images=settings.model.image_encoder_images,
-        seed=settings.train.seed,
-        on_image=on_image,
-    )
-
-
-def part_colours(image: Image.Image, pose: Image.Image) -> Tensor:
-    """Mean colour of background and parts, float32 [25, 3] in 0..1; NaN for parts not seen."""
-    labels = pil_to_tensor(pose)[2].flatten().long()
-    rgb = pil_to_tensor(image).flatten(1).T.float() / 255
-    sums = torch.zeros(PARTS + 1, 3).index_add_(0, labels, rgb)
-    return sums / torch.bincount(labels, minlength=PARTS + 1)[:, None]
-
-
-def _train_image_encoder(
-    encoder: CLIPVisionModelWithProjection,
-    pixels: Tensor,
-    colours: Tensor,
-    *,
-    images: int,
-    seed: int,
-    on_image: Callable[[int, int], None],
-) -> None:
-    """Train on pixels [N, 2, 3, h, w] (photo and texture map) to tell colours [N, 25, 3].
-
-    The pictures are seen in an order drawn from `seed`. The background is asked of photos only.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    read_out = nn.Linear(encoder.config.projection_dim, colours[0].numel())
-    optimizer = torch.optim.AdamW(
-        [*encoder.parameters(), *read_out.parameters()], ENCODER_LEARNING_RATE
-    )
-    steps = max(1, images // ENCODER_BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, ENCODER_LEARNING_RATE, steps)
-    encoder.train().requires_grad_(True)
-    for step in range(steps):
-        rows = torch.randint(len(pixels), (ENCODER_BATCH,), generator=generator)
-        kinds = torch.randint(2, (ENCODER_BATCH,), generator=generator)
-        wanted = colours[rows].clone()
-        wanted[kinds == 1, 0] = torch.nan
-        told = read_out(encoder(pixels[rows, kinds]).image_embeds).view_as(wanted)
-        seen = ~wanted.isnan()
-        loss = functional.mse_loss(told[seen], wanted[seen])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        on_image((step + 1) * ENCODER_BATCH, steps * ENCODER_BATCH)
-    encoder.eval().requires_grad_(False)

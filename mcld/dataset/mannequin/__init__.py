@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcld.dataset.mannequin import body, wardrobe
-from mcld.dataset.mannequin.body import BodyShape
+from mcld.dataset.mannequin.atlas import paint
+from mcld.dataset.mannequin.body import BodyShape, body_shape, posed_vertices
+from mcld.dataset.mannequin.canvas import Colour
+from mcld.dataset.mannequin.clothes import Clothes, draw_clothes
+from mcld.dataset.mannequin.face import Face, draw_face
 from mcld.dataset.mannequin.poses import VIEWS, Pose, pose
 from mcld.dataset.mannequin.render import UInt8Array
 from mcld.dataset.mannequin.render import render as _render
-from mcld.dataset.mannequin.wardrobe import Clothes, Colour, Face
 
 __all__ = [
     "VIEWS",
@@ -45,11 +47,11 @@ class Identity:
 def identity(seed: int, index: int) -> Identity:
     """Person number `index` (0, 1, ...) of the world `seed`; a function of the two alone."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
-    shape = body.body_shape(rng)
+    shape = body_shape(rng)
     return Identity(
         body=shape,
-        face=wardrobe.face(rng, shape.gender),
-        clothes=wardrobe.clothes(rng, shape.gender),
+        face=draw_face(rng, shape.gender),
+        clothes=draw_clothes(rng, shape.gender),
         background=colorsys.hsv_to_rgb(rng.random(), rng.uniform(0, 0.07), rng.uniform(0.9, 0.98)),
     )
 
@@ -62,6 +64,6 @@ def render(
     Returns the picture, uint8 [H,W,3] RGB, and its IUV map, uint8 [H,W,3] in the order (I, U, V).
     Both come from one pass of rays: the map says for each pixel's centre what is seen there.
     """
-    vertices = body.posed_vertices(person.body, stance.rotation_array())
-    atlas = wardrobe.paint(person.face, person.clothes)
+    vertices = posed_vertices(person.body, stance.rotation_array())
+    atlas = paint(person.face, person.clothes)
     return _render(vertices, atlas, person.background, stance, *size)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcld.dataset.charts import chart_masks
-from mcld.dataset.mannequin import VIEWS, body, identity, pose, render, wardrobe
+from mcld.dataset.mannequin import VIEWS, atlas, body, identity, pose, render
 from mcld.dataset.mannequin.poses import JOINTS, Pose
 from mcld.dataset.mannequin.render import densepose_uv
 from mcld.dataset.mannequin.render import render as render_painted
@@ -38,7 +38,7 @@ def middle_column(iuv: np.ndarray, part: int) -> float:
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
     first = render(identity(3, 5), pose(3, 5, 1))
-    wardrobe.paint.cache_clear()
+    atlas.paint.cache_clear()
     body.shaped_body.cache_clear()
     second = render(identity(3, 5), pose(3, 5, 1))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
@@ -46,7 +46,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 def test_people_differ_from_each_other_and_between_seeds() -> None:
     painted = [
-        wardrobe.paint(someone.face, someone.clothes)
+        atlas.paint(someone.face, someone.clothes)
         for someone in (identity(0, 0), identity(0, 1), identity(1, 0))
     ]
     for a in range(3):

@@ -1,0 +1,180 @@
+"""The two frozen encoders of a new network, made from nothing but a prepared dataset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.transforms.functional import pil_to_tensor
+
+from mcld.dataset.charts import PARTS
+from mcld.train.encode import read_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transformers import CLIPVisionModelWithProjection
+
+    from mcld.dataset.layout import DatasetLayout
+    from mcld.model import PatchAutoencoder
+    from mcld.pipeline import MCLDPipeline
+    from mcld.settings import Settings
+
+AUTOENCODER_PICTURES = 4096
+"""At most so many photos are held in memory to make the autoencoder from."""
+COMPONENT_PICTURES = 256
+"""Photos and as many texture maps: some 100,000 patches at 128x96 for 192 by 192 covariances."""
+DECODER_BATCH = 32
+DECODER_LEARNING_RATE = 2e-3
+DECODER_NOISE = 0.3
+"""Largest standard deviation of the noise on latents that the decoder learns to see through."""
+ENCODER_BATCH = 64
+ENCODER_LEARNING_RATE = 1e-3
+
+
+def fit_autoencoder(
+    pipeline: MCLDPipeline,
+    layout: DatasetLayout,
+    stems: list[str],
+    settings: Settings,
+    on_image: Callable[[int, int], None],
+) -> None:
+    """Make the autoencoder from the training pictures.
+
+    Its components are known in closed form. The convolutions of its decoder learn to give photos
+    back from latents with a little noise, because the latents that sampling ends with have some.
+
+    on_image: called with (pictures seen, pictures to see).
+    """
+    size = (settings.train.height, settings.train.width)
+    photos: list[Tensor] = []
+    textures: list[Tensor] = []
+    chosen = stems[:: -(-len(stems) // AUTOENCODER_PICTURES)]
+    for files in read_batches(layout, "train", chosen):
+        photos.append(pipeline.image_processor.preprocess([f.image for f in files], *size))
+        if sum(map(len, textures)) < COMPONENT_PICTURES:
+            textures.append(pipeline.image_processor.preprocess([f.texture for f in files], *size))
+    pixels = torch.cat(photos)
+    spread = pixels[:: -(-len(pixels) // COMPONENT_PICTURES)]
+    pipeline.vae.fit(torch.cat([spread, *textures]))
+    _train_decoder(
+        pipeline.vae,
+        pixels,
+        images=settings.model.decoder_images,
+        seed=settings.train.seed,
+        on_image=on_image,
+    )
+
+
+def _train_decoder(
+    vae: PatchAutoencoder,
+    pixels: Tensor,
+    *,
+    images: int,
+    seed: int,
+    on_image: Callable[[int, int], None],
+) -> None:
+    """Train the refinement on pixels [N, 3, H, W] in -1..1, in an order drawn from `seed`."""
+    generator = torch.Generator().manual_seed(seed)
+    vae.requires_grad_(False)
+    trained = vae.refinement.requires_grad_(True).parameters()
+    vae.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(trained, DECODER_LEARNING_RATE)
+    steps = max(1, images // DECODER_BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, DECODER_LEARNING_RATE, steps)
+    for step in range(steps):
+        wanted = pixels[torch.randint(len(pixels), (DECODER_BATCH,), generator=generator)]
+        latents = vae.encode(wanted).latent_dist.mode()
+        level = DECODER_NOISE * torch.rand(len(latents), 1, 1, 1, generator=generator)
+        latents = latents + level * torch.randn(latents.shape, generator=generator)
+        loss = functional.l1_loss(vae.decode(latents).sample, wanted)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        on_image((step + 1) * DECODER_BATCH, steps * DECODER_BATCH)
+    vae.requires_grad_(False)
+
+
+def fit_image_encoder(
+    pipeline: MCLDPipeline,
+    layout: DatasetLayout,
+    stems: list[str],
+    settings: Settings,
+    on_image: Callable[[int, int], None],
+) -> None:
+    """Train the image encoder on the training pictures, and freeze it.
+
+    It learns to tell, from a photo as well as from its texture map, the mean colour of every body
+    part the photo shows and of the background: what the whole person looks like, as CLIP's
+    embedding of a fashion photo does. Colours are told in standard deviations of their part, so
+    that the light background, which varies least, counts as much as the shirt.
+
+    on_image: called with (pictures seen, pictures to see).
+    """
+    colours: list[Tensor] = []
+    pixels: list[Tensor] = []
+    for files in read_batches(layout, "train", stems):
+        images, textures = [f.image for f in files], [f.texture for f in files]
+        inputs = pipeline.feature_extractor(images=images + textures, return_tensors="pt")
+        pixels.append(torch.stack(inputs.pixel_values.chunk(2), dim=1))
+        colours += [part_colours(f.image, f.pose) for f in files]
+    told = torch.stack(colours)
+    told = told - told.nanmean(dim=0)
+    told = told / told.square().nanmean(dim=0).sqrt().clamp(min=1e-3)
+    _train_image_encoder(
+        pipeline.image_encoder,
+        torch.cat(pixels),
+        told,
+        images=settings.model.image_encoder_images,
+        seed=settings.train.seed,
+        on_image=on_image,
+    )
+
+
+def part_colours(image: Image.Image, pose: Image.Image) -> Tensor:
+    """Mean colour of background and parts, float32 [25, 3] in 0..1; NaN for parts not seen."""
+    labels = pil_to_tensor(pose)[2].flatten().long()
+    rgb = pil_to_tensor(image).flatten(1).T.float() / 255
+    sums = torch.zeros(PARTS + 1, 3).index_add_(0, labels, rgb)
+    return sums / torch.bincount(labels, minlength=PARTS + 1)[:, None]
+
+
+def _train_image_encoder(
+    encoder: CLIPVisionModelWithProjection,
+    pixels: Tensor,
+    colours: Tensor,
+    *,
+    images: int,
+    seed: int,
+    on_image: Callable[[int, int], None],
+) -> None:
+    """Train on pixels [N, 2, 3, h, w] (photo and texture map) to tell colours [N, 25, 3].
+
+    The pictures are seen in an order drawn from `seed`. The background is asked of photos only.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    read_out = nn.Linear(encoder.config.projection_dim, colours[0].numel())
+    optimizer = torch.optim.AdamW(
+        [*encoder.parameters(), *read_out.parameters()], ENCODER_LEARNING_RATE
+    )
+    steps = max(1, images // ENCODER_BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, ENCODER_LEARNING_RATE, steps)
+    encoder.train().requires_grad_(True)
+    for step in range(steps):
+        rows = torch.randint(len(pixels), (ENCODER_BATCH,), generator=generator)
+        kinds = torch.randint(2, (ENCODER_BATCH,), generator=generator)
+        wanted = colours[rows].clone()
+        wanted[kinds == 1, 0] = torch.nan
+        told = read_out(encoder(pixels[rows, kinds]).image_embeds).view_as(wanted)
+        seen = ~wanted.isnan()
+        loss = functional.mse_loss(told[seen], wanted[seen])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        on_image((step + 1) * ENCODER_BATCH, steps * ENCODER_BATCH)
+    encoder.eval().requires_grad_(False)
