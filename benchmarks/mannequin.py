@@ -18,7 +18,7 @@ from torchmetrics.functional.image import (
 
 from mcld.dataset.charts import CHART_SIZE, NOWHERE, PARTS, smpl_gather
 from mcld.dataset.layout import DatasetLayout, identity_of
-from mcld.dataset.pictures import read_image, read_iuv, write_png
+from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv, write_png
 from mcld.files import written_whole
 from mcld.pipeline import EMBEDDED, load_pipeline
 from mcld.sample.picture import conditions_beside, sample
@@ -82,7 +82,7 @@ def _one_pair(
     pasted = paste_texture(np.asarray(texture), iuv, photo)
     pictures = dict(zip(METHODS, (np.asarray(made), pasted, photo), strict=True))
     unrolled = np.asarray(texture.resize(truth.shape[1::-1]))
-    return pictures, [photo, unrolled, _coloured(iuv), pasted, np.asarray(made), truth]
+    return pictures, [photo, unrolled, coloured_iuv(iuv), pasted, np.asarray(made), truth]
 
 
 def paste_texture(texture: np.ndarray, iuv: np.ndarray, photo: np.ndarray) -> np.ndarray:
@@ -127,11 +127,6 @@ def _spread(pairs: list, count: int) -> list:
     """`count` pairs drawn evenly at random, the same every time."""
     order = np.random.default_rng(0).permutation(len(pairs))[:count]
     return [pairs[k] for k in order]
-
-
-def _coloured(iuv: np.ndarray) -> np.ndarray:
-    """An IUV map as people look at it: V, U and the part label as colours."""
-    return np.stack([iuv[..., 2], iuv[..., 1], iuv[..., 0] * 10], axis=-1)
 
 
 def _sheet(rows: list[list[np.ndarray]]) -> np.ndarray:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from mcld.errors import MCLDError
 
+UNFINISHED = ".mcld-"
+"""How the names of files and folders begin that are being written."""
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
@@ -23,7 +26,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise MCLDError(f"cannot write {path}: {error.strerror}") from error
     os.close(descriptor)
@@ -55,7 +58,7 @@ def folder_written_whole(folder: Path) -> Iterator[Path]:
     temporary = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
@@ -65,7 +68,7 @@ def folder_written_whole(folder: Path) -> Iterator[Path]:
                     os.fsync(written.fileno())
             path.chmod((0o666 if path.is_file() else 0o777) & ~umask)
         if folder.exists():  # out of the way first: at every moment the old one or the new is whole
-            old = Path(tempfile.mkdtemp(prefix=".old-", dir=folder.parent))
+            old = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
             folder.replace(old)
             temporary.replace(folder)
             shutil.rmtree(old)
@@ -76,3 +79,19 @@ def folder_written_whole(folder: Path) -> Iterator[Path]:
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed runs left behind, in a folder and the folders in it.
+
+    Only for a folder that no other run is writing to. Raises MCLDError when it cannot be written.
+    """
+    try:
+        for pattern in (f"{UNFINISHED}*", f"*/{UNFINISHED}*"):
+            for path in Path(folder).glob(pattern):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+    except OSError as error:
+        raise MCLDError(f"cannot write in {folder}: {error.strerror or error}") from error

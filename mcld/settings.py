@@ -175,6 +175,17 @@ class PrepareSettings(_Group):
     seed: NonNegativeInt = Field(0, description="Which mannequins: same seed, same bytes.")
     pictures: int = Field(8, ge=2, description="Pictures of each mannequin.")
     workers: PositiveInt = Field(2, description="Processes that work at once.")
+    pose_estimator: Literal["detectron2", "precomputed"] = Field(
+        "detectron2", description="Where IUV maps come from; precomputed: they are there already."
+    )
+    densepose_weights: Path = Field(
+        Path("pretrained_weights/model_final_844d15.pkl"),
+        description="Weights of DensePose R_101_FPN_DL_s1x.",
+    )
+    face_pack: str = Field("antelopev2", description="The insightface pack that embeds faces.")
+    insightface_root: Path = Field(
+        Path("~/.insightface"), description="Folder whose models/ holds insightface's packs."
+    )
 
 
 class Settings(BaseSettings):

@@ -1,31 +1,101 @@
-"""`mcld prepare`: make a dataset."""
+"""`mcld prepare`: make a dataset, of photos or of generated people."""
 
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcld.errors import MCLDError, SettingsError
 from mcld_cli import console
 from mcld_cli.options import Config, Overrides, overrides_of
+
+if TYPE_CHECKING:
+    from mcld.dataset.layout import DatasetLayout
+    from mcld.prepare.dataset import PrepareRequest
+    from mcld.prepare.report import PrepareReport
+    from mcld.settings import PrepareSettings
+
+_PHOTOS, _PEOPLE = "Photos", "Generated people"
 
 
 def prepare(
     root: Annotated[Path, typer.Argument(help="Folder of the dataset.", show_default=False)],
+    stages: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Which stages, in order. (default split,pose,texture,face)",
+            rich_help_panel=_PHOTOS,
+        ),
+    ] = None,
+    split_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of train.lst, test.lst, train.csv and test.csv."
+            " (default ROOT/split, then ROOT)",
+            rich_help_panel=_PHOTOS,
+        ),
+    ] = None,
+    pose_estimator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="detectron2, or precomputed: the maps are there already. (default detectron2)",
+            rich_help_panel=_PHOTOS,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Only the first N pictures of each split.",
+            rich_help_panel=_PHOTOS,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Make again what is there already.", rich_help_panel=_PHOTOS
+        ),
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="End with exit code 1 if anything failed.", rich_help_panel=_PHOTOS
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what would be done.", rich_help_panel=_PHOTOS),
+    ] = False,
     mannequins: Annotated[
-        int,
+        int | None,
         typer.Option(
             metavar="N",
             min=2,
-            help="How many people to generate; one in ten is for testing.",
+            help="Generate so many people instead; one in ten is for testing.",
             show_default=False,
+            rich_help_panel=_PEOPLE,
         ),
-    ],
+    ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Which people: same seed, same bytes. (default 0)"),
+        typer.Option(
+            metavar="N",
+            help="Which people: same seed, same bytes. (default 0)",
+            rich_help_panel=_PEOPLE,
+        ),
     ] = None,
     pictures: Annotated[
-        int | None, typer.Option(metavar="N", help="Pictures of each person. (default 8)")
+        int | None,
+        typer.Option(
+            metavar="N", help="Pictures of each person. (default 8)", rich_help_panel=_PEOPLE
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Processes that work at once. (default 2)")
@@ -35,20 +105,137 @@ def prepare(
 ) -> None:
     """Make a dataset: pictures, poses, textures, faces and pairs.
 
-    The people are generated: dressed figures in several poses and views,
-    each picture with a DensePose map that agrees with it exactly. A run that
-    was broken off goes on where it stopped.
+    ROOT holds the unzipped img_highres of DeepFashion In-shop (MEN and WOMEN);
+    or, with --mannequins, dressed figures are generated into it. A run that was
+    broken off goes on where it stopped. prepare-report.json tells every picture
+    that failed, and why; prepare-preview.png shows a few.
 
-    Example:
+    Examples:
+
+      mcld prepare dataset/fashion
+
+      mcld prepare dataset/fashion --limit 100 --pose-estimator precomputed
 
       mcld prepare dataset/mannequin --mannequins 40
+
+      accelerate launch -m mcld_cli prepare dataset/fashion
     """
-    from mcld.dataset.layout import SPLITS, identity_of
-    from mcld.prepare.mannequins import prepare_mannequins
     from mcld.settings import load_settings
 
-    flags = {"prepare.seed": seed, "prepare.pictures": pictures, "prepare.workers": workers}
+    flags = {
+        "prepare.seed": seed,
+        "prepare.pictures": pictures,
+        "prepare.workers": workers,
+        "prepare.pose_estimator": pose_estimator,
+    }
     wanted = load_settings(config, overrides_of(flags, overrides)).prepare
+    photo_options = {
+        "--stages": stages,
+        "--split-dir": split_dir,
+        "--pose-estimator": pose_estimator,
+        "--limit": limit,
+        "--overwrite": overwrite,
+        "--strict": strict,
+        "--dry-run": dry_run,
+    }
+    if mannequins is None:
+        _refuse({"--seed": seed, "--pictures": pictures}, "goes with --mannequins")
+        from mcld.prepare.dataset import PrepareRequest
+
+        request = PrepareRequest(root, _chosen(stages), split_dir, limit, overwrite)
+        if dry_run:
+            _plan(request, wanted)
+        else:
+            _photos(request, wanted, strict)
+    else:
+        _refuse(photo_options, "is for photos; generated people need none of it")
+        _people(root, mannequins, wanted)
+
+
+def _refuse(options: Mapping[str, object], why: str) -> None:
+    for name, value in options.items():
+        if value not in (None, False):
+            raise SettingsError(f"{name} {why}")
+
+
+def _chosen(stages: str | None) -> tuple[str, ...]:
+    from mcld.prepare.dataset import STAGES
+
+    if stages is None:
+        return STAGES
+    chosen = [name.strip() for name in stages.split(",")]
+    for name in chosen:
+        if name not in STAGES:
+            raise SettingsError(f"--stages: there is no stage {name!r}; give {','.join(STAGES)}")
+    return tuple(chosen)
+
+
+def _photos(request: "PrepareRequest", wanted: "PrepareSettings", strict: bool) -> None:
+    from mcld.prepare.dataset import prepare_dataset
+
+    speaks = (
+        os.environ.get("RANK", "0") == "0"
+    )  # of the processes of `accelerate launch`, the first
+    with ExitStack() as bars:
+        bar: tuple[str, console.Count] | None = None
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            nonlocal bar
+            if not speaks or not total:
+                return
+            if bar is None or bar[0] != stage:
+                bars.close()
+                bar = stage, bars.enter_context(console.progress(f"{stage:<7}", "pictures"))
+            bar[1](done, total, "")
+
+        report = prepare_dataset(request, wanted, on_progress)
+    if speaks:
+        _show(report, ("stage", "listed", "done", "skipped", "failed"))
+        _name_files(request.root)
+    if strict and report.failures:
+        raise MCLDError(
+            f"{report.failures} failures, and --strict was given: see"
+            f" {request.root / 'prepare-report.json'}"
+        )
+
+
+def _plan(request: "PrepareRequest", wanted: "PrepareSettings") -> None:
+    from mcld.prepare.dataset import plan_dataset
+
+    report = plan_dataset(request, wanted)
+    _show(report, ("stage", "listed", "to do", "there", "absent"))
+    console.say("Nothing was written: --dry-run.")
+
+
+def _show(report: "PrepareReport", columns: tuple[str, ...]) -> None:
+    console.show_table(
+        columns,
+        [(s.name, s.listed, s.done, s.skipped, len(s.failed)) for s in report.stages],
+    )
+    if reasons := report.reasons():
+        console.show_table(
+            ("what failed, and why", "how often"),
+            [(f"{stage}: {reason}", count) for stage, reason, count in reasons],
+        )
+    if not report.papers_split:
+        console.say(
+            "No lists were given: this is a split of our own by identity, not the paper's split."
+            " Figures on it cannot stand beside published ones."
+        )
+
+
+def _name_files(root: Path) -> None:
+    for name, what in (
+        ("prepare-report.json", "every failure and its reason"),
+        ("prepare-preview.png", "a few pictures, to check by eye"),
+    ):
+        if (root / name).exists():
+            console.say(f"{root / name}: {what}")
+
+
+def _people(root: Path, mannequins: int, wanted: "PrepareSettings") -> None:
+    from mcld.prepare.mannequins import prepare_mannequins
+
     with console.progress("Preparing", "pictures") as count:
         layout = prepare_mannequins(
             root,
@@ -58,6 +245,18 @@ def prepare(
             workers=wanted.workers,
             on_picture=lambda done, total: count(done, total, ""),
         )
+    _show_splits(layout)
+    source, pose = layout.pairs("test")[0]
+    console.say(f"The dataset is in {root}. Next:")
+    console.say(
+        f"  mcld sample --source {layout.image('test', Path(source).stem)}"
+        f" --pose {layout.densepose('test', Path(pose).stem)} --out out.png"
+    )
+
+
+def _show_splits(layout: "DatasetLayout") -> None:
+    from mcld.dataset.layout import SPLITS, identity_of
+
     names = {split: layout.names(split) for split in SPLITS}
     console.show_table(
         ("split", "people", "pictures", "pairs"),
@@ -70,10 +269,4 @@ def prepare(
             )
             for split in SPLITS
         ],
-    )
-    source, pose = layout.pairs("test")[0]
-    console.say(f"The dataset is in {root}. Next:")
-    console.say(
-        f"  mcld sample --source {layout.image('test', Path(source).stem)}"
-        f" --pose {layout.densepose('test', Path(pose).stem)} --out out.png"
     )

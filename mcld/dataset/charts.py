@@ -17,6 +17,7 @@ CHART_SIZE = 200
 TEXTURE_SIZE = 512
 NOWHERE = PARTS * CHART_SIZE * CHART_SIZE
 """The index in `smpl_gather` that stands for 'no part of the body'."""
+_FRACTION_BITS = 8
 
 
 @cache
@@ -33,10 +34,11 @@ def chart_masks() -> NDArray[np.bool_]:
     """
     body = _converter()
     masks = np.zeros((PARTS, CHART_SIZE, CHART_SIZE), np.uint8)
-    corners = np.stack([body.U_norm, 1 - body.V_norm], axis=-1) * (CHART_SIZE - 1)
-    for part, triangle in zip(body.FaceIndices, corners[body.FacesDensePose], strict=True):
-        # Truncated like the pixels that are scattered into the charts, so that both agree.
-        cv2.fillConvexPoly(masks[part - 1], triangle.astype(np.int32), 1)
+    # Pixels counted from 1 to the chart's size: so drawn, the charts are nearest the authors'.
+    corners = np.stack([body.U_norm, 1 - body.V_norm], axis=-1) * CHART_SIZE - 1
+    fixed_point = np.rint(corners * 2**_FRACTION_BITS).astype(np.int32)
+    for part, triangle in zip(body.FaceIndices, fixed_point[body.FacesDensePose], strict=True):
+        cv2.fillConvexPoly(masks[part - 1], triangle, 1, shift=_FRACTION_BITS)
     valid = masks.astype(bool)
     valid.flags.writeable = False
     return valid

@@ -19,6 +19,8 @@ from mcld.errors import InputError
 from mcld.files import written_whole
 
 SPLITS = ("train", "test")
+LONGEST_NAME = 240
+"""Bytes in a flat name: file systems take 255, and a file being written has a longer name."""
 
 
 def flat_name(path: str) -> str:
@@ -50,6 +52,25 @@ def identity_of(name: str) -> str:
     if not found:
         raise InputError(f"{name!r} names no identity: a flat name holds 'id' and eight digits")
     return found[0]
+
+
+def outfit_of(name: str) -> str:
+    """The person and the clothes in a flat name: all of it up to its first '_' after the identity.
+
+    Raises InputError when it names no identity.
+    """
+    identity = identity_of(name)
+    return identity + name[len(identity) :].partition("_")[0]
+
+
+def check_flat_name(name: str) -> None:
+    """Raise InputError for what cannot be the name of a picture directly in a split's folder."""
+    if "/" in name or "\\" in name or not name.isprintable():
+        raise InputError(f"{name!r} is no flat name: a name must not lead to another folder")
+    if not name.endswith(".jpg") or name == ".jpg":
+        raise InputError(f"{name!r} is no flat name: it must end in .jpg")
+    if len(name.encode()) > LONGEST_NAME:
+        raise InputError(f"{name[:40]!r}… is no flat name: it has more than {LONGEST_NAME} bytes")
 
 
 @dataclass(frozen=True)
@@ -85,24 +106,33 @@ class DatasetLayout:
     def names(self, split: str) -> list[str]:
         """The flat names of a split, with '.jpg', in the order of its list.
 
-        Raises InputError when the list is missing or is not text.
+        Raises InputError when the list is missing, is not text, or holds what is no flat name.
         """
-        return [line.strip() for line in _lines(self.list_file(split)) if line.strip()]
+        names = [line.strip() for line in read_lines(self.list_file(split)) if line.strip()]
+        for name in names:
+            check_flat_name(name)
+        return names
+
+    def prepared(self, split: str, stem: str) -> bool:
+        """Whether a picture has all that the network needs; a face it may lack."""
+        return all(
+            path.exists()
+            for path in (
+                self.image(split, stem),
+                self.densepose(split, stem),
+                self.texture(split, stem),
+            )
+        )
 
     def pairs(self, split: str) -> list[tuple[str, str]]:
         """The (from, to) flat names of a split's pairs, in the order of its table.
 
-        Raises InputError when the table is missing or has no `from` and `to` columns.
+        Raises InputError when the table is missing, has no `from` and `to` columns, or holds what
+        is no flat name.
         """
-        path = self.pairs_file(split)
-        table = csv.DictReader(_lines(path))
-        if not {"from", "to"} <= set(table.fieldnames or ()):
-            raise InputError(f"{path}: its first line must name the columns from,to")
-        pairs = []
-        for row in table:
-            if not row["from"] or not row["to"]:
-                raise InputError(f"{path}, line {table.line_num}: give two names, from,to")
-            pairs.append((row["from"], row["to"]))
+        pairs = read_pairs(self.pairs_file(split))
+        for name in {name for pair in pairs for name in pair}:
+            check_flat_name(name)
         return pairs
 
     def write_names(self, split: str, names: Iterable[str]) -> None:
@@ -136,7 +166,24 @@ class DatasetLayout:
         return layout, folder.name, image.stem
 
 
-def _lines(path: Path) -> list[str]:
+def read_pairs(path: Path) -> list[tuple[str, str]]:
+    """The pairs in a table with the columns `from` and `to`, whatever they name.
+
+    Raises InputError when the table is missing or has no such columns.
+    """
+    table = csv.DictReader(read_lines(path))
+    if not {"from", "to"} <= set(table.fieldnames or ()):
+        raise InputError(f"{path}: its first line must name the columns from,to")
+    pairs = []
+    for row in table:
+        if not row["from"] or not row["to"]:
+            raise InputError(f"{path}, line {table.line_num}: give two names, from,to")
+        pairs.append((row["from"], row["to"]))
+    return pairs
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file. Raises InputError when it is missing or is not text."""
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:

@@ -17,15 +17,26 @@ from mcld.files import written_whole
 
 FACE_SIZE = 512
 """Numbers in a face embedding."""
+LARGEST_SIDE = 16_384
+"""Pixels along a picture's longer side, at most."""
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read a picture in any format and mode Pillow knows, as uint8 [H, W, 3] RGB.
 
-    It is turned upright as its EXIF tag says. Transparent parts come out as they are stored.
-    Raises InputError when the file is missing, cut short, or not a picture.
+    It is turned upright as its EXIF tag says. Transparent parts come out as they are stored, 16
+    bits are rounded down to 8. Raises InputError when the file is missing, empty, cut short, not a
+    picture, animated, or larger than `LARGEST_SIDE`.
     """
-    return np.asarray(ImageOps.exif_transpose(_opened(path)).convert("RGB"))
+    picture = ImageOps.exif_transpose(_opened(path))
+    if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
+        picture = Image.fromarray((np.asarray(picture) // 256).clip(0, 255).astype(np.uint8))
+    return np.asarray(picture.convert("RGB"))
+
+
+def check_image(path: Path) -> None:
+    """Raise InputError for a file that `read_image` would refuse; faster than reading a JPEG."""
+    _opened(path, draft=True)
 
 
 def read_iuv(path: Path) -> NDArray[np.uint8]:
@@ -66,6 +77,11 @@ def write_iuv(path: Path, iuv: NDArray[np.uint8]) -> None:
     write_png(path, np.ascontiguousarray(iuv[..., ::-1]))
 
 
+def coloured_iuv(iuv: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An IUV map as people look at it, uint8 [H, W, 3] RGB: V, U, and ten times the part label."""
+    return np.stack([iuv[..., 2], iuv[..., 1], iuv[..., 0] * 10], axis=-1)
+
+
 def read_face(path: Path) -> NDArray[np.float32]:
     """Read a face embedding, float32 [512]. Raises InputError when the file holds anything else."""
     try:
@@ -87,14 +103,25 @@ def write_face(path: Path, face: NDArray[np.float32]) -> None:
         np.save(file, face.astype(np.float32, copy=False), allow_pickle=False)
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(path: Path, draft: bool = False) -> Image.Image:
     try:
         with Image.open(path) as picture:
+            if max(picture.size) > LARGEST_SIDE:
+                width, height = picture.size
+                raise InputError(
+                    f"{path} is {width}x{height} pixels: at most {LARGEST_SIDE} along a side"
+                )
+            # A multi-picture JPEG is a photo with previews of itself.
+            if getattr(picture, "is_animated", False) and picture.format != "MPO":
+                raise InputError(f"{path} is animated: give a single picture")
+            if draft:
+                picture.draft("RGB", (1, 1))
             picture.load()
             return picture
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is not a picture") from error
+        what = "is empty" if path.is_file() and not path.stat().st_size else "is not a picture"
+        raise InputError(f"{path} {what}") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read {path}: {error}") from error

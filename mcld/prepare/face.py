@@ -1,9 +1,16 @@
 """The face focus: who the person is, as one vector."""
 
+import importlib.util
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcld.errors import MCLDError, WeightsError
+
+PACK_ADDRESS = "https://github.com/deepinsight/insightface/releases/download/v0.7/{}.zip"
 RIGHT_HEAD, LEFT_HEAD = 23, 24
 _SMALLEST_HEAD = 8
 _SMALLEST_SHARE = 0.15
@@ -54,3 +61,111 @@ class HeadCrop:
         scale = np.sqrt(np.mean(embedding**2))
         scaled: NDArray[np.float32] = (embedding / max(scale, 1e-6)).astype(np.float32)
         return scaled
+
+
+DETECTION_SIZE = 640
+HEAD_MARGIN = 0.5
+"""Of the head's size, around it, when a face is looked for in the head alone."""
+
+
+class InsightFace:
+    """ArcFace through insightface, the embedder of the paper: pack antelopev2.
+
+    root: the folder whose models/PACK holds the pack's ONNX files. device: "cuda:N" runs on that
+    GPU, where onnxruntime can; anything else on the CPU.
+
+    Raises MCLDError when insightface is not installed, WeightsError when the pack is missing or
+    damaged.
+    """
+
+    def __init__(self, root: Path, pack: str, device: str) -> None:
+        folder = face_pack(root, pack)
+        import onnxruntime
+        from insightface.app import FaceAnalysis
+
+        kind, _, number = device.partition(":")
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if kind == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(number or 0)}))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # several processes work at once
+        try:
+            self._app = FaceAnalysis(
+                name=str(folder),
+                allowed_modules=["detection", "recognition"],
+                providers=providers,
+                sess_options=options,
+            )
+            self._app.prepare(
+                ctx_id=int(number or 0) if kind == "cuda" else -1,
+                det_size=(DETECTION_SIZE, DETECTION_SIZE),
+            )
+        except Exception as error:  # onnxruntime's and protobuf's errors have no common ground
+            raise WeightsError(f"cannot load the face pack {folder}: {error}") from error
+        if "recognition" not in self._app.models:
+            raise WeightsError(f"the face pack {folder} lacks its recognition network")
+
+    def embed(self, image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """The raw embedding of the largest face, float32 [512], or None when no face is found.
+
+        image: uint8 [H, W, 3] RGB. iuv: uint8 [H, W, 3] (I, U, V) of the same height and width. A
+        face that is too small to be found in the whole picture is looked for in the head (part
+        labels 23 and 24) alone, which the detector sees enlarged.
+        """
+        found = self._largest(image)
+        if found is None and (head := head_region(image, iuv)) is not None:
+            found = self._largest(head)
+        return found
+
+    def _largest(self, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        faces = self._app.get(np.ascontiguousarray(image[..., ::-1]))
+        if not faces:
+            return None
+        largest = max(faces, key=_area)
+        return np.asarray(largest.embedding, np.float32)
+
+
+def _area(face: Any) -> float:
+    left, top, right, bottom = face.bbox[:4].tolist()
+    return float((right - left) * (bottom - top))
+
+
+def head_region(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """The square around the head with a margin, enlarged to the detector's size; None without head.
+
+    image, iuv: as for the embedders. Beyond the picture the region is black.
+    """
+    head = np.isin(iuv[..., 0], (RIGHT_HEAD, LEFT_HEAD))
+    if not head.any():
+        return None
+    rows, columns = np.flatnonzero(head.any(axis=1)), np.flatnonzero(head.any(axis=0))
+    middle = np.array([columns[0] + columns[-1], rows[0] + rows[-1]]) / 2
+    side = (1 + 2 * HEAD_MARGIN) * max(int(np.ptp(rows)), int(np.ptp(columns)), 1)
+    scale = DETECTION_SIZE / side
+    shift = DETECTION_SIZE / 2 - scale * middle
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    size = (DETECTION_SIZE, DETECTION_SIZE)
+    region = cv2.warpAffine(np.ascontiguousarray(image), matrix, size, flags=cv2.INTER_CUBIC)
+    return np.asarray(region, np.uint8)
+
+
+def face_pack(root: Path, pack: str) -> Path:
+    """The folder of a pack's ONNX files.
+
+    Raises MCLDError when insightface is not installed, WeightsError when there is no such pack.
+    """
+    for module in ("insightface", "onnxruntime"):
+        if importlib.util.find_spec(module) is None:
+            raise MCLDError(
+                f"{module} is not installed: pip install 'mcld[face]';"
+                " or leave faces out with --stages split,pose,texture"
+            )
+    folder = root.expanduser() / "models" / pack
+    # The archive of antelopev2 holds a folder of its own name.
+    for place in (folder, folder / pack):
+        if any(place.glob("*.onnx")):
+            return place
+    raise WeightsError(
+        f"the face pack {pack} is missing: unpack {PACK_ADDRESS.format(pack)} into {folder};"
+        " or leave faces out with --stages split,pose,texture"
+    )

@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from mcld.errors import InputError
 from mcld.files import written_whole
 from mcld.prepare.face import HeadCrop
 from mcld.prepare.texture import extract_texture
+from mcld.prepare.workers import ignore_interrupts
 
 WORLD_VERSION = 1
 """Raised whenever the same seed would give other pictures."""
@@ -99,10 +99,11 @@ def prepare_mannequins(
     world = _World(WORLD_VERSION, seed, mannequins, pictures, *size)
     _claim(root, world)
     total = mannequins * pictures
-    done = 0
+    unfinished = [i for i in range(mannequins) if not _is_prepared(root, world, i)]
+    done = total - pictures * len(unfinished)
     if on_picture:
-        on_picture(0, total)
-    for _ in _finished(root, world, workers or os.cpu_count() or 1):
+        on_picture(done, total)
+    for _ in _finished(root, world, unfinished, workers or os.cpu_count() or 1):
         done += pictures
         if on_picture:
             on_picture(done, total)
@@ -146,27 +147,31 @@ def _told(world: object) -> str:
     return ", ".join(f"{key} {value}" for key, value in world.items())
 
 
-def _finished(root: Path, world: _World, workers: int) -> Iterator[None]:
-    """Make every person's files in `workers` processes; yield once a person."""
+def _is_prepared(root: Path, world: _World, index: int) -> bool:
+    """Whether a person's files are there; who shows no face in some picture is looked at again."""
+    layout, split = DatasetLayout(root), world.split(index)
+    stems = [name.removesuffix(".jpg") for name in world.names(index)]
+    return all(layout.prepared(split, stem) and layout.face(split, stem).exists() for stem in stems)
+
+
+def _finished(root: Path, world: _World, people: list[int], workers: int) -> Iterator[None]:
+    """Make these people's files in `workers` processes; yield once a person."""
+    if not people:
+        return
     # Spawned, because a forked child of a process with threads may hang.
     pool = ProcessPoolExecutor(
-        min(workers, world.mannequins),
+        min(workers, len(people)),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_ignore_interrupts,
+        initializer=ignore_interrupts,
     )
     try:
         tasks: list[Future[None]] = [
-            pool.submit(_prepare_person, root, world, index) for index in range(world.mannequins)
+            pool.submit(_prepare_person, root, world, index) for index in people
         ]
         for task in as_completed(tasks):
             yield task.result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent: a worker ends the person in hand and takes no further one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _prepare_person(root: Path, world: _World, index: int) -> None:

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcld.dataset.charts import CHART_SIZE, NOWHERE, PARTS, chart_masks, smpl_gather
+from mcld.prepare.inpaint import inpaint
 
 _ROW_OF_V = ((255 - np.arange(256)) * (CHART_SIZE - 1) // 255).astype(np.intp)
 _COLUMN_OF_U = (np.arange(256) * (CHART_SIZE - 1) // 255).astype(np.intp)
 
-_INPAINT_RADIUS = 3
 _REACH = np.ones((10, 10), np.uint8)
-# Telea's method fills from the seen pixels outwards. What lies beyond this reach is filled too late
-# to touch what `_REACH` keeps: half its width is over 2 * 5 * sqrt(2) + radius.
-_WORTH_FILLING = np.ones((37, 37), np.uint8)
+# Telea's method fills from the seen pixels outwards; what lies beyond this is filled too late to
+# touch what `_REACH` keeps.
+_WORTH_FILLING = np.ones((18, 18), np.uint8)
 
 
 def extract_texture(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -69,24 +69,6 @@ def _fill_holes(
     """
     if not seen.any():
         return
-    holes = chart & (seen == 0) & (cv2.dilate(seen, _WORTH_FILLING) > 0)
-    if holes.any():
-        window = _around(holes)
-        filled = cv2.inpaint(
-            np.ascontiguousarray(colours[window]),
-            np.ascontiguousarray(holes[window]).astype(np.uint8),
-            _INPAINT_RADIUS,
-            cv2.INPAINT_TELEA,
-        )
-        keep = holes[window] & (cv2.dilate(seen, _REACH)[window] > 0)
-        colours[window][keep] = filled[keep]
-
-
-def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The smallest box around a mask that is not empty, wide enough to inpaint in."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    margin = _INPAINT_RADIUS + 2
-    return (
-        slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
-        slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
-    )
+    holes = chart & (seen == 0)
+    inpaint(colours, holes, cv2.dilate(seen, _WORTH_FILLING) > 0)
+    colours[holes & (cv2.dilate(seen, _REACH) == 0)] = 0

@@ -2,6 +2,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.prepare.raw_folder import precomputed_maps, publish_lists, raw_folder
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -18,10 +20,47 @@ def test_a_dataset_is_made_and_the_next_command_named(mcld: Run, tmp_path: Path)
     assert out == "out.png"
 
 
-def test_the_number_of_people_is_needed(mcld: Run) -> None:
+def test_a_folder_that_is_not_there_is_one_line(mcld: Run) -> None:
     done = mcld("prepare", "people")
+    assert done.returncode == 1
+    assert done.stderr == ("error: people is no folder: give the one that holds MEN and WOMEN\n")
+
+
+def test_options_of_the_other_kind_of_dataset_are_refused(mcld: Run) -> None:
+    done = mcld("prepare", "people", "--mannequins", "4", "--strict")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--strict is for photos" in done.stderr
+    done = mcld("prepare", "people", "--seed", "4")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--seed goes with --mannequins" in done.stderr
+
+
+def test_an_unknown_stage_is_named(mcld: Run) -> None:
+    done = mcld("prepare", "people", "--stages", "split,poes")
     assert done.returncode == 2
-    assert "--mannequins" in done.stderr
+    assert "no stage 'poes'; give split,pose,texture,face" in done.stderr
+
+
+def test_photos_are_prepared_and_failures_told(mcld: Run, tmp_path: Path) -> None:
+    root = tmp_path / "fashion"
+    names = raw_folder(root)
+    absent = "fashionWOMENTees_Tanksid0000009902_1front.jpg"
+    publish_lists(root, [*names[:9], absent, "../evil.jpg"], names[9:])
+    precomputed_maps(root, {"train": names[:9], "test": names[9:]})
+    wanted = ("prepare", "fashion", "--pose-estimator", "precomputed", "--stages")
+    done = mcld(*wanted, "split,pose,texture")
+    assert done.returncode == 0, done.stderr
+    assert "│ split   │     13 │   12 │       0 │      1 │" in done.stdout
+    assert "│ texture │     12 │   12 │       0 │      0 │" in done.stdout
+    assert "split: listed, but not among the raw pictures" in done.stdout
+    assert "fashion/prepare-preview.png" in done.stdout
+    again = mcld(*wanted, "split", "--strict")
+    assert again.returncode == 1
+    assert again.stderr.endswith(
+        "error: 2 failures, and --strict was given: see fashion/prepare-report.json\n"
+    )
+    plan = mcld(*wanted, "split,texture", "--dry-run", "--overwrite")
+    assert "│ texture │     12 │    12 │     0 │      0 │" in plan.stdout
 
 
 def test_an_impossible_number_of_pictures_is_refused(mcld: Run) -> None:

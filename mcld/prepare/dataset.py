@@ -1,0 +1,293 @@
+"""Preparing a dataset of photos: all stages, resumable, in any number of processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from mcld.dataset.layout import SPLITS, DatasetLayout
+from mcld.errors import InputError, MCLDError
+from mcld.files import remove_unfinished
+from mcld.prepare.face import face_pack
+from mcld.prepare.pose import check_densepose
+from mcld.prepare.preview import write_preview
+from mcld.prepare.raw import RawPictures, find_lists, find_raw, write_lists
+from mcld.prepare.report import PrepareReport, StageReport
+from mcld.prepare.stages import (
+    FaceStage,
+    Picture,
+    PoseStage,
+    PrecomputedPoseStage,
+    SplitStage,
+    Stage,
+    TextureStage,
+)
+from mcld.prepare.workers import ignore_interrupts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from accelerate import PartialState
+
+    from mcld.prepare.raw import Lists
+    from mcld.settings import PrepareSettings
+
+STAGES = ("split", "pose", "texture", "face")
+LOCK_FILE = ".prepare.lock"
+
+Progress = Callable[[str, int, int], None]
+"""Told (stage, pictures done, pictures to do)."""
+
+
+@dataclass(frozen=True)
+class PrepareRequest:
+    """What to prepare."""
+
+    root: Path
+    """The dataset folder."""
+    stages: tuple[str, ...] = STAGES
+    """Of `STAGES`; they run in that order."""
+    split_dir: Path | None = None
+    """Folder of the lists and tables; None: <root>/split or <root>."""
+    limit: int | None = None
+    """Only so many pictures of each split; None: all."""
+    overwrite: bool = False
+    """Make files again that are there already."""
+
+
+def prepare_dataset(
+    request: PrepareRequest, options: PrepareSettings, on_progress: Progress
+) -> PrepareReport:
+    """Prepare the photos of a dataset folder; return what came of it.
+
+    Every file is written whole or not at all. What is there already is kept, so a run that was
+    broken off goes on where it stopped. Under `accelerate launch` each process takes its share;
+    the files do not depend on the number of processes.
+
+    Raises InputError for a folder that holds nothing to prepare or is being prepared by another
+    run, and MCLDError when something is not installed, the folder cannot be written or the disk is
+    full.
+    """
+    from accelerate import PartialState
+
+    state = PartialState()
+    first = state.is_main_process
+    with _locked(request.root) if first else nullcontext():
+        if first:
+            _check(request, options)
+            remove_unfinished(request.root)
+        raw, lists = _found(request)
+        if first:
+            write_lists(DatasetLayout(request.root), lists)
+        state.wait_for_everyone()
+        pictures = _listed(lists, request.limit)
+        reports = []
+        for stage in _stages(request, options, raw, str(state.device)):
+            reports.append(_run(stage, pictures, request.overwrite, options, state, on_progress))
+            pictures = _left(stage, pictures)
+        report = PrepareReport(reports, lists.source is not None, lists.refused, raw.refused)
+        if first:
+            report.write(request.root)
+            write_preview(DatasetLayout(request.root), _listed(lists, request.limit))
+        state.wait_for_everyone()
+    return report
+
+
+def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareReport:
+    """What `prepare_dataset` would do; nothing is written.
+
+    In the report, `done` counts what would be made; a raw picture that is listed but absent has
+    failed. Raises InputError as `prepare_dataset` does.
+    """
+    raw, lists = _found(request)
+    pictures = _listed(lists, request.limit)
+    reports = []
+    for stage in _stages(request, options, raw, "cpu"):
+        report = StageReport(stage.name, len(pictures))
+        for picture in pictures:
+            if not request.overwrite and stage.output(picture).exists():
+                report.skipped += 1
+            elif isinstance(stage, SplitStage) and f"{picture.stem}.jpg" not in raw.paths:
+                report.failed[_key(picture)] = "listed, but not among the raw pictures"
+            else:
+                report.done += 1
+        reports.append(report)
+        pictures = [p for p in pictures if _key(p) not in report.failed]
+    return PrepareReport(reports, lists.source is not None, lists.refused, raw.refused)
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    if not root.is_dir():
+        raise InputError(f"{root} is no folder: give the one that holds MEN and WOMEN")
+    lock = FileLock(root / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"{root} is being prepared by another run: wait for it to end") from error
+    except OSError as error:
+        raise MCLDError(f"cannot write in {root}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _check(request: PrepareRequest, options: PrepareSettings) -> None:
+    """Raise at once what would otherwise be raised after hours."""
+    if "pose" in request.stages and options.pose_estimator == "detectron2":
+        check_densepose(options.densepose_weights)
+    if "face" in request.stages:
+        face_pack(options.insightface_root, options.face_pack)
+
+
+def _found(request: PrepareRequest) -> tuple[RawPictures, Lists]:
+    raw = find_raw(request.root)
+    if not raw.paths and not any((request.root / split).is_dir() for split in SPLITS):
+        raise InputError(
+            f"{request.root} holds no pictures: unzip DeepFashion's img_highres there, so that it"
+            " holds MEN and WOMEN, img_highres or img; or generate people with --mannequins 40"
+        )
+    return raw, find_lists(request.root, request.split_dir, raw)
+
+
+def _listed(lists: Lists, limit: int | None) -> list[Picture]:
+    return [
+        Picture(split, name.removesuffix(".jpg"))
+        for split in SPLITS
+        for name in lists.names[split][:limit]
+    ]
+
+
+def _left(stage: Stage, pictures: list[Picture]) -> list[Picture]:
+    """What the next stages see: a picture that is absent is reported once."""
+    if not isinstance(stage, SplitStage):
+        return pictures
+    return [picture for picture in pictures if stage.output(picture).exists()]
+
+
+def _stages(
+    request: PrepareRequest, options: PrepareSettings, raw: RawPictures, device: str
+) -> list[Stage]:
+    layout = DatasetLayout(request.root)
+    pose: Stage = (
+        PoseStage(layout, options, device)
+        if options.pose_estimator == "detectron2"
+        else PrecomputedPoseStage(layout)
+    )
+    stages: list[Stage] = [
+        SplitStage(layout, raw.paths),
+        pose,
+        TextureStage(layout),
+        FaceStage(layout, options, device),
+    ]
+    return [stage for stage in stages if stage.name in request.stages]
+
+
+def _run(
+    stage: Stage,
+    pictures: list[Picture],
+    overwrite: bool,
+    options: PrepareSettings,
+    state: PartialState,
+    on_progress: Progress,
+) -> StageReport:
+    """Take this process's share of the pictures through a stage; all processes' report."""
+    checked_only = isinstance(stage, PrecomputedPoseStage)
+    share = pictures[state.process_index :: state.num_processes]
+    missing = [p for p in share if overwrite or checked_only or not stage.output(p).exists()]
+    failed: list[tuple[str, str]] = []
+    on_progress(stage.name, 0, len(missing))
+    for done, failure in enumerate(_made(stage, missing, overwrite, options.workers), 1):
+        if failure is not None:
+            failed.append(failure)
+        on_progress(stage.name, done, len(missing))
+    counts = [(len(missing), failed)]
+    if state.num_processes > 1:
+        from accelerate.utils import gather_object
+
+        counts = gather_object(counts)
+    report = StageReport(stage.name, len(pictures))
+    for attempted, failures in counts:
+        report.done += attempted - len(failures)
+        report.failed.update(failures)
+    report.skipped = len(pictures) - report.done - len(report.failed)
+    return report
+
+
+def _made(
+    stage: Stage, pictures: Sequence[Picture], overwrite: bool, workers: int
+) -> Iterator[tuple[str, str] | None]:
+    """Make the pictures' files; yield once a picture: None, or (picture, why it failed)."""
+    workers = min(1 if stage.one_process else workers, len(pictures))
+    if workers < 2:
+        for picture in pictures:
+            yield _make(stage, picture, overwrite)
+        return
+    # Spawned, because a forked child of a process with threads, or with CUDA, may hang.
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(stage, max(1, (os.cpu_count() or 1) // workers)),
+    )
+    try:
+        tasks = [pool.submit(_make_here, picture, overwrite) for picture in pictures]
+        for task in as_completed(tasks):
+            yield task.result()
+    except BrokenProcessPool as error:
+        raise MCLDError(
+            f"a process of the {stage.name} stage died, perhaps for want of memory: run again to go"
+            " on, with fewer --workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_stage: Stage
+"""Of a worker process."""
+
+
+def _start_worker(stage: Stage, threads: int) -> None:
+    global _stage
+    ignore_interrupts()
+    for library in ("OMP", "MKL", "OPENBLAS"):
+        os.environ[f"{library}_NUM_THREADS"] = str(threads)
+    import cv2
+
+    cv2.setNumThreads(1)
+    _stage = stage
+
+
+def _make_here(picture: Picture, overwrite: bool) -> tuple[str, str] | None:
+    return _make(_stage, picture, overwrite)
+
+
+def _make(stage: Stage, picture: Picture, overwrite: bool) -> tuple[str, str] | None:
+    """Make one picture's file: None, or (picture, why it failed)."""
+    try:
+        stage.make(picture)
+    except InputError as error:
+        reason = str(error)
+    except (MCLDError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - one picture's trouble must not stop 50,000 others
+        reason = f"unexpected {type(error).__name__}: {error}"
+    else:
+        return None
+    if overwrite and not isinstance(stage, PrecomputedPoseStage):
+        stage.output(picture).unlink(missing_ok=True)  # the old file is no longer true
+    return _key(picture), " ".join(reason.replace(f"{stage.layout.root}{os.sep}", "").split())
+
+
+def _key(picture: Picture) -> str:
+    return f"{picture.split}/{picture.stem}.jpg"

@@ -1,0 +1,217 @@
+"""The raw DeepFashion folder: which pictures it holds, and how they are split.
+
+The published lists and pair tables are copied into the dataset as they are, less what they must
+not say. Without them the identities are split by a hash of their names.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import groupby, permutations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcld.dataset.layout import (
+    SPLITS,
+    DatasetLayout,
+    check_flat_name,
+    flat_name,
+    identity_of,
+    outfit_of,
+    read_lines,
+    read_pairs,
+)
+from mcld.errors import InputError, MCLDError
+from mcld.files import written_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GENDERS = ("MEN", "WOMEN")
+RAW_FOLDERS = (".", "img_highres", "img")
+TEST_SHARE = 0.1
+OWN_SPLIT = "NOT-THE-PAPERS-SPLIT.txt"
+OWN_SPLIT_NOTE = """\
+These lists were made by `mcld prepare`, because none were given: identities are drawn by a hash of
+their names, about one in ten for testing. Figures on them cannot stand beside published ones. To
+use the published split, run again with --split-dir.
+"""
+
+
+@dataclass
+class RawPictures:
+    """The raw pictures of a dataset folder."""
+
+    paths: dict[str, Path] = field(default_factory=dict)
+    """Flat name -> file."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """File, relative to the dataset folder -> why it has no flat name."""
+
+
+@dataclass
+class Lists:
+    """What is in each split, as it was given or found."""
+
+    names: dict[str, list[str]]
+    """Split -> flat names with '.jpg'."""
+    pairs: dict[str, list[tuple[str, str]]]
+    """Split -> pairs of flat names."""
+    refused: dict[str, str]
+    """Line of a list or table -> why it was left out."""
+    source: Path | None
+    """The folder of the published lists; None for a split of our own."""
+
+
+def find_raw(root: Path) -> RawPictures:
+    """All raw pictures below `root`: MEN and WOMEN, there or in img_highres or img.
+
+    Raises InputError when a folder cannot be read.
+    """
+    found = RawPictures()
+    for parent in RAW_FOLDERS:
+        for gender in GENDERS:
+            for folder, subfolders, files in os.walk(root / parent / gender, onerror=_unreadable):
+                subfolders.sort()
+                for file in sorted(files):
+                    path = Path(folder, file)
+                    _name(found, path, root, root / parent)
+    return found
+
+
+def _unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def _name(found: RawPictures, path: Path, root: Path, parent: Path) -> None:
+    if path.suffix.lower() not in (".jpg", ".jpeg"):
+        return
+    shown = path.relative_to(root).as_posix()
+    try:
+        name = flat_name(path.relative_to(parent).with_suffix(".jpg").as_posix())
+        check_flat_name(name)
+        identity_of(name)
+    except InputError:
+        found.refused[shown] = "its path is not GENDER/CATEGORY/id_NUMBER/NN_N_VIEW.jpg"
+        return
+    if name in found.paths:
+        other = found.paths[name].relative_to(root).as_posix()
+        found.refused[shown] = f"has the same flat name as {other}"
+        return
+    found.paths[name] = path
+
+
+def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
+    """The published lists and tables, or a split of our own.
+
+    They are looked for in `split_dir` alone when it is given, else in <root>/split and <root>.
+    A split of our own that an earlier run left is made again: there may be more pictures now.
+
+    Raises InputError when they are incomplete or cannot be read, or there is nothing to split.
+    """
+    places = [split_dir] if split_dir else [root / "split", root]
+    files = [f"{split}.{kind}" for split in SPLITS for kind in ("lst", "csv")]
+    for place in places:
+        if (place / OWN_SPLIT).exists() and raw.paths:
+            break
+        missing = [file for file in files if not (place / file).is_file()]
+        if not missing:
+            return _published(place)
+        if split_dir or len(missing) < len(files):
+            raise InputError(
+                f"{place} lacks {', '.join(missing)}: give a folder with {', '.join(files)}"
+            )
+    return own_split(sorted(raw.paths))
+
+
+def _published(place: Path) -> Lists:
+    lists = Lists(names={}, pairs={}, refused={}, source=place)
+    for split in SPLITS:
+        kept: dict[str, None] = {}
+        for number, line in enumerate(read_lines(place / f"{split}.lst"), 1):
+            name = line.strip()
+            if name and _safe(lists, name, f"{split}.lst, line {number}"):
+                kept[name] = None
+        lists.names[split] = list(kept)
+        lists.pairs[split] = [
+            pair
+            for number, pair in enumerate(read_pairs(place / f"{split}.csv"), 2)
+            if _safe(lists, pair[0], f"{split}.csv, line {number}")
+            and _safe(lists, pair[1], f"{split}.csv, line {number}")
+        ]
+    return lists
+
+
+def _safe(lists: Lists, name: str, where: str) -> bool:
+    try:
+        check_flat_name(name)
+    except InputError as error:
+        lists.refused[where] = str(error)
+        return False
+    return True
+
+
+def own_split(names: list[str]) -> Lists:
+    """A split by identity, about one in ten for testing; it depends on the names alone.
+
+    The pairs are all ordered pairs of pictures of one person in the same clothes. Raises InputError
+    when there are fewer than two identities.
+    """
+    people = sorted(
+        {identity_of(name) for name in names}, key=lambda who: sha256(who.encode()).hexdigest()
+    )
+    if len(people) < 2:
+        raise InputError(
+            f"there are pictures of {len(people)} people, and no lists train.lst and test.lst:"
+            " give MEN and WOMEN folders with at least 2 people, or --split-dir"
+        )
+    held_out = set(people[: max(1, round(TEST_SHARE * len(people)))])
+    lists = Lists(names={}, pairs={}, refused={}, source=None)
+    for split in SPLITS:
+        lists.names[split] = [n for n in names if (identity_of(n) in held_out) == (split == "test")]
+        lists.pairs[split] = [
+            pair
+            for _, same in groupby(sorted(lists.names[split], key=outfit_of), outfit_of)
+            for pair in permutations(same, 2)
+        ]
+    return lists
+
+
+def link_or_copy(raw: Path, flat: Path) -> None:
+    """Give a raw picture its flat name: a hard link where the file system allows, else a copy.
+
+    Raises MCLDError when the folder cannot be written or the disk is full.
+    """
+    try:
+        flat.parent.mkdir(parents=True, exist_ok=True)
+        if not flat.exists() or not flat.samefile(raw):
+            os.link(raw.resolve(), flat)
+    except OSError:
+        with written_whole(flat) as temporary:
+            shutil.copyfile(raw, temporary)
+
+
+def write_lists(layout: DatasetLayout, lists: Lists) -> None:
+    """Write the lists and tables into the dataset, unless they are there already.
+
+    Raises MCLDError when the folder cannot be written or the disk is full.
+    """
+    note = layout.list_file("train").with_name(OWN_SPLIT)
+    if lists.source is None and not note.exists():
+        with written_whole(note) as path:
+            path.write_text(OWN_SPLIT_NOTE, encoding="utf-8")
+    for split in SPLITS:
+        if _kept(layout.names, split) != lists.names[split]:
+            layout.write_names(split, lists.names[split])
+        if _kept(layout.pairs, split) != lists.pairs[split]:
+            layout.write_pairs(split, lists.pairs[split])
+
+
+def _kept(read: Callable[[str], list[Any]], split: str) -> list[Any] | None:
+    try:
+        return read(split)
+    except MCLDError:
+        return None

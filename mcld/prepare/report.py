@@ -1,0 +1,87 @@
+"""What came of preparing a dataset: for the screen, and as prepare-report.json."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mcld.files import written_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REPORT_FILE = "prepare-report.json"
+
+
+@dataclass
+class StageReport:
+    """One stage: every listed picture is done, skipped (it was there already) or failed."""
+
+    name: str
+    listed: int
+    done: int = 0
+    skipped: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    """Picture, such as train/NAME.jpg -> why."""
+
+
+@dataclass
+class PrepareReport:
+    """All stages of a run, and what was left out before them."""
+
+    stages: list[StageReport]
+    papers_split: bool
+    """False for a split of our own."""
+    refused_lines: dict[str, str]
+    """Line of a list or a table -> why it was left out."""
+    refused_files: dict[str, str]
+    """Raw file -> why it has no flat name."""
+
+    @property
+    def failures(self) -> int:
+        """How often a picture failed a stage, and lines and files that were left out."""
+        failed = sum(len(stage.failed) for stage in self.stages)
+        return failed + len(self.refused_lines) + len(self.refused_files)
+
+    def reasons(self) -> list[tuple[str, str, int]]:
+        """(stage, reason, how many), the most frequent first; numbers and names are left out."""
+        counts = Counter(
+            (stage.name, _kind(reason, key))
+            for stage in self.stages
+            for key, reason in stage.failed.items()
+        )
+        counts.update(("lists", _kind(reason, "")) for reason in self.refused_lines.values())
+        counts.update(("raw", _kind(reason, "")) for reason in self.refused_files.values())
+        return [(stage, reason, count) for (stage, reason), count in counts.most_common()]
+
+    def write(self, root: Path) -> Path:
+        """Write prepare-report.json: the state of the folder, whichever run brought it there."""
+        path = root / REPORT_FILE
+        content = {
+            "papers_split": self.papers_split,
+            "stages": {
+                stage.name: {
+                    "listed": stage.listed,
+                    "ready": stage.listed - len(stage.failed),
+                    "failed": dict(sorted(stage.failed.items())),
+                }
+                for stage in self.stages
+            },
+            "refused_lines": self.refused_lines,
+            "refused_files": dict(sorted(self.refused_files.items())),
+        }
+        with written_whole(path) as temporary:
+            text = json.dumps(content, indent=2, ensure_ascii=False)
+            temporary.write_text(text + "\n", encoding="utf-8")
+        return path
+
+
+def _kind(reason: str, key: str) -> str:
+    stem = key.rpartition("/")[2].removesuffix(".jpg")
+    if stem:
+        reason = reason.replace(stem, "…")
+    reason = re.sub(r"'[^']*'|\S+/(?=…)", "…", reason).replace("……", "…")
+    return re.sub(r"\d+", "N", reason)

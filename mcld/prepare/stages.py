@@ -1,0 +1,203 @@
+"""The stages of preparing photos, each one picture at a time.
+
+A stage says where a picture's output lies and makes it. It raises InputError for a picture that
+cannot be used; whatever else it raises stops the run. It is sent to the worker processes, and loads
+what it works with in each of them once, when the first picture comes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from mcld.dataset.pictures import (
+    check_image,
+    read_image,
+    read_iuv,
+    write_face,
+    write_iuv,
+    write_png,
+)
+from mcld.errors import InputError
+from mcld.prepare.face import InsightFace
+from mcld.prepare.pose import DensePose
+from mcld.prepare.raw import link_or_copy
+from mcld.prepare.texture import extract_texture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mcld.dataset.layout import DatasetLayout
+    from mcld.settings import PrepareSettings
+
+
+class Picture(NamedTuple):
+    """One listed picture."""
+
+    split: str
+    stem: str
+
+
+class Stage(Protocol):
+    """One step of preparing every picture."""
+
+    name: str
+    layout: DatasetLayout
+
+    @property
+    def one_process(self) -> bool:
+        """Whether its network fills the device, so that more processes would only crowd it."""
+
+    def output(self, picture: Picture) -> Path:
+        """The file the stage makes."""
+
+    def make(self, picture: Picture) -> None:
+        """Make the file. Raises InputError when the picture cannot be used."""
+
+
+@dataclass
+class SplitStage:
+    """The picture under its flat name."""
+
+    layout: DatasetLayout
+    raw: dict[str, Path]
+    name: str = "split"
+    one_process: bool = False
+
+    def output(self, picture: Picture) -> Path:
+        """The flat picture."""
+        return self.layout.image(*picture)
+
+    def make(self, picture: Picture) -> None:
+        """Check the raw picture and link it."""
+        source = self.raw.get(f"{picture.stem}.jpg")
+        if source is None:
+            raise InputError("listed, but not among the raw pictures")
+        check_image(source)
+        link_or_copy(source, self.output(picture))
+
+
+@dataclass
+class PoseStage:
+    """The IUV map, by DensePose."""
+
+    layout: DatasetLayout
+    options: PrepareSettings
+    device: str
+    name: str = "pose"
+
+    @property
+    def one_process(self) -> bool:
+        """On a GPU."""
+        return self.device != "cpu"
+
+    @cached_property
+    def _estimator(self) -> DensePose:
+        return DensePose(self.options.densepose_weights, self.device)
+
+    def output(self, picture: Picture) -> Path:
+        """The IUV map."""
+        return self.layout.densepose(*picture)
+
+    def make(self, picture: Picture) -> None:
+        """Estimate the IUV map and write it."""
+        iuv = self._estimator.estimate(read_image(self.layout.image(*picture)))
+        if iuv is None or not iuv[..., 0].any():
+            raise InputError("no person was found")
+        write_iuv(self.output(picture), iuv)
+
+
+@dataclass
+class PrecomputedPoseStage:
+    """The IUV map that is there already; it is only checked."""
+
+    layout: DatasetLayout
+    name: str = "pose"
+    one_process: bool = False
+
+    def output(self, picture: Picture) -> Path:
+        """The IUV map."""
+        return self.layout.densepose(*picture)
+
+    def make(self, picture: Picture) -> None:
+        """Check that the map fits its picture and shows somebody."""
+        if not self.output(picture).exists():
+            raise InputError("no IUV map is there")
+        image_and_iuv(self.layout, picture)
+
+
+@dataclass
+class TextureStage:
+    """The texture map."""
+
+    layout: DatasetLayout
+    name: str = "texture"
+    one_process: bool = False
+
+    def output(self, picture: Picture) -> Path:
+        """The texture map."""
+        return self.layout.texture(*picture)
+
+    def make(self, picture: Picture) -> None:
+        """Unroll the picture and write its texture map."""
+        if not self.layout.densepose(*picture).exists():
+            raise InputError("no IUV map is there")
+        write_png(self.output(picture), extract_texture(*image_and_iuv(self.layout, picture)))
+
+
+@dataclass
+class FaceStage:
+    """The face embedding, by insightface."""
+
+    layout: DatasetLayout
+    options: PrepareSettings
+    device: str
+    name: str = "face"
+
+    @property
+    def one_process(self) -> bool:
+        """On a GPU."""
+        return self.device != "cpu"
+
+    @cached_property
+    def _embedder(self) -> InsightFace:
+        return InsightFace(self.options.insightface_root, self.options.face_pack, self.device)
+
+    def output(self, picture: Picture) -> Path:
+        """The face embedding."""
+        return self.layout.face(*picture)
+
+    def make(self, picture: Picture) -> None:
+        """Embed the largest face and write it; without an IUV map only native size is tried."""
+        if self.layout.densepose(*picture).exists():
+            image, iuv = image_and_iuv(self.layout, picture)
+        else:
+            image = read_image(self.layout.image(*picture))
+            iuv = np.zeros_like(image)
+        face = self._embedder.embed(image, iuv)
+        if face is None:
+            raise InputError("no face was found")
+        write_face(self.output(picture), face)
+
+
+def image_and_iuv(
+    layout: DatasetLayout, picture: Picture
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A picture and its IUV map, both uint8 [H, W, 3].
+
+    Raises InputError when either cannot be read, they differ in size, or the map shows nobody.
+    """
+    image, iuv = read_image(layout.image(*picture)), read_iuv(layout.densepose(*picture))
+    if image.shape != iuv.shape:
+        (height, width), (map_height, map_width) = image.shape[:2], iuv.shape[:2]
+        raise InputError(
+            f"its IUV map has {map_width}x{map_height} pixels, the picture {width}x{height}"
+        )
+    if not iuv[..., 0].any():
+        raise InputError("its IUV map shows nobody")
+    return image, iuv

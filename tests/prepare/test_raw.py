@@ -1,0 +1,135 @@
+"""The raw DeepFashion folder: what it holds and how it is split."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcld.dataset.layout import identity_of, outfit_of
+from mcld.errors import InputError
+from mcld.prepare.raw import find_lists, find_raw, link_or_copy, own_split
+from tests.prepare.raw_folder import publish_lists
+
+RAW = "WOMEN/Tees_Tanks/id_00007838/05_7_additional.jpg"
+FLAT = "fashionWOMENTees_Tanksid0000783805_7additional.jpg"
+
+
+def touch(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+
+
+@pytest.mark.parametrize("parent", [".", "img_highres", "img"])
+def test_raw_pictures_are_found_in_each_of_the_known_places(tmp_path: Path, parent: str) -> None:
+    touch(tmp_path / parent / RAW)
+    assert find_raw(tmp_path).paths == {FLAT: tmp_path / parent / RAW}
+
+
+def test_files_without_a_flat_name_are_told_and_left_out(tmp_path: Path) -> None:
+    touch(tmp_path / RAW)
+    touch(tmp_path / "img" / RAW)
+    touch(tmp_path / "MEN/Pants/02_1_front.jpg")
+    touch(tmp_path / "MEN/Pants/person/02_1_front.jpg")
+    touch(tmp_path / "MEN/Pants/notes.txt")
+    raw = find_raw(tmp_path)
+    assert list(raw.paths) == [FLAT]
+    assert set(raw.refused) == {
+        f"img/{RAW}",
+        "MEN/Pants/02_1_front.jpg",
+        "MEN/Pants/person/02_1_front.jpg",
+    }
+    assert "same flat name" in raw.refused[f"img/{RAW}"]
+
+
+def test_names_with_spaces_and_other_alphabets_are_pictures_like_others(tmp_path: Path) -> None:
+    touch(tmp_path / "WOMEN/Tees Tanks/id_00000001/05_7_спереди 正面.jpg")
+    assert list(find_raw(tmp_path).paths) == [
+        "fashionWOMENTees Tanksid0000000105_7спереди 正面.jpg"
+    ]
+
+
+NAMES = st.builds(
+    lambda person, outfit, view: f"fashionMENPantsid{person:08d}{outfit:02d}_{view}front.jpg",
+    st.integers(0, 60),
+    st.integers(1, 3),
+    st.integers(1, 5),
+)
+
+
+@given(st.sets(NAMES, min_size=1))
+def test_our_own_split_keeps_people_apart_and_pairs_one_outfit(names: set[str]) -> None:
+    people = {identity_of(name) for name in names}
+    if len(people) < 2:
+        with pytest.raises(InputError, match="1 people"):
+            own_split(sorted(names))
+        return
+    lists = own_split(sorted(names))
+    assert sorted(lists.names["train"] + lists.names["test"]) == sorted(names)
+    tested = {identity_of(name) for name in lists.names["test"]}
+    assert not tested & {identity_of(name) for name in lists.names["train"]}
+    assert len(tested) == max(1, round(len(people) / 10))
+    for split in ("train", "test"):
+        assert set(lists.pairs[split]) == {
+            (a, b)
+            for a in lists.names[split]
+            for b in lists.names[split]
+            if a != b and outfit_of(a) == outfit_of(b)
+        }
+
+
+def test_the_published_lists_are_taken_as_they_are(tmp_path: Path) -> None:
+    touch(tmp_path / RAW)
+    other = FLAT.replace("additional", "front")
+    for place in ("split", "."):
+        publish_lists(tmp_path / place, [FLAT, other], [])
+        lists = find_lists(tmp_path, None, find_raw(tmp_path))
+        assert lists.source == tmp_path / place
+        assert lists.names == {"train": [FLAT, other], "test": []}
+        assert lists.pairs["train"] == [(FLAT, other), (other, FLAT)]
+        shutil.rmtree(tmp_path / "split", ignore_errors=True)
+
+
+@pytest.mark.parametrize("name", ["../evil.jpg", "/etc/passwd.jpg", "a.png", "a\\b.jpg", "x" * 300])
+def test_a_line_that_leads_elsewhere_is_refused_and_the_rest_taken(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "test.lst").write_text("")
+    (tmp_path / "test.csv").write_text("from,to\n")
+    (tmp_path / "train.lst").write_text(f"{FLAT}\n{name}\n")
+    (tmp_path / "train.csv").write_text(f"from,to\n{FLAT},{FLAT}\n")
+    with (tmp_path / "train.csv").open("a") as table:
+        table.write(f"{FLAT},{name}\n")
+    lists = find_lists(tmp_path, None, find_raw(tmp_path))
+    assert lists.names["train"] == [FLAT]
+    assert lists.pairs["train"] == [(FLAT, FLAT)]
+    assert set(lists.refused) == {"train.lst, line 2", "train.csv, line 3"}
+
+
+def test_half_a_set_of_lists_is_not_guessed_at(tmp_path: Path) -> None:
+    publish_lists(tmp_path / "split", [FLAT], [])
+    (tmp_path / "split" / "test.csv").unlink()
+    with pytest.raises(InputError, match=r"split lacks test\.csv"):
+        find_lists(tmp_path, None, find_raw(tmp_path))
+    with pytest.raises(InputError, match=r"lacks train\.lst, train\.csv"):
+        find_lists(tmp_path, tmp_path / "elsewhere", find_raw(tmp_path))
+
+
+def test_a_picture_is_linked_where_that_is_possible_and_else_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / RAW)
+    (tmp_path / RAW).chmod(0o400)
+    link_or_copy(tmp_path / RAW, tmp_path / "train" / FLAT)
+    assert (tmp_path / "train" / FLAT).samefile(tmp_path / RAW)
+    assert (tmp_path / RAW).stat().st_mode & 0o777 == 0o400
+
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    link_or_copy(tmp_path / RAW, tmp_path / "test" / FLAT)
+    assert not (tmp_path / "test" / FLAT).samefile(tmp_path / RAW)
+    assert (tmp_path / "test" / FLAT).read_bytes() == b"x"
