@@ -19,6 +19,8 @@ $(READY): pyproject.toml constraints.txt
 		|| { echo 'make: Python cannot make environments here; on Debian: sudo apt install python3-venv' >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@# It asks for an OpenCV that needs a desktop's libraries; ours, the headless one, does as well.
+	$(BIN)/pip install --quiet -c constraints.txt --no-deps insightface
 	@touch $@
 
 demo: setup  ## generate people, prepare them, repaint some with the shipped weights, score the result

@@ -13,6 +13,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="name")
     commands.add_parser("render", help="mannequin pictures a second")
     commands.add_parser("texture", help="milliseconds to extract a texture map")
+    commands.add_parser("prepare", help="photos a second through each stage of mcld prepare")
     commands.add_parser("sample", help="seconds to sample a picture with the embedded network")
     scores = commands.add_parser("mannequin", help="score the embedded network on new people")
     scores.add_argument("dataset", type=Path, help="a folder of `mcld prepare --mannequins`")

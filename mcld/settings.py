@@ -1,6 +1,7 @@
 """Typed settings: defaults < YAML file < MCLD_* environment < command line.
 
-The defaults are the paper's, but for `model`: the widths of the small network that comes with mcld.
+The defaults are the paper's, but for `model`, the widths of the small network that comes with mcld,
+and for what names parts of a larger one.
 A new setting is one field here: its description, its limits, and everything said when it is given
 wrongly follow from the field.
 """
@@ -160,8 +161,7 @@ class TrainSettings(_Group):
         24_000, description="Pictures seen between two checkpoints."
     )
     frozen: tuple[str, ...] = Field(
-        ("reference_unet.up_blocks.3.",),
-        description="Beginnings of the names of weights that are not trained.",
+        (), description="Beginnings of the names of weights that are not trained."
     )
     save_dtype: Literal["float32", "float16"] = Field(
         "float32", description="Precision of the weights in the finished pipeline folder."

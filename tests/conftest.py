@@ -27,7 +27,6 @@ TINY = [
     "model.decoder_images=256",
     "train.height=64",
     "train.width=48",
-    "train.frozen=[]",
 ]
 """Overrides of a network that trains in seconds."""
 

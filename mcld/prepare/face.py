@@ -1,6 +1,7 @@
 """The face focus: who the person is, as one vector."""
 
 import importlib.util
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ class InsightFace:
         import onnxruntime
         from insightface.app import FaceAnalysis
 
+        # What it still asks of scikit-image in the old way is no concern of its users.
+        warnings.filterwarnings("ignore", category=FutureWarning, module="insightface")
         kind, _, number = device.partition(":")
         providers: list[Any] = ["CPUExecutionProvider"]
         if kind == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():

@@ -208,14 +208,26 @@ def learning_rate(options: TrainSettings, images: int) -> float:
 
 
 def _trainable(pipeline: MCLDPipeline, options: TrainSettings) -> MCLD:
-    """The network, requiring gradients only where there are any and where they are wanted."""
+    """The network, requiring gradients only where there are any and where they are wanted.
+
+    Raises SettingsError when `train.frozen` names no weights, or all of them.
+    """
     network = pipeline.network.requires_grad_(True)
     for unet in (network.denoising_unet, network.reference_unet):
         for parameter in unet.unused_parameters():
             parameter.requires_grad_(False)
-    for name, parameter in network.named_parameters():
-        if name.startswith(options.frozen):
+    parameters = dict(network.named_parameters())
+    for beginning in options.frozen:
+        named = [parameter for name, parameter in parameters.items() if name.startswith(beginning)]
+        if not named:
+            raise SettingsError(
+                f"train.frozen: no weight's name begins with {beginning!r}; they begin like"
+                f" {next(iter(parameters))}"
+            )
+        for parameter in named:
             parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise SettingsError("train.frozen: nothing is left to train")
     return network
 
 

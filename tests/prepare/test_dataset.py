@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,14 +31,19 @@ def contents(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four people in three pictures each, with lists and maps; the last person is for testing."""
-    root = tmp_path / "fashion"
+    root = tmp_path_factory.mktemp("raw") / "fashion"
     names = raw_folder(root)
     publish_lists(root / "split", names[:9], names[9:])
     precomputed_maps(root, {"train": names[:9], "test": names[9:]})
     return root
+
+
+@pytest.fixture
+def raw(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "fashion"))
 
 
 Prepare = Callable[..., PrepareReport]
@@ -94,7 +100,7 @@ COMMAND = (
 
 def test_a_run_that_is_killed_goes_on_to_the_same_bytes(raw: Path, prepare: Prepare) -> None:
     clean = raw.with_name("clean")
-    subprocess.run(["cp", "-r", raw, clean], check=True)
+    shutil.copytree(raw, clean)
     prepare(clean)
     draw = random.Random(0)
     for _ in range(3):
@@ -120,7 +126,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bytes(raw: Path, prepare: Prep
 
 def test_processes_of_a_launcher_share_the_work(raw: Path, prepare: Prepare) -> None:
     clean = raw.with_name("clean")
-    subprocess.run(["cp", "-r", raw, clean], check=True)
+    shutil.copytree(raw, clean)
     prepare(clean)
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
     done = subprocess.run(

@@ -80,6 +80,18 @@ def test_training_changes_what_it_should_and_freezes_what_it_is_told(short):
     assert not any(key.startswith(("reference_unet.", "pose_guider.conv_in.")) for key in changed)
 
 
+@pytest.mark.parametrize(
+    ("frozen", "message"),
+    [
+        (("denoising_unet.", "reference_unet.up_blocks.3."), "no weight's name begins with 'ref"),
+        (("",), "nothing is left to train"),
+    ],
+)
+def test_freezing_what_is_not_there_or_everything_is_refused(short, frozen, message):
+    with pytest.raises(SettingsError, match=message):
+        train(with_train(short, frozen=frozen), resume=False, report=quiet)
+
+
 def test_a_few_hundred_steps_learn(short):
     losses: list[float] = []
 
