@@ -7,17 +7,16 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from filelock import FileLock, Timeout
 
 from mcld.dataset.layout import SPLITS, DatasetLayout
 from mcld.errors import InputError, MCLDError
 from mcld.files import remove_unfinished
 from mcld.prepare.face import face_pack
+from mcld.prepare.lock import only_run
 from mcld.prepare.pose import check_densepose
 from mcld.prepare.preview import write_preview
 from mcld.prepare.raw import RawPictures, find_lists, find_raw, write_lists
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from mcld.settings import PrepareSettings
 
 STAGES = ("split", "pose", "texture", "face")
-LOCK_FILE = ".prepare.lock"
 
 Progress = Callable[[str, int, int], None]
 """Told (stage, pictures done, pictures to do)."""
@@ -81,7 +79,9 @@ def prepare_dataset(
 
     state = PartialState()
     first = state.is_main_process
-    with _locked(request.root) if first else nullcontext():
+    if not request.root.is_dir():
+        raise InputError(f"{request.root} is no folder: give the one that holds MEN and WOMEN")
+    with only_run(request.root) if first else nullcontext():
         if first:
             _check(request, options)
             remove_unfinished(request.root)
@@ -123,23 +123,6 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
         reports.append(report)
         pictures = [p for p in pictures if _key(p) not in report.failed]
     return PrepareReport(reports, lists.source is not None, lists.refused, raw.refused)
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    if not root.is_dir():
-        raise InputError(f"{root} is no folder: give the one that holds MEN and WOMEN")
-    lock = FileLock(root / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InputError(f"{root} is being prepared by another run: wait for it to end") from error
-    except OSError as error:
-        raise MCLDError(f"cannot write in {root}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _check(request: PrepareRequest, options: PrepareSettings) -> None:

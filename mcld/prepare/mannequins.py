@@ -20,12 +20,13 @@ from mcld.dataset.pictures import (
     write_png,
 )
 from mcld.errors import InputError
-from mcld.files import written_whole
+from mcld.files import remove_unfinished, written_whole
 from mcld.prepare.face import HeadCrop
+from mcld.prepare.lock import only_run
 from mcld.prepare.texture import extract_texture
 from mcld.prepare.workers import ignore_interrupts
 
-WORLD_VERSION = 1
+WORLD_VERSION = 2
 """Raised whenever the same seed would give other pictures."""
 
 # DeepFashion's own words for what is seen.
@@ -85,7 +86,7 @@ def prepare_mannequins(
     are written last, so a folder with lists is whole.
 
     Raises InputError when a number is impossible, or when `root` holds other mannequins or anything
-    else.
+    else, or is being prepared by another run.
     """
     if mannequins < 2:
         raise InputError(
@@ -98,21 +99,23 @@ def prepare_mannequins(
         )
     world = _World(WORLD_VERSION, seed, mannequins, pictures, *size)
     _claim(root, world)
-    total = mannequins * pictures
-    unfinished = [i for i in range(mannequins) if not _is_prepared(root, world, i)]
-    done = total - pictures * len(unfinished)
-    if on_picture:
-        on_picture(done, total)
-    for _ in _finished(root, world, unfinished, workers or os.cpu_count() or 1):
-        done += pictures
+    with only_run(root):
+        remove_unfinished(root)
+        total = mannequins * pictures
+        unfinished = [i for i in range(mannequins) if not _is_prepared(root, world, i)]
+        done = total - pictures * len(unfinished)
         if on_picture:
             on_picture(done, total)
+        for _ in _finished(root, world, unfinished, workers or os.cpu_count() or 1):
+            done += pictures
+            if on_picture:
+                on_picture(done, total)
 
-    layout = DatasetLayout(root)
-    for split in ("train", "test"):
-        people = [world.names(i) for i in range(mannequins) if world.split(i) == split]
-        layout.write_names(split, (name for names in people for name in names))
-        layout.write_pairs(split, (pair for names in people for pair in permutations(names, 2)))
+        layout = DatasetLayout(root)
+        for split in ("train", "test"):
+            people = [world.names(i) for i in range(mannequins) if world.split(i) == split]
+            layout.write_names(split, (name for names in people for name in names))
+            layout.write_pairs(split, (pair for names in people for pair in permutations(names, 2)))
     return layout
 
 

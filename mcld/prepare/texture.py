@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcld.dataset.charts import CHART_SIZE, NOWHERE, PARTS, chart_masks, smpl_gather
-from mcld.prepare.inpaint import inpaint
+from mcld.prepare.inpaint import RADIUS, inpaint, workspace_for
 
 _ROW_OF_V = ((255 - np.arange(256)) * (CHART_SIZE - 1) // 255).astype(np.intp)
 _COLUMN_OF_U = (np.arange(256) * (CHART_SIZE - 1) // 255).astype(np.intp)
@@ -18,6 +18,7 @@ _REACH = np.ones((10, 10), np.uint8)
 # Telea's method fills from the seen pixels outwards; what lies beyond this is filled too late to
 # touch what `_REACH` keeps.
 _WORTH_FILLING = np.ones((18, 18), np.uint8)
+_MARGIN = _WORTH_FILLING.shape[0] // 2 + RADIUS + 1
 
 
 def extract_texture(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -33,42 +34,54 @@ def extract_texture(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray
     """
     if image.shape != iuv.shape or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image {image.shape} and iuv {iuv.shape} must both be [H, W, 3]")
-    atlas, seen = _scattered(image, iuv)
-    for colours, shown, chart in zip(atlas, seen, chart_masks(), strict=True):
-        _fill_holes(colours, shown, chart)
-    colours_and_nothing = np.concatenate([atlas.reshape(-1, 3), np.zeros((1, 3), np.uint8)])
-    texture: NDArray[np.uint8] = colours_and_nothing[smpl_gather()]
+    atlas = _scattered(image, iuv)
+    workspace = workspace_for(CHART_SIZE, CHART_SIZE)
+    charts = atlas[:NOWHERE].reshape(PARTS, CHART_SIZE, CHART_SIZE)
+    for pixels, chart in zip(charts, chart_masks(), strict=True):
+        _fill_holes(pixels, chart, workspace)
+    texture = atlas[smpl_gather()].view(np.uint8).reshape(*smpl_gather().shape, 4)[..., :3]
     return np.maximum(texture, 1) - np.uint8(1)
 
 
-def _scattered(
-    image: NDArray[np.uint8], iuv: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Lay the body's pixels into the atlas: uint8 [24, 200, 200, 3], and 1 where one fell.
+def _scattered(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Lay the body's pixels into the atlas, and nothing at `NOWHERE`: uint32 [24 * 200 * 200 + 1].
 
-    Of several pixels that fall on one place, the last in scan order stays.
+    An entry's four bytes are R, G, B and 255; it is 0 where no pixel fell. Of several pixels that
+    fall on one place, the last in scan order stays.
     """
+    pixels = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2RGBA).view(np.uint32).ravel()
     body = np.flatnonzero(iuv[..., 0])
     labels, u, v = iuv.reshape(-1, 3)[body].T
     place = (labels.astype(np.intp) - 1) * CHART_SIZE
     place = (place + _ROW_OF_V[v]) * CHART_SIZE + _COLUMN_OF_U[u]
-    atlas = np.zeros((NOWHERE, 3), np.uint8)
-    atlas[place] = image.reshape(-1, 3)[body]
-    seen = np.zeros(NOWHERE, np.uint8)
-    seen[place] = 1
-    charts = (PARTS, CHART_SIZE, CHART_SIZE)
-    return atlas.reshape(*charts, 3), seen.reshape(charts)
+    atlas = np.zeros(NOWHERE + 1, np.uint32)
+    atlas[place] = pixels[body]
+    return atlas
 
 
 def _fill_holes(
-    colours: NDArray[np.uint8], seen: NDArray[np.uint8], chart: NDArray[np.bool_]
+    pixels: NDArray[np.uint32], chart: NDArray[np.bool_], workspace: NDArray[np.float32]
 ) -> None:
-    """Inpaint one part's chart [200, 200, 3] in place, as far as `_REACH` carries from seen pixels.
+    """Inpaint one part's pixels [200, 200] in place, as far as `_REACH` carries from seen ones.
 
     Colours outside the chart count as known and black, as in the authors' maps.
     """
+    seen = (pixels != 0).view(np.uint8)
     if not seen.any():
         return
-    holes = chart & (seen == 0)
-    inpaint(colours, holes, cv2.dilate(seen, _WORTH_FILLING) > 0)
-    colours[holes & (cv2.dilate(seen, _REACH) == 0)] = 0
+    window = _around(seen)
+    pixels, seen = pixels[window], seen[window]
+    holes = chart[window] & (seen == 0)
+    colours = np.ascontiguousarray(pixels).view(np.uint8).reshape(*pixels.shape, 4)
+    inpaint(colours, holes, cv2.dilate(seen, _WORTH_FILLING) > 0, workspace)
+    keep = (seen | cv2.dilate(seen, _REACH)) > 0
+    pixels[:] = np.where(keep, colours.view(np.uint32)[..., 0], 0)
+
+
+def _around(seen: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """The smallest box around what is not 0, wide enough to inpaint in."""
+    left, top, width, height = cv2.boundingRect(seen)
+    return (
+        slice(max(top - _MARGIN, 0), top + height + _MARGIN),
+        slice(max(left - _MARGIN, 0), left + width + _MARGIN),
+    )

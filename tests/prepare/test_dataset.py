@@ -19,7 +19,8 @@ from PIL import Image
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
 from mcld.errors import InputError, MCLDError
-from mcld.prepare.dataset import LOCK_FILE, PrepareRequest, plan_dataset, prepare_dataset
+from mcld.prepare.dataset import PrepareRequest, plan_dataset, prepare_dataset
+from mcld.prepare.lock import LOCK_FILE
 from mcld.prepare.report import PrepareReport
 from mcld.settings import load_settings
 from tests.prepare.raw_folder import precomputed_maps, publish_lists, raw_folder
