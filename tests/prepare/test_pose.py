@@ -39,3 +39,17 @@ def test_missing_weights_are_named_with_where_to_get_them(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     with pytest.raises(WeightsError, match=r"model\.pkl are missing: download https"):
         check_densepose(tmp_path / "model.pkl")
+
+
+def test_a_recorded_answer_of_detectron2_is_laid_as_it_was_then() -> None:
+    """Recorded from detectron2 0.6 and DensePose, on torch 2.15, with random weights."""
+    answer = np.load(Path(__file__).parents[1] / "golden" / "densepose_answer.npz")
+    iuv = chart_to_iuv(
+        answer["labels"], answer["uv"], answer["box"].tolist(), tuple(answer["shape"])
+    )
+    np.testing.assert_array_equal(iuv, answer["iuv"])
+    assert sorted(np.unique(iuv[..., 0])) == [0, 1, 7, 20, 21]
+    left, top = answer["box"][:2].astype(int)
+    rows, columns = np.nonzero(iuv[..., 0])
+    assert rows.min() >= top
+    assert columns.min() >= left
