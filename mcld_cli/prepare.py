@@ -194,7 +194,7 @@ def _photos(request: "PrepareRequest", wanted: "PrepareSettings", strict: bool) 
         _name_files(request.root)
     if strict and report.failures:
         raise MCLDError(
-            f"{report.failures} failures, and --strict was given: see"
+            f"{report.failures} failed, and --strict was given: see"
             f" {request.root / 'prepare-report.json'}"
         )
 

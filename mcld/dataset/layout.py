@@ -73,6 +73,15 @@ def check_flat_name(name: str) -> None:
         raise InputError(f"{name[:40]!r}… is no flat name: it has more than {LONGEST_NAME} bytes")
 
 
+def is_flat_name(name: str) -> bool:
+    """Whether `name` can be the name of a picture directly in a split's folder."""
+    try:
+        check_flat_name(name)
+    except InputError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class DatasetLayout:
     """Paths below the dataset folder `root`; a stem is a flat name without '.jpg'."""
@@ -106,12 +115,11 @@ class DatasetLayout:
     def names(self, split: str) -> list[str]:
         """The flat names of a split, with '.jpg', in the order of its list.
 
-        Raises InputError when the list is missing, is not text, or holds what is no flat name.
+        A line that is no flat name is left out, so that none leads out of the folder; `mcld prepare`
+        reports it. Raises InputError when the list is missing or is not text.
         """
-        names = [line.strip() for line in read_lines(self.list_file(split)) if line.strip()]
-        for name in names:
-            check_flat_name(name)
-        return names
+        lines = (line.strip() for line in read_lines(self.list_file(split)))
+        return [name for name in lines if is_flat_name(name)]
 
     def prepared(self, split: str, stem: str) -> bool:
         """Whether a picture has all that the network needs; a face it may lack."""
@@ -127,13 +135,11 @@ class DatasetLayout:
     def pairs(self, split: str) -> list[tuple[str, str]]:
         """The (from, to) flat names of a split's pairs, in the order of its table.
 
-        Raises InputError when the table is missing, has no `from` and `to` columns, or holds what
-        is no flat name.
+        A pair that is not of flat names is left out. Raises InputError when the table is missing or
+        has no `from` and `to` columns.
         """
         pairs = read_pairs(self.pairs_file(split))
-        for name in {name for pair in pairs for name in pair}:
-            check_flat_name(name)
-        return pairs
+        return [pair for pair in pairs if all(map(is_flat_name, pair))]
 
     def write_names(self, split: str, names: Iterable[str]) -> None:
         """Write the list of a split: flat names with '.jpg', one a line."""

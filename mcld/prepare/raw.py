@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import groupby, permutations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 from mcld.dataset.layout import (
     SPLITS,
     DatasetLayout,
@@ -24,11 +22,8 @@ from mcld.dataset.layout import (
     read_lines,
     read_pairs,
 )
-from mcld.errors import InputError, MCLDError
+from mcld.errors import InputError
 from mcld.files import written_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 GENDERS = ("MEN", "WOMEN")
 RAW_FOLDERS = (".", "img_highres", "img")
@@ -195,23 +190,24 @@ def link_or_copy(raw: Path, flat: Path) -> None:
 
 
 def write_lists(layout: DatasetLayout, lists: Lists) -> None:
-    """Write the lists and tables into the dataset, unless they are there already.
+    """Bring the lists and tables into the dataset, published ones as they are.
 
     Raises MCLDError when the folder cannot be written or the disk is full.
     """
+    for split in SPLITS:
+        files = (layout.list_file(split), layout.pairs_file(split))
+        if lists.source is None:
+            layout.write_names(split, lists.names[split])
+            layout.write_pairs(split, lists.pairs[split])
+            continue
+        for file in files:
+            published = lists.source / file.name
+            if not file.exists() or file.read_bytes() != published.read_bytes():
+                with written_whole(file) as temporary:
+                    shutil.copyfile(published, temporary)
     note = layout.list_file("train").with_name(OWN_SPLIT)
-    if lists.source is None and not note.exists():
+    if lists.source is None:
         with written_whole(note) as path:
             path.write_text(OWN_SPLIT_NOTE, encoding="utf-8")
-    for split in SPLITS:
-        if _kept(layout.names, split) != lists.names[split]:
-            layout.write_names(split, lists.names[split])
-        if _kept(layout.pairs, split) != lists.pairs[split]:
-            layout.write_pairs(split, lists.pairs[split])
-
-
-def _kept(read: Callable[[str], list[Any]], split: str) -> list[Any] | None:
-    try:
-        return read(split)
-    except MCLDError:
-        return None
+    else:
+        note.unlink(missing_ok=True)

@@ -62,7 +62,7 @@ def test_the_version_is_told(mcld: Run) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["fly"], ["train", "--fast"], ["sample"], ["prepare", "x"], ["prepare", "--mannequins=4"]],
+    [[], ["fly"], ["train", "--fast"], ["sample"], ["prepare"], ["prepare", "--mannequins=4"]],
 )
 def test_wrong_usage_ends_with_2(mcld: Run, arguments: list[str]) -> None:
     assert mcld(*arguments).returncode == 2

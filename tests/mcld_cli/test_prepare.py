@@ -45,7 +45,7 @@ def test_photos_are_prepared_and_failures_told(mcld: Run, tmp_path: Path) -> Non
     root = tmp_path / "fashion"
     names = raw_folder(root)
     absent = "fashionWOMENTees_Tanksid0000009902_1front.jpg"
-    publish_lists(root, [*names[:9], absent, "../evil.jpg"], names[9:])
+    publish_lists(root, [*names[:9], absent], names[9:], refused="../evil.jpg")
     precomputed_maps(root, {"train": names[:9], "test": names[9:]})
     wanted = ("prepare", "fashion", "--pose-estimator", "precomputed", "--stages")
     done = mcld(*wanted, "split,pose,texture")
@@ -57,7 +57,7 @@ def test_photos_are_prepared_and_failures_told(mcld: Run, tmp_path: Path) -> Non
     again = mcld(*wanted, "split", "--strict")
     assert again.returncode == 1
     assert again.stderr.endswith(
-        "error: 2 failures, and --strict was given: see fashion/prepare-report.json\n"
+        "error: 2 failed, and --strict was given: see fashion/prepare-report.json\n"
     )
     plan = mcld(*wanted, "split,texture", "--dry-run", "--overwrite")
     assert "│ texture │     12 │    12 │     0 │      0 │" in plan.stdout

@@ -37,11 +37,11 @@ def precomputed_maps(root: Path, splits: dict[str, list[str]]) -> None:
             write_iuv(DatasetLayout(root).densepose(split, name.removesuffix(".jpg")), iuv)
 
 
-def publish_lists(folder: Path, train: list[str], test: list[str]) -> None:
-    """Write lists and tables as the field publishes them."""
+def publish_lists(folder: Path, train: list[str], test: list[str], refused: str = "") -> None:
+    """Write lists and tables as the field publishes them, with a line more for training."""
     folder.mkdir(parents=True, exist_ok=True)
-    for split, names in (("train", train), ("test", test)):
-        (folder / f"{split}.lst").write_text("".join(f"{n}\n" for n in names))
+    for split, names, more in (("train", train, refused), ("test", test, "")):
+        (folder / f"{split}.lst").write_text("".join(f"{n}\n" for n in [*names, more]))
         pairs = [
             f"{a},{b}\n" for a in names for b in names if a != b and outfit_of(a) == outfit_of(b)
         ]

@@ -34,7 +34,12 @@ def test_training_reports_every_stage_and_leaves_a_pipeline_that_samples(short):
     reports: list[TrainReport] = []
     folder = train(short, resume=False, report=reports.append)
     stages = list(dict.fromkeys(r.stage for r in reports))
-    assert stages == ["Training the image encoder", "Encoding pictures", "Training"]
+    assert stages == [
+        "Training the autoencoder",
+        "Training the image encoder",
+        "Encoding pictures",
+        "Training",
+    ]
     last = reports[-1]
     assert (last.images, last.total) == (24, 24)
     assert last.loss > 0
