@@ -115,8 +115,8 @@ class DatasetLayout:
     def names(self, split: str) -> list[str]:
         """The flat names of a split, with '.jpg', in the order of its list.
 
-        A line that is no flat name is left out, so that none leads out of the folder; `mcld prepare`
-        reports it. Raises InputError when the list is missing or is not text.
+        A line that is no flat name is left out, so that none leads out of the folder; `mcld
+        prepare` reports it. Raises InputError when the list is missing or is not text.
         """
         lines = (line.strip() for line in read_lines(self.list_file(split)))
         return [name for name in lines if is_flat_name(name)]

@@ -222,8 +222,8 @@ def _band(planes: Any, todo: Any, stride: Any, band: Any) -> int:
     for n in range(count):
         planes[_u(band[n])] = _f(0)
     for n in range(count):
-        p = _u(band[n])
-        for q in (p - _u(1), p + _u(1), p - stride, p + stride):
+        known = _u(band[n])
+        for q in (known - _u(1), known + _u(1), known - stride, known + stride):
             if planes[q] == _f(-2):
                 planes[q] = _f(-1)
     return count

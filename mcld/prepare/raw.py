@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import groupby, permutations
 from pathlib import Path
+
 from mcld.dataset.layout import (
     SPLITS,
     DatasetLayout,
