@@ -44,8 +44,8 @@ def test_latents_have_about_mean_zero_and_mean_variance_one(pictures):
     vae = PatchAutoencoder(48)
     vae.fit(pictures)
     latents = vae.encode(pictures).latent_dist.mode().transpose(0, 1).flatten(1)
-    torch.testing.assert_close(latents.mean(1), torch.zeros(48), atol=0.05, rtol=0)
-    torch.testing.assert_close(latents.var(1).mean(), torch.tensor(1.0), atol=0.02, rtol=0)
+    torch.testing.assert_close(latents.mean(1), torch.zeros(48), atol=0.04, rtol=0)
+    torch.testing.assert_close(latents.var(1).mean(), torch.tensor(1.0), atol=1e-3, rtol=0)
 
 
 def test_a_flat_grey_picture_comes_back_flat(pictures):
@@ -53,4 +53,4 @@ def test_a_flat_grey_picture_comes_back_flat(pictures):
     vae.fit(pictures)
     grey = torch.full((1, 3, 64, 48), 0.2)
     back = vae.decode(vae.encode(grey).latent_dist.mode()).sample
-    torch.testing.assert_close(back, grey, atol=0.05, rtol=0)
+    torch.testing.assert_close(back, grey, atol=0.01, rtol=0)
