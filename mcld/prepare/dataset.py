@@ -264,11 +264,13 @@ def _make(stage: Stage, picture: Picture, overwrite: bool) -> tuple[str, str] | 
     except (MCLDError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - one picture's trouble must not stop 50,000 others
+        overwrite = False  # whose fault it is, is not known: nothing is removed for it
         reason = f"unexpected {type(error).__name__}: {error}"
     else:
         return None
-    if overwrite and not isinstance(stage, PrecomputedPoseStage):
-        stage.output(picture).unlink(missing_ok=True)  # the old file is no longer true
+    # A flat picture and a map that was given are the user's; what a stage made is no longer true.
+    if overwrite and not isinstance(stage, SplitStage | PrecomputedPoseStage):
+        stage.output(picture).unlink(missing_ok=True)
     return _key(picture), " ".join(reason.replace(f"{stage.layout.root}{os.sep}", "").split())
 
 

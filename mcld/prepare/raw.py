@@ -85,7 +85,8 @@ def _unreadable(error: OSError) -> None:
 def _name(found: RawPictures, path: Path, root: Path, parent: Path) -> None:
     if path.suffix.lower() not in (".jpg", ".jpeg"):
         return
-    shown = path.relative_to(root).as_posix()
+    # A name that is not UTF-8 is shown with its bytes escaped.
+    shown = os.fsencode(path.relative_to(root)).decode("utf-8", "backslashreplace")
     try:
         name = flat_name(path.relative_to(parent).with_suffix(".jpg").as_posix())
         check_flat_name(name)

@@ -76,6 +76,8 @@ class SplitStage:
     def make(self, picture: Picture) -> None:
         """Check the raw picture and link it."""
         source = self.raw.get(f"{picture.stem}.jpg")
+        if source is None and self.output(picture).exists():
+            return  # the raw folder is gone: the flat picture may be the only one left
         if source is None:
             raise InputError("listed, but not among the raw pictures")
         check_image(source)

@@ -276,3 +276,22 @@ def test_a_folder_without_pictures_is_one_clear_error(tmp_path: Path, prepare: P
         prepare(tmp_path)
     with pytest.raises(InputError, match="no folder"):
         prepare(tmp_path / "nowhere")
+
+
+def test_overwriting_without_the_raw_folder_keeps_the_flat_pictures(
+    raw: Path, prepare: Prepare
+) -> None:
+    prepare(raw)
+    shutil.rmtree(raw / "img_highres")
+    report = prepare(raw, overwrite=True)
+    assert counts(report) == {"split": (12, 0, 0), "pose": (12, 0, 0), "texture": (12, 0, 0)}
+    assert len(list(raw.glob("t*/*.jpg"))) == 12
+
+
+def test_a_raw_name_that_is_not_utf_8_is_reported(raw: Path, prepare: Prepare) -> None:
+    name = os.fsdecode(b"02_1_caf\xe9.jpg")
+    (raw / "img_highres/WOMEN/Tees_Tanks/id_00000001" / name).write_bytes(b"x")
+    prepare(raw, stages=("split",))
+    written = json.loads((raw / "prepare-report.json").read_text(encoding="utf-8"))
+    (shown,) = written["refused_files"]
+    assert shown.endswith("02_1_caf\\xe9.jpg")
