@@ -85,10 +85,11 @@ def prepare_dataset(
         if first:
             _check(request, options)
             remove_unfinished(request.root)
-        raw, lists = _found(request)
-        if first:
+            raw, lists = _found(request)
             write_lists(DatasetLayout(request.root), lists)
         state.wait_for_everyone()
+        if not first:  # only now are the lists whole
+            raw, lists = _found(request)
         pictures = _listed(lists, request.limit)
         reports = []
         for stage in _stages(request, options, raw, str(state.device)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import groupby, permutations
 from pathlib import Path
@@ -109,18 +109,21 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
 
     Raises InputError when they are incomplete or cannot be read, or there is nothing to split.
     """
-    places = [split_dir] if split_dir else [root / "split", root]
     files = [f"{split}.{kind}" for split in SPLITS for kind in ("lst", "csv")]
-    for place in places:
-        if (place / OWN_SPLIT).exists() and raw.paths:
-            break
+    partial = None
+    for place in [split_dir] if split_dir else [root / "split", root]:
         missing = [file for file in files if not (place / file).is_file()]
+        if not split_dir and (place / OWN_SPLIT).exists():
+            if not raw.paths and not missing:
+                return replace(_published(place), source=None)
+            return own_split(sorted(raw.paths))
         if not missing:
             return _published(place)
-        if split_dir or len(missing) < len(files):
-            raise InputError(
-                f"{place} lacks {', '.join(missing)}: give a folder with {', '.join(files)}"
-            )
+        # A run that was killed may have copied some of the lists that lie whole elsewhere.
+        if len(missing) < len(files) or split_dir:
+            partial = partial or f"{place} lacks {', '.join(missing)}"
+    if partial:
+        raise InputError(f"{partial}: give a folder with {', '.join(files)}")
     return own_split(sorted(raw.paths))
 
 
@@ -196,20 +199,18 @@ def write_lists(layout: DatasetLayout, lists: Lists) -> None:
 
     Raises MCLDError when the folder cannot be written or the disk is full.
     """
-    for split in SPLITS:
-        files = (layout.list_file(split), layout.pairs_file(split))
-        if lists.source is None:
+    note = layout.list_file("train").with_name(OWN_SPLIT)
+    if lists.source is None:
+        with written_whole(note) as path:  # first: killed after it, a run makes the lists again
+            path.write_text(OWN_SPLIT_NOTE, encoding="utf-8")
+        for split in SPLITS:
             layout.write_names(split, lists.names[split])
             layout.write_pairs(split, lists.pairs[split])
-            continue
-        for file in files:
+        return
+    for split in SPLITS:
+        for file in (layout.list_file(split), layout.pairs_file(split)):
             published = lists.source / file.name
             if not file.exists() or file.read_bytes() != published.read_bytes():
                 with written_whole(file) as temporary:
                     shutil.copyfile(published, temporary)
-    note = layout.list_file("train").with_name(OWN_SPLIT)
-    if lists.source is None:
-        with written_whole(note) as path:
-            path.write_text(OWN_SPLIT_NOTE, encoding="utf-8")
-    else:
-        note.unlink(missing_ok=True)
+    note.unlink(missing_ok=True)

@@ -295,3 +295,26 @@ def test_a_raw_name_that_is_not_utf_8_is_reported(raw: Path, prepare: Prepare) -
     written = json.loads((raw / "prepare-report.json").read_text(encoding="utf-8"))
     (shown,) = written["refused_files"]
     assert shown.endswith("02_1_caf\\xe9.jpg")
+
+
+def test_lists_that_a_killed_run_left_in_part_are_made_whole(raw: Path, prepare: Prepare) -> None:
+    for file in ("train.lst", "train.csv", "test.lst", "test.csv"):
+        shutil.copy(raw / "split" / file, raw / file)
+    whole = contents(raw / "split")
+    (raw / "split" / "test.lst").unlink()
+    assert prepare(raw, stages=("split",)).papers_split
+    assert contents(raw / "split") == whole
+
+
+def test_our_own_split_stays_ours_when_a_run_was_killed_or_the_raw_folder_is_gone(
+    raw: Path, prepare: Prepare
+) -> None:
+    shutil.rmtree(raw / "split")
+    prepare(raw, stages=("split",))
+    whole = contents(raw / "split")
+    (raw / "split" / "test.csv").unlink()
+    assert not prepare(raw, stages=("split",)).papers_split
+    assert contents(raw / "split") == whole
+    shutil.rmtree(raw / "img_highres")
+    assert not prepare(raw, stages=("split",)).papers_split
+    assert contents(raw / "split") == whole
