@@ -1,8 +1,8 @@
 """The stages of preparing photos, each one picture at a time.
 
 A stage says where a picture's output lies and makes it. It raises InputError for a picture that
-cannot be used; whatever else it raises stops the run. It is sent to the worker processes, and loads
-what it works with in each of them once, when the first picture comes.
+cannot be used, and any other MCLDError to stop the run. It is sent to the worker processes, and
+loads what it works with in each of them once, when the first picture comes.
 """
 
 from __future__ import annotations
