@@ -118,6 +118,11 @@ class TrainSettings(_Group):
     output: Path = Field(
         Path("runs/deepfashion"), description="Checkpoints and the finished pipeline go here."
     )
+    start_from: Path | None = Field(
+        None,
+        description="Pipeline folder whose network is trained further, its encoders kept;"
+        " null: a new network.",
+    )
     images: PositiveInt = Field(
         1_440_000, description="Pictures to see before training ends (the paper: 60,000 x 24)."
     )

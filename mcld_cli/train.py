@@ -16,7 +16,7 @@ def train(
     ] = False,
     overrides: Overrides = None,
 ) -> None:
-    """Train a new network on a prepared dataset.
+    """Train a network on a prepared dataset.
 
     Settings come from the defaults (the paper's), then the file of --config, then
     MCLD_* variables such as MCLD_TRAIN__SEED=1, then --set; the last one counts.
@@ -26,6 +26,9 @@ def train(
       mcld train --config configs/mannequin.yaml
 
       mcld train --config configs/mannequin.yaml --set train.images=4800
+
+      mcld train --config configs/mannequin.yaml --set train.start_from=runs/mannequin/pipeline
+        --set train.output=runs/further
     """
     from mcld.settings import load_settings
 

@@ -4,8 +4,11 @@ MCLD, section 3.2: the visible pixels are laid into the DensePose atlas, small h
 are inpainted, and the atlas is rearranged into the SMPL layout.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from mcld.dataset.charts import CHART_SIZE, NOWHERE, PARTS, chart_masks, smpl_gather
@@ -30,11 +33,14 @@ def extract_texture(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray
     Every colour comes out one level darker than in the picture, as in the maps that the authors
     made and trained on: their conversion to 8 bits rounds down once too often.
 
-    Raises ValueError when the two do not match in shape.
+    Raises ValueError when the two do not match in shape, or a label is above 24.
     """
     if image.shape != iuv.shape or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image {image.shape} and iuv {iuv.shape} must both be [H, W, 3]")
-    atlas = _scattered(image, iuv)
+    atlas = np.zeros(NOWHERE + 1, np.uint32)
+    highest = _scatter(image, iuv, _ROW_OF_V, _COLUMN_OF_U, atlas)
+    if highest > PARTS:
+        raise ValueError(f"the IUV map has part label {highest}; labels end at {PARTS}")
     workspace = workspace_for(CHART_SIZE, CHART_SIZE)
     charts = atlas[:NOWHERE].reshape(PARTS, CHART_SIZE, CHART_SIZE)
     for pixels, chart in zip(charts, chart_masks(), strict=True):
@@ -43,20 +49,28 @@ def extract_texture(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray
     return np.maximum(texture, 1) - np.uint8(1)
 
 
-def _scattered(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Lay the body's pixels into the atlas, and nothing at `NOWHERE`: uint32 [24 * 200 * 200 + 1].
+@njit(cache=True)
+def _scatter(image: Any, iuv: Any, row_of_v: Any, column_of_u: Any, atlas: Any) -> int:
+    """Lay the body's pixels into the empty atlas, uint32 [24 * 200 * 200 + 1]; the highest label.
 
-    An entry's four bytes are R, G, B and 255; it is 0 where no pixel fell. Of several pixels that
-    fall on one place, the last in scan order stays.
+    An entry's four bytes are R, G, B and 255; it stays 0 where no pixel fell. Of several pixels
+    that fall on one place, the last in scan order stays.
     """
-    pixels = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2RGBA).view(np.uint32).ravel()
-    body = np.flatnonzero(iuv[..., 0])
-    labels, u, v = iuv.reshape(-1, 3)[body].T
-    place = (labels.astype(np.intp) - 1) * CHART_SIZE
-    place = (place + _ROW_OF_V[v]) * CHART_SIZE + _COLUMN_OF_U[u]
-    atlas = np.zeros(NOWHERE + 1, np.uint32)
-    atlas[place] = pixels[body]
-    return atlas
+    highest = 0
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            label = iuv[y, x, 0]
+            if label == 0:
+                continue
+            highest = max(highest, label)
+            if highest > PARTS:
+                return highest
+            place = (label - 1) * CHART_SIZE + row_of_v[iuv[y, x, 2]]
+            place = place * CHART_SIZE + column_of_u[iuv[y, x, 1]]
+            atlas[place] = (
+                image[y, x, 0] | image[y, x, 1] << 8 | image[y, x, 2] << 16 | 0xFF << 24
+            )
+    return highest
 
 
 def _fill_holes(

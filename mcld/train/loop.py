@@ -50,7 +50,9 @@ class TrainReport:
 def train(  # noqa: C901 - one story, read from top to bottom
     settings: Settings, *, resume: bool, report: Callable[[TrainReport], None]
 ) -> Path:
-    """Train a new network on a prepared dataset; return the folder of the finished pipeline.
+    """Train a network on a prepared dataset; return the folder of the finished pipeline.
+
+    The network is a new one of `settings.model`'s widths, or that of `train.start_from`.
 
     The output folder holds `pipeline/` (the frozen encoders from the start, everything at the end)
     and `checkpoints/`. With `resume`, training goes on from the newest checkpoint.
@@ -86,11 +88,14 @@ def train(  # noqa: C901 - one story, read from top to bottom
     if earlier:
         pipeline = load_pipeline(folder)
     else:
-        pipeline = new_pipeline(settings)
-        counted = _counter(report, "Training the autoencoder")
-        fit_autoencoder(pipeline, layout, stems, settings, counted)
-        counted = _counter(report, "Training the image encoder")
-        fit_image_encoder(pipeline, layout, stems, settings, counted)
+        if options.start_from:
+            pipeline = load_pipeline(options.start_from)
+        else:
+            pipeline = new_pipeline(settings)
+            counted = _counter(report, "Training the autoencoder")
+            fit_autoencoder(pipeline, layout, stems, settings, counted)
+            counted = _counter(report, "Training the image encoder")
+            fit_image_encoder(pipeline, layout, stems, settings, counted)
         if accelerator.is_main_process:
             _save(pipeline, folder)
     network = _trainable(pipeline, options)

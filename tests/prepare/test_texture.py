@@ -72,3 +72,11 @@ def test_of_two_pixels_that_show_one_place_the_later_one_stays() -> None:
 def test_maps_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match=r"must both be \[H, W, 3\]"):
         extract_texture(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8))
+
+
+def test_a_label_that_is_no_part_is_refused():
+    image = np.zeros((4, 4, 3), np.uint8)
+    iuv = np.zeros((4, 4, 3), np.uint8)
+    iuv[1, 1] = (25, 0, 0)
+    with pytest.raises(ValueError, match="part label 25"):
+        extract_texture(image, iuv)

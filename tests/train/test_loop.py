@@ -68,6 +68,21 @@ def test_interrupted_and_resumed_it_ends_with_the_same_weights_to_the_bit(short,
         assert torch.equal(tensor, resumed[key]), key
 
 
+def test_further_training_keeps_the_encoders_and_begins_at_the_trained_network(short, tmp_path):
+    first = train(short, resume=False, report=quiet)
+    stages: list[str] = []
+    further = with_train(short, start_from=first, output=tmp_path / "more", learning_rate=1e-9)
+    second = train(further, resume=False, report=lambda now: stages.append(now.stage))
+    assert set(stages) == {"Encoding pictures", "Training"}
+    for part in ("vae", "image_encoder"):
+        encoder = load_pipeline(first).components[part].state_dict()
+        for key, tensor in load_pipeline(second).components[part].state_dict().items():
+            assert torch.equal(tensor, encoder[key]), key
+    before, after = weights(first), weights(second)
+    assert max((before[key] - after[key]).abs().max() for key in before) < 1e-6
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+
+
 def test_training_changes_what_it_should_and_freezes_what_it_is_told(short):
     frozen = with_train(short, frozen=("reference_unet.", "pose_guider.conv_in."))
     before = None
