@@ -200,11 +200,12 @@ def _photos(request: "PrepareRequest", wanted: "PrepareSettings", strict: bool) 
 
 
 def _plan(request: "PrepareRequest", wanted: "PrepareSettings") -> None:
-    from mcld.prepare.dataset import plan_dataset
+    from mcld.prepare.dataset import check_installed, plan_dataset
 
     report = plan_dataset(request, wanted)
     _show(report, ("stage", "listed", "to do", "there", "absent"))
     console.say("Nothing was written: --dry-run.")
+    check_installed(request, wanted)
 
 
 def _show(report: "PrepareReport", columns: tuple[str, ...]) -> None:
@@ -219,8 +220,8 @@ def _show(report: "PrepareReport", columns: tuple[str, ...]) -> None:
         )
     if not report.papers_split:
         console.say(
-            "No lists were given: this is a split of our own by identity, not the paper's split."
-            " Figures on it cannot stand beside published ones."
+            "This is a split of our own by identity, not the paper's split: no published lists were"
+            " given. Figures on it cannot stand beside published ones."
         )
 
 

@@ -20,7 +20,9 @@ from mcld.files import written_whole
 
 SPLITS = ("train", "test")
 LONGEST_NAME = 240
-"""Bytes in a flat name: file systems take 255, and a file being written has a longer name."""
+"""Bytes in a flat name: file systems take 255, some fewer."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What would break a list of names, one a line, or is no text."""
 
 
 def flat_name(path: str) -> str:
@@ -65,8 +67,10 @@ def outfit_of(name: str) -> str:
 
 def check_flat_name(name: str) -> None:
     """Raise InputError for what cannot be the name of a picture directly in a split's folder."""
-    if "/" in name or "\\" in name or not name.isprintable():
+    if "/" in name or "\\" in name:
         raise InputError(f"{name!r} is no flat name: a name must not lead to another folder")
+    if _CONTROL.search(name):
+        raise InputError(f"{name!r} is no flat name: it holds a control character")
     if not name.endswith(".jpg") or name == ".jpg":
         raise InputError(f"{name!r} is no flat name: it must end in .jpg")
     if len(name.encode()) > LONGEST_NAME:
@@ -138,7 +142,7 @@ class DatasetLayout:
         A pair that is not of flat names is left out. Raises InputError when the table is missing or
         has no `from` and `to` columns.
         """
-        pairs = read_pairs(self.pairs_file(split))
+        pairs = [(start, end) for _, start, end in read_pairs(self.pairs_file(split))]
         return [pair for pair in pairs if all(map(is_flat_name, pair))]
 
     def write_names(self, split: str, names: Iterable[str]) -> None:
@@ -172,20 +176,16 @@ class DatasetLayout:
         return layout, folder.name, image.stem
 
 
-def read_pairs(path: Path) -> list[tuple[str, str]]:
-    """The pairs in a table with the columns `from` and `to`, whatever they name.
+def read_pairs(path: Path) -> list[tuple[int, str, str]]:
+    """The rows of a table with the columns `from` and `to`, whatever they name: (line, from, to).
 
-    Raises InputError when the table is missing or has no such columns.
+    A row that lacks a name has '' for it. Raises InputError when the table is missing or has no
+    such columns.
     """
-    table = csv.DictReader(read_lines(path))
+    table = csv.DictReader(read_lines(path), restval="")
     if not {"from", "to"} <= set(table.fieldnames or ()):
         raise InputError(f"{path}: its first line must name the columns from,to")
-    pairs = []
-    for row in table:
-        if not row["from"] or not row["to"]:
-            raise InputError(f"{path}, line {table.line_num}: give two names, from,to")
-        pairs.append((row["from"], row["to"]))
-    return pairs
+    return [(table.line_num, row["from"], row["to"]) for row in table]
 
 
 def read_lines(path: Path) -> list[str]:

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ from mcld.prepare.preview import write_preview
 from mcld.prepare.raw import RawPictures, find_lists, find_raw, write_lists
 from mcld.prepare.report import PrepareReport, StageReport
 from mcld.prepare.stages import (
+    NO_MAP,
+    NOT_RAW,
     FaceStage,
     Picture,
     PoseStage,
@@ -30,7 +33,7 @@ from mcld.prepare.stages import (
     Stage,
     TextureStage,
 )
-from mcld.prepare.workers import ignore_interrupts
+from mcld.prepare.workers import start_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
     from mcld.settings import PrepareSettings
 
 STAGES = ("split", "pose", "texture", "face")
+
+_PATIENCE = timedelta(days=7)
+"""How long processes wait for the slowest of them: no stage of a large dataset takes longer."""
 
 Progress = Callable[[str, int, int], None]
 """Told (stage, pictures done, pictures to do)."""
@@ -76,14 +82,15 @@ def prepare_dataset(
     full.
     """
     from accelerate import PartialState
+    from accelerate.utils import InitProcessGroupKwargs
 
-    state = PartialState()
+    state = PartialState(**InitProcessGroupKwargs(timeout=_PATIENCE).to_kwargs())
     first = state.is_main_process
-    if not request.root.is_dir():
-        raise InputError(f"{request.root} is no folder: give the one that holds MEN and WOMEN")
+    if first:  # the others would only say the same
+        check_installed(request, options)
+        _check_folder(request.root)
     with only_run(request.root) if first else nullcontext():
         if first:
-            _check(request, options)
             remove_unfinished(request.root)
             raw, lists = _found(request)
             write_lists(DatasetLayout(request.root), lists)
@@ -94,8 +101,8 @@ def prepare_dataset(
         reports = []
         for stage in _stages(request, options, raw, str(state.device)):
             reports.append(_run(stage, pictures, request.overwrite, options, state, on_progress))
-            pictures = _left(stage, pictures)
-        report = PrepareReport(reports, lists.source is not None, lists.refused, raw.refused)
+            pictures = _left(reports[-1], pictures)
+        report = PrepareReport(reports, not lists.own, lists.refused, raw.refused, request.limit)
         if first:
             report.write(request.root)
             write_preview(DatasetLayout(request.root), _listed(lists, request.limit))
@@ -106,9 +113,10 @@ def prepare_dataset(
 def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareReport:
     """What `prepare_dataset` would do; nothing is written.
 
-    In the report, `done` counts what would be made; a raw picture that is listed but absent has
-    failed. Raises InputError as `prepare_dataset` does.
+    In the report, `done` counts what would be made; what is listed but absent has failed. Raises
+    InputError as `prepare_dataset` does.
     """
+    _check_folder(request.root)
     raw, lists = _found(request)
     pictures = _listed(lists, request.limit)
     reports = []
@@ -118,20 +126,27 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
             if not request.overwrite and stage.output(picture).exists():
                 report.skipped += 1
             elif isinstance(stage, SplitStage) and f"{picture.stem}.jpg" not in raw.paths:
-                report.failed[_key(picture)] = "listed, but not among the raw pictures"
+                report.failed[_key(picture)] = NOT_RAW
+            elif isinstance(stage, PrecomputedPoseStage) and not stage.output(picture).exists():
+                report.failed[_key(picture)] = NO_MAP
             else:
                 report.done += 1
         reports.append(report)
-        pictures = [p for p in pictures if _key(p) not in report.failed]
-    return PrepareReport(reports, lists.source is not None, lists.refused, raw.refused)
+        pictures = _left(report, pictures)
+    return PrepareReport(reports, not lists.own, lists.refused, raw.refused, request.limit)
 
 
-def _check(request: PrepareRequest, options: PrepareSettings) -> None:
-    """Raise at once what would otherwise be raised after hours."""
+def check_installed(request: PrepareRequest, options: PrepareSettings) -> None:
+    """Raise MCLDError at once for what is not installed, which would else stop the run later."""
     if "pose" in request.stages and options.pose_estimator == "detectron2":
         check_densepose(options.densepose_weights)
     if "face" in request.stages:
         face_pack(options.insightface_root, options.face_pack)
+
+
+def _check_folder(root: Path) -> None:
+    if not root.is_dir():
+        raise InputError(f"{root} is no folder: give the one that holds MEN and WOMEN")
 
 
 def _found(request: PrepareRequest) -> tuple[RawPictures, Lists]:
@@ -152,11 +167,11 @@ def _listed(lists: Lists, limit: int | None) -> list[Picture]:
     ]
 
 
-def _left(stage: Stage, pictures: list[Picture]) -> list[Picture]:
-    """What the next stages see: a picture that is absent is reported once."""
-    if not isinstance(stage, SplitStage):
+def _left(report: StageReport, pictures: list[Picture]) -> list[Picture]:
+    """What the next stages see: a picture that is absent, or without a map, is reported once."""
+    if report.name not in ("split", "pose"):
         return pictures
-    return [picture for picture in pictures if stage.output(picture).exists()]
+    return [picture for picture in pictures if _key(picture) not in report.failed]
 
 
 def _stages(
@@ -243,9 +258,9 @@ _stage: Stage
 
 def _start_worker(stage: Stage, threads: int) -> None:
     global _stage
-    ignore_interrupts()
-    for library in ("OMP", "MKL", "OPENBLAS"):
-        os.environ[f"{library}_NUM_THREADS"] = str(threads)
+    start_worker()
+    # PyTorch, which only the pose stage imports, and only later, reads these as it is imported.
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
     import cv2
 
     cv2.setNumThreads(1)
@@ -258,6 +273,10 @@ def _make_here(picture: Picture, overwrite: bool) -> tuple[str, str] | None:
 
 def _make(stage: Stage, picture: Picture, overwrite: bool) -> tuple[str, str] | None:
     """Make one picture's file: None, or (picture, why it failed)."""
+    stage.load()
+    if overwrite:
+        for stale in stage.made_from_output(picture):
+            stale.unlink(missing_ok=True)
     try:
         stage.make(picture)
     except InputError as error:

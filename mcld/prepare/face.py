@@ -81,14 +81,17 @@ class InsightFace:
 
     def __init__(self, root: Path, pack: str, device: str) -> None:
         folder = face_pack(root, pack)
-        import onnxruntime
-        from insightface.app import FaceAnalysis
+        try:
+            import onnxruntime
+            from insightface.app import FaceAnalysis
+        except ImportError as error:
+            raise MCLDError(f"insightface is installed but does not work here: {error}") from error
 
         # What it still asks of scikit-image in the old way is no concern of its users.
         warnings.filterwarnings("ignore", category=FutureWarning, module="insightface")
         kind, _, number = device.partition(":")
         providers: list[Any] = ["CPUExecutionProvider"]
-        if kind == "cuda" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        if runs_on_gpu(device):
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(number or 0)}))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # several processes work at once
@@ -126,6 +129,15 @@ class InsightFace:
             return None
         largest = max(faces, key=_area)
         return np.asarray(largest.embedding, np.float32)
+
+
+def runs_on_gpu(device: str) -> bool:
+    """Whether faces are found on a GPU: `device` is one, and onnxruntime is the build for it."""
+    if not device.startswith("cuda"):
+        return False
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
 def _area(face: Any) -> float:

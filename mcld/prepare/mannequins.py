@@ -24,7 +24,7 @@ from mcld.files import remove_unfinished, written_whole
 from mcld.prepare.face import HeadCrop
 from mcld.prepare.lock import only_run
 from mcld.prepare.texture import extract_texture
-from mcld.prepare.workers import ignore_interrupts
+from mcld.prepare.workers import start_worker
 
 WORLD_VERSION = 2
 """Raised whenever the same seed would give other pictures."""
@@ -165,7 +165,7 @@ def _finished(root: Path, world: _World, people: list[int], workers: int) -> Ite
     pool = ProcessPoolExecutor(
         min(workers, len(people)),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=ignore_interrupts,
+        initializer=start_worker,
     )
     try:
         tasks: list[Future[None]] = [

@@ -48,10 +48,16 @@ class DensePose:
 
     def __init__(self, weights: Path, device: str) -> None:
         check_densepose(weights)
-        from densepose import add_densepose_config
-        from densepose.converters import ToChartResultConverter
-        from detectron2.config import get_cfg
-        from detectron2.engine.defaults import DefaultPredictor
+        try:
+            from densepose import add_densepose_config
+            from densepose.converters import ToChartResultConverter
+            from detectron2.config import get_cfg
+            from detectron2.engine.defaults import DefaultPredictor
+        except ImportError as error:  # most often: built against another PyTorch
+            raise MCLDError(
+                f"detectron2 is installed but does not work here: {error}; build it again for this"
+                f" PyTorch: {HOW_TO_INSTALL}"
+            ) from error
 
         # The checkpointer logs every weight by name.
         logging.getLogger("fvcore").setLevel(logging.ERROR)
@@ -68,9 +74,17 @@ class DensePose:
         self._converter = ToChartResultConverter
 
     def estimate(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-        """The IUV map of the most confident person; see PoseEstimator."""
+        """The IUV map of the most confident person; see PoseEstimator.
+
+        Raises MCLDError when the GPU fails, which the next photo would not change.
+        """
         bgr = np.ascontiguousarray(image[..., ::-1])
-        instances = self._predictor(bgr)["instances"]
+        try:
+            instances = self._predictor(bgr)["instances"]
+        except RuntimeError as error:
+            if "CUDA" not in str(error):
+                raise
+            raise MCLDError(f"DensePose failed on the GPU: {error}") from error
         if not len(instances):
             return None
         best = int(instances.scores.argmax())

@@ -58,7 +58,9 @@ class Lists:
     refused: dict[str, str]
     """Line of a list or table -> why it was left out."""
     source: Path | None
-    """The folder of the published lists; None for a split of our own."""
+    """The folder they were found in; None for a split that is made now."""
+    own: bool
+    """Whether they are a split of our own, made now or earlier."""
 
 
 def find_raw(root: Path) -> RawPictures:
@@ -115,10 +117,10 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
         missing = [file for file in files if not (place / file).is_file()]
         if not split_dir and (place / OWN_SPLIT).exists():
             if not raw.paths and not missing:
-                return replace(_published(place), source=None)
+                return replace(_given(place), source=None)
             return own_split(sorted(raw.paths))
         if not missing:
-            return _published(place)
+            return _given(place)
         # A run that was killed may have copied some of the lists that lie whole elsewhere.
         if len(missing) < len(files) or split_dir:
             partial = partial or f"{place} lacks {', '.join(missing)}"
@@ -127,8 +129,9 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
     return own_split(sorted(raw.paths))
 
 
-def _published(place: Path) -> Lists:
-    lists = Lists(names={}, pairs={}, refused={}, source=place)
+def _given(place: Path) -> Lists:
+    own = (place / OWN_SPLIT).exists()
+    lists = Lists(names={}, pairs={}, refused={}, source=place, own=own)
     for split in SPLITS:
         kept: dict[str, None] = {}
         for number, line in enumerate(read_lines(place / f"{split}.lst"), 1):
@@ -137,10 +140,10 @@ def _published(place: Path) -> Lists:
                 kept[name] = None
         lists.names[split] = list(kept)
         lists.pairs[split] = [
-            pair
-            for number, pair in enumerate(read_pairs(place / f"{split}.csv"), 2)
-            if _safe(lists, pair[0], f"{split}.csv, line {number}")
-            and _safe(lists, pair[1], f"{split}.csv, line {number}")
+            (start, end)
+            for number, start, end in read_pairs(place / f"{split}.csv")
+            if _safe(lists, start, f"{split}.csv, line {number}")
+            and _safe(lists, end, f"{split}.csv, line {number}")
         ]
     return lists
 
@@ -169,7 +172,7 @@ def own_split(names: list[str]) -> Lists:
             " give MEN and WOMEN folders with at least 2 people, or --split-dir"
         )
     held_out = set(people[: max(1, round(TEST_SHARE * len(people)))])
-    lists = Lists(names={}, pairs={}, refused={}, source=None)
+    lists = Lists(names={}, pairs={}, refused={}, source=None, own=True)
     for split in SPLITS:
         lists.names[split] = [n for n in names if (identity_of(n) in held_out) == (split == "test")]
         lists.pairs[split] = [
@@ -200,9 +203,10 @@ def write_lists(layout: DatasetLayout, lists: Lists) -> None:
     Raises MCLDError when the folder cannot be written or the disk is full.
     """
     note = layout.list_file("train").with_name(OWN_SPLIT)
-    if lists.source is None:
+    if lists.own:
         with written_whole(note) as path:  # first: killed after it, a run makes the lists again
             path.write_text(OWN_SPLIT_NOTE, encoding="utf-8")
+    if lists.source is None:
         for split in SPLITS:
             layout.write_names(split, lists.names[split])
             layout.write_pairs(split, lists.pairs[split])
@@ -213,4 +217,5 @@ def write_lists(layout: DatasetLayout, lists: Lists) -> None:
             if not file.exists() or file.read_bytes() != published.read_bytes():
                 with written_whole(file) as temporary:
                     shutil.copyfile(published, temporary)
-    note.unlink(missing_ok=True)
+    if not lists.own:
+        note.unlink(missing_ok=True)

@@ -30,7 +30,7 @@ class StageReport:
 
 @dataclass
 class PrepareReport:
-    """All stages of a run, and what was left out before them."""
+    """The stages of a run, and what was left out before them."""
 
     stages: list[StageReport]
     papers_split: bool
@@ -39,6 +39,8 @@ class PrepareReport:
     """Line of a list or a table -> why it was left out."""
     refused_files: dict[str, str]
     """Raw file -> why it has no flat name."""
+    limit: int | None = None
+    """Of the run: only so many pictures of each split were looked at."""
 
     @property
     def failures(self) -> int:
@@ -58,10 +60,15 @@ class PrepareReport:
         return [(stage, reason, count) for (stage, reason), count in counts.most_common()]
 
     def write(self, root: Path) -> Path:
-        """Write prepare-report.json: the state of the folder, whichever run brought it there."""
+        """Write prepare-report.json: how far the folder is in the stages and pictures of this run.
+
+        What was done before counts like what was done now, so that a run that was broken off and
+        gone on with leaves the same report as one clean run.
+        """
         path = root / REPORT_FILE
         content = {
             "papers_split": self.papers_split,
+            "limit": self.limit,
             "stages": {
                 stage.name: {
                     "listed": stage.listed,

@@ -2,14 +2,15 @@
 
 A stage says where a picture's output lies and makes it. It raises InputError for a picture that
 cannot be used, and any other MCLDError to stop the run. It is sent to the worker processes, and
-loads what it works with in each of them once, when the first picture comes.
+loads what it works with in each of them once, before the first picture.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from mcld.dataset.pictures import (
     write_png,
 )
 from mcld.errors import InputError
-from mcld.prepare.face import InsightFace
+from mcld.prepare.face import InsightFace, runs_on_gpu
 from mcld.prepare.pose import DensePose
 from mcld.prepare.raw import link_or_copy
 from mcld.prepare.texture import extract_texture
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from mcld.settings import PrepareSettings
 
 
+NOT_RAW = "listed, but not among the raw pictures"
+NO_MAP = "no IUV map is there"
+
+
 class Picture(NamedTuple):
     """One listed picture."""
 
@@ -43,31 +48,41 @@ class Picture(NamedTuple):
     stem: str
 
 
-class Stage(Protocol):
-    """One step of preparing every picture."""
+@dataclass
+class Stage(ABC):
+    """One step of preparing every picture of a dataset."""
 
-    name: str
     layout: DatasetLayout
+    name: ClassVar[str]
 
     @property
     def one_process(self) -> bool:
         """Whether its network fills the device, so that more processes would only crowd it."""
+        return False
 
+    def load(self) -> None:  # noqa: B027 - most stages have nothing to load
+        """Load what it works with. Raises MCLDError when that cannot be."""
+
+    @abstractmethod
     def output(self, picture: Picture) -> Path:
         """The file the stage makes."""
 
+    def made_from_output(self, picture: Picture) -> tuple[Path, ...]:
+        """What later stages make from that file: no longer true when it is made again."""
+        del picture
+        return ()
+
+    @abstractmethod
     def make(self, picture: Picture) -> None:
         """Make the file. Raises InputError when the picture cannot be used."""
 
 
 @dataclass
-class SplitStage:
+class SplitStage(Stage):
     """The picture under its flat name."""
 
-    layout: DatasetLayout
     raw: dict[str, Path]
-    name: str = "split"
-    one_process: bool = False
+    name = "split"
 
     def output(self, picture: Picture) -> Path:
         """The flat picture."""
@@ -79,24 +94,27 @@ class SplitStage:
         if source is None and self.output(picture).exists():
             return  # the raw folder is gone: the flat picture may be the only one left
         if source is None:
-            raise InputError("listed, but not among the raw pictures")
+            raise InputError(NOT_RAW)
         check_image(source)
         link_or_copy(source, self.output(picture))
 
 
 @dataclass
-class PoseStage:
+class PoseStage(Stage):
     """The IUV map, by DensePose."""
 
-    layout: DatasetLayout
     options: PrepareSettings
     device: str
-    name: str = "pose"
+    name = "pose"
 
     @property
     def one_process(self) -> bool:
         """On a GPU."""
         return self.device != "cpu"
+
+    def load(self) -> None:
+        """DensePose."""
+        _ = self._estimator
 
     @cached_property
     def _estimator(self) -> DensePose:
@@ -105,6 +123,10 @@ class PoseStage:
     def output(self, picture: Picture) -> Path:
         """The IUV map."""
         return self.layout.densepose(*picture)
+
+    def made_from_output(self, picture: Picture) -> tuple[Path, ...]:
+        """The texture map and the face embedding."""
+        return self.layout.texture(*picture), self.layout.face(*picture)
 
     def make(self, picture: Picture) -> None:
         """Estimate the IUV map and write it."""
@@ -115,12 +137,10 @@ class PoseStage:
 
 
 @dataclass
-class PrecomputedPoseStage:
+class PrecomputedPoseStage(Stage):
     """The IUV map that is there already; it is only checked."""
 
-    layout: DatasetLayout
-    name: str = "pose"
-    one_process: bool = False
+    name = "pose"
 
     def output(self, picture: Picture) -> Path:
         """The IUV map."""
@@ -129,17 +149,15 @@ class PrecomputedPoseStage:
     def make(self, picture: Picture) -> None:
         """Check that the map fits its picture and shows somebody."""
         if not self.output(picture).exists():
-            raise InputError("no IUV map is there")
+            raise InputError(NO_MAP)
         image_and_iuv(self.layout, picture)
 
 
 @dataclass
-class TextureStage:
+class TextureStage(Stage):
     """The texture map."""
 
-    layout: DatasetLayout
-    name: str = "texture"
-    one_process: bool = False
+    name = "texture"
 
     def output(self, picture: Picture) -> Path:
         """The texture map."""
@@ -148,23 +166,26 @@ class TextureStage:
     def make(self, picture: Picture) -> None:
         """Unroll the picture and write its texture map."""
         if not self.layout.densepose(*picture).exists():
-            raise InputError("no IUV map is there")
+            raise InputError(NO_MAP)
         write_png(self.output(picture), extract_texture(*image_and_iuv(self.layout, picture)))
 
 
 @dataclass
-class FaceStage:
+class FaceStage(Stage):
     """The face embedding, by insightface."""
 
-    layout: DatasetLayout
     options: PrepareSettings
     device: str
-    name: str = "face"
+    name = "face"
 
     @property
     def one_process(self) -> bool:
         """On a GPU."""
-        return self.device != "cpu"
+        return runs_on_gpu(self.device)
+
+    def load(self) -> None:
+        """The face pack."""
+        _ = self._embedder
 
     @cached_property
     def _embedder(self) -> InsightFace:

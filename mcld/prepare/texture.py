@@ -64,13 +64,11 @@ def _scatter(image: Any, iuv: Any, row_of_v: Any, column_of_u: Any, atlas: Any) 
                 continue
             highest = max(highest, label)
             if highest > PARTS:
-                return highest
+                return int(highest)
             place = (label - 1) * CHART_SIZE + row_of_v[iuv[y, x, 2]]
             place = place * CHART_SIZE + column_of_u[iuv[y, x, 1]]
-            atlas[place] = (
-                image[y, x, 0] | image[y, x, 1] << 8 | image[y, x, 2] << 16 | 0xFF << 24
-            )
-    return highest
+            atlas[place] = image[y, x, 0] | image[y, x, 1] << 8 | image[y, x, 2] << 16 | 0xFF << 24
+    return int(highest)
 
 
 def _fill_holes(

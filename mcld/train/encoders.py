@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mcld.settings import Settings
 
 AUTOENCODER_PICTURES = 4096
-"""At most so many photos are held in memory to make the autoencoder from."""
+"""At most so many photos are held in memory to train the autoencoder's decoder on."""
 COMPONENT_PICTURES = 256
 """Photos and as many texture maps: some 100,000 patches at 128x96 for 192 by 192 covariances."""
 DECODER_BATCH = 32
@@ -50,16 +50,19 @@ def fit_autoencoder(
     on_image: called with (pictures seen, pictures to see).
     """
     size = (settings.train.height, settings.train.width)
-    photos: list[Tensor] = []
-    textures: list[Tensor] = []
-    chosen = stems[:: -(-len(stems) // AUTOENCODER_PICTURES)]
+    chosen = stems[:: _stride(len(stems), AUTOENCODER_PICTURES)]
+    pixels = torch.empty(len(chosen), 3, *size)
+    done = 0
     for files in read_batches(layout, "train", chosen):
-        photos.append(pipeline.image_processor.preprocess([f.image for f in files], *size))
-        if sum(map(len, textures)) < COMPONENT_PICTURES:
-            textures.append(pipeline.image_processor.preprocess([f.texture for f in files], *size))
-    pixels = torch.cat(photos)
-    spread = pixels[:: -(-len(pixels) // COMPONENT_PICTURES)]
-    pipeline.vae.fit(torch.cat([spread, *textures]))
+        photos = pipeline.image_processor.preprocess([f.image for f in files], *size)
+        pixels[done : done + len(photos)] = photos
+        done += len(photos)
+    stride = _stride(len(chosen), COMPONENT_PICTURES)
+    textures = [
+        pipeline.image_processor.preprocess([f.texture for f in files], *size)
+        for files in read_batches(layout, "train", chosen[::stride])
+    ]
+    pipeline.vae.fit(torch.cat([pixels[::stride], *textures]))
     _train_decoder(
         pipeline.vae,
         pixels,
@@ -67,6 +70,11 @@ def fit_autoencoder(
         seed=settings.train.seed,
         on_image=on_image,
     )
+
+
+def _stride(count: int, most: int) -> int:
+    """Every how-manieth of `count` to take, for at most `most`, evenly spread."""
+    return -(-count // most)
 
 
 def _train_decoder(

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from filelock import FileLock
 from PIL import Image
@@ -19,9 +21,10 @@ from PIL import Image
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
 from mcld.errors import InputError, MCLDError
-from mcld.prepare.dataset import PrepareRequest, plan_dataset, prepare_dataset
+from mcld.prepare.dataset import PrepareRequest, _made, plan_dataset, prepare_dataset
 from mcld.prepare.lock import LOCK_FILE
 from mcld.prepare.report import PrepareReport
+from mcld.prepare.stages import Picture, PoseStage, Stage
 from mcld.settings import load_settings
 from tests.prepare.raw_folder import precomputed_maps, publish_lists, raw_folder
 
@@ -206,18 +209,23 @@ def test_bad_maps_have_their_reasons_and_leave_no_texture(raw: Path, prepare: Pr
     Image.fromarray(blank + 200).save(layout.densepose("train", stems[1]))
     Image.fromarray(blank).save(layout.densepose("train", stems[2]))
     layout.densepose("train", stems[3]).unlink()
+    expected = {
+        f"train/{stems[0]}.jpg": "88x64",
+        f"train/{stems[1]}.jpg": "labels 0..24",
+        f"train/{stems[2]}.jpg": "nobody",
+        f"train/{stems[3]}.jpg": "no IUV map",
+    }
+
+    def check(failed: dict[str, str]) -> None:
+        assert failed.keys() == expected.keys()
+        for key, word in expected.items():
+            assert word in failed[key]
+
     report = prepare(raw)
-    for stage in report.stages[1:]:
-        assert {
-            key: next(w for w in words if w in reason)
-            for key, reason in stage.failed.items()
-            for words in [("88x64", "labels 0..24", "nobody", "no IUV map")]
-        } == {
-            f"train/{stems[0]}.jpg": "88x64",
-            f"train/{stems[1]}.jpg": "labels 0..24",
-            f"train/{stems[2]}.jpg": "nobody",
-            f"train/{stems[3]}.jpg": "no IUV map",
-        }
+    check(report.stages[1].failed)
+    texture = report.stages[2]
+    assert (texture.listed, texture.done, texture.failed) == (8, 8, {})  # each is reported once
+    check(prepare(raw, stages=("texture",)).stages[0].failed)
     for stem in stems[:4]:
         assert not layout.texture("train", stem).exists()
 
@@ -269,6 +277,111 @@ def test_a_plan_writes_nothing_and_counts_what_is_to_do(raw: Path) -> None:
     report = plan_dataset(PrepareRequest(raw, MADE), options)
     assert counts(report) == {"split": (12, 0, 0), "pose": (0, 12, 0), "texture": (12, 0, 0)}
     assert contents(raw) == before
+
+
+def test_a_plan_names_maps_that_are_absent(raw: Path) -> None:
+    options = load_settings(None, ["prepare.pose_estimator=precomputed"]).prepare
+    next(iter(raw.glob("train_densepose/*"))).unlink()
+    report = plan_dataset(PrepareRequest(raw, MADE), options)
+    assert counts(report) == {"split": (12, 0, 0), "pose": (0, 11, 1), "texture": (11, 0, 0)}
+
+
+def test_a_split_of_our_own_given_to_another_folder_is_still_not_the_papers(
+    raw: Path, prepare: Prepare
+) -> None:
+    shutil.copytree(raw, raw.with_name("other"))
+    shutil.rmtree(raw / "split")
+    prepare(raw, stages=("split",))
+    assert not prepare(
+        raw.with_name("other"), stages=("split",), split_dir=raw / "split"
+    ).papers_split
+    assert not prepare(raw.with_name("other"), stages=("split",)).papers_split
+
+
+def test_workers_end_when_only_their_parent_is_killed(raw: Path) -> None:
+    run = subprocess.Popen(
+        [*COMMAND, "--workers", "2", raw], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not (workers := psutil.Process(run.pid).children()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    while not list(raw.glob("*_texture/*")) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    workers = psutil.Process(run.pid).children()
+    assert len(workers) >= 2
+    run.kill()
+    run.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
+
+
+class NeverLoads(Stage):
+    name = "pose"
+
+    def load(self) -> None:
+        raise MCLDError("libGL is missing")
+
+    def output(self, picture: Picture) -> Path:
+        return self.layout.densepose(*picture)
+
+    def make(self, picture: Picture) -> None:
+        raise AssertionError("made without what it needs")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_cannot_be_loaded_stops_the_run_and_is_no_pictures_fault(
+    raw: Path, workers: int
+) -> None:
+    pictures = [Picture("train", "a"), Picture("train", "b")]
+    with pytest.raises(MCLDError, match="libGL is missing"):
+        list(_made(NeverLoads(DatasetLayout(raw)), pictures, False, workers))
+
+
+class MakesMaps(NeverLoads):
+    def load(self) -> None:
+        pass
+
+    def made_from_output(self, picture: Picture) -> tuple[Path, ...]:
+        return PoseStage.made_from_output(self, picture)  # type: ignore[arg-type]
+
+    def make(self, picture: Picture) -> None:
+        self.output(picture).touch()
+
+
+def test_new_maps_take_away_the_textures_and_faces_made_from_the_old(
+    raw: Path, prepare: Prepare
+) -> None:
+    prepare(raw)
+    layout = DatasetLayout(raw)
+    picture = Picture("train", layout.names("train")[0].removesuffix(".jpg"))
+    layout.face(*picture).parent.mkdir()
+    layout.face(*picture).touch()
+    assert list(_made(MakesMaps(layout), [picture], False, 1)) == [None]
+    assert layout.texture(*picture).exists()
+    assert list(_made(MakesMaps(layout), [picture], True, 1)) == [None]
+    assert not layout.texture(*picture).exists()
+    assert not layout.face(*picture).exists()
+    assert len(list(raw.glob("train_texture/*"))) == 8
+
+
+def test_a_full_disk_stops_the_run_with_a_line_and_leaves_nothing_half_written(raw: Path) -> None:
+    def small_files_only() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+    done = subprocess.run(
+        [*COMMAND, raw],
+        preexec_fn=small_files_only,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "cannot write" in error
+    assert "Traceback" not in done.stderr
+    assert not list(raw.rglob(".mcld-*"))
+    assert not list(raw.glob("*_texture/*"))
 
 
 def test_a_folder_without_pictures_is_one_clear_error(tmp_path: Path, prepare: Prepare) -> None:

@@ -45,9 +45,9 @@ def test_files_without_a_flat_name_are_told_and_left_out(tmp_path: Path) -> None
 
 
 def test_names_with_spaces_and_other_alphabets_are_pictures_like_others(tmp_path: Path) -> None:
-    touch(tmp_path / "WOMEN/Tees Tanks/id_00000001/05_7_спереди 正面.jpg")
+    touch(tmp_path / "WOMEN/Tees Tanks/id_00000001/05_7_спереди\u3000正面.jpg")
     assert list(find_raw(tmp_path).paths) == [
-        "fashionWOMENTees Tanksid0000000105_7спереди 正面.jpg"
+        "fashionWOMENTees Tanksid0000000105_7спереди\u3000正面.jpg"
     ]
 
 
@@ -106,6 +106,14 @@ def test_a_line_that_leads_elsewhere_is_refused_and_the_rest_taken(
     assert lists.names["train"] == [FLAT]
     assert lists.pairs["train"] == [(FLAT, FLAT)]
     assert set(lists.refused) == {"train.lst, line 2", "train.csv, line 3"}
+
+
+def test_a_short_row_is_reported_by_its_line_and_stops_nothing(tmp_path: Path) -> None:
+    publish_lists(tmp_path, [FLAT], [])
+    (tmp_path / "train.csv").write_text(f"from,to\n\n{FLAT},{FLAT}\n{FLAT}\n{FLAT},{FLAT}\n")
+    lists = find_lists(tmp_path, None, find_raw(tmp_path))
+    assert lists.pairs["train"] == [(FLAT, FLAT), (FLAT, FLAT)]
+    assert list(lists.refused) == ["train.csv, line 4"]
 
 
 def test_half_a_set_of_lists_is_not_guessed_at(tmp_path: Path) -> None:
