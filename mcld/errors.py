@@ -23,3 +23,9 @@ class InputError(MCLDError):
 
 class WeightsError(MCLDError):
     """A weights file is missing, damaged, or belongs to another network."""
+
+
+class StoppedError(MCLDError):
+    """A run was asked to stop, and has saved what it needs to go on."""
+
+    exit_code = 130

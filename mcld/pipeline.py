@@ -52,8 +52,10 @@ EMBEDDED = Path(__file__).parent / "weights" / "mannequin"
 """The pipeline folder that comes with mcld: a small network trained on the mannequin world."""
 
 
-def load_pipeline(folder: Path = EMBEDDED) -> "MCLDPipeline":
+def load_pipeline(folder: Path = EMBEDDED, *, encoders: bool = True) -> "MCLDPipeline":
     """Load a pipeline folder, as `save_pretrained` writes it, from disk only.
+
+    Without `encoders`, the autoencoder and the image encoder are left out (None).
 
     Raises WeightsError when the folder is missing, is no pipeline folder, or is damaged.
     """
@@ -63,8 +65,9 @@ def load_pipeline(folder: Path = EMBEDDED) -> "MCLDPipeline":
             " give the `pipeline` folder that `mcld train` wrote"
         )
     try:
+        left_out = {} if encoders else {"vae": None, "image_encoder": None}
         return MCLDPipeline.from_pretrained(  # type: ignore[no-any-return]
-            folder, dtype=torch.float32, local_files_only=True
+            folder, dtype=torch.float32, local_files_only=True, **left_out
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())
@@ -135,11 +138,21 @@ class MCLDPipeline(DiffusionPipeline):
         pixels = pixels.to(self.device, self.image_encoder.dtype)
         return self.image_encoder(pixels).image_embeds[:, None]  # type: ignore[no-any-return]
 
+    def moments_of(
+        self, images: list[Image.Image], height: int, width: int
+    ) -> tuple[Tensor, Tensor]:
+        """B pictures of any size -> mean and standard deviation of their scaled latents.
+
+        Both are [B, C, height / 8, width / 8].
+        """
+        pixels = self.image_processor.preprocess(images, height, width)
+        encoded = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist
+        factor = self.vae.config.scaling_factor
+        return encoded.mean * factor, encoded.std * factor
+
     def latents_of(self, images: list[Image.Image], height: int, width: int) -> Tensor:
         """B pictures of any size -> [B, C, height / 8, width / 8] scaled latents, without noise."""
-        pixels = self.image_processor.preprocess(images, height, width)
-        encoded = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist.mode()
-        return encoded * self.vae.config.scaling_factor  # type: ignore[no-any-return]
+        return self.moments_of(images, height, width)[0]
 
     def pictures_of(self, latents: Tensor) -> Tensor:
         """[B, C, h, w] scaled latents -> [B, 3, 8h, 8w] pictures, about -1..1."""

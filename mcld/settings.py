@@ -115,6 +115,11 @@ class TrainSettings(_Group):
     """How the network is trained."""
 
     dataset: Path = Field(Path("dataset/fashion"), description="The prepared dataset.")
+    cache: Path | None = Field(
+        None,
+        description="Folder for what the encoders make of the pictures; null: cache, in the"
+        " dataset. Runs with the same encoders share it.",
+    )
     output: Path = Field(
         Path("runs/deepfashion"), description="Checkpoints and the finished pipeline go here."
     )
@@ -126,7 +131,10 @@ class TrainSettings(_Group):
     images: PositiveInt = Field(
         1_440_000, description="Pictures to see before training ends (the paper: 60,000 x 24)."
     )
-    batch_size: PositiveInt = Field(12, description="Pairs per step and device.")
+    batch_size: PositiveInt = Field(12, description="Pairs per device and forward pass.")
+    accumulation: PositiveInt = Field(
+        1, description="Forward passes per step, for larger batches than memory holds."
+    )
     height: int = Field(
         512, ge=8, multiple_of=8, description="Pictures are resized to this height."
     )

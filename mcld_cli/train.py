@@ -1,12 +1,16 @@
 """`mcld train`: pairs to weights."""
 
+import os
 from contextlib import ExitStack
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mcld_cli import console
 from mcld_cli.options import Config, Overrides, overrides_of
+
+if TYPE_CHECKING:
+    from mcld.train.loop import TrainReport
 
 
 def train(
@@ -44,8 +48,28 @@ def train(
             if now.stage not in counts:
                 bars.close()  # the stage before has ended
                 counts[now.stage] = bars.enter_context(console.progress(now.stage, "images"))
-            note = "" if now.loss is None else f"loss {now.loss:.4f}"
-            counts[now.stage](now.images, now.total, note)
+            counts[now.stage](now.images, now.total, _note(now))
 
-        folder = train_network(settings, resume=resume, report=report)
-    console.say(f"The network is in {folder}. Next: mcld sample --weights {folder} ...")
+        def say(line: str) -> None:
+            bars.close()
+            console.say(line)
+
+        folder = train_network(settings, resume=resume, report=report, say=say)
+    if os.environ.get("RANK", "0") == "0":  # of the processes of `accelerate launch`, the first
+        console.say(f"The network is in {folder}. Next: mcld sample --weights {folder} ...")
+
+
+def _note(now: "TrainReport") -> str:
+    """Loss, gradient norm, learning rate and GPU memory of the latest step."""
+    if now.loss is None:
+        return ""
+    import torch
+
+    words = [
+        f"loss {now.loss:.4f}",
+        f"gradient {now.gradient_norm:.3g}",
+        f"rate {now.learning_rate:.2g}",
+    ]
+    if torch.cuda.is_available():
+        words.append(f"{torch.cuda.max_memory_reserved() / 1e9:.1f} GB")
+    return ", ".join(words)

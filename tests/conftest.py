@@ -43,7 +43,12 @@ def tiny(dataset: DatasetLayout, tmp_path: Path) -> Settings:
     """Settings of a tiny network trained on `dataset` into a new folder."""
     return load_settings(
         None,
-        [*TINY, f"train.dataset={dataset.root}", f"train.output={tmp_path / 'run'}"],
+        [
+            *TINY,
+            f"train.dataset={dataset.root}",
+            f"train.cache={tmp_path / 'cache'}",
+            f"train.output={tmp_path / 'run'}",
+        ],
     )
 
 

@@ -16,10 +16,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from mcld.errors import WeightsError
+from mcld.errors import MCLDError, WeightsError
 from mcld.files import written_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
 
     from mcld.model.network import MCLD
@@ -89,10 +91,23 @@ def load_checkpoint(network: MCLD, folder: Path) -> None:
 
 
 def save_checkpoint(network: MCLD, folder: Path) -> None:
-    """Write the four files of `network` into `folder`, as safetensors."""
+    """Write the four files of `network` into `folder`, as safetensors.
+
+    Raises MCLDError when they cannot be written or the disk is full.
+    """
     for part, (stem, *_) in FILE_STEMS.items():
-        weights = {
-            key: tensor.contiguous() for key, tensor in getattr(network, part).state_dict().items()
-        }
-        with written_whole(folder / f"{stem}.safetensors") as path:
-            save_file(weights, path)
+        write_tensors(folder / f"{stem}.safetensors", getattr(network, part).state_dict())
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a .safetensors file, whole or not at all.
+
+    Raises MCLDError when it cannot be written or the disk is full.
+    """
+    with written_whole(path) as temporary:
+        try:
+            save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, metadata)
+        except SafetensorError as error:  # how safetensors says that the disk is full
+            raise MCLDError(f"cannot write {path}: {error}") from error

@@ -1,8 +1,6 @@
 """Checkpoints: folders that appear whole or not at all, the newest few of them kept.
 
-    <output>/checkpoints/<images seen, 9 digits>/{four .safetensors files, training_state.pt}
-
-Random numbers are no part of the state: they are derived from the seed and the pictures seen.
+<output>/checkpoints/<images seen, 9 digits>/{four .safetensors files, training_state.pt}
 """
 
 from __future__ import annotations
@@ -10,16 +8,19 @@ from __future__ import annotations
 import pickle
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mcld.errors import WeightsError
+from mcld.errors import MCLDError, WeightsError
 from mcld.files import folder_written_whole
 from mcld.model.checkpoints import load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from diffusers.training_utils import EMAModel
 
     from mcld.model import MCLD
@@ -35,47 +36,79 @@ def checkpoints(output: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if re.fullmatch(r"\d{9}", path.name))
 
 
-def save(
-    output: Path,
-    images: int,
-    network: MCLD,
-    optimizer: torch.optim.Optimizer,
-    ema: EMAModel | None,
-    keep: int,
-) -> Path:
+@dataclass(frozen=True)
+class State:
+    """All that a run changes. Random numbers are derived from the seed and the pictures seen."""
+
+    network: MCLD
+    optimizer: torch.optim.Optimizer
+    ema: EMAModel | None
+    scaler: torch.amp.GradScaler | None
+    """Of fp16 training."""
+
+
+def save(output: Path, images: int, state: State, keep: int) -> Path:
     """Write the checkpoint of a run that has seen `images` pictures; remove all but `keep`.
 
-    Raises MCLDError when it cannot be written; the earlier ones are then still there.
+    Raises MCLDError when it cannot be written or the disk is full; the earlier ones are then still
+    there.
     """
     folder = output / "checkpoints" / f"{images:09d}"
     with folder_written_whole(folder) as temporary:
-        save_checkpoint(network, temporary)
-        state = {
-            "images": images,
-            "optimizer": optimizer.state_dict(),
-            "ema": ema.state_dict() if ema else None,
-        }
-        torch.save(state, temporary / STATE_FILE)
+        save_checkpoint(state.network, temporary)
+        try:
+            torch.save({"images": images, **_parts(state)}, temporary / STATE_FILE)
+        except RuntimeError as error:  # how PyTorch says that the disk is full
+            raise MCLDError(f"cannot write {folder}: {error}") from error
     for old in checkpoints(output)[:-keep]:
         shutil.rmtree(old)
     return folder
 
 
-def load(
-    folder: Path, network: MCLD, optimizer: torch.optim.Optimizer, ema: EMAModel | None
-) -> int:
+def _parts(state: State) -> dict[str, Any]:
+    return {
+        "optimizer": state.optimizer.state_dict(),
+        "ema": state.ema.state_dict() if state.ema else None,
+        "scaler": state.scaler.state_dict() if state.scaler else None,
+    }
+
+
+def load_newest(output: Path, state: State, say: Callable[[str], None]) -> int:
+    """Read back the newest checkpoint that is whole; return the pictures seen.
+
+    A damaged one is named through `say`. Raises WeightsError when none can be read.
+    """
+    *older, newest = checkpoints(output)
+    try:
+        return load(newest, state)
+    except WeightsError as error:
+        if not older:
+            raise
+        damaged = str(error)
+    for folder in reversed(older):
+        say(f"{damaged}; going on from {folder.name} before it")
+        try:
+            return load(folder, state)
+        except WeightsError as error:
+            damaged = str(error)
+    raise WeightsError(damaged)
+
+
+def load(folder: Path, state: State) -> int:
     """Read a checkpoint back; return the pictures seen.
 
     Raises WeightsError when it is damaged or of another network.
     """
-    load_checkpoint(network, folder)
+    load_checkpoint(state.network, folder)
     path = folder / STATE_FILE
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        optimizer.load_state_dict(state["optimizer"])
-        if ema and state["ema"]:
-            ema.load_state_dict(state["ema"])
-        return int(state["images"])
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state.optimizer.load_state_dict(saved["optimizer"])
+        if state.ema and saved["ema"]:
+            state.ema.load_state_dict(saved["ema"])
+        if state.scaler and saved["scaler"]:
+            state.scaler.load_state_dict(saved["scaler"])
+        return int(saved["images"])
     except (
         *(OSError, RuntimeError, ValueError, KeyError, EOFError),
         *(TypeError, AttributeError, pickle.UnpicklingError),

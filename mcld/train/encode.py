@@ -1,4 +1,4 @@
-"""What training needs of every picture, computed once: targets and references are not augmented."""
+"""From pictures on disk to what training needs of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from mcld.dataset.pictures import FACE_SIZE, read_face, read_image, read_iuv
+from mcld.train.cache import EncodedPicture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mcld.dataset.layout import DatasetLayout
     from mcld.pipeline import MCLDPipeline
+    from mcld.train.cache import EncodedCache
 
 BATCH = 32
 """Pictures encoded at once."""
@@ -31,24 +33,6 @@ class PictureFiles:
     texture: Image.Image
     pose: Image.Image
     face: Tensor
-
-
-@dataclass(frozen=True)
-class EncodedPictures:
-    """N pictures, encoded. h x w is the size of the latents, H x W that of the picture."""
-
-    latents: Tensor
-    """[N, C, h, w] scaled latents of the picture."""
-    texture_latents: Tensor
-    """[N, C, h, w] scaled latents of the texture map."""
-    source: Tensor
-    """[N, 1, D] embedding of the picture."""
-    texture: Tensor
-    """[N, 1, D] embedding of the texture map."""
-    face: Tensor
-    """[N, 512]."""
-    pose: Tensor
-    """[N, 3, H, W] uint8 IUV map in file order, (V, U, I)."""
 
 
 def read_picture(layout: DatasetLayout, split: str, stem: str) -> PictureFiles:
@@ -86,42 +70,50 @@ def read_batches(
 
 
 @torch.no_grad()
-def encode_pictures(
+def encode_batch(
+    pipeline: MCLDPipeline, files: list[PictureFiles], size: tuple[int, int]
+) -> list[EncodedPicture]:
+    """Encode pictures with the pipeline's frozen encoders, exactly as sampling does.
+
+    size: (height, width) to train at, in pixels.
+    """
+    images, textures = [f.image for f in files], [f.texture for f in files]
+    latents = torch.stack(pipeline.moments_of(images, *size), dim=1).float().cpu()
+    texture_latents = torch.stack(pipeline.moments_of(textures, *size), dim=1).float().cpu()
+    source, texture = pipeline.embed(images).float().cpu(), pipeline.embed(textures).float().cpu()
+    poses = pipeline.pose_processor.preprocess([f.pose for f in files], *size)
+    poses = (poses * 255).round().to(torch.uint8)
+    return [
+        EncodedPicture(*row)
+        for row in zip(
+            latents,
+            texture_latents,
+            source,
+            texture,
+            [f.face for f in files],
+            poses,
+            strict=True,
+        )
+    ]
+
+
+def fill_cache(
+    cache: EncodedCache,
     pipeline: MCLDPipeline,
-    layout: DatasetLayout,
-    split: str,
     stems: list[str],
     size: tuple[int, int],
     on_picture: Callable[[int], None],
-) -> EncodedPictures:
-    """Encode pictures with the pipeline's frozen encoders, exactly as sampling does.
+) -> None:
+    """Encode pictures into the cache.
 
-    Args:
-        pipeline: its VAE, image encoder and preprocessing.
-        layout, split, stems: the pictures.
-        size: (height, width) to train at, in pixels.
-        on_picture: called with the number of pictures encoded so far.
+    size: (height, width) to train at, in pixels. on_picture: told how many are done. Raises
+    InputError for a picture that cannot be read, MCLDError when the cache cannot be written.
     """
-    parts: list[EncodedPictures] = []
     done = 0
-    for files in read_batches(layout, split, stems):
-        images, textures = [f.image for f in files], [f.texture for f in files]
-        poses = pipeline.pose_processor.preprocess([f.pose for f in files], *size)
-        parts.append(
-            EncodedPictures(
-                latents=pipeline.latents_of(images, *size).cpu(),
-                texture_latents=pipeline.latents_of(textures, *size).cpu(),
-                source=pipeline.embed(images).cpu(),
-                texture=pipeline.embed(textures).cpu(),
-                face=torch.stack([f.face for f in files]),
-                pose=(poses * 255).round().to(torch.uint8),
-            )
-        )
-        done += len(files)
+    made_from = {stem: cache.made_from(stem) for stem in stems}
+    for files in read_batches(cache.layout, cache.split, stems):
+        for encoded in encode_batch(pipeline, files, size):
+            stem = stems[done]
+            cache.write(stem, encoded, made_from[stem])
+            done += 1
         on_picture(done)
-    return EncodedPictures(
-        **{
-            name: torch.cat([getattr(part, name) for part in parts])
-            for name in EncodedPictures.__dataclass_fields__
-        }
-    )

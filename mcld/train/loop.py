@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 from diffusers.training_utils import EMAModel
 from torch.utils.data import DataLoader
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.errors import InputError, MCLDError, SettingsError
+from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
 from mcld.files import folder_written_whole
 from mcld.pipeline import ddim_scheduler, load_pipeline
 from mcld.train import checkpoint
-from mcld.train.encode import encode_pictures
+from mcld.train.cache import EncodedCache, cache_key
+from mcld.train.encode import fill_cache
 from mcld.train.encoders import fit_autoencoder, fit_image_encoder
+from mcld.train.interrupt import Interrupt
 from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
 from mcld.train.samples import Batch, BatchSampler, TrainingSamples, collate
 from mcld.train.start import new_pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from diffusers import DDIMScheduler
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
     from mcld.model import MCLD
     from mcld.pipeline import MCLDPipeline
     from mcld.settings import Settings, TrainSettings
+
+_PATIENCE = timedelta(days=7)
+"""How long processes wait for the one that trains encoders, or for the slowest in encoding."""
 
 
 @dataclass(frozen=True)
@@ -44,30 +51,191 @@ class TrainReport:
     total: int
     """Pictures to do."""
     loss: float | None = None
-    """Mean loss of the latest step, when there is one."""
+    """Mean loss of the latest step over all processes, when there is one."""
+    gradient_norm: float | None = None
+    """Of the latest step, before clipping."""
+    learning_rate: float | None = None
+    """Of the latest step."""
 
 
-def train(  # noqa: C901 - one story, read from top to bottom
-    settings: Settings, *, resume: bool, report: Callable[[TrainReport], None]
+def train(
+    settings: Settings,
+    *,
+    resume: bool,
+    report: Callable[[TrainReport], None],
+    say: Callable[[str], None],
 ) -> Path:
     """Train a network on a prepared dataset; return the folder of the finished pipeline.
 
-    The network is a new one of `settings.model`'s widths, or that of `train.start_from`.
+    The network is a new one of `settings.model`'s widths, or that of `train.start_from`. The output
+    folder holds `pipeline/` (the frozen encoders from the start, everything at the end) and
+    `checkpoints/`. With `resume`, training goes on from the newest checkpoint that is whole.
 
-    The output folder holds `pipeline/` (the frozen encoders from the start, everything at the end)
-    and `checkpoints/`. With `resume`, training goes on from the newest checkpoint.
+    report: told how far each stage is; say: told in a line what a person should know; both in the
+    main process only.
 
-    Raises SettingsError, InputError, WeightsError or MCLDError for what the user can mend.
+    Raises SettingsError, InputError, WeightsError or MCLDError for what the user can mend, and
+    StoppedError on Ctrl-C and SIGTERM, once a checkpoint is written.
     """
     options = settings.train
+    accelerator = _accelerator(options)
+    main = accelerator.is_main_process
+    if not main:
+        report, say = _ignore, _ignore
+    _check_run(options, accelerator, resume=resume)
+    layout = DatasetLayout(options.dataset)
+    stems, pairs = _pictures_and_pairs(layout, say)
+
+    # The pipeline folder, and what its encoders make of the pictures
+    folder = options.output / "pipeline"
+    if main and not resume:
+        _make_pipeline(settings, layout, stems, folder, report)
+    accelerator.wait_for_everyone()
+    cache = _filled_cache(options, layout, stems, folder, accelerator, report)
+
+    # The network, the optimizer, and the state of an earlier run
+    network = load_pipeline(folder, encoders=False).network
+    trained = _trainable(network, options)
+    network.to(accelerator.device)
+    optimizer = torch.optim.AdamW(trained, options.learning_rate, weight_decay=options.weight_decay)
+    ema = EMAModel(trained, options.ema_decay, use_ema_warmup=True) if options.ema_decay else None
+    state = checkpoint.State(network, optimizer, ema, accelerator.scaler)
+    images = checkpoint.load_newest(options.output, state, say) if resume else 0
+    network.to(memory_format=torch.channels_last)  # convolutions are fastest so, on CPU and GPU
+    model, prepared = accelerator.prepare(network, optimizer)
+    if ema:
+        ema.to(accelerator.device)
+
+    trainer = _Trainer(settings, accelerator, model, prepared, trained)
+    samples = TrainingSamples(cache, stems, pairs, cache.source_std(stems), options)
+    _introduce(network, samples, images, trainer, say)
+    with Interrupt() as interrupt:
+        for seen, step in trainer.steps(samples, images):
+            if ema:
+                ema.step(trained)
+            report(step)
+            stop = interrupt.anywhere(accelerator)
+            last = seen + trainer.total_batch > options.images
+            due = seen % options.checkpoint_every < trainer.total_batch
+            if main and (due or last or stop):
+                checkpoint.save(options.output, seen, state, options.keep)
+            if stop and not last:
+                raise StoppedError(
+                    f"interrupted after {seen:,} pictures, which are saved in {options.output}:"
+                    " go on with --resume"
+                )
+
+    if main:
+        if ema:
+            ema.copy_to(trained)
+        _finish(network, folder, options)
+    accelerator.end_training()
+    return folder
+
+
+class _Trainer:
+    """Takes the optimizer's steps."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        accelerator: Accelerator,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        trained: list[torch.nn.Parameter],
+    ) -> None:
+        self.options = settings.train
+        self.accelerator = accelerator
+        self.model = model
+        self.forward = torch.compile(model) if self.options.compile else model
+        self.optimizer = optimizer
+        self.trained = trained
+        self.total_batch = _total_batch(self.options, accelerator)
+        self.schedule = ddim_scheduler(
+            settings.scheduler.train_beta_schedule,
+            settings.scheduler.beta_start,
+            settings.scheduler.beta_end,
+        )
+
+    def steps(self, samples: TrainingSamples, images: int) -> Iterator[tuple[int, TrainReport]]:
+        """Step by step: pictures seen, of which `images` before, and the report of the step.
+
+        Raises MCLDError when the loss is not finite, before the step, and when memory is full.
+        """
+        options, accelerator = self.options, self.accelerator
+        loader = DataLoader(
+            samples,
+            batch_sampler=BatchSampler(
+                images,
+                options.images,
+                options.batch_size,
+                accelerator.process_index,
+                accelerator.num_processes,
+                options.accumulation,
+            ),
+            collate_fn=collate,
+            num_workers=options.workers,
+            pin_memory=accelerator.device.type == "cuda",
+        )
+        self.model.train()
+        losses: list[torch.Tensor] = []
+        for batch in loader:
+            rate = learning_rate(options, images)
+            with accelerator.accumulate(self.model):
+                losses.append(self._backward(batch))
+                if not accelerator.sync_gradients:
+                    continue
+                loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
+                _check_finite(loss, images, rate)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+                norm = accelerator.clip_grad_norm_(self.trained, options.max_grad_norm)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            losses.clear()
+            images += self.total_batch
+            yield (
+                images,
+                TrainReport("Training", images, options.images, loss, float(norm), rate),
+            )
+
+    def _backward(self, batch: Batch) -> torch.Tensor:
+        """Add the gradient of a batch's mean loss; return that loss."""
+        try:
+            with self.accelerator.autocast():
+                loss = _loss(
+                    self.forward, batch.to(self.accelerator.device), self.schedule, self.options
+                )
+            self.accelerator.backward(loss)
+        except torch.OutOfMemoryError as error:
+            raise MCLDError(
+                f"out of GPU memory with train.batch_size={self.options.batch_size} at"
+                f" {self.options.height}x{self.options.width}: lower train.batch_size and raise"
+                " train.accumulation by as much, or lower train.height and train.width"
+            ) from error
+        return loss.detach()
+
+
+def _accelerator(options: TrainSettings) -> Accelerator:
     try:
-        accelerator = Accelerator(mixed_precision=options.precision)
+        return Accelerator(
+            mixed_precision=options.precision,
+            gradient_accumulation_steps=options.accumulation,
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+        )
     except ValueError as error:
         raise SettingsError(
             f"train.precision={options.precision} cannot be had: {error}"
         ) from error
+
+
+def _total_batch(options: TrainSettings, accelerator: Accelerator) -> int:
+    return options.batch_size * options.accumulation * int(accelerator.num_processes)
+
+
+def _check_run(options: TrainSettings, accelerator: Accelerator, *, resume: bool) -> None:
+    """Raise SettingsError for an output folder or a number of pictures that cannot be meant."""
     earlier = checkpoint.checkpoints(options.output)
-    folder = options.output / "pipeline"
     if earlier and not resume:
         raise SettingsError(
             f"{options.output} holds checkpoints already: add --resume to go on from"
@@ -75,100 +243,97 @@ def train(  # noqa: C901 - one story, read from top to bottom
         )
     if resume and not earlier:
         raise SettingsError(f"{options.output} holds no checkpoint: leave --resume out")
-    batch_images = options.batch_size * accelerator.num_processes
-    if options.images < batch_images:
+    total = _total_batch(options, accelerator)
+    if options.images < total:
         raise SettingsError(
-            f"train.images, {options.images}, is less than one batch, {batch_images}: raise it,"
+            f"train.images, {options.images}, is less than one batch, {total}: raise it,"
             " or lower train.batch_size"
         )
-    layout = DatasetLayout(options.dataset)
-    stems, pairs = _pictures_and_pairs(layout)
 
-    # The network, and the encoders it looks through
-    if earlier:
-        pipeline = load_pipeline(folder)
+
+def _make_pipeline(
+    settings: Settings,
+    layout: DatasetLayout,
+    stems: list[str],
+    folder: Path,
+    report: Callable[[TrainReport], None],
+) -> None:
+    """Write the pipeline folder that training starts from, with its frozen encoders."""
+    if settings.train.start_from:
+        pipeline = load_pipeline(settings.train.start_from)
     else:
-        if options.start_from:
-            pipeline = load_pipeline(options.start_from)
-        else:
-            pipeline = new_pipeline(settings)
-            counted = _counter(report, "Training the autoencoder")
-            fit_autoencoder(pipeline, layout, stems, settings, counted)
-            counted = _counter(report, "Training the image encoder")
-            fit_image_encoder(pipeline, layout, stems, settings, counted)
-        if accelerator.is_main_process:
-            _save(pipeline, folder)
-    network = _trainable(pipeline, options)
-    pipeline.vae.to(accelerator.device)
-    pipeline.image_encoder.to(accelerator.device)
-    counted = _counter(report, "Encoding pictures")
-    encoded = encode_pictures(
-        pipeline,
-        layout,
-        "train",
-        stems,
-        (options.height, options.width),
-        lambda done: counted(done, len(stems)),
+        pipeline = new_pipeline(settings)
+        counted = _counter(report, "Training the autoencoder")
+        fit_autoencoder(pipeline, layout, stems, settings, counted)
+        counted = _counter(report, "Training the image encoder")
+        fit_image_encoder(pipeline, layout, stems, settings, counted)
+    _save(pipeline, folder)
+
+
+def _filled_cache(
+    options: TrainSettings,
+    layout: DatasetLayout,
+    stems: list[str],
+    folder: Path,
+    accelerator: Accelerator,
+    report: Callable[[TrainReport], None],
+) -> EncodedCache:
+    """What the encoders in the pipeline `folder` make of all pictures, a share in each process."""
+    size = (options.height, options.width)
+    place = options.cache or options.dataset / "cache"
+    cache = EncodedCache(place / cache_key(folder, size), layout, "train")
+    share = stems[accelerator.process_index :: accelerator.num_processes]
+    missing = cache.missing(share)
+    if missing:
+        pipeline = load_pipeline(folder)
+        pipeline.vae.to(accelerator.device)
+        pipeline.image_encoder.to(accelerator.device)
+        counted = _counter(report, "Encoding pictures")
+        fill_cache(cache, pipeline, missing, size, lambda done: counted(done, len(missing)))
+    accelerator.wait_for_everyone()
+    return cache
+
+
+def _introduce(
+    network: MCLD,
+    samples: TrainingSamples,
+    images: int,
+    trainer: _Trainer,
+    say: Callable[[str], None],
+) -> None:
+    """Say what will be trained, on what, and where."""
+    options, accelerator = trainer.options, trainer.accelerator
+    for name, part in network.named_children():
+        trained = sum(p.numel() for p in part.parameters() if p.requires_grad)
+        frozen = sum(p.numel() for p in part.parameters()) - trained
+        left = f", {frozen / 1e6:.3g} M frozen or unused" if frozen else ""
+        say(f"{name}: {trained / 1e6:.3g} M parameters to train{left}")
+    steps = (options.images - images) // trainer.total_batch
+    begun = f" after {images:,} pictures" if images else ""
+    say(
+        f"{len(samples.pairs):,} pairs of {len(samples.stems):,} pictures at"
+        f" {options.height}x{options.width}; {steps:,} steps of {trainer.total_batch}{begun}"
     )
+    megabytes = samples.cache.size() / 1e6
+    say(f"encoded pictures: {megabytes:,.0f} MB in {samples.cache.folder}")
+    precision = {"no": "float32"}.get(options.precision, options.precision)
+    processes = accelerator.num_processes
+    share = f", {processes} processes" if processes > 1 else ""
+    say(f"device: {accelerator.device}, {precision}{share}")
 
-    # The optimizer, and the state of an earlier run
-    trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, options.learning_rate, weight_decay=options.weight_decay)
-    ema = EMAModel(trained, options.ema_decay, use_ema_warmup=True) if options.ema_decay else None
-    images = checkpoint.load(earlier[-1], network, optimizer, ema) if earlier else 0
-    network.to(memory_format=torch.channels_last)  # convolutions are fastest so, on CPU and GPU
-    model, optimizer = accelerator.prepare(network, optimizer)
-    if ema:
-        ema.to(accelerator.device)
-    forward = torch.compile(model) if options.compile else model
 
-    # The data from here on
-    loader = DataLoader(
-        TrainingSamples(encoded, pairs, options),
-        batch_sampler=BatchSampler(
-            images,
-            options.images,
-            options.batch_size,
-            accelerator.process_index,
-            accelerator.num_processes,
-        ),
-        collate_fn=collate,
-        num_workers=options.workers,
-    )
-    noise_schedule = ddim_scheduler(
-        settings.scheduler.train_beta_schedule,
-        settings.scheduler.beta_start,
-        settings.scheduler.beta_end,
-    )
+def _finish(network: MCLD, folder: Path, options: TrainSettings) -> None:
+    """Put the trained network into the pipeline folder."""
+    pipeline = load_pipeline(folder)
+    pipeline.network.load_state_dict(network.state_dict())
+    if options.save_dtype == "float16":
+        for part in (pipeline.network, pipeline.vae, pipeline.image_encoder):
+            part.half()
+    _save(pipeline, folder)
 
-    model.train()
-    for batch in loader:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(options, images)
-        with accelerator.autocast():
-            loss = _loss(forward, batch.to(accelerator.device), noise_schedule, options)
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(trained, options.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        if ema:
-            ema.step(trained)
-        images += batch_images
-        report(TrainReport("Training", images, options.images, _finite(loss, images, options)))
-        last = images + batch_images > options.images
-        due = images % options.checkpoint_every < batch_images or last
-        if due and accelerator.is_main_process:
-            checkpoint.save(options.output, images, network, optimizer, ema, options.keep)
 
-    if ema:
-        ema.copy_to(trained)
-    if accelerator.is_main_process:
-        if options.save_dtype == "float16":
-            for part in (network, pipeline.vae, pipeline.image_encoder):
-                part.half()
-        _save(pipeline, folder)
-    accelerator.end_training()
-    return folder
+def _ignore(_: object) -> None:
+    """What the processes do with reports that only the main one gives."""
 
 
 def _loss(
@@ -178,25 +343,24 @@ def _loss(
     options: TrainSettings,
 ) -> torch.Tensor:
     """The mean loss of a batch: noise its targets, predict v, weigh what is wrong."""
-    noisy = schedule.add_noise(batch.target, batch.noise, batch.timesteps)
-    velocity = schedule.get_velocity(batch.target, batch.noise, batch.timesteps)
-    prediction = forward(noisy, batch.timesteps, batch.conditions, batch.dropped)
-    mask = face_mask(batch.part_labels, noisy.shape[-2:])
+    target, noise, timesteps = batch["target"], batch["noise"], batch["timestep"]
+    noisy = schedule.add_noise(target, noise, timesteps)
+    velocity = schedule.get_velocity(target, noise, timesteps)
+    prediction = forward(noisy, timesteps, batch.conditions, batch.dropped)
+    mask = face_mask(batch["pose"][:, 2], noisy.shape[-2:])
     if not options.face_loss:
         mask = torch.zeros_like(mask)
-    alphas_cumprod = schedule.alphas_cumprod.to(batch.timesteps.device)
-    weights = min_snr_weights(alphas_cumprod, batch.timesteps, options.min_snr_gamma)
+    alphas_cumprod = schedule.alphas_cumprod.to(timesteps.device)
+    weights = min_snr_weights(alphas_cumprod, timesteps, options.min_snr_gamma)
     return mcld_loss(prediction, velocity, mask, weights).mean()
 
 
-def _finite(loss: torch.Tensor, images: int, options: TrainSettings) -> float:
-    value = loss.item()
-    if not math.isfinite(value):
+def _check_finite(loss: float, images: int, rate: float) -> None:
+    if not math.isfinite(loss):
         raise MCLDError(
-            f"the loss is {value} after {images} pictures at learning rate"
-            f" {learning_rate(options, images):.1e}: lower train.learning_rate"
+            f"the loss is {loss} after {images} pictures at learning rate {rate:.1e}: lower"
+            " train.learning_rate"
         )
-    return value
 
 
 def _save(pipeline: MCLDPipeline, folder: Path) -> None:
@@ -212,12 +376,12 @@ def learning_rate(options: TrainSettings, images: int) -> float:
     return options.learning_rate * warmup * (1 + math.cos(math.pi * images / options.images)) / 2
 
 
-def _trainable(pipeline: MCLDPipeline, options: TrainSettings) -> MCLD:
-    """The network, requiring gradients only where there are any and where they are wanted.
+def _trainable(network: MCLD, options: TrainSettings) -> list[torch.nn.Parameter]:
+    """The parameters to train, which alone require gradients: all that get one and are not frozen.
 
     Raises SettingsError when `train.frozen` names no weights, or all of them.
     """
-    network = pipeline.network.requires_grad_(True)
+    network.requires_grad_(True)
     for unet in (network.denoising_unet, network.reference_unet):
         for parameter in unet.unused_parameters():
             parameter.requires_grad_(False)
@@ -231,18 +395,31 @@ def _trainable(pipeline: MCLDPipeline, options: TrainSettings) -> MCLD:
             )
         for parameter in named:
             parameter.requires_grad_(False)
-    if not any(parameter.requires_grad for parameter in parameters.values()):
+    trained = [parameter for parameter in parameters.values() if parameter.requires_grad]
+    if not trained:
         raise SettingsError("train.frozen: nothing is left to train")
-    return network
+    return trained
 
 
-def _pictures_and_pairs(layout: DatasetLayout) -> tuple[list[str], torch.Tensor]:
-    """The stems of the training pictures, and the pairs as rows of them, int64 [P, 2]."""
-    stems = [name.removesuffix(".jpg") for name in layout.names("train")]
+def _pictures_and_pairs(
+    layout: DatasetLayout, say: Callable[[str], None]
+) -> tuple[list[str], torch.Tensor]:
+    """The stems of the prepared training pictures, and the pairs as rows of them, int64 [P, 2]."""
+    listed = [name.removesuffix(".jpg") for name in layout.names("train")]
+    stems = [stem for stem in listed if layout.prepared("train", stem)]
     row = {f"{stem}.jpg": k for k, stem in enumerate(stems)}
-    pairs = [(row[a], row[b]) for a, b in layout.pairs("train") if a in row and b in row]
+    wanted = layout.pairs("train")
+    pairs = [(row[a], row[b]) for a, b in wanted if a in row and b in row]
+    if len(stems) < len(listed):
+        say(
+            f"{len(listed) - len(stems):,} of {len(listed):,} listed pictures are not prepared, and"
+            f" are left out with {len(wanted) - len(pairs):,} of {len(wanted):,} pairs"
+        )
     if not pairs:
-        raise InputError(f"{layout.pairs_file('train')} names no pair of listed pictures")
+        raise InputError(
+            f"{layout.pairs_file('train')} names no pair of prepared pictures: run `mcld prepare"
+            f" {layout.root}` to the end"
+        )
     return stems, torch.tensor(pairs)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mcld.settings import TrainSettings
-    from mcld.train.encode import EncodedPictures
+    from mcld.train.cache import EncodedCache
 
 TIMESTEPS = 1000
 
@@ -31,35 +31,47 @@ class Sample:
     """[C, h, w]."""
     timestep: Tensor
     """Scalar, 0..999."""
-    part_labels: Tensor
-    """[H, W] uint8 labels of the target's IUV map."""
-    conditions: FocalConditions
-    """Of a batch of one."""
+    source: Tensor
+    """[1, D] embedding of the source photo, with noise."""
+    texture: Tensor
+    """[1, D] embedding of the texture map."""
+    texture_latents: Tensor
+    """[C, h, w] latents of the texture map."""
+    face: Tensor
+    """[512]."""
+    pose: Tensor
+    """[3, H, W] uint8 IUV map of the target, (V, U, I)."""
     dropped: bool
     """Whether the conditions are dropped, all but the pose."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B samples, those whose conditions are dropped first; fields as in Sample, batch first."""
+    """B samples, those whose conditions are dropped first."""
 
-    target: Tensor
-    noise: Tensor
-    timesteps: Tensor
-    part_labels: Tensor
-    conditions: FocalConditions
+    tensors: dict[str, Tensor]
+    """The fields of Sample that are tensors, batch first."""
     dropped: int
+    """How many samples lose their conditions."""
+
+    def __getitem__(self, name: str) -> Tensor:
+        """A field of Sample, batch first."""
+        return self.tensors[name]
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return Batch(
-            self.target.to(device),
-            self.noise.to(device),
-            self.timesteps.to(device),
-            self.part_labels.to(device),
-            self.conditions.to(device),
-            self.dropped,
-        )
+        moved = {name: t.to(device, non_blocking=True) for name, t in self.tensors.items()}
+        return Batch(moved, self.dropped)
+
+    def pin_memory(self) -> Batch:
+        """The same batch in memory from which it moves to a GPU while others are computed."""
+        return Batch({name: t.pin_memory() for name, t in self.tensors.items()}, self.dropped)
+
+    @property
+    def conditions(self) -> FocalConditions:
+        """Of all B samples."""
+        names = ("source", "texture", "texture_latents", "face")
+        return FocalConditions(**{n: self[n] for n in names}, pose=self["pose"].float() / 255)
 
 
 class TrainingSamples(Dataset[Sample]):
@@ -69,16 +81,26 @@ class TrainingSamples(Dataset[Sample]):
     Every epoch visits every pair once, in an order of its own.
 
     Args:
-        encoded: the pictures.
-        pairs: [P, 2] rows of `encoded`: source, target.
+        cache: the encoded pictures.
+        stems: of the pictures.
+        pairs: int64 [P, 2] rows of `stems`: source, target.
+        source_std: [1, D] standard deviation of source embeddings over the dataset.
         settings: noise offset, source noise, drop rate, seed.
     """
 
-    def __init__(self, encoded: EncodedPictures, pairs: Tensor, settings: TrainSettings) -> None:
-        self.encoded = encoded
+    def __init__(
+        self,
+        cache: EncodedCache,
+        stems: list[str],
+        pairs: Tensor,
+        source_std: Tensor,
+        settings: TrainSettings,
+    ) -> None:
+        self.cache = cache
+        self.stems = stems
         self.pairs = pairs
+        self.source_std = source_std
         self.settings = settings
-        self.source_std = encoded.source.std(dim=0)
         self.shuffled: tuple[int, Tensor] | None = None
 
     def order(self, epoch: int) -> Tensor:
@@ -93,42 +115,43 @@ class TrainingSamples(Dataset[Sample]):
         return torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
     def __getitem__(self, n: int) -> Sample:
-        """Sample number n, on the CPU."""
+        """Sample number n, on the CPU. Raises InputError when the cache is damaged."""
         epoch, place = divmod(n, len(self.pairs))
-        source, target = self.pairs[self.order(epoch)[place]].tolist()
-        g, settings, encoded = self._generator(1, n), self.settings, self.encoded
-        latents = encoded.latents[target]
-        noise = torch.randn(latents.shape, generator=g)
-        noise += settings.noise_offset * torch.randn(len(latents), 1, 1, generator=g)
-        jitter = torch.randn(self.source_std.shape, generator=g)
-        pose = encoded.pose[target]
+        source, target = (self.stems[k] for k in self.pairs[self.order(epoch)[place]].tolist())
+        latents, pose = self.cache.read(target, "latents", "pose")
+        texture_latents, embedding, texture, face = self.cache.read(
+            source, "texture_latents", "source", "texture", "face"
+        )
+        g, settings = self._generator(1, n), self.settings
+        noise = torch.randn(latents[0].shape, generator=g)
+        noise += settings.noise_offset * torch.randn(len(noise), 1, 1, generator=g)
+        jitter = settings.source_noise * torch.randn(self.source_std.shape, generator=g)
         return Sample(
-            target=latents,
+            target=_drawn(latents, g),
             noise=noise,
             timestep=torch.randint(TIMESTEPS, (), generator=g),
-            part_labels=pose[2],
-            conditions=FocalConditions(
-                source=(encoded.source[source] + settings.source_noise * self.source_std * jitter)[
-                    None
-                ],
-                texture=encoded.texture[source][None],
-                texture_latents=encoded.texture_latents[source][None],
-                face=encoded.face[source][None],
-                pose=pose[None].float() / 255,
-            ),
+            source=embedding + self.source_std * jitter,
+            texture=texture,
+            texture_latents=_drawn(texture_latents, g),
+            face=face,
+            pose=pose,
             dropped=bool(torch.rand((), generator=g) < settings.drop_rate),
         )
+
+
+def _drawn(moments: Tensor, generator: torch.Generator) -> Tensor:
+    """Latents [C, h, w] drawn from their moments [2, C, h, w], as the authors draw both."""
+    mean, std = moments
+    drawn: Tensor = mean + std * torch.randn(mean.shape, generator=generator)
+    return drawn
 
 
 def collate(samples: list[Sample]) -> Batch:
     """Stack samples, those with dropped conditions first: the order the network expects."""
     samples = sorted(samples, key=lambda sample: not sample.dropped)
+    names = [f.name for f in fields(Sample) if f.name != "dropped"]
     return Batch(
-        target=torch.stack([s.target for s in samples]),
-        noise=torch.stack([s.noise for s in samples]),
-        timesteps=torch.stack([s.timestep for s in samples]),
-        part_labels=torch.stack([s.part_labels for s in samples]),
-        conditions=FocalConditions.cat([s.conditions for s in samples]),
+        {name: torch.stack([getattr(s, name) for s in samples]) for name in names},
         dropped=sum(s.dropped for s in samples),
     )
 
@@ -144,12 +167,17 @@ class BatchSampler:
     batch_size: int
     rank: int
     processes: int
+    accumulation: int = 1
+    """Batches of every process in a total batch."""
 
     def __iter__(self) -> Iterator[list[int]]:
-        total = self.batch_size * self.processes
+        together = self.batch_size * self.processes
+        total = together * self.accumulation
         for start in range(self.first, self.last - total + 1, total):
-            mine = start + self.rank * self.batch_size
-            yield list(range(mine, mine + self.batch_size))
+            for part in range(self.accumulation):
+                mine = start + part * together + self.rank * self.batch_size
+                yield list(range(mine, mine + self.batch_size))
 
     def __len__(self) -> int:
-        return max(0, self.last - self.first) // (self.batch_size * self.processes)
+        total = self.batch_size * self.processes * self.accumulation
+        return max(0, self.last - self.first) // total * self.accumulation

@@ -1,28 +1,39 @@
 """Pictures encoded for training are what sampling encodes."""
 
+from pathlib import Path
+
 import torch
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.pipeline import MCLDPipeline
-from mcld.train.encode import encode_pictures, read_batches, read_picture
+from mcld.train.cache import EncodedCache
+from mcld.train.encode import fill_cache, read_batches, read_picture
 
 
-def test_training_sees_what_sampling_computes(dataset: DatasetLayout, pipeline: MCLDPipeline):
+def test_training_sees_what_sampling_computes(
+    dataset: DatasetLayout, pipeline: MCLDPipeline, tmp_path: Path
+):
     stems = [name.removesuffix(".jpg") for name in dataset.names("train")]
+    cache = EncodedCache(tmp_path, dataset, "train")
     done: list[int] = []
-    encoded = encode_pictures(pipeline, dataset, "train", stems, (64, 48), done.append)
+    fill_cache(cache, pipeline, stems, (64, 48), done.append)
     assert done == [len(stems)]
-    for row in (0, len(stems) - 1):
-        files = read_picture(dataset, "train", stems[row])
+    for stem in (stems[0], stems[-1]):
+        files = read_picture(dataset, "train", stem)
         with torch.no_grad():
             conditions = pipeline.conditions(
                 [files.image], [files.texture], [files.pose], files.face[None], 64, 48
             )
-        for name in ("source", "texture", "texture_latents", "face"):
-            torch.testing.assert_close(
-                getattr(encoded, name)[row], getattr(conditions, name)[0], atol=1e-5, rtol=0
-            )
-        torch.testing.assert_close(encoded.pose[row] / 255, conditions.pose[0])
+        names = ("source", "texture", "face", "texture_latents", "pose")
+        source, texture, face, texture_latents, pose = cache.read(stem, *names)
+        for name, read in (
+            ("source", source),
+            ("texture", texture),
+            ("face", face),
+            ("texture_latents", texture_latents[0]),
+            ("pose", pose / 255),
+        ):
+            torch.testing.assert_close(read, getattr(conditions, name)[0], atol=1e-5, rtol=0)
 
 
 def test_batches_hold_every_picture_once_and_in_order(dataset: DatasetLayout):

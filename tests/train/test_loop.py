@@ -1,11 +1,15 @@
 """Training, on a real small dataset: from pictures to a pipeline, in one go or interrupted."""
 
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
-from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
+from mcld.dataset.layout import DatasetLayout
+from mcld.errors import InputError, MCLDError, SettingsError, StoppedError, WeightsError
 from mcld.pipeline import load_pipeline
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
@@ -32,7 +36,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_training_reports_every_stage_and_leaves_a_pipeline_that_samples(short):
     reports: list[TrainReport] = []
-    folder = train(short, resume=False, report=reports.append)
+    folder = train(short, resume=False, report=reports.append, say=print)
     stages = list(dict.fromkeys(r.stage for r in reports))
     assert stages == [
         "Training the autoencoder",
@@ -48,13 +52,13 @@ def test_training_reports_every_stage_and_leaves_a_pipeline_that_samples(short):
 
 
 def test_the_newest_checkpoints_are_kept_and_nothing_half_written(short):
-    train(short, resume=False, report=quiet)
+    train(short, resume=False, report=quiet, say=print)
     folder = short.train.output / "checkpoints"
     assert sorted(p.name for p in folder.iterdir()) == ["000000016", "000000024"]
 
 
 def test_interrupted_and_resumed_it_ends_with_the_same_weights_to_the_bit(short, tmp_path):
-    whole = weights(train(short, resume=False, report=quiet))
+    whole = weights(train(short, resume=False, report=quiet, say=print))
 
     def stop_at_twenty(report: TrainReport) -> None:
         if report.stage == "Training" and report.images == 20:
@@ -62,18 +66,18 @@ def test_interrupted_and_resumed_it_ends_with_the_same_weights_to_the_bit(short,
 
     again = with_train(short, output=tmp_path / "again")
     with pytest.raises(KeyboardInterrupt):
-        train(again, resume=False, report=stop_at_twenty)
-    resumed = weights(train(again, resume=True, report=quiet))
+        train(again, resume=False, report=stop_at_twenty, say=print)
+    resumed = weights(train(again, resume=True, report=quiet, say=print))
     for key, tensor in whole.items():
         assert torch.equal(tensor, resumed[key]), key
 
 
 def test_further_training_keeps_the_encoders_and_begins_at_the_trained_network(short, tmp_path):
-    first = train(short, resume=False, report=quiet)
+    first = train(short, resume=False, report=quiet, say=print)
     stages: list[str] = []
     further = with_train(short, start_from=first, output=tmp_path / "more", learning_rate=1e-9)
-    second = train(further, resume=False, report=lambda now: stages.append(now.stage))
-    assert set(stages) == {"Encoding pictures", "Training"}
+    second = train(further, resume=False, report=lambda now: stages.append(now.stage), say=print)
+    assert set(stages) == {"Training"}  # what the same encoders made of the pictures is there
     for part in ("vae", "image_encoder"):
         encoder = load_pipeline(first).components[part].state_dict()
         for key, tensor in load_pipeline(second).components[part].state_dict().items():
@@ -92,7 +96,7 @@ def test_training_changes_what_it_should_and_freezes_what_it_is_told(short):
         if report.stage == "Encoding pictures" and before is None:
             before = weights(frozen.train.output / "pipeline")
 
-    after = weights(train(frozen, resume=False, report=remember))
+    after = weights(train(frozen, resume=False, report=remember, say=print))
     changed = {key for key, tensor in before.items() if not torch.equal(tensor, after[key])}
     assert any(key.startswith("denoising_unet.") for key in changed)
     assert any(key.startswith("image_projector.") for key in changed)
@@ -109,7 +113,7 @@ def test_training_changes_what_it_should_and_freezes_what_it_is_told(short):
 )
 def test_freezing_what_is_not_there_or_everything_is_refused(short, frozen, message):
     with pytest.raises(SettingsError, match=message):
-        train(with_train(short, frozen=frozen), resume=False, report=quiet)
+        train(with_train(short, frozen=frozen), resume=False, report=quiet, say=print)
 
 
 def test_a_few_hundred_steps_learn(short):
@@ -120,51 +124,111 @@ def test_a_few_hundred_steps_learn(short):
             losses.append(report.loss)
 
     longer = with_train(short, images=800, batch_size=8, learning_rate=2e-3, checkpoint_every=9999)
-    train(longer, resume=False, report=note)
+    train(longer, resume=False, report=note, say=print)
     assert sum(losses[-30:]) < 0.8 * sum(losses[:30])
 
 
 def test_a_folder_with_checkpoints_is_not_trained_over(short):
-    train(short, resume=False, report=quiet)
+    train(short, resume=False, report=quiet, say=print)
     with pytest.raises(SettingsError, match="add --resume to go on from 000000024"):
-        train(short, resume=False, report=quiet)
+        train(short, resume=False, report=quiet, say=print)
 
 
 def test_a_short_finished_run_is_not_trained_over_either(short):
     brief = with_train(short, images=8, checkpoint_every=1000)
-    train(brief, resume=False, report=quiet)
+    train(brief, resume=False, report=quiet, say=print)
     with pytest.raises(SettingsError, match="add --resume to go on from 000000008"):
-        train(brief, resume=False, report=quiet)
+        train(brief, resume=False, report=quiet, say=print)
 
 
 def test_resuming_what_was_never_begun_is_refused(short):
     with pytest.raises(SettingsError, match="holds no checkpoint: leave --resume out"):
-        train(short, resume=True, report=quiet)
+        train(short, resume=True, report=quiet, say=print)
 
 
 def test_a_loss_that_is_not_finite_stops_before_a_checkpoint(short):
     wild = with_train(short, learning_rate=1.0, max_grad_norm=1e30, images=400, noise_offset=1e30)
     with pytest.raises(MCLDError, match=r"after \d+ pictures .* lower train\.learning_rate"):
-        train(wild, resume=False, report=quiet)
+        train(wild, resume=False, report=quiet, say=print)
     assert not checkpoint.checkpoints(wild.train.output)
 
 
 def test_less_than_one_batch_is_refused(short):
     with pytest.raises(SettingsError, match=r"train\.images, 3, is less than one batch, 4"):
-        train(with_train(short, images=3), resume=False, report=quiet)
+        train(with_train(short, images=3), resume=False, report=quiet, say=print)
 
 
 def test_a_dataset_that_is_not_there_is_said_to_be_missing(short, tmp_path):
     with pytest.raises(InputError, match="mcld prepare"):
-        train(with_train(short, dataset=tmp_path), resume=False, report=quiet)
+        train(with_train(short, dataset=tmp_path), resume=False, report=quiet, say=print)
 
 
-def test_a_damaged_checkpoint_is_named(short):
-    train(short, resume=False, report=quiet)
-    state = short.train.output / "checkpoints" / "000000024" / checkpoint.STATE_FILE
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(short):
+    whole = weights(train(short, resume=False, report=quiet, say=print))
+    folder = short.train.output / "checkpoints"
+    state = folder / "000000024" / checkpoint.STATE_FILE
     state.write_bytes(state.read_bytes()[:1000])
+    said: list[str] = []
+    again = weights(train(short, resume=True, report=quiet, say=said.append))
+    assert "training_state.pt is damaged" in said[0]
+    assert "going on from 000000016" in said[0]
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
+    for state in folder.glob(f"*/{checkpoint.STATE_FILE}"):
+        state.write_bytes(b"")
     with pytest.raises(WeightsError, match=r"training_state\.pt is damaged"):
-        train(short, resume=True, report=quiet)
+        train(short, resume=True, report=quiet, say=print)
+
+
+def test_pictures_that_are_not_prepared_are_left_out_with_a_line(short, dataset, tmp_path):
+    copy = DatasetLayout(Path(shutil.copytree(dataset.root, tmp_path / "copy")))
+    copy.texture("train", copy.names("train")[0].removesuffix(".jpg")).unlink()
+    said: list[str] = []
+    train(with_train(short, dataset=copy.root), resume=False, report=quiet, say=said.append)
+    assert said[0] == (
+        "1 of 6 listed pictures are not prepared, and are left out with 4 of 12 pairs"
+    )
+    for name in copy.names("train"):
+        copy.image("train", name.removesuffix(".jpg")).unlink()
+    elsewhere = with_train(short, dataset=copy.root, output=tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="no pair of prepared pictures"):
+        train(elsewhere, resume=False, report=quiet, say=print)
+
+
+def test_a_signal_saves_the_step_and_stops_with_a_line(short, tmp_path):
+    whole = weights(train(short, resume=False, report=quiet, say=print))
+    for number, signum in enumerate((signal.SIGTERM, signal.SIGINT)):
+        again = with_train(short, output=tmp_path / f"again{number}")
+
+        def interrupt(now: TrainReport, signum=signum) -> None:
+            if now.stage == "Training" and now.images == 12:
+                os.kill(os.getpid(), signum)
+
+        with pytest.raises(StoppedError, match=r"after 12 pictures.*--resume"):
+            train(again, resume=False, report=interrupt, say=print)
+        assert checkpoint.checkpoints(again.train.output)[-1].name == "000000012"
+        resumed = weights(train(again, resume=True, report=quiet, say=print))
+        assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_accumulated_batches_train_like_whole_ones(short, tmp_path):
+    losses: dict[int, list[float]] = {1: [], 2: []}
+    for accumulation, found in losses.items():
+        run = with_train(
+            short,
+            images=40,
+            batch_size=4 // accumulation,
+            accumulation=accumulation,
+            output=tmp_path / f"by{accumulation}",
+        )
+
+        def note(now: TrainReport, found=found) -> None:
+            if now.stage == "Training":
+                found.append(now.loss)
+
+        train(run, resume=False, report=note, say=print)
+    assert len(losses[1]) == 10
+    assert losses[1] == pytest.approx(losses[2], abs=1e-5)
+    assert len(set(losses[1])) == 10
 
 
 def test_the_learning_rate_warms_up_then_stays_or_falls_along_a_cosine():

@@ -1,0 +1,171 @@
+"""What the frozen encoders make of every picture, kept on disk.
+
+    <folder>/<key>/NAME.safetensors
+
+Neither targets nor references are augmented, so the moments of their latents and their embeddings
+are the same in every epoch: they are computed once, and training then loads no autoencoder and no
+image encoder. The key is a hash of the encoders and the picture size, and every file says of which
+picture, map, texture and face it was made: what has changed is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mcld.errors import InputError
+from mcld.model.checkpoints import write_tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from mcld.dataset.layout import DatasetLayout
+
+VERSION = 1
+"""Raised whenever the same picture would be encoded otherwise."""
+ENCODERS = ("vae", "image_encoder", "feature_extractor")
+"""Folders of the frozen parts in a pipeline folder."""
+
+
+@dataclass(frozen=True)
+class EncodedPicture:
+    """One picture, encoded. h x w is the size of the latents, H x W that of the picture."""
+
+    latents: Tensor
+    """[2, C, h, w] float32 mean and standard deviation of the picture's scaled latents."""
+    texture_latents: Tensor
+    """[2, C, h, w] float32 mean and standard deviation of the texture map's scaled latents."""
+    source: Tensor
+    """[1, D] float32 embedding of the picture."""
+    texture: Tensor
+    """[1, D] float32 embedding of the texture map."""
+    face: Tensor
+    """[512] float32."""
+    pose: Tensor
+    """[3, H, W] uint8 IUV map in file order, (V, U, I)."""
+
+
+def cache_key(encoders: Path, size: tuple[int, int]) -> str:
+    """The name of the cache of a pipeline folder's encoders at (height, width): 16 hex digits."""
+    digest = hashlib.sha256(json.dumps([VERSION, *size]).encode())
+    for part in ENCODERS:
+        for path in sorted((encoders / part).iterdir()):
+            if path.suffix == ".json":  # without what says where it came from
+                config = json.loads(path.read_text(encoding="utf-8"))
+                kept = {k: v for k, v in config.items() if not k.startswith("_")}
+                digest.update(json.dumps([part, kept], sort_keys=True).encode())
+            else:
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+class EncodedCache:
+    """The encoded pictures of one split, file by file.
+
+    Args:
+        folder: where they lie, named after `cache_key`.
+        layout, split: the dataset they are made from.
+    """
+
+    def __init__(self, folder: Path, layout: DatasetLayout, split: str) -> None:
+        self.folder = folder
+        self.layout = layout
+        self.split = split
+
+    def path(self, stem: str) -> Path:
+        """The file of one picture."""
+        return self.folder / f"{stem}.safetensors"
+
+    def missing(self, stems: Iterable[str]) -> list[str]:
+        """The pictures that are not encoded yet, or have changed since."""
+        stems = list(stems)
+        with ThreadPoolExecutor() as pool:
+            return [
+                stem
+                for stem, fresh in zip(stems, pool.map(self._is_fresh, stems), strict=True)
+                if not fresh
+            ]
+
+    def _is_fresh(self, stem: str) -> bool:
+        try:
+            with safe_open(self.path(stem), "pt") as file:
+                return bool((file.metadata() or {}).get("made_from") == self.made_from(stem))
+        except (OSError, SafetensorError):
+            return False
+
+    def made_from(self, stem: str) -> str:
+        """Size and time of every file an encoding is made from, as text."""
+        layout = self.layout
+        return json.dumps(
+            [
+                _size_and_time(of(self.split, stem))
+                for of in (layout.image, layout.densepose, layout.texture, layout.face)
+            ]
+        )
+
+    def write(self, stem: str, encoded: EncodedPicture, made_from: str) -> None:
+        """Write one picture's file, whole; `made_from` was taken before the picture was read.
+
+        Raises MCLDError when it cannot be written or the disk is full.
+        """
+        tensors = {f.name: getattr(encoded, f.name) for f in fields(encoded)}
+        tensors["pose"] = _packed(encoded.pose)
+        write_tensors(self.path(stem), tensors, {"made_from": made_from})
+
+    def read(self, stem: str, *names: str) -> list[Tensor]:
+        """Some fields of one EncodedPicture, on the CPU.
+
+        Raises InputError when the file is missing or damaged.
+        """
+        try:
+            with safe_open(self.path(stem), "pt") as file:
+                tensors = [file.get_tensor(name) for name in names]
+        except (OSError, SafetensorError) as error:
+            raise InputError(
+                f"cannot read {self.path(stem)}: {error}; delete it and run again"
+            ) from error
+        return [
+            _unpacked(tensor) if name == "pose" else tensor
+            for name, tensor in zip(names, tensors, strict=True)
+        ]
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(path.stat().st_size for path in self.folder.iterdir())
+
+    def source_std(self, stems: list[str]) -> Tensor:
+        """The standard deviation of every dimension of the source embedding, float32 [1, D]."""
+        with ThreadPoolExecutor() as pool:
+            embeddings = pool.map(lambda stem: self.read(stem, "source")[0], stems)
+            return torch.stack(list(embeddings)).std(dim=0)
+
+
+def _size_and_time(path: Path) -> list[int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _packed(pose: Tensor) -> Tensor:
+    """[3, H, W] uint8 -> the bytes of a PNG, some ten times smaller."""
+    pixels = pose.permute(1, 2, 0).numpy()
+    _, png = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return torch.from_numpy(png)
+
+
+def _unpacked(png: Tensor) -> Tensor:
+    pixels = np.asarray(cv2.imdecode(png.numpy(), cv2.IMREAD_UNCHANGED))
+    return torch.from_numpy(pixels).permute(2, 0, 1)

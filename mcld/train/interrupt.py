@@ -1,0 +1,40 @@
+"""Ctrl-C and SIGTERM during training: the step in hand is finished, and saved."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class Interrupt:
+    """Notes the first Ctrl-C or SIGTERM while the block runs; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self._wanted = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: object) -> None:
+        if self._wanted and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._wanted = True
+
+    def anywhere(self, accelerator: Accelerator) -> bool:
+        """Whether one came to any of the processes, which all get the same answer."""
+        if accelerator.num_processes == 1:
+            return self._wanted
+        wanted = torch.tensor(float(self._wanted), device=accelerator.device)
+        return bool(accelerator.reduce(wanted, "sum") > 0)
