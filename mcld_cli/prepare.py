@@ -1,6 +1,5 @@
 """`mcld prepare`: make a dataset, of photos or of generated people."""
 
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcld.distributed import is_first
 from mcld.errors import MCLDError, SettingsError
 from mcld_cli import console
 from mcld_cli.options import Config, Overrides, overrides_of
@@ -173,9 +173,7 @@ def _chosen(stages: str | None) -> tuple[str, ...]:
 def _photos(request: "PrepareRequest", wanted: "PrepareSettings", strict: bool) -> None:
     from mcld.prepare.dataset import prepare_dataset
 
-    speaks = (
-        os.environ.get("RANK", "0") == "0"
-    )  # of the processes of `accelerate launch`, the first
+    speaks = is_first()
     with ExitStack() as bars:
         bar: tuple[str, console.Count] | None = None
 

@@ -1,11 +1,11 @@
 """`mcld train`: pairs to weights."""
 
-import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcld.distributed import is_first
 from mcld_cli import console
 from mcld_cli.options import Config, Overrides, overrides_of
 
@@ -55,7 +55,7 @@ def train(
             console.say(line)
 
         folder = train_network(settings, resume=resume, report=report, say=say)
-    if os.environ.get("RANK", "0") == "0":  # of the processes of `accelerate launch`, the first
+    if is_first():
         console.say(f"The network is in {folder}. Next: mcld sample --weights {folder} ...")
 
 

@@ -9,11 +9,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcld.dataset.layout import SPLITS, DatasetLayout
+from mcld.distributed import PATIENCE, on_cpu
 from mcld.errors import InputError, MCLDError
 from mcld.files import remove_unfinished
 from mcld.prepare.face import face_pack
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from mcld.settings import PrepareSettings
 
 STAGES = ("split", "pose", "texture", "face")
-
-_PATIENCE = timedelta(days=7)
-"""How long processes wait for the slowest of them: no stage of a large dataset takes longer."""
 
 Progress = Callable[[str, int, int], None]
 """Told (stage, pictures done, pictures to do)."""
@@ -82,9 +79,8 @@ def prepare_dataset(
     full.
     """
     from accelerate import PartialState
-    from accelerate.utils import InitProcessGroupKwargs
 
-    state = PartialState(**InitProcessGroupKwargs(timeout=_PATIENCE).to_kwargs())
+    state = PartialState(cpu=on_cpu(), timeout=PATIENCE)
     first = state.is_main_process
     if first:  # the others would only say the same
         check_installed(request, options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +13,7 @@ from diffusers.training_utils import EMAModel
 from torch.utils.data import DataLoader
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.distributed import PATIENCE, on_cpu
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
 from mcld.files import folder_written_whole
 from mcld.pipeline import ddim_scheduler, load_pipeline
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from mcld.model import MCLD
     from mcld.pipeline import MCLDPipeline
     from mcld.settings import Settings, TrainSettings
-
-_PATIENCE = timedelta(days=7)
-"""How long processes wait for the one that trains encoders, or for the slowest in encoding."""
 
 
 @dataclass(frozen=True)
@@ -219,9 +216,10 @@ class _Trainer:
 def _accelerator(options: TrainSettings) -> Accelerator:
     try:
         return Accelerator(
+            cpu=on_cpu(),
             mixed_precision=options.precision,
             gradient_accumulation_steps=options.accumulation,
-            kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
     except ValueError as error:
         raise SettingsError(

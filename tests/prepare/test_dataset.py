@@ -132,7 +132,7 @@ def test_processes_of_a_launcher_share_the_work(raw: Path, prepare: Prepare) -> 
     clean = raw.with_name("clean")
     shutil.copytree(raw, clean)
     prepare(clean)
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launcher, "-m", "mcld_cli", *COMMAND[3:], raw],
         capture_output=True,
@@ -142,6 +142,7 @@ def test_processes_of_a_launcher_share_the_work(raw: Path, prepare: Prepare) -> 
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
+    assert "texture: 6 of 6 pictures" in done.stderr  # the first one's half
     assert done.stdout.count("│ texture │     12 │   12 │       0 │      0 │") == 1
     assert contents(raw) == contents(clean)
 
