@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -19,6 +19,7 @@ from torchmetrics.functional.image import (
 from mcld.dataset.charts import CHART_SIZE, NOWHERE, PARTS, smpl_gather
 from mcld.dataset.layout import DatasetLayout, identity_of
 from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv, write_png
+from mcld.dataset.sheet import contact_sheet
 from mcld.files import written_whole
 from mcld.pipeline import EMBEDDED, load_pipeline
 from mcld.sample.picture import conditions_beside, sample
@@ -131,15 +132,10 @@ def _spread(pairs: list, count: int) -> list:
 
 def _sheet(rows: list[list[np.ndarray]]) -> np.ndarray:
     """Rows of pictures under the names of their columns."""
-    columns = ("source", "texture", "pose", "pasted", "mcld", "truth")
     height, width = rows[0][-1].shape[:2]
-    sheet = Image.new("RGB", (width * len(columns), 24 + height * len(rows)), "white")
-    for k, name in enumerate(columns):
-        ImageDraw.Draw(sheet).text((k * width + width / 2, 12), name, "black", anchor="mm")
-    for r, row in enumerate(rows):
-        for k, picture in enumerate(row):
-            sheet.paste(Image.fromarray(picture), (k * width, 24 + r * height))
-    return np.asarray(sheet)
+    columns = ("source", "texture", "pose", "pasted", "mcld", "truth")
+    pictures = [[Image.fromarray(picture) for picture in row] for row in rows]
+    return contact_sheet(columns, pictures, (width, height))
 
 
 def _print(means: dict[str, np.ndarray], pairs: int) -> None:

@@ -52,10 +52,10 @@ EMBEDDED = Path(__file__).parent / "weights" / "mannequin"
 """The pipeline folder that comes with mcld: a small network trained on the mannequin world."""
 
 
-def load_pipeline(folder: Path = EMBEDDED, *, encoders: bool = True) -> "MCLDPipeline":
+def load_pipeline(folder: Path = EMBEDDED, **parts: torch.nn.Module | None) -> "MCLDPipeline":
     """Load a pipeline folder, as `save_pretrained` writes it, from disk only.
 
-    Without `encoders`, the autoencoder and the image encoder are left out (None).
+    parts: by their names, to be used in place of what the folder holds; None leaves one out.
 
     Raises WeightsError when the folder is missing, is no pipeline folder, or is damaged.
     """
@@ -65,9 +65,8 @@ def load_pipeline(folder: Path = EMBEDDED, *, encoders: bool = True) -> "MCLDPip
             " give the `pipeline` folder that `mcld train` wrote"
         )
     try:
-        left_out = {} if encoders else {"vae": None, "image_encoder": None}
         return MCLDPipeline.from_pretrained(  # type: ignore[no-any-return]
-            folder, dtype=torch.float32, local_files_only=True, **left_out
+            folder, dtype=torch.float32, local_files_only=True, **parts
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())

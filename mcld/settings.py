@@ -173,6 +173,15 @@ class TrainSettings(_Group):
     checkpoint_every: PositiveInt = Field(
         24_000, description="Pictures seen between two checkpoints."
     )
+    validate_every: NonNegativeInt = Field(
+        24_000, description="Pictures seen between two validation sheets; 0: none."
+    )
+    validation_pairs: PositiveInt = Field(
+        4, description="Pairs of the test split on a validation sheet."
+    )
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
+        ("tensorboard",), description="Where losses and validation sheets are logged to."
+    )
     frozen: tuple[str, ...] = Field(
         (), description="Beginnings of the names of weights that are not trained."
     )

@@ -1,5 +1,6 @@
 """The `mcld` command: its options, its commands, and how a run ends."""
 
+import time
 import traceback
 from typing import Annotated, Any
 
@@ -7,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from mcld import __version__
+from mcld.distributed import is_first
 from mcld.errors import MCLDError
 from mcld_cli import console
 from mcld_cli.prepare import prepare
@@ -14,6 +16,7 @@ from mcld_cli.sample import sample
 from mcld_cli.train import train
 
 INTERRUPTED = 130
+SECONDS_FOR_THE_FIRST = 5.0
 
 
 class _ClearEnds(TyperGroup):
@@ -23,6 +26,10 @@ class _ClearEnds(TyperGroup):
         try:
             return super().invoke(ctx)
         except MCLDError as error:
+            if not is_first():
+                # What all processes of a launcher find alike is said by the first, whose end ends
+                # the others.
+                time.sleep(SECONDS_FOR_THE_FIRST)
             console.fail(str(error))
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:

@@ -1,6 +1,8 @@
 """`mcld train`: pairs to weights."""
 
+import logging
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +20,15 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint of the output folder.")
     ] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=2,
+            help="Train in so many processes, one a GPU, through accelerate's launcher.",
+            show_default=False,
+        ),
+    ] = None,
     overrides: Overrides = None,
 ) -> None:
     """Train a network on a prepared dataset.
@@ -31,12 +42,17 @@ def train(
 
       mcld train --config configs/mannequin.yaml --set train.images=4800
 
+      mcld train --config configs/deepfashion.yaml --processes 2
+
       mcld train --config configs/mannequin.yaml --set train.start_from=runs/mannequin/pipeline
         --set train.output=runs/further
     """
     from mcld.settings import load_settings
 
     settings = load_settings(config, overrides_of({}, overrides))
+    if processes:
+        _launch(processes, config, resume, overrides or [])
+        return
     from mcld.train.loop import TrainReport
     from mcld.train.loop import train as train_network
 
@@ -57,6 +73,26 @@ def train(
         folder = train_network(settings, resume=resume, report=report, say=say)
     if is_first():
         console.say(f"The network is in {folder}. Next: mcld sample --weights {folder} ...")
+
+
+def _launch(processes: int, config: Path | None, resume: bool, overrides: list[str]) -> None:
+    """Run the same command in several processes; end as the first that failed."""
+    from accelerate.commands.launch import launch_command, launch_command_parser
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    # What went wrong is said by the process in which it did.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    command = ["train", *(["--config", str(config)] if config else [])]
+    command += ["--resume"] if resume else []
+    command += [word for override in overrides for word in ("--set", override)]
+    launcher = ["--multi_gpu", "--num_machines", "1", "--num_processes", str(processes)]
+    launcher += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    arguments = launch_command_parser().parse_args([*launcher, "-m", "mcld_cli", *command])
+    try:
+        launch_command(arguments)
+    except ChildFailedError as error:
+        _, failure = error.get_first_failure()
+        raise typer.Exit(max(failure.exitcode, 1)) from error
 
 
 def _note(now: "TrainReport") -> str:

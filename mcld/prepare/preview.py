@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv, write_png
+from mcld.dataset.sheet import contact_sheet
 from mcld.errors import InputError
 from mcld.prepare.face import LEFT_HEAD, RIGHT_HEAD
 
@@ -21,7 +22,6 @@ PREVIEW_FILE = "prepare-preview.png"
 ROWS = 6
 CELL = (192, 264)
 """Width and height of one picture, pixels."""
-HEADER = 24
 COLUMNS = ("photo", "IUV", "texture", "face")
 
 
@@ -33,12 +33,12 @@ def write_preview(layout: DatasetLayout, pictures: list[Picture]) -> Path | None
     """
     path = layout.root / PREVIEW_FILE
     order = np.random.default_rng(0).permutation(len(pictures))
-    rows: list[tuple[str, list[Image.Image]]] = []
+    rows: list[list[Image.Image]] = []
     for index in order:
         picture = pictures[index]
         if layout.prepared(*picture):
             try:
-                rows.append((picture.stem, _row(layout, picture)))
+                rows.append(_row(layout, picture))
             except InputError:  # reported by its stage
                 continue
         if len(rows) == ROWS:
@@ -46,16 +46,7 @@ def write_preview(layout: DatasetLayout, pictures: list[Picture]) -> Path | None
     if not rows:
         path.unlink(missing_ok=True)
         return None
-    width, height = CELL
-    sheet = Image.new("RGB", (width * len(COLUMNS), HEADER + height * len(rows)), "white")
-    draw = ImageDraw.Draw(sheet)
-    for k, name in enumerate(COLUMNS):
-        draw.text((k * width + width / 2, HEADER / 2), name, "black", anchor="mm")
-    for r, (_, cells) in enumerate(rows):
-        for k, cell in enumerate(cells):
-            fitted = ImageOps.pad(cell, (width - 4, height - 4), color="white")
-            sheet.paste(fitted, (k * width + 2, HEADER + r * height + 2))
-    write_png(path, np.asarray(sheet))
+    write_png(path, contact_sheet(COLUMNS, rows, CELL))
     return path
 
 

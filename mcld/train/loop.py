@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ from mcld.train.interrupt import Interrupt
 from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
 from mcld.train.samples import Batch, BatchSampler, TrainingSamples, collate
 from mcld.train.start import new_pipeline
+from mcld.train.trackers import check_trackers, start_trackers, write_record
+from mcld.train.validation import Validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,8 +57,13 @@ class TrainReport:
     learning_rate: float | None = None
     """Of the latest step."""
 
+    def values(self) -> dict[str, float]:
+        """What trackers log of a step."""
+        names = ("loss", "gradient_norm", "learning_rate")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
-def train(
+
+def train(  # noqa: C901 - one story, read from top to bottom
     settings: Settings,
     *,
     resume: bool,
@@ -65,8 +73,9 @@ def train(
     """Train a network on a prepared dataset; return the folder of the finished pipeline.
 
     The network is a new one of `settings.model`'s widths, or that of `train.start_from`. The output
-    folder holds `pipeline/` (the frozen encoders from the start, everything at the end) and
-    `checkpoints/`. With `resume`, training goes on from the newest checkpoint that is whole.
+    folder holds `pipeline/` (the frozen encoders from the start, everything at the end),
+    `checkpoints/`, `validation/` and the trackers' logs. With `resume`, training goes on from the
+    newest checkpoint that is whole.
 
     report: told how far each stage is; say: told in a line what a person should know; both in the
     main process only.
@@ -79,6 +88,7 @@ def train(
     main = accelerator.is_main_process
     if not main:
         report, say = _ignore, _ignore
+    check_trackers(settings)
     _check_run(options, accelerator, resume=resume)
     layout = DatasetLayout(options.dataset)
     stems, pairs = _pictures_and_pairs(layout, say)
@@ -91,7 +101,7 @@ def train(
     cache = _filled_cache(options, layout, stems, folder, accelerator, report)
 
     # The network, the optimizer, and the state of an earlier run
-    network = load_pipeline(folder, encoders=False).network
+    network = load_pipeline(folder, vae=None, image_encoder=None).network
     trained = _trainable(network, options)
     network.to(accelerator.device)
     optimizer = torch.optim.AdamW(trained, options.learning_rate, weight_decay=options.weight_decay)
@@ -105,17 +115,23 @@ def train(
 
     trainer = _Trainer(settings, accelerator, model, prepared, trained)
     samples = TrainingSamples(cache, stems, pairs, cache.source_std(stems), options)
+    validation = Validation(settings, layout, folder) if main and options.validate_every else None
     _introduce(network, samples, images, trainer, say)
+    start_trackers(accelerator, settings)
     with Interrupt() as interrupt:
         for seen, step in trainer.steps(samples, images):
             if ema:
                 ema.step(trained)
             report(step)
+            accelerator.log(step.values(), step=seen)
             stop = interrupt.anywhere(accelerator)
             last = seen + trainer.total_batch > options.images
             due = seen % options.checkpoint_every < trainer.total_batch
             if main and (due or last or stop):
                 checkpoint.save(options.output, seen, state, options.keep)
+            if validation and (seen % options.validate_every < trainer.total_batch or last):
+                with _averaged(ema, trained):
+                    validation.run(network, accelerator, seen, say)
             if stop and not last:
                 raise StoppedError(
                     f"interrupted after {seen:,} pictures, which are saved in {options.output}:"
@@ -125,7 +141,7 @@ def train(
     if main:
         if ema:
             ema.copy_to(trained)
-        _finish(network, folder, options)
+        _finish(network, folder, settings)
     accelerator.end_training()
     return folder
 
@@ -218,6 +234,8 @@ def _accelerator(options: TrainSettings) -> Accelerator:
         return Accelerator(
             cpu=on_cpu(),
             mixed_precision=options.precision,
+            log_with=list(options.trackers),
+            project_dir=options.output,
             gradient_accumulation_steps=options.accumulation,
             kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
@@ -265,7 +283,7 @@ def _make_pipeline(
         fit_autoencoder(pipeline, layout, stems, settings, counted)
         counted = _counter(report, "Training the image encoder")
         fit_image_encoder(pipeline, layout, stems, settings, counted)
-    _save(pipeline, folder)
+    _save(pipeline, folder, settings)
 
 
 def _filled_cache(
@@ -320,14 +338,28 @@ def _introduce(
     say(f"device: {accelerator.device}, {precision}{share}")
 
 
-def _finish(network: MCLD, folder: Path, options: TrainSettings) -> None:
+@contextmanager
+def _averaged(ema: EMAModel | None, trained: list[torch.nn.Parameter]) -> Iterator[None]:
+    """The averaged weights in place of the trained ones, if they are averaged at all."""
+    if ema is None:
+        yield
+        return
+    ema.store(trained)
+    ema.copy_to(trained)
+    try:
+        yield
+    finally:
+        ema.restore(trained)
+
+
+def _finish(network: MCLD, folder: Path, settings: Settings) -> None:
     """Put the trained network into the pipeline folder."""
     pipeline = load_pipeline(folder)
     pipeline.network.load_state_dict(network.state_dict())
-    if options.save_dtype == "float16":
+    if settings.train.save_dtype == "float16":
         for part in (pipeline.network, pipeline.vae, pipeline.image_encoder):
             part.half()
-    _save(pipeline, folder)
+    _save(pipeline, folder, settings)
 
 
 def _ignore(_: object) -> None:
@@ -361,9 +393,11 @@ def _check_finite(loss: float, images: int, rate: float) -> None:
         )
 
 
-def _save(pipeline: MCLDPipeline, folder: Path) -> None:
+def _save(pipeline: MCLDPipeline, folder: Path, settings: Settings) -> None:
+    """Write the pipeline folder, with how it came about beside the weights."""
     with folder_written_whole(folder) as temporary:
         pipeline.save_pretrained(temporary)
+        write_record(temporary, settings)
 
 
 def learning_rate(options: TrainSettings, images: int) -> float:

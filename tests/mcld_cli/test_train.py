@@ -2,6 +2,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mcld.dataset.layout import DatasetLayout
+from tests.conftest import TINY
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -28,3 +34,48 @@ def test_a_wrong_variable_is_told_what_is_allowed(mcld: Run) -> None:
         "error: train.batch_size cannot be '0' (from the environment):"
         " give a whole number above 0\n"
     )
+
+
+def losses(run: Path) -> list[float]:
+    return [e.value for e in EventAccumulator(str(run / "logs")).Reload().Scalars("loss")]
+
+
+def test_two_processes_and_accumulation_train_like_one(
+    mcld: Run, dataset: DatasetLayout, tmp_path: Path
+) -> None:
+    def flags(output: str, batch_size: int, *more: str) -> list[str]:
+        settings = [
+            *TINY,
+            f"train.dataset={dataset.root}",
+            f"train.cache={tmp_path / 'cache'}",
+            f"train.output={output}",
+            "train.images=40",
+            "train.workers=0",
+            "train.learning_rate=1e-3",
+            f"train.batch_size={batch_size}",
+            *more,
+        ]
+        return [word for setting in settings for word in ("--set", setting)]
+
+    for output, batch_size, more in (
+        ("one", 4, []),
+        ("two", 2, ["--processes", "2"]),
+        ("four", 1, ["--processes", "2", "--set", "train.accumulation=2"]),
+    ):
+        done = mcld("train", *flags(output, batch_size), *more, OMP_NUM_THREADS="1")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("The network is in") == 1
+        assert ("2 processes" in done.stdout) == (output != "one")
+    one = losses(tmp_path / "one")
+    assert len(one) == 10
+    assert losses(tmp_path / "two") == pytest.approx(one, abs=1e-4)
+    assert losses(tmp_path / "four") == pytest.approx(one, abs=1e-4)
+
+
+def test_a_mistake_in_several_processes_is_still_one_line(mcld: Run, tmp_path: Path) -> None:
+    done = mcld("train", "--set", f"train.dataset={tmp_path}", "--processes", "2")
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "is missing: prepare the dataset first" in errors[0]
+    assert "Traceback" not in done.stderr

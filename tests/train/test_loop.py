@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import read_image
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError, WeightsError
 from mcld.pipeline import load_pipeline
 from mcld.settings import Settings, TrainSettings
@@ -229,6 +232,41 @@ def test_accumulated_batches_train_like_whole_ones(short, tmp_path):
     assert len(losses[1]) == 10
     assert losses[1] == pytest.approx(losses[2], abs=1e-5)
     assert len(set(losses[1])) == 10
+
+
+def test_steps_and_validation_are_logged_and_drawn(short):
+    said: list[str] = []
+    run = with_train(short, validate_every=12, validation_pairs=2)
+    train(run, resume=False, report=quiet, say=said.append)
+    scores = [line for line in said if "PSNR" in line]
+    assert [line.split()[1] for line in scores] == ["12", "24"]
+    sheets = sorted((run.train.output / "validation").iterdir())
+    assert [sheet.name for sheet in sheets] == ["000000012.png", "000000024.png"]
+    assert read_image(sheets[0]).shape == (24 + 2 * 264, 5 * round(264 * 88 / 128), 3)
+    events = EventAccumulator(str(run.train.output / "logs")).Reload()
+    for name in ("loss", "gradient_norm", "learning_rate"):
+        assert [event.step for event in events.Scalars(name)] == [4, 8, 12, 16, 20, 24]
+    assert [event.step for event in events.Images("validation")] == [12, 24]
+
+
+def test_validation_changes_nothing_in_training(short, tmp_path):
+    plain = with_train(short, validate_every=0, output=tmp_path / "plain")
+    watched = with_train(short, validate_every=4, output=tmp_path / "watched")
+    a, b = (weights(train(s, resume=False, report=quiet, say=print)) for s in (plain, watched))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_the_record_beside_the_weights_tells_how_they_came_about(short):
+    folder = train(short, resume=False, report=quiet, say=print)
+    record = yaml.safe_load((folder / "training.yaml").read_text())
+    assert record["settings"]["train"]["images"] == 24
+    assert record["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert len(record["commit"]) == 40
+
+
+def test_a_tracker_that_is_not_installed_is_named(short):
+    with pytest.raises(SettingsError, match="wandb is not installed"):
+        train(with_train(short, trackers=("wandb",)), resume=False, report=quiet, say=print)
 
 
 def test_the_learning_rate_warms_up_then_stays_or_falls_along_a_cosine():

@@ -1,0 +1,82 @@
+"""Where a run is written down: TensorBoard, Weights & Biases, MLflow, and a record of its own."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+import mcld
+from mcld.errors import SettingsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from accelerate import Accelerator
+    from numpy.typing import NDArray
+
+    from mcld.settings import Settings
+
+RECORD_FILE = "training.yaml"
+_LIBRARIES = ("torch", "diffusers", "transformers", "accelerate")
+
+
+def write_record(folder: Path, settings: Settings) -> None:
+    """Write training.yaml: the resolved settings, the versions, and the commit of a checkout."""
+    record = {
+        "mcld": mcld.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _LIBRARIES},
+        "settings": settings.model_dump(mode="json"),
+    }
+    (folder / RECORD_FILE).write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that mcld runs from, if it is one."""
+    checkout = Path(mcld.__file__).parents[1]
+    if not (checkout / ".git").exists():  # or it would be that of the project around it
+        return None
+    command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+def start_trackers(accelerator: Accelerator, settings: Settings) -> None:
+    """Start the trackers of `train.trackers`, which log into the output folder."""
+    flat = {
+        f"{group}.{name}": value if isinstance(value, int | float) else str(value)
+        for group, fields in settings.model_dump(mode="json").items()
+        for name, value in fields.items()
+    }
+    accelerator.init_trackers("logs", flat)
+
+
+def check_trackers(settings: Settings) -> None:
+    """Raise SettingsError for a tracker whose package is not installed."""
+    from accelerate.tracking import get_available_trackers
+
+    available = {str(tracker) for tracker in get_available_trackers()}
+    for name in settings.train.trackers:
+        if name not in available:
+            raise SettingsError(
+                f"train.trackers: {name} is not installed: pip install {name}, or leave it out"
+            )
+
+
+def log_validation(
+    accelerator: Accelerator, images: int, sheet: NDArray[np.uint8], psnr: float, ssim: float
+) -> None:
+    """Log a validation sheet and its scores, in the main process."""
+    accelerator.log({"validation/psnr": psnr, "validation/ssim": ssim}, step=images)
+    pictures: dict[str, Any] = {"validation": sheet[None]}
+    for tracker in accelerator.trackers:
+        options = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+        tracker.log_images(pictures, step=images, **options)
