@@ -123,10 +123,15 @@ class TrainSettings(_Group):
     output: Path = Field(
         Path("runs/deepfashion"), description="Checkpoints and the finished pipeline go here."
     )
+    pretrained: Path | None = Field(
+        None,
+        description="Folder of Stable Diffusion and its companions, to start from them; null: a"
+        " new network.",
+    )
     start_from: Path | None = Field(
         None,
         description="Pipeline folder whose network is trained further, its encoders kept;"
-        " null: a new network.",
+        " null: train.pretrained, or a new network.",
     )
     images: PositiveInt = Field(
         1_440_000, description="Pictures to see before training ends (the paper: 60,000 x 24)."

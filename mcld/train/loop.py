@@ -24,8 +24,9 @@ from mcld.train.encode import fill_cache
 from mcld.train.encoders import fit_autoencoder, fit_image_encoder
 from mcld.train.interrupt import Interrupt
 from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
+from mcld.train.pretrained import pretrained_pipeline
 from mcld.train.samples import Batch, BatchSampler, TrainingSamples, collate
-from mcld.train.start import new_pipeline
+from mcld.train.start import new_pipeline, remember_size
 from mcld.train.trackers import check_trackers, start_trackers, write_record
 from mcld.train.validation import Validation
 
@@ -72,10 +73,10 @@ def train(  # noqa: C901 - one story, read from top to bottom
 ) -> Path:
     """Train a network on a prepared dataset; return the folder of the finished pipeline.
 
-    The network is a new one of `settings.model`'s widths, or that of `train.start_from`. The output
-    folder holds `pipeline/` (the frozen encoders from the start, everything at the end),
-    `checkpoints/`, `validation/` and the trackers' logs. With `resume`, training goes on from the
-    newest checkpoint that is whole.
+    The network starts from `train.start_from`, or from Stable Diffusion in `train.pretrained`, or
+    is a new one of `settings.model`'s widths. The output folder holds `pipeline/` (the frozen
+    encoders from the start, everything at the end), `checkpoints/`, `validation/` and the trackers'
+    logs. With `resume`, training goes on from the newest checkpoint that is whole.
 
     report: told how far each stage is; say: told in a line what a person should know; both in the
     main process only.
@@ -277,12 +278,15 @@ def _make_pipeline(
     """Write the pipeline folder that training starts from, with its frozen encoders."""
     if settings.train.start_from:
         pipeline = load_pipeline(settings.train.start_from)
+    elif settings.train.pretrained:
+        pipeline = pretrained_pipeline(settings)
     else:
         pipeline = new_pipeline(settings)
         counted = _counter(report, "Training the autoencoder")
         fit_autoencoder(pipeline, layout, stems, settings, counted)
         counted = _counter(report, "Training the image encoder")
         fit_image_encoder(pipeline, layout, stems, settings, counted)
+    remember_size(pipeline, settings.train)
     _save(pipeline, folder, settings)
 
 

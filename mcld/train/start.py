@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -13,7 +13,7 @@ from mcld.model import DenoisingUNet, ImageProjector, PatchAutoencoder, PoseGuid
 from mcld.pipeline import SCALE_FACTOR, MCLDPipeline, ddim_scheduler
 
 if TYPE_CHECKING:
-    from mcld.settings import ModelSettings, Settings
+    from mcld.settings import ModelSettings, Settings, TrainSettings
 
 
 def new_pipeline(settings: Settings) -> MCLDPipeline:
@@ -23,10 +23,9 @@ def new_pipeline(settings: Settings) -> MCLDPipeline:
     """
     _check_widths(settings.model)
     torch.manual_seed(settings.train.seed)
-    model, size = settings.model, (settings.train.height, settings.train.width)
+    model = settings.model
     levels = len(model.block_out_channels)
     unet = {
-        "sample_size": tuple(pixels // SCALE_FACTOR for pixels in size),
         "in_channels": model.latent_channels,
         "out_channels": model.latent_channels,
         "block_out_channels": model.block_out_channels,
@@ -42,7 +41,8 @@ def new_pipeline(settings: Settings) -> MCLDPipeline:
     # Part labels end at 24 of 255, where U and V reach 1: let all three start with a like weight.
     pose_guider.conv_in.weight.data[:, 2] *= 255 / PARTS
     pixels = model.image_encoder_size
-    return MCLDPipeline(
+    return sampled_pipeline(
+        settings,
         vae=PatchAutoencoder(model.latent_channels, decoder_channels=model.decoder_channels),
         image_encoder=CLIPVisionModelWithProjection(
             CLIPVisionConfig(
@@ -61,13 +61,26 @@ def new_pipeline(settings: Settings) -> MCLDPipeline:
         denoising_unet=DenoisingUNet(**unet),
         reference_unet=ReferenceNet(**unet),
         pose_guider=pose_guider,
-        image_projector=ImageProjector(
-            dim=model.projector_dim,
-            depth=model.projector_depth,
-            dim_head=model.projector_dim // model.projector_heads,
-            heads=model.projector_heads,
-            output_dim=model.cross_attention_dim,
-        ),
+        image_projector=image_projector(model, model.cross_attention_dim),
+    )
+
+
+def image_projector(model: ModelSettings, width: int) -> ImageProjector:
+    """A new image projector whose tokens have `width` numbers, those of the UNets' context."""
+    projector: ImageProjector = ImageProjector(
+        dim=model.projector_dim,
+        depth=model.projector_depth,
+        dim_head=model.projector_dim // model.projector_heads,
+        heads=model.projector_heads,
+        output_dim=width,
+    )
+    return projector
+
+
+def sampled_pipeline(settings: Settings, **parts: Any) -> MCLDPipeline:
+    """A pipeline of these parts that samples as the settings say."""
+    pipeline = MCLDPipeline(
+        **parts,
         scheduler=ddim_scheduler(
             settings.scheduler.beta_schedule,
             settings.scheduler.beta_start,
@@ -76,6 +89,15 @@ def new_pipeline(settings: Settings) -> MCLDPipeline:
         num_inference_steps=settings.sample.num_inference_steps or 20,
         guidance_scale=settings.sample.guidance_scale or 3.5,
     )
+    remember_size(pipeline, settings.train)
+    return pipeline
+
+
+def remember_size(pipeline: MCLDPipeline, options: TrainSettings) -> None:
+    """Let the network sample at the size it is trained at, when it is not told another."""
+    size = options.height // SCALE_FACTOR, options.width // SCALE_FACTOR
+    for unet in (pipeline.denoising_unet, pipeline.reference_unet):
+        unet.register_to_config(sample_size=size)
 
 
 def _check_widths(model: ModelSettings) -> None:

@@ -1,0 +1,127 @@
+"""Starting from Stable Diffusion, on small networks in the real formats."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from safetensors.torch import load_file
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from mcld.errors import WeightsError
+from mcld.pipeline import load_pipeline
+from mcld.settings import Settings
+from mcld.train.loop import train
+from mcld.train.pretrained import pretrained_pipeline
+
+BLOCKS = {
+    "block_out_channels": (16, 32, 32, 32),
+    "layers_per_block": 1,
+    "norm_num_groups": 8,
+    "cross_attention_dim": 16,
+    "attention_head_dim": 2,
+}
+
+
+@pytest.fixture
+def pretrained(tmp_path: Path) -> Path:
+    """The folder of design, of Stable Diffusion's own classes with small widths."""
+    root = tmp_path / "pretrained_weights"
+    torch.manual_seed(1)
+    UNet2DConditionModel(**BLOCKS).save_pretrained(root / "stable-diffusion-v1-5" / "unet")
+    ControlNetModel(**BLOCKS, conditioning_embedding_out_channels=(4, 8, 8, 12)).save_pretrained(
+        root / "control_v11p_sd15_seg"
+    )
+    AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=4,
+    ).save_pretrained(root / "sd-vae-ft-mse")
+    CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            image_size=224,
+            patch_size=56,
+            projection_dim=16,
+        )
+    ).save_pretrained(root / "image_encoder")
+    return root
+
+
+@pytest.fixture
+def settings(tiny: Settings, pretrained: Path) -> Settings:
+    changes = {"pretrained": pretrained, "images": 8, "batch_size": 4, "workers": 0}
+    return tiny.model_copy(update={"train": tiny.train.model_copy(update=changes)})
+
+
+def test_the_weights_go_where_the_paper_puts_them(settings: Settings, pretrained: Path) -> None:
+    pipeline = pretrained_pipeline(settings)
+    unet = load_file(pretrained / "stable-diffusion-v1-5/unet/diffusion_pytorch_model.safetensors")
+    for part in (pipeline.denoising_unet, pipeline.reference_unet):
+        weights = part.state_dict()
+        assert all(torch.equal(weights[key], unet[key]) for key in unet)
+    new = set(pipeline.denoising_unet.state_dict()) - set(unet)
+    assert {key.rpartition("processor.")[2] for key in new} == {"to_k_ip.weight", "to_v_ip.weight"}
+    guider = load_file(pretrained / "control_v11p_sd15_seg/diffusion_pytorch_model.safetensors")
+    for key, tensor in pipeline.pose_guider.state_dict().items():
+        if key.startswith("conv_out"):
+            assert not tensor.any()
+        else:
+            assert torch.equal(tensor, guider[f"controlnet_cond_embedding.{key}"])
+
+
+def test_files_that_pytorch_wrote_are_read_as_well(settings: Settings, pretrained: Path) -> None:
+    before = pretrained_pipeline(settings).network.state_dict()
+    for path in pretrained.rglob("*.safetensors"):
+        name = "pytorch_model.bin" if path.parent.name == "image_encoder" else f"{path.stem}.bin"
+        torch.save(load_file(path), path.with_name(name))
+        path.unlink()
+    after = pretrained_pipeline(settings).network.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_training_starts_there_and_ends_in_a_pipeline_that_samples(settings: Settings) -> None:
+    folder = train(settings, resume=False, report=lambda _: None, say=print)
+    pipeline = load_pipeline(folder)
+    assert isinstance(pipeline.vae, AutoencoderKL)
+    assert pipeline.picture_size(None, None) == (64, 48)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (
+            "stable-diffusion-v1-5/unet/diffusion_pytorch_model.safetensors",
+            r"unet lacks .*\(or \.bin\): hf download stable-diffusion-v1-5/\S+ --include 'unet/\*'",
+        ),
+        ("stable-diffusion-v1-5/unet/config.json", r"unet lacks config\.json"),
+        ("sd-vae-ft-mse/diffusion_pytorch_model.safetensors", r"hf download stabilityai/sd-vae"),
+        (
+            "control_v11p_sd15_seg/diffusion_pytorch_model.safetensors",
+            r"control_v11p_sd15_seg lacks",
+        ),
+        ("image_encoder/model.safetensors", r"image_encoder lacks model\.safetensors"),
+    ],
+)
+def test_a_missing_file_is_named_with_how_to_get_it(
+    settings: Settings, pretrained: Path, file: str, message: str
+) -> None:
+    (pretrained / file).unlink()
+    with pytest.raises(WeightsError, match=message):
+        pretrained_pipeline(settings)
+
+
+def test_weights_of_another_network_are_refused(settings: Settings, pretrained: Path) -> None:
+    unet = pretrained / "stable-diffusion-v1-5/unet/diffusion_pytorch_model.safetensors"
+    guider = pretrained / "control_v11p_sd15_seg/diffusion_pytorch_model.safetensors"
+    whole = guider.read_bytes()
+    guider.write_bytes(unet.read_bytes())
+    with pytest.raises(WeightsError, match="is no ControlNet"):
+        pretrained_pipeline(settings)
+    unet.write_bytes(whole)
+    with pytest.raises(WeightsError, match="is of another network"):
+        pretrained_pipeline(settings)
