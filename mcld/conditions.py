@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+FOCAL_CONDITIONS = ["source", "texture", "face"]
+"""The conditions that ablations leave out."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +28,8 @@ class FocalConditions:
     """[B, 1, D] image-encoder embedding of the source photo."""
     texture: Tensor
     """[B, 1, D] image-encoder embedding of the texture map."""
-    texture_latents: Tensor
-    """[B, C, h, w] scaled VAE latents of the texture map, what ReferenceNet sees."""
+    reference_latents: Tensor
+    """[B, C, h, w] scaled VAE latents of what ReferenceNet sees: the texture map (paper)."""
     face: Tensor
     """[B, 512] face embedding; zeros where no face was found."""
     pose: Tensor
@@ -35,6 +43,11 @@ class FocalConditions:
     def cat(cls, conditions: list[FocalConditions]) -> FocalConditions:
         """Join the conditions of several groups of people into one batch."""
         return cls(*(torch.cat([getattr(c, f.name) for c in conditions]) for f in fields(cls)))
+
+    def keep(self, names: Sequence[str]) -> FocalConditions:
+        """The same with zeros for each of source, texture and face that is not in `names`."""
+        left_out = set(FOCAL_CONDITIONS).difference(names)
+        return replace(self, **{name: torch.zeros_like(getattr(self, name)) for name in left_out})
 
     def to(self, *args: torch.device | torch.dtype | str) -> FocalConditions:
         """The same conditions on another device or in another dtype, as `Tensor.to` reads it."""

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-from mcld.conditions import FocalConditions
+from mcld.conditions import FOCAL_CONDITIONS, FocalConditions
 from mcld.errors import InputError, WeightsError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 
@@ -90,6 +90,9 @@ class MCLDPipeline(DiffusionPipeline):
         scheduler: any diffusers scheduler; the paper's is DDIM.
         num_inference_steps, guidance_scale: what `__call__` uses when it is not told; saved with
             the weights, because a network knows best how it wants to be sampled.
+        focal_conditions: which of source, texture and face it was trained with (None: all); zeros
+            stand in for the others.
+        reference_input: what ReferenceNet sees, "texture" (the paper's) or "source".
     """
 
     def __init__(
@@ -104,10 +107,15 @@ class MCLDPipeline(DiffusionPipeline):
         scheduler: SchedulerMixin,
         num_inference_steps: int = 20,
         guidance_scale: float = 3.5,
+        focal_conditions: list[str] | None = None,
+        reference_input: str = "texture",
     ) -> None:
         super().__init__()
         self.register_to_config(
-            num_inference_steps=num_inference_steps, guidance_scale=guidance_scale
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            focal_conditions=FOCAL_CONDITIONS if focal_conditions is None else focal_conditions,
+            reference_input=reference_input,
         )
         self.register_modules(
             vae=vae,
@@ -172,13 +180,16 @@ class MCLDPipeline(DiffusionPipeline):
         """
         if face is None:
             face = torch.zeros(len(source), self.image_projector.config.embedding_dim)
-        return FocalConditions(
+        reference = source if self.config.reference_input == "source" else texture
+        conditions = FocalConditions(
             source=self.embed(source),
             texture=self.embed(texture),
-            texture_latents=self.latents_of(texture, height, width),
+            reference_latents=self.latents_of(reference, height, width),
             face=face,
             pose=self.pose_processor.preprocess(pose, height, width),
-        ).to(self.device, self.denoising_unet.dtype)
+        )
+        kept = conditions.keep(self.config.focal_conditions)
+        return kept.to(self.device, self.denoising_unet.dtype)
 
     @torch.no_grad()
     def __call__(

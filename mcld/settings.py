@@ -32,7 +32,7 @@ class _Group(BaseModel):
 
 
 class ModelSettings(_Group):
-    """The widths of a new network; one that is loaded brings its own."""
+    """What a new network is; one that is loaded brings its own."""
 
     block_out_channels: tuple[PositiveInt, ...] = Field(
         (64, 112), min_length=1, description="Width of the UNets at each resolution."
@@ -57,6 +57,13 @@ class ModelSettings(_Group):
         min_length=4,
         max_length=4,
         description="Width of the pose guider at each resolution.",
+    )
+    focal_conditions: tuple[Literal["source", "texture", "face"], ...] = Field(
+        ("source", "texture", "face"),
+        description="Which conditions the network gets; zeros stand in for the others.",
+    )
+    reference_input: Literal["texture", "source"] = Field(
+        "texture", description="What ReferenceNet sees."
     )
     projector_dim: PositiveInt = Field(96, description="Width of the image projector.")
     projector_depth: PositiveInt = Field(2, description="Layers of the image projector.")

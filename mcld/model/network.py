@@ -37,7 +37,7 @@ class MCLD(nn.Module):
     def encode(self, conditions: FocalConditions) -> FocalContext:
         """Everything but the pose, as the keys and values that all denoising steps share."""
         return self.denoising_unet.focal_context(
-            self.reference_unet(conditions.texture_latents, conditions.source),
+            self.reference_unet(conditions.reference_latents, conditions.source),
             conditions.source,
             conditions.texture,
             self.image_projector(conditions.face),

@@ -75,11 +75,11 @@ class ReferenceNet(MCLDUNet):
             block.attn1.set_processor(FeatureSelfAttention(name, last=name == blocks[-1][0]))
             block.attn2.set_processor(SingleTokenCrossAttention())
 
-    def forward(self, texture_latents: Tensor, source: Tensor) -> dict[str, Tensor]:
+    def forward(self, reference_latents: Tensor, source: Tensor) -> dict[str, Tensor]:
         """The self-attention input (after norm1) of every transformer block.
 
         Args:
-            texture_latents: [B, C, h, w] scaled VAE latents of the texture map.
+            reference_latents: [B, C, h, w] scaled VAE latents of the texture map.
             source: [B, 1, D] embedding of the source photo.
 
         Returns:
@@ -88,8 +88,8 @@ class ReferenceNet(MCLDUNet):
         features: dict[str, Tensor] = {}
         with contextlib.suppress(LastFeature):
             super().forward(
-                texture_latents,
-                texture_latents.new_zeros(len(texture_latents)),
+                reference_latents,
+                reference_latents.new_zeros(len(reference_latents)),
                 encoder_hidden_states=source,
                 cross_attention_kwargs={"features": features},
             )

@@ -31,10 +31,8 @@ from mcld.train.trackers import check_trackers, start_trackers, write_record
 from mcld.train.validation import Validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-    from diffusers import DDIMScheduler
 
     from mcld.model import MCLD
     from mcld.pipeline import MCLDPipeline
@@ -102,7 +100,8 @@ def train(  # noqa: C901 - one story, read from top to bottom
     cache = _filled_cache(options, layout, stems, folder, accelerator, report)
 
     # The network, the optimizer, and the state of an earlier run
-    network = load_pipeline(folder, vae=None, image_encoder=None).network
+    pipeline = load_pipeline(folder, vae=None, image_encoder=None)
+    network = pipeline.network
     trained = _trainable(network, options)
     network.to(accelerator.device)
     optimizer = torch.optim.AdamW(trained, options.learning_rate, weight_decay=options.weight_decay)
@@ -114,8 +113,12 @@ def train(  # noqa: C901 - one story, read from top to bottom
     if ema:
         ema.to(accelerator.device)
 
-    trainer = _Trainer(settings, accelerator, model, prepared, trained)
-    samples = TrainingSamples(cache, stems, pairs, cache.source_std(stems), options)
+    trainer = _Trainer(
+        settings, accelerator, model, prepared, trained, pipeline.config.focal_conditions
+    )
+    samples = TrainingSamples(
+        cache, stems, pairs, cache.source_std(stems), options, pipeline.config.reference_input
+    )
     validation = Validation(settings, layout, folder) if main and options.validate_every else None
     _introduce(network, samples, images, trainer, say)
     start_trackers(accelerator, settings)
@@ -157,7 +160,9 @@ class _Trainer:
         model: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
         trained: list[torch.nn.Parameter],
+        focal_conditions: Sequence[str],
     ) -> None:
+        self.focal_conditions = focal_conditions
         self.options = settings.train
         self.accelerator = accelerator
         self.model = model
@@ -217,9 +222,7 @@ class _Trainer:
         """Add the gradient of a batch's mean loss; return that loss."""
         try:
             with self.accelerator.autocast():
-                loss = _loss(
-                    self.forward, batch.to(self.accelerator.device), self.schedule, self.options
-                )
+                loss = self._loss(batch.to(self.accelerator.device))
             self.accelerator.backward(loss)
         except torch.OutOfMemoryError as error:
             raise MCLDError(
@@ -228,6 +231,20 @@ class _Trainer:
                 " train.accumulation by as much, or lower train.height and train.width"
             ) from error
         return loss.detach()
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        """The mean loss of a batch: noise its targets, predict v, weigh what is wrong."""
+        target, noise, timesteps = batch["target"], batch["noise"], batch["timestep"]
+        noisy = self.schedule.add_noise(target, noise, timesteps)
+        velocity = self.schedule.get_velocity(target, noise, timesteps)
+        conditions = batch.conditions.keep(self.focal_conditions)
+        prediction = self.forward(noisy, timesteps, conditions, batch.dropped)
+        mask = face_mask(batch["pose"][:, 2], noisy.shape[-2:])
+        if not self.options.face_loss:
+            mask = torch.zeros_like(mask)
+        alphas_cumprod = self.schedule.alphas_cumprod.to(timesteps.device)
+        weights = min_snr_weights(alphas_cumprod, timesteps, self.options.min_snr_gamma)
+        return mcld_loss(prediction, velocity, mask, weights).mean()
 
 
 def _accelerator(options: TrainSettings) -> Accelerator:
@@ -368,25 +385,6 @@ def _finish(network: MCLD, folder: Path, settings: Settings) -> None:
 
 def _ignore(_: object) -> None:
     """What the processes do with reports that only the main one gives."""
-
-
-def _loss(
-    forward: Callable[..., torch.Tensor],
-    batch: Batch,
-    schedule: DDIMScheduler,
-    options: TrainSettings,
-) -> torch.Tensor:
-    """The mean loss of a batch: noise its targets, predict v, weigh what is wrong."""
-    target, noise, timesteps = batch["target"], batch["noise"], batch["timestep"]
-    noisy = schedule.add_noise(target, noise, timesteps)
-    velocity = schedule.get_velocity(target, noise, timesteps)
-    prediction = forward(noisy, timesteps, batch.conditions, batch.dropped)
-    mask = face_mask(batch["pose"][:, 2], noisy.shape[-2:])
-    if not options.face_loss:
-        mask = torch.zeros_like(mask)
-    alphas_cumprod = schedule.alphas_cumprod.to(timesteps.device)
-    weights = min_snr_weights(alphas_cumprod, timesteps, options.min_snr_gamma)
-    return mcld_loss(prediction, velocity, mask, weights).mean()
 
 
 def _check_finite(loss: float, images: int, rate: float) -> None:

@@ -35,8 +35,8 @@ class Sample:
     """[1, D] embedding of the source photo, with noise."""
     texture: Tensor
     """[1, D] embedding of the texture map."""
-    texture_latents: Tensor
-    """[C, h, w] latents of the texture map."""
+    reference_latents: Tensor
+    """[C, h, w] latents of what ReferenceNet sees."""
     face: Tensor
     """[512]."""
     pose: Tensor
@@ -70,7 +70,7 @@ class Batch:
     @property
     def conditions(self) -> FocalConditions:
         """Of all B samples."""
-        names = ("source", "texture", "texture_latents", "face")
+        names = ("source", "texture", "reference_latents", "face")
         return FocalConditions(**{n: self[n] for n in names}, pose=self["pose"].float() / 255)
 
 
@@ -86,6 +86,7 @@ class TrainingSamples(Dataset[Sample]):
         pairs: int64 [P, 2] rows of `stems`: source, target.
         source_std: [1, D] standard deviation of source embeddings over the dataset.
         settings: noise offset, source noise, drop rate, seed.
+        reference_input: what ReferenceNet sees, "texture" or "source".
     """
 
     def __init__(
@@ -95,12 +96,14 @@ class TrainingSamples(Dataset[Sample]):
         pairs: Tensor,
         source_std: Tensor,
         settings: TrainSettings,
+        reference_input: str = "texture",
     ) -> None:
         self.cache = cache
         self.stems = stems
         self.pairs = pairs
         self.source_std = source_std
         self.settings = settings
+        self.reference = {"texture": "texture_latents", "source": "latents"}[reference_input]
         self.shuffled: tuple[int, Tensor] | None = None
 
     def order(self, epoch: int) -> Tensor:
@@ -119,8 +122,8 @@ class TrainingSamples(Dataset[Sample]):
         epoch, place = divmod(n, len(self.pairs))
         source, target = (self.stems[k] for k in self.pairs[self.order(epoch)[place]].tolist())
         latents, pose = self.cache.read(target, "latents", "pose")
-        texture_latents, embedding, texture, face = self.cache.read(
-            source, "texture_latents", "source", "texture", "face"
+        reference_latents, embedding, texture, face = self.cache.read(
+            source, self.reference, "source", "texture", "face"
         )
         g, settings = self._generator(1, n), self.settings
         noise = torch.randn(latents[0].shape, generator=g)
@@ -132,7 +135,7 @@ class TrainingSamples(Dataset[Sample]):
             timestep=torch.randint(TIMESTEPS, (), generator=g),
             source=embedding + self.source_std * jitter,
             texture=texture,
-            texture_latents=_drawn(texture_latents, g),
+            reference_latents=_drawn(reference_latents, g),
             face=face,
             pose=pose,
             dropped=bool(torch.rand((), generator=g) < settings.drop_rate),

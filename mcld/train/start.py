@@ -88,6 +88,8 @@ def sampled_pipeline(settings: Settings, **parts: Any) -> MCLDPipeline:
         ),
         num_inference_steps=settings.sample.num_inference_steps or 20,
         guidance_scale=settings.sample.guidance_scale or 3.5,
+        focal_conditions=list(settings.model.focal_conditions),
+        reference_input=settings.model.reference_input,
     )
     remember_size(pipeline, settings.train)
     return pipeline

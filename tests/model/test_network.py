@@ -39,7 +39,7 @@ def conditions(golden: dict[str, torch.Tensor]) -> FocalConditions:
     return FocalConditions(
         source=golden["in.clip_source"],
         texture=golden["in.clip_texture"],
-        texture_latents=golden["in.ref_latents"],
+        reference_latents=golden["in.ref_latents"],
         face=golden["in.face"][:, 0],
         pose=golden["in.pose"],
     )
@@ -58,7 +58,7 @@ def test_pose_features_are_the_authors(mcld, golden, conditions):
 
 
 def test_every_reference_feature_is_the_authors(mcld, golden, conditions):
-    features = mcld.reference_unet(conditions.texture_latents, conditions.source)
+    features = mcld.reference_unet(conditions.reference_latents, conditions.source)
     banks = {k.removeprefix("out.bank."): v for k, v in golden.items() if "out.bank." in k}
     assert features.keys() == banks.keys()
     for block, bank in banks.items():

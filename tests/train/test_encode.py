@@ -30,7 +30,7 @@ def test_training_sees_what_sampling_computes(
             ("source", source),
             ("texture", texture),
             ("face", face),
-            ("texture_latents", texture_latents[0]),
+            ("reference_latents", texture_latents[0]),
             ("pose", pose / 255),
         ):
             torch.testing.assert_close(read, getattr(conditions, name)[0], atol=1e-5, rtol=0)

@@ -16,6 +16,7 @@ from mcld.errors import InputError, MCLDError, SettingsError, StoppedError, Weig
 from mcld.pipeline import load_pipeline
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
+from mcld.train.encode import read_picture
 from mcld.train.loop import TrainReport, learning_rate, train
 
 
@@ -267,6 +268,40 @@ def test_the_record_beside_the_weights_tells_how_they_came_about(short):
 def test_a_tracker_that_is_not_installed_is_named(short):
     with pytest.raises(SettingsError, match="wandb is not installed"):
         train(with_train(short, trackers=("wandb",)), resume=False, report=quiet, say=print)
+
+
+def test_a_network_trained_without_a_condition_samples_without_it(short):
+    model = short.model.model_copy(
+        update={"focal_conditions": ("texture",), "reference_input": "source"}
+    )
+    folder = train(short.model_copy(update={"model": model}), resume=False, report=quiet, say=print)
+    pipeline = load_pipeline(folder)
+    first = dataset_picture(short, 0)
+    second = dataset_picture(short, 4)
+    conditions = pipeline.conditions(
+        [first.image], [first.texture], [first.pose], first.face[None], 64, 48
+    )
+    assert not conditions.source.any()
+    assert not conditions.face.any()
+    assert conditions.texture.any()
+    of_source = pipeline.latents_of([first.image], 64, 48)
+    assert torch.equal(conditions.reference_latents, of_source)
+
+    def made(source, face):
+        return pipeline(
+            source, first.texture, first.pose, face, latents=noise, output_type="latent"
+        ).images
+
+    noise = torch.randn(1, 12, 8, 6, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(made(first.image, first.face[None]), made(first.image, second.face[None]))
+    assert not torch.equal(
+        made(first.image, first.face[None]), made(second.image, first.face[None])
+    )
+
+
+def dataset_picture(settings: Settings, number: int):
+    layout = DatasetLayout(settings.train.dataset)
+    return read_picture(layout, "train", layout.names("train")[number].removesuffix(".jpg"))
 
 
 def test_the_learning_rate_warms_up_then_stays_or_falls_along_a_cosine():

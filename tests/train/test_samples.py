@@ -50,7 +50,7 @@ def test_a_sample_is_the_same_whenever_it_is_asked_for(cache):
     for n in (0, 3, 17, 1_000_003):
         second[n + 1]  # what was asked before does not matter
         a, b = first[n], second[n]
-        for name in ("noise", "target", "timestep", "source", "texture_latents"):
+        for name in ("noise", "target", "timestep", "source", "reference_latents"):
             assert torch.equal(getattr(a, name), getattr(b, name))
         assert a.dropped == b.dropped
 
@@ -81,8 +81,17 @@ def test_conditions_come_from_the_source_and_pose_and_target_from_the_target(cac
             assert torch.equal(getattr(sample, name), cache.read(source, name)[0])
         for name, stem in (("latents", target), ("texture_latents", source)):
             mean, _ = cache.read(stem, name)[0]
-            drawn = sample.target if name == "latents" else sample.texture_latents
+            drawn = sample.target if name == "latents" else sample.reference_latents
             assert 0 < (drawn - mean).abs().max() < 0.5
+
+
+def test_the_reference_may_be_the_source_photo(cache):
+    settings = TrainSettings(drop_rate=0.0)
+    samples = TrainingSamples(cache, STEMS, PAIRS, STD, settings, reference_input="source")
+    for n in range(5):
+        source = STEMS[PAIRS[samples.order(0)[n]][0]]
+        mean, _ = cache.read(source, "latents")[0]
+        assert (samples[n].reference_latents - mean).abs().max() < 0.5
 
 
 def test_latents_are_drawn_with_their_standard_deviation(cache):
