@@ -40,11 +40,15 @@ bench: setup  ## measure; one JSON line per figure
 	$(BIN)/python -m benchmarks
 
 mannequin-model: setup  ## rebuild the shipped weights from nothing (hours)
-	$(BIN)/mcld prepare build/model/mannequin --mannequins 440 --pictures 6 --seed 0
-	rm -rf build/model/run
+	$(BIN)/mcld prepare build/model/mannequin --mannequins 800 --pictures 6 --seed 0
+	rm -rf build/model/first build/model/second
 	$(BIN)/mcld train --config configs/mannequin.yaml --set train.dataset=build/model/mannequin \
-		--set train.output=build/model/run
-	rm -rf mcld/weights/mannequin && cp -r build/model/run/pipeline mcld/weights/mannequin
+		--set train.output=build/model/first --set train.adapt_decoder_images=0
+	$(BIN)/mcld train --config configs/mannequin.yaml --set train.dataset=build/model/mannequin \
+		--set train.output=build/model/second --set train.start_from=build/model/first/pipeline \
+		--set train.images=96000 --set train.learning_rate=6e-4 --set train.lr_warmup_images=2000 \
+		--set train.seed=1
+	rm -rf mcld/weights/mannequin && cp -r build/model/second/pipeline mcld/weights/mannequin
 
 clean:  ## remove what the targets made, but not .venv
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -197,6 +197,11 @@ class TrainSettings(_Group):
     frozen: tuple[str, ...] = Field(
         (), description="Beginnings of the names of weights that are not trained."
     )
+    adapt_decoder_images: NonNegativeInt = Field(
+        0,
+        description="Pictures on which, at the end, a small autoencoder's decoder learns from what"
+        " the network samples; 0: none.",
+    )
     save_dtype: Literal["float32", "float16"] = Field(
         "float32", description="Precision of the weights in the finished pipeline folder."
     )

@@ -22,7 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mcld.errors import InputError
+from mcld.errors import InputError, WeightsError
 from mcld.model.checkpoints import write_tensors
 
 if TYPE_CHECKING:
@@ -56,9 +56,14 @@ class EncodedPicture:
 
 
 def cache_key(encoders: Path, size: tuple[int, int]) -> str:
-    """The name of the cache of a pipeline folder's encoders at (height, width): 16 hex digits."""
+    """The name of the cache of a pipeline folder's encoders at (height, width): 16 hex digits.
+
+    Raises WeightsError when the folder lacks an encoder.
+    """
     digest = hashlib.sha256(json.dumps([VERSION, *size]).encode())
     for part in ENCODERS:
+        if not (encoders / part).is_dir():
+            raise WeightsError(f"{encoders} lacks {part}: it is no pipeline folder")
         for path in sorted((encoders / part).iterdir()):
             if path.suffix == ".json":  # without what says where it came from
                 config = json.loads(path.read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ from torch.nn import functional
 from torchvision.transforms.functional import pil_to_tensor
 
 from mcld.dataset.charts import PARTS
-from mcld.train.encode import read_batches
+from mcld.train.encode import BATCH, read_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,11 +63,19 @@ def fit_autoencoder(
         for files in read_batches(layout, "train", chosen[::stride])
     ]
     pipeline.vae.fit(torch.cat([pixels[::stride], *textures]))
+    generator = torch.Generator().manual_seed(settings.train.seed)
+
+    def draw(rows: Tensor) -> Tensor:
+        latents: Tensor = pipeline.vae.encode(pixels[rows]).latent_dist.mode()
+        level = DECODER_NOISE * torch.rand(len(latents), 1, 1, 1, generator=generator)
+        return latents + level * torch.randn(latents.shape, generator=generator)
+
     _train_decoder(
         pipeline.vae,
         pixels,
+        draw,
         images=settings.model.decoder_images,
-        seed=settings.train.seed,
+        generator=generator,
         on_image=on_image,
     )
 
@@ -80,13 +88,16 @@ def _stride(count: int, most: int) -> int:
 def _train_decoder(
     vae: PatchAutoencoder,
     pixels: Tensor,
+    draw: Callable[[Tensor], Tensor],
     *,
     images: int,
-    seed: int,
+    generator: torch.Generator,
     on_image: Callable[[int, int], None],
 ) -> None:
-    """Train the refinement on pixels [N, 3, H, W] in -1..1, in an order drawn from `seed`."""
-    generator = torch.Generator().manual_seed(seed)
+    """Train the refinement to give pixels [N, 3, H, W] in -1..1 back.
+
+    draw: rows of `pixels`, int64 [B] -> latents of them. The order is drawn from `generator`.
+    """
     vae.requires_grad_(False)
     trained = vae.refinement.requires_grad_(True).parameters()
     vae.to(memory_format=torch.channels_last)
@@ -94,17 +105,71 @@ def _train_decoder(
     steps = max(1, images // DECODER_BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, DECODER_LEARNING_RATE, steps)
     for step in range(steps):
-        wanted = pixels[torch.randint(len(pixels), (DECODER_BATCH,), generator=generator)]
-        latents = vae.encode(wanted).latent_dist.mode()
-        level = DECODER_NOISE * torch.rand(len(latents), 1, 1, 1, generator=generator)
-        latents = latents + level * torch.randn(latents.shape, generator=generator)
-        loss = functional.l1_loss(vae.decode(latents).sample, wanted)
+        rows = torch.randint(len(pixels), (DECODER_BATCH,), generator=generator)
+        loss = functional.l1_loss(vae.decode(draw(rows)).sample, pixels[rows])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         on_image((step + 1) * DECODER_BATCH, steps * DECODER_BATCH)
     vae.requires_grad_(False)
+
+
+def adapt_decoder(
+    pipeline: MCLDPipeline,
+    layout: DatasetLayout,
+    pairs: list[tuple[str, str]],
+    settings: Settings,
+    on_image: Callable[[int, int], None],
+) -> None:
+    """Train the autoencoder's decoder on latents that the trained network samples.
+
+    They differ from what the encoder gives in ways the decoder can learn to see through, such as
+    blotches in a plain background. The encoder stays as it is, and so do the latents.
+
+    pairs: stems, (source, target), of training pictures. on_image: called with (pictures sampled
+    and seen, pictures to sample and see).
+    """
+    options = settings.train
+    size = (options.height, options.width)
+    chosen = pairs[:: _stride(len(pairs), AUTOENCODER_PICTURES)]
+    total = len(chosen) + options.adapt_decoder_images
+    generator = torch.Generator().manual_seed(options.seed)
+    pipeline.set_progress_bar_config(disable=True)
+    latents = []
+    pixels = torch.empty(len(chosen), 3, *size)
+    for start in range(0, len(chosen), BATCH):
+        batch = chosen[start : start + BATCH]
+        sources = next(read_batches(layout, "train", [source for source, _ in batch]))
+        targets = next(read_batches(layout, "train", [target for _, target in batch]))
+        sampled = pipeline(
+            [f.image for f in sources],
+            [f.texture for f in sources],
+            [f.pose for f in targets],
+            torch.stack([f.face for f in sources]),
+            height=size[0],
+            width=size[1],
+            generator=generator,
+            output_type="latent",
+            return_dict=False,
+        )[0]
+        latents.append(sampled / pipeline.vae.config.scaling_factor)
+        photos = pipeline.image_processor.preprocess([f.image for f in targets], *size)
+        pixels[start : start + len(batch)] = photos
+        on_image(start + len(batch), total)
+    every = torch.cat(latents)
+
+    def draw(rows: Tensor) -> Tensor:
+        return every[rows]
+
+    _train_decoder(
+        pipeline.vae,
+        pixels,
+        draw,
+        images=options.adapt_decoder_images,
+        generator=generator,
+        on_image=lambda seen, _: on_image(min(len(chosen) + seen, total), total),
+    )
 
 
 def fit_image_encoder(

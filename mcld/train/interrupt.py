@@ -27,6 +27,12 @@ class Interrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @staticmethod
+    def leave_to_parent(_: int) -> None:
+        """In a process that loads pictures: its parent decides when it ends."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
     def _note(self, number: int, _: object) -> None:
         if self._wanted and number == signal.SIGINT:
             raise KeyboardInterrupt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,11 +18,12 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.distributed import PATIENCE, on_cpu
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
 from mcld.files import folder_written_whole
+from mcld.model import PatchAutoencoder
 from mcld.pipeline import ddim_scheduler, load_pipeline
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache, cache_key
 from mcld.train.encode import fill_cache
-from mcld.train.encoders import fit_autoencoder, fit_image_encoder
+from mcld.train.encoders import adapt_decoder, fit_autoencoder, fit_image_encoder
 from mcld.train.interrupt import Interrupt
 from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
 from mcld.train.pretrained import pretrained_pipeline
@@ -32,7 +34,6 @@ from mcld.train.validation import Validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from mcld.model import MCLD
     from mcld.pipeline import MCLDPipeline
@@ -119,7 +120,7 @@ def train(  # noqa: C901 - one story, read from top to bottom
     samples = TrainingSamples(
         cache, stems, pairs, cache.source_std(stems), options, pipeline.config.reference_input
     )
-    validation = Validation(settings, layout, folder) if main and options.validate_every else None
+    validation = _validation(settings, layout, folder, say) if main else None
     _introduce(network, samples, images, trainer, say)
     start_trackers(accelerator, settings)
     with Interrupt() as interrupt:
@@ -145,7 +146,8 @@ def train(  # noqa: C901 - one story, read from top to bottom
     if main:
         if ema:
             ema.copy_to(trained)
-        _finish(network, folder, settings)
+        names = [(stems[source], stems[target]) for source, target in pairs.tolist()]
+        _finish(network, layout, names, folder, settings, report)
     accelerator.end_training()
     return folder
 
@@ -194,6 +196,7 @@ class _Trainer:
             ),
             collate_fn=collate,
             num_workers=options.workers,
+            worker_init_fn=Interrupt.leave_to_parent,
             pin_memory=accelerator.device.type == "cuda",
         )
         self.model.train()
@@ -303,6 +306,12 @@ def _make_pipeline(
         fit_autoencoder(pipeline, layout, stems, settings, counted)
         counted = _counter(report, "Training the image encoder")
         fit_image_encoder(pipeline, layout, stems, settings, counted)
+    adapts = settings.train.adapt_decoder_images
+    if adapts and not isinstance(pipeline.vae, PatchAutoencoder):
+        raise SettingsError(
+            f"train.adapt_decoder_images={adapts} is for the small autoencoder of a new network:"
+            " set it to 0"
+        )
     remember_size(pipeline, settings.train)
     _save(pipeline, folder, settings)
 
@@ -359,6 +368,24 @@ def _introduce(
     say(f"device: {accelerator.device}, {precision}{share}")
 
 
+def _validation(
+    settings: Settings, layout: DatasetLayout, folder: Path, say: Callable[[str], None]
+) -> Validation | None:
+    """The validation sheets, where they are wanted and there are pairs for them."""
+    if not settings.train.validate_every:
+        return None
+    pairs = layout.pairs("test") if layout.pairs_file("test").exists() else []
+    prepared = [
+        (Path(source).stem, Path(target).stem)
+        for source, target in pairs
+        if layout.prepared("test", Path(source).stem) and layout.prepared("test", Path(target).stem)
+    ]
+    if not prepared:
+        say("no validation sheets: no pair of the test split is prepared")
+        return None
+    return Validation(settings, layout, prepared, folder)
+
+
 @contextmanager
 def _averaged(ema: EMAModel | None, trained: list[torch.nn.Parameter]) -> Iterator[None]:
     """The averaged weights in place of the trained ones, if they are averaged at all."""
@@ -373,10 +400,20 @@ def _averaged(ema: EMAModel | None, trained: list[torch.nn.Parameter]) -> Iterat
         ema.restore(trained)
 
 
-def _finish(network: MCLD, folder: Path, settings: Settings) -> None:
-    """Put the trained network into the pipeline folder."""
+def _finish(
+    network: MCLD,
+    layout: DatasetLayout,
+    pairs: list[tuple[str, str]],
+    folder: Path,
+    settings: Settings,
+    report: Callable[[TrainReport], None],
+) -> None:
+    """Put the trained network into the pipeline folder; adapt its decoder where that is wanted."""
     pipeline = load_pipeline(folder)
     pipeline.network.load_state_dict(network.state_dict())
+    if settings.train.adapt_decoder_images:
+        counted = _counter(report, "Adapting the decoder")
+        adapt_decoder(pipeline, layout, pairs, settings, counted)
     if settings.train.save_dtype == "float16":
         for part in (pipeline.network, pipeline.vae, pipeline.image_encoder):
             part.half()

@@ -42,18 +42,19 @@ class Validation:
     Args:
         settings: `train.validation_pairs`, the size, and how to sample.
         layout: the dataset.
+        pairs: stems of prepared test pictures, (source, target), at least one pair.
         folder: the pipeline folder, for its frozen parts.
     """
 
-    def __init__(self, settings: Settings, layout: DatasetLayout, folder: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        layout: DatasetLayout,
+        pairs: list[tuple[str, str]],
+        folder: Path,
+    ) -> None:
         self.settings = settings
         self.size = settings.train.height, settings.train.width
-        pairs = [
-            (Path(source).stem, Path(target).stem)
-            for source, target in layout.pairs("test")
-            if layout.prepared("test", Path(source).stem)
-            and layout.prepared("test", Path(target).stem)
-        ]
         wanted = min(settings.train.validation_pairs, len(pairs))
         chosen = [pairs[k * len(pairs) // wanted] for k in range(wanted)]
         self.sources = [read_picture(layout, "test", source) for source, _ in chosen]

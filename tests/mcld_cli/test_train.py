@@ -1,4 +1,8 @@
+import os
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,3 +83,36 @@ def test_a_mistake_in_several_processes_is_still_one_line(mcld: Run, tmp_path: P
     assert len(errors) == 1
     assert "is missing: prepare the dataset first" in errors[0]
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_saves_the_step_and_ends_with_130(dataset: DatasetLayout, tmp_path: Path) -> None:
+    settings = [
+        *TINY,
+        f"train.dataset={dataset.root}",
+        f"train.cache={tmp_path / 'cache'}",
+        f"train.output={tmp_path / 'run'}",
+        "train.images=1000000",
+        "train.batch_size=4",
+        "train.workers=2",
+    ]
+    flags = [word for setting in settings for word in ("--set", setting)]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "mcld_cli", "train", *flags],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    logs = tmp_path / "run" / "logs"
+    deadline = time.monotonic() + 90
+    while not any(f.stat().st_size > 1000 for f in logs.glob("events*")):
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(1)
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the loading processes as well
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Traceback" not in errors
+    assert "go on with --resume" in errors.splitlines()[-1]
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1

@@ -250,6 +250,14 @@ def test_steps_and_validation_are_logged_and_drawn(short):
     assert [event.step for event in events.Images("validation")] == [12, 24]
 
 
+def test_without_test_pairs_there_are_no_sheets_and_training_goes_on(short, dataset, tmp_path):
+    copy = DatasetLayout(Path(shutil.copytree(dataset.root, tmp_path / "copy")))
+    copy.pairs_file("test").unlink()
+    said: list[str] = []
+    train(with_train(short, dataset=copy.root), resume=False, report=quiet, say=said.append)
+    assert "no validation sheets" in " ".join(said)
+
+
 def test_validation_changes_nothing_in_training(short, tmp_path):
     plain = with_train(short, validate_every=0, output=tmp_path / "plain")
     watched = with_train(short, validate_every=4, output=tmp_path / "watched")
@@ -302,6 +310,18 @@ def test_a_network_trained_without_a_condition_samples_without_it(short):
 def dataset_picture(settings: Settings, number: int):
     layout = DatasetLayout(settings.train.dataset)
     return read_picture(layout, "train", layout.names("train")[number].removesuffix(".jpg"))
+
+
+def test_the_decoder_learns_from_what_the_network_samples(short, tmp_path):
+    plain = load_pipeline(train(short, resume=False, report=quiet, say=print)).vae.state_dict()
+    run = with_train(short, adapt_decoder_images=64, output=tmp_path / "adapted")
+    reports: list[TrainReport] = []
+    folder = train(run, resume=False, report=reports.append, say=print)
+    adapted = load_pipeline(folder).vae.state_dict()
+    changed = {name for name in plain if not torch.equal(plain[name], adapted[name])}
+    assert changed == {name for name in plain if name.startswith("refinement.")}
+    assert (reports[-1].stage, reports[-1].images) == ("Adapting the decoder", 12 + 64)
+    assert reports[-1].total == 12 + 64
 
 
 def test_the_learning_rate_warms_up_then_stays_or_falls_along_a_cosine():
