@@ -15,6 +15,7 @@ def main() -> None:
     commands.add_parser("texture", help="milliseconds to extract a texture map")
     commands.add_parser("prepare", help="photos a second through each stage of mcld prepare")
     commands.add_parser("sample", help="seconds to sample a picture with the embedded network")
+    commands.add_parser("loader", help="training samples a second from the cache at 512x512")
     scores = commands.add_parser("mannequin", help="score the embedded network on new people")
     scores.add_argument("dataset", type=Path, help="a folder of `mcld prepare --mannequins`")
     scores.add_argument("--out", type=Path, required=True, help="folder for the pictures")
