@@ -180,7 +180,7 @@ def loader() -> dict[str, float]:
         start = time.perf_counter()
         left = sum(1 for _ in iterator)
         seconds = time.perf_counter() - start
-        size = cache.size() / len(stems)
+        size = cache.size(stems) / len(stems)
     return {"samples/s": round(12 * left / seconds, 1), "kB a picture": round(size / 1000, 1)}
 
 

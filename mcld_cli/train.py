@@ -1,6 +1,7 @@
 """`mcld train`: pairs to weights."""
 
 import logging
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,14 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcld.distributed import is_first
+from mcld.errors import SettingsError
 from mcld_cli import console
 from mcld_cli.options import Config, Overrides, overrides_of
+
+INTERRUPTED = 130
+SECONDS_TO_SAVE = 600
+"""How long the launcher waits for its processes to write a checkpoint when it is told to end."""
 
 if TYPE_CHECKING:
     from mcld.train.loop import TrainReport
 
 
 def train(
+    ctx: typer.Context,
     config: Config = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint of the output folder.")
@@ -51,7 +58,8 @@ def train(
 
     settings = load_settings(config, overrides_of({}, overrides))
     if processes:
-        _launch(processes, config, resume, overrides or [])
+        debug = bool(ctx.parent and ctx.parent.params.get("debug"))
+        _launch(processes, config, resume, overrides or [], debug)
         return
     from mcld.train.loop import TrainReport
     from mcld.train.loop import train as train_network
@@ -68,6 +76,7 @@ def train(
 
         def say(line: str) -> None:
             bars.close()
+            counts.clear()  # a bar that goes on is drawn anew below
             console.say(line)
 
         folder = train_network(settings, resume=resume, report=report, say=say)
@@ -75,14 +84,23 @@ def train(
         console.say(f"The network is in {folder}. Next: mcld sample --weights {folder} ...")
 
 
-def _launch(processes: int, config: Path | None, resume: bool, overrides: list[str]) -> None:
+def _launch(
+    processes: int, config: Path | None, resume: bool, overrides: list[str], debug: bool
+) -> None:
     """Run the same command in several processes; end as the first that failed."""
+    import torch
     from accelerate.commands.launch import launch_command, launch_command_parser
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < processes:
+        raise SettingsError(f"--processes {processes}: this machine has {gpus} GPUs, one a process")
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SECONDS_TO_SAVE))
     # What went wrong is said by the process in which it did.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    command = ["train", *(["--config", str(config)] if config else [])]
+    command = ["--debug", "train"] if debug else ["train"]
+    command += ["--config", str(config)] if config else []
     command += ["--resume"] if resume else []
     command += [word for override in overrides for word in ("--set", override)]
     launcher = ["--multi_gpu", "--num_machines", "1", "--num_processes", str(processes)]
@@ -93,6 +111,8 @@ def _launch(processes: int, config: Path | None, resume: bool, overrides: list[s
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
         raise typer.Exit(max(failure.exitcode, 1)) from error
+    except SignalException as error:  # passed on to the processes, which have saved and ended
+        raise typer.Exit(INTERRUPTED) from error
 
 
 def _note(now: "TrainReport") -> str:

@@ -16,8 +16,8 @@ from mcld.dataset.layout import SPLITS, DatasetLayout
 from mcld.distributed import PATIENCE, on_cpu
 from mcld.errors import InputError, MCLDError
 from mcld.files import remove_unfinished
+from mcld.lock import only_run
 from mcld.prepare.face import face_pack
-from mcld.prepare.lock import only_run
 from mcld.prepare.pose import check_densepose
 from mcld.prepare.preview import write_preview
 from mcld.prepare.raw import RawPictures, find_lists, find_raw, write_lists

@@ -21,8 +21,8 @@ from mcld.dataset.pictures import (
 )
 from mcld.errors import InputError
 from mcld.files import remove_unfinished, written_whole
+from mcld.lock import only_run
 from mcld.prepare.face import HeadCrop
-from mcld.prepare.lock import only_run
 from mcld.prepare.texture import extract_texture
 from mcld.prepare.workers import start_worker
 

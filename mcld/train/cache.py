@@ -139,15 +139,18 @@ class EncodedCache:
                 if "pose" in tensors:
                     shape = json.loads(file.metadata()["pose_shape"])
                     tensors["pose"] = _unpacked(tensors["pose"], shape)
-        except (OSError, SafetensorError, zlib.error) as error:
+        except (
+            *(OSError, SafetensorError, zlib.error),
+            *(TypeError, KeyError, ValueError, RuntimeError),  # of a header that says other things
+        ) as error:
             raise InputError(
                 f"cannot read {self.path(stem)}: {error}; delete it and run again"
             ) from error
         return list(tensors.values())
 
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(path.stat().st_size for path in self.folder.iterdir())
+    def size(self, stems: Iterable[str]) -> int:
+        """Bytes on disk of some pictures."""
+        return sum(self.path(stem).stat().st_size for stem in stems)
 
     def source_std(self, stems: list[str]) -> Tensor:
         """The standard deviation of every dimension of the source embedding, float32 [1, D]."""

@@ -48,7 +48,9 @@ class State:
 
 
 def save(output: Path, images: int, state: State, keep: int) -> Path:
-    """Write the checkpoint of a run that has seen `images` pictures; remove all but `keep`.
+    """Write the checkpoint of a run that has seen `images` pictures.
+
+    It and those before it are kept, `keep` in all.
 
     Raises MCLDError when it cannot be written or the disk is full; the earlier ones are then still
     there.
@@ -60,8 +62,11 @@ def save(output: Path, images: int, state: State, keep: int) -> Path:
             torch.save({"images": images, **_parts(state)}, temporary / STATE_FILE)
         except RuntimeError as error:  # how PyTorch says that the disk is full
             raise MCLDError(f"cannot write {folder}: {error}") from error
-    for old in checkpoints(output)[:-keep]:
-        shutil.rmtree(old)
+    # What is newer was damaged, or this run would not have gone on from before it.
+    older = [other for other in checkpoints(output) if other < folder]
+    newer = [other for other in checkpoints(output) if other > folder]
+    for other in older[: len(older) - keep + 1] + newer:
+        shutil.rmtree(other)
     return folder
 
 
@@ -103,9 +108,15 @@ def load(folder: Path, state: State) -> int:
     path = folder / STATE_FILE
     try:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        # What the settings say now counts, not what they said when it was saved.
+        decay = [group["weight_decay"] for group in state.optimizer.param_groups]
         state.optimizer.load_state_dict(saved["optimizer"])
+        for group, wanted in zip(state.optimizer.param_groups, decay, strict=True):
+            group["weight_decay"] = wanted
         if state.ema and saved["ema"]:
+            decay_of_ema = state.ema.decay
             state.ema.load_state_dict(saved["ema"])
+            state.ema.decay = decay_of_ema
         if state.scaler and saved["scaler"]:
             state.scaler.load_state_dict(saved["scaler"])
         return int(saved["images"])

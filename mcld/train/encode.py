@@ -103,15 +103,17 @@ def fill_cache(
     stems: list[str],
     size: tuple[int, int],
     on_picture: Callable[[int], None],
+    batch_size: int = BATCH,
 ) -> None:
     """Encode pictures into the cache.
 
-    size: (height, width) to train at, in pixels. on_picture: told how many are done. Raises
-    InputError for a picture that cannot be read, MCLDError when the cache cannot be written.
+    size: (height, width) to train at, in pixels. batch_size: at once, at most. on_picture: told how
+    many are done. Raises InputError for a picture that cannot be read, MCLDError when the cache
+    cannot be written.
     """
     done = 0
     made_from = {stem: cache.made_from(stem) for stem in stems}
-    for files in read_batches(cache.layout, cache.split, stems):
+    for files in read_batches(cache.layout, cache.split, stems, batch_size):
         for encoded in encode_batch(pipeline, files, size):
             stem = stems[done]
             cache.write(stem, encoded, made_from[stem])

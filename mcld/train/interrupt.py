@@ -30,8 +30,8 @@ class Interrupt:
     @staticmethod
     def leave_to_parent(_: int) -> None:
         """In a process that loads pictures: its parent decides when it ends."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
     def _note(self, number: int, _: object) -> None:
         if self._wanted and number == signal.SIGINT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,19 +11,21 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
+from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 from diffusers.training_utils import EMAModel
+from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.distributed import PATIENCE, on_cpu
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
-from mcld.files import folder_written_whole
+from mcld.files import folder_written_whole, remove_unfinished
+from mcld.lock import only_run
 from mcld.model import PatchAutoencoder
 from mcld.pipeline import ddim_scheduler, load_pipeline
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache, cache_key
-from mcld.train.encode import fill_cache
+from mcld.train.encode import BATCH, fill_cache
 from mcld.train.encoders import adapt_decoder, fit_autoencoder, fit_image_encoder
 from mcld.train.interrupt import Interrupt
 from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
@@ -33,7 +36,7 @@ from mcld.train.trackers import check_trackers, start_trackers, write_record
 from mcld.train.validation import Validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mcld.model import MCLD
     from mcld.pipeline import MCLDPipeline
@@ -63,7 +66,7 @@ class TrainReport:
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
-def train(  # noqa: C901 - one story, read from top to bottom
+def train(
     settings: Settings,
     *,
     resume: bool,
@@ -73,9 +76,9 @@ def train(  # noqa: C901 - one story, read from top to bottom
     """Train a network on a prepared dataset; return the folder of the finished pipeline.
 
     The network starts from `train.start_from`, or from Stable Diffusion in `train.pretrained`, or
-    is a new one of `settings.model`'s widths. The output folder holds `pipeline/` (the frozen
-    encoders from the start, everything at the end), `checkpoints/`, `validation/` and the trackers'
-    logs. With `resume`, training goes on from the newest checkpoint that is whole.
+    is a new one of `settings.model`'s widths. The output folder holds `start/` (the pipeline that
+    training starts from), `checkpoints/`, `validation/`, the trackers' logs, and at the end
+    `pipeline/`. With `resume`, training goes on from the newest checkpoint that is whole.
 
     report: told how far each stage is; say: told in a line what a person should know; both in the
     main process only.
@@ -83,36 +86,55 @@ def train(  # noqa: C901 - one story, read from top to bottom
     Raises SettingsError, InputError, WeightsError or MCLDError for what the user can mend, and
     StoppedError on Ctrl-C and SIGTERM, once a checkpoint is written.
     """
-    options = settings.train
-    accelerator = _accelerator(options)
-    main = accelerator.is_main_process
-    if not main:
-        report, say = _ignore, _ignore
+    accelerator = _accelerator(settings.train)
     check_trackers(settings)
+    try:
+        if not accelerator.is_main_process:
+            return _train(settings, accelerator, resume, _ignore, _ignore)
+        with only_run(_made_folder(settings.train.output)):
+            return _train(settings, accelerator, resume, report, say)
+    except torch.OutOfMemoryError as error:
+        raise MCLDError(
+            f"out of GPU memory with train.batch_size={settings.train.batch_size} at"
+            f" {settings.train.height}x{settings.train.width}: lower train.batch_size and raise"
+            " train.accumulation by as much, or lower train.height and train.width"
+        ) from error
+
+
+def _train(  # noqa: C901 - one story, read from top to bottom
+    settings: Settings,
+    accelerator: Accelerator,
+    resume: bool,
+    report: Callable[[TrainReport], None],
+    say: Callable[[str], None],
+) -> Path:
+    options, main = settings.train, accelerator.is_main_process
     _check_run(options, accelerator, resume=resume)
     layout = DatasetLayout(options.dataset)
     stems, pairs = _pictures_and_pairs(layout, say)
 
     # The pipeline folder, and what its encoders make of the pictures
-    folder = options.output / "pipeline"
-    if main and not resume:
-        _make_pipeline(settings, layout, stems, folder, report)
+    start = options.output / "start"
+    if main:
+        remove_unfinished(options.output)
+        if not resume:
+            _make_start(settings, layout, stems, start, report)
     accelerator.wait_for_everyone()
-    cache = _filled_cache(options, layout, stems, folder, accelerator, report)
+    cache = _filled_cache(options, layout, stems, start, accelerator, report)
 
     # The network, the optimizer, and the state of an earlier run
-    pipeline = load_pipeline(folder, vae=None, image_encoder=None)
+    pipeline = load_pipeline(start, vae=None, image_encoder=None)
     network = pipeline.network
     trained = _trainable(network, options)
     network.to(accelerator.device)
     optimizer = torch.optim.AdamW(trained, options.learning_rate, weight_decay=options.weight_decay)
     ema = EMAModel(trained, options.ema_decay, use_ema_warmup=True) if options.ema_decay else None
-    state = checkpoint.State(network, optimizer, ema, accelerator.scaler)
-    images = checkpoint.load_newest(options.output, state, say) if resume else 0
     network.to(memory_format=torch.channels_last)  # convolutions are fastest so, on CPU and GPU
     model, prepared = accelerator.prepare(network, optimizer)
     if ema:
         ema.to(accelerator.device)
+    state = checkpoint.State(network, prepared, ema, accelerator.scaler)
+    images = checkpoint.load_newest(options.output, state, say) if resume else 0
 
     trainer = _Trainer(
         settings, accelerator, model, prepared, trained, pipeline.config.focal_conditions
@@ -120,8 +142,9 @@ def train(  # noqa: C901 - one story, read from top to bottom
     samples = TrainingSamples(
         cache, stems, pairs, cache.source_std(stems), options, pipeline.config.reference_input
     )
-    validation = _validation(settings, layout, folder, say) if main else None
-    _introduce(network, samples, images, trainer, say)
+    validation = _validation(settings, layout, start, say) if main else None
+    if main:
+        _introduce(network, samples, images, trainer, say)
     start_trackers(accelerator, settings)
     with Interrupt() as interrupt:
         for seen, step in trainer.steps(samples, images):
@@ -147,9 +170,9 @@ def train(  # noqa: C901 - one story, read from top to bottom
         if ema:
             ema.copy_to(trained)
         names = [(stems[source], stems[target]) for source, target in pairs.tolist()]
-        _finish(network, layout, names, folder, settings, report)
+        _finish(network, layout, names, settings, report)
     accelerator.end_training()
-    return folder
+    return options.output / "pipeline"
 
 
 class _Trainer:
@@ -181,7 +204,7 @@ class _Trainer:
     def steps(self, samples: TrainingSamples, images: int) -> Iterator[tuple[int, TrainReport]]:
         """Step by step: pictures seen, of which `images` before, and the report of the step.
 
-        Raises MCLDError when the loss is not finite, before the step, and when memory is full.
+        Raises MCLDError when loss or gradient are not finite, before the step.
         """
         options, accelerator = self.options, self.accelerator
         loader = DataLoader(
@@ -201,7 +224,7 @@ class _Trainer:
         )
         self.model.train()
         losses: list[torch.Tensor] = []
-        for batch in loader:
+        for batch in _clearly(loader):
             rate = learning_rate(options, images)
             with accelerator.accumulate(self.model):
                 losses.append(self._backward(batch))
@@ -211,28 +234,23 @@ class _Trainer:
                 _check_finite(loss, images, rate)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
-                norm = accelerator.clip_grad_norm_(self.trained, options.max_grad_norm)
+                norm = float(accelerator.clip_grad_norm_(self.trained, options.max_grad_norm))
+                if accelerator.scaler is None:  # which would leave the step out
+                    _check_finite(norm, images, rate, "the gradient's norm")
                 self.optimizer.step()
                 self.optimizer.zero_grad()
             losses.clear()
             images += self.total_batch
             yield (
                 images,
-                TrainReport("Training", images, options.images, loss, float(norm), rate),
+                TrainReport("Training", images, options.images, loss, norm, rate),
             )
 
     def _backward(self, batch: Batch) -> torch.Tensor:
         """Add the gradient of a batch's mean loss; return that loss."""
-        try:
-            with self.accelerator.autocast():
-                loss = self._loss(batch.to(self.accelerator.device))
-            self.accelerator.backward(loss)
-        except torch.OutOfMemoryError as error:
-            raise MCLDError(
-                f"out of GPU memory with train.batch_size={self.options.batch_size} at"
-                f" {self.options.height}x{self.options.width}: lower train.batch_size and raise"
-                " train.accumulation by as much, or lower train.height and train.width"
-            ) from error
+        with self.accelerator.autocast():
+            loss = self._loss(batch.to(self.accelerator.device))
+        self.accelerator.backward(loss)
         return loss.detach()
 
     def _loss(self, batch: Batch) -> torch.Tensor:
@@ -256,7 +274,9 @@ def _accelerator(options: TrainSettings) -> Accelerator:
             cpu=on_cpu(),
             mixed_precision=options.precision,
             log_with=list(options.trackers),
-            project_dir=options.output,
+            project_config=ProjectConfiguration(
+                project_dir=str(options.output), logging_dir=str(options.output / "logs")
+            ),
             gradient_accumulation_steps=options.accumulation,
             kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
@@ -288,7 +308,24 @@ def _check_run(options: TrainSettings, accelerator: Accelerator, *, resume: bool
         )
 
 
-def _make_pipeline(
+def _made_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MCLDError(f"cannot write {folder}: {error.strerror}") from error
+    return folder
+
+
+def _clearly(loader: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches; what a loading process found wrong is said as it was found."""
+    try:
+        yield from loader
+    except InputError as error:
+        said = str(error).strip().splitlines()[-1]  # after a traceback of the process's own
+        raise InputError(said.removeprefix("mcld.errors.InputError: ")) from error
+
+
+def _make_start(
     settings: Settings,
     layout: DatasetLayout,
     stems: list[str],
@@ -298,6 +335,7 @@ def _make_pipeline(
     """Write the pipeline folder that training starts from, with its frozen encoders."""
     if settings.train.start_from:
         pipeline = load_pipeline(settings.train.start_from)
+        _check_ablation(settings, pipeline)
     elif settings.train.pretrained:
         pipeline = pretrained_pipeline(settings)
     else:
@@ -316,6 +354,16 @@ def _make_pipeline(
     _save(pipeline, folder, settings)
 
 
+def _check_ablation(settings: Settings, pipeline: MCLDPipeline) -> None:
+    """Raise SettingsError when a network is asked to be what it was not trained to be."""
+    for name in ("focal_conditions", "reference_input"):
+        asked, found = getattr(settings.model, name), getattr(pipeline.config, name)
+        if name in settings.model.model_fields_set and list(asked) != list(found):
+            raise SettingsError(
+                f"model.{name}: the network in {settings.train.start_from} was trained with {found}"
+            )
+
+
 def _filled_cache(
     options: TrainSettings,
     layout: DatasetLayout,
@@ -326,7 +374,10 @@ def _filled_cache(
 ) -> EncodedCache:
     """What the encoders in the pipeline `folder` make of all pictures, a share in each process."""
     size = (options.height, options.width)
-    place = options.cache or options.dataset / "cache"
+    place = options.dataset / "cache"
+    if options.cache:  # datasets may have names in common
+        dataset = str(options.dataset.resolve()).encode()
+        place = options.cache / hashlib.sha256(dataset).hexdigest()[:8]
     cache = EncodedCache(place / cache_key(folder, size), layout, "train")
     share = stems[accelerator.process_index :: accelerator.num_processes]
     missing = cache.missing(share)
@@ -335,7 +386,14 @@ def _filled_cache(
         pipeline.vae.to(accelerator.device)
         pipeline.image_encoder.to(accelerator.device)
         counted = _counter(report, "Encoding pictures")
-        fill_cache(cache, pipeline, missing, size, lambda done: counted(done, len(missing)))
+        fill_cache(
+            cache,
+            pipeline,
+            missing,
+            size,
+            lambda done: counted(done, len(missing)),
+            min(BATCH, options.batch_size),
+        )
     accelerator.wait_for_everyone()
     return cache
 
@@ -360,7 +418,7 @@ def _introduce(
         f"{len(samples.pairs):,} pairs of {len(samples.stems):,} pictures at"
         f" {options.height}x{options.width}; {steps:,} steps of {trainer.total_batch}{begun}"
     )
-    megabytes = samples.cache.size() / 1e6
+    megabytes = samples.cache.size(samples.stems) / 1e6
     say(f"encoded pictures: {megabytes:,.0f} MB in {samples.cache.folder}")
     precision = {"no": "float32"}.get(options.precision, options.precision)
     processes = accelerator.num_processes
@@ -404,12 +462,11 @@ def _finish(
     network: MCLD,
     layout: DatasetLayout,
     pairs: list[tuple[str, str]],
-    folder: Path,
     settings: Settings,
     report: Callable[[TrainReport], None],
 ) -> None:
-    """Put the trained network into the pipeline folder; adapt its decoder where that is wanted."""
-    pipeline = load_pipeline(folder)
+    """Write the pipeline folder with the trained network, its decoder adapted if it shall be."""
+    pipeline = load_pipeline(settings.train.output / "start")
     pipeline.network.load_state_dict(network.state_dict())
     if settings.train.adapt_decoder_images:
         counted = _counter(report, "Adapting the decoder")
@@ -417,17 +474,17 @@ def _finish(
     if settings.train.save_dtype == "float16":
         for part in (pipeline.network, pipeline.vae, pipeline.image_encoder):
             part.half()
-    _save(pipeline, folder, settings)
+    _save(pipeline, settings.train.output / "pipeline", settings)
 
 
 def _ignore(_: object) -> None:
     """What the processes do with reports that only the main one gives."""
 
 
-def _check_finite(loss: float, images: int, rate: float) -> None:
-    if not math.isfinite(loss):
+def _check_finite(value: float, images: int, rate: float, what: str = "the loss") -> None:
+    if not math.isfinite(value):
         raise MCLDError(
-            f"the loss is {loss} after {images} pictures at learning rate {rate:.1e}: lower"
+            f"{what} is {value} after {images} pictures at learning rate {rate:.1e}: lower"
             " train.learning_rate"
         )
 
@@ -435,7 +492,10 @@ def _check_finite(loss: float, images: int, rate: float) -> None:
 def _save(pipeline: MCLDPipeline, folder: Path, settings: Settings) -> None:
     """Write the pipeline folder, with how it came about beside the weights."""
     with folder_written_whole(folder) as temporary:
-        pipeline.save_pretrained(temporary)
+        try:
+            pipeline.save_pretrained(temporary)
+        except SafetensorError as error:  # how safetensors says that the disk is full
+            raise MCLDError(f"cannot write {folder}: {error}") from error
         write_record(temporary, settings)
 
 

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 import mcld
+from mcld.dataset.pictures import read_image
 from mcld.errors import SettingsError
 
 if TYPE_CHECKING:
-    import numpy as np
     from accelerate import Accelerator
-    from numpy.typing import NDArray
 
     from mcld.settings import Settings
 
@@ -50,13 +49,14 @@ def _commit() -> str | None:
 
 
 def start_trackers(accelerator: Accelerator, settings: Settings) -> None:
-    """Start the trackers of `train.trackers`, which log into the output folder."""
+    """Start the trackers of `train.trackers`; what they keep on this machine is in the output."""
     flat = {
         f"{group}.{name}": value if isinstance(value, int | float) else str(value)
         for group, fields in settings.model_dump(mode="json").items()
         for name, value in fields.items()
     }
-    accelerator.init_trackers("logs", flat)
+    folder = str(settings.train.output)
+    accelerator.init_trackers("mcld", flat, init_kwargs={"wandb": {"dir": folder}})
 
 
 def check_trackers(settings: Settings) -> None:
@@ -72,11 +72,14 @@ def check_trackers(settings: Settings) -> None:
 
 
 def log_validation(
-    accelerator: Accelerator, images: int, sheet: NDArray[np.uint8], psnr: float, ssim: float
+    accelerator: Accelerator, images: int, path: Path, psnr: float, ssim: float
 ) -> None:
-    """Log a validation sheet and its scores, in the main process."""
+    """Log a validation sheet, a PNG, and its scores, in the main process."""
     accelerator.log({"validation/psnr": psnr, "validation/ssim": ssim}, step=images)
-    pictures: dict[str, Any] = {"validation": sheet[None]}
+    pictures: dict[str, Any] = {"validation": read_image(path)[None]}
     for tracker in accelerator.trackers:
-        options = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
-        tracker.log_images(pictures, step=images, **options)
+        if tracker.name == "mlflow":
+            tracker.log_artifact(str(path))
+        else:
+            options = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+            tracker.log_images(pictures, step=images, **options)

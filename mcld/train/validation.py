@@ -71,10 +71,9 @@ class Validation:
         """
         pictures = self._sampled(network, accelerator.device)
         psnr, ssim = self._scores(pictures)
-        sheet = self._sheet(pictures)
         path = self.settings.train.output / FOLDER / f"{images:09d}.png"
-        write_png(path, sheet)
-        log_validation(accelerator, images, sheet, psnr, ssim)
+        write_png(path, self._sheet(pictures))
+        log_validation(accelerator, images, path, psnr, ssim)
         say(f"after {images:,} pictures: PSNR {psnr:.2f} dB, SSIM {ssim:.3f}; see {path}")
 
     @torch.no_grad()

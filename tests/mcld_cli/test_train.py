@@ -41,7 +41,7 @@ def test_a_wrong_variable_is_told_what_is_allowed(mcld: Run) -> None:
 
 
 def losses(run: Path) -> list[float]:
-    return [e.value for e in EventAccumulator(str(run / "logs")).Reload().Scalars("loss")]
+    return [e.value for e in EventAccumulator(str(run / "logs" / "mcld")).Reload().Scalars("loss")]
 
 
 def test_two_processes_and_accumulation_train_like_one(
@@ -85,7 +85,13 @@ def test_a_mistake_in_several_processes_is_still_one_line(mcld: Run, tmp_path: P
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_saves_the_step_and_ends_with_130(dataset: DatasetLayout, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "more"),
+    [(signal.SIGINT, []), (signal.SIGTERM, []), (signal.SIGTERM, ["--processes", "2"])],
+)
+def test_a_signal_saves_the_step_and_ends_with_130(
+    dataset: DatasetLayout, tmp_path: Path, number: int, more: list[str]
+) -> None:
     settings = [
         *TINY,
         f"train.dataset={dataset.root}",
@@ -97,22 +103,22 @@ def test_ctrl_c_saves_the_step_and_ends_with_130(dataset: DatasetLayout, tmp_pat
     ]
     flags = [word for setting in settings for word in ("--set", setting)]
     run = subprocess.Popen(
-        [sys.executable, "-m", "mcld_cli", "train", *flags],
+        [sys.executable, "-m", "mcld_cli", "train", *flags, *more],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    logs = tmp_path / "run" / "logs"
+    logs = tmp_path / "run" / "logs" / "mcld"
     deadline = time.monotonic() + 90
     while not any(f.stat().st_size > 1000 for f in logs.glob("events*")):
         assert run.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
     time.sleep(1)
-    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the loading processes as well
+    os.killpg(run.pid, number)  # as terminals and schedulers do: to the loading processes as well
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 130
     assert "Traceback" not in errors
-    assert "go on with --resume" in errors.splitlines()[-1]
+    assert sum("go on with --resume" in line for line in errors.splitlines()) == 1
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1

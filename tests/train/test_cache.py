@@ -30,7 +30,7 @@ def filled(
 def test_what_is_encoded_is_not_encoded_again(filled) -> None:
     cache, stems = filled
     assert cache.missing(stems) == []
-    assert cache.size() == sum(cache.path(stem).stat().st_size for stem in stems)
+    assert cache.size(stems) == sum(cache.path(stem).stat().st_size for stem in stems)
 
 
 def test_a_picture_whose_files_changed_is_encoded_again(filled) -> None:

@@ -1,4 +1,4 @@
-"""One run at a time on one dataset folder."""
+"""One run at a time on one folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from filelock import FileLock, Timeout
 
 from mcld.errors import InputError, MCLDError
 
-LOCK_FILE = ".prepare.lock"
+LOCK_FILE = ".lock"
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def only_run(root: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise InputError(f"{root} is being prepared by another run: wait for it to end") from error
+        raise InputError(f"{root} is in use by another run: wait for it to end") from error
     except OSError as error:
         raise MCLDError(f"cannot write in {root}: {error.strerror or error}") from error
     try:
