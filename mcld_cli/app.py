@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from mcld import __version__
 from mcld.distributed import is_first
-from mcld.errors import MCLDError
+from mcld.errors import MCLDError, StoppedError
 from mcld_cli import console
 from mcld_cli.prepare import prepare
 from mcld_cli.sample import sample
@@ -30,7 +30,8 @@ class _ClearEnds(TyperGroup):
                 # What all processes of a launcher find alike is said by the first, whose end ends
                 # the others.
                 time.sleep(SECONDS_FOR_THE_FIRST)
-            console.fail(str(error))
+            if is_first() or not isinstance(error, StoppedError):  # which all of them raise
+                console.fail(str(error))
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             console.fail("interrupted")

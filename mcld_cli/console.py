@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +22,11 @@ _SECONDS_BETWEEN_LINES = 10.0
 def say(message: str) -> None:
     """Print a message as it is: brackets are no markup, paths are never broken in a pipe."""
     _print(Console(highlight=False), Text(message))
+
+
+def show_command(command: str) -> None:
+    """Print a command so that it can be copied: on one line, which only the terminal wraps."""
+    Console(highlight=False).print(Text(f"  {command}"), soft_wrap=True)
 
 
 def fail(message: str) -> None:
@@ -59,7 +64,7 @@ def progress(doing: str, unit: str) -> Iterator[Count]:
     if not console.is_terminal:
         yield _Lines(console, doing, unit)
         return
-    bar = Progress(
+    bar = _NotedProgress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
@@ -67,14 +72,27 @@ def progress(doing: str, unit: str) -> Iterator[Count]:
         console=console,
         expand=True,
     )
-    with bar:
-        task = bar.add_task(doing, total=None, pace="")
-        pace = _Pace(unit)
+    task = bar.add_task(doing, total=None, pace="", note="")
+    pace = _Pace(unit)
+    try:
 
         def count(done: int, total: int, note: str = "") -> None:
-            bar.update(task, completed=done, total=total, pace=_joined(pace(done, total), note))
+            bar.start()  # only now: what is said before stands above it
+            bar.update(task, completed=done, total=total, pace=pace(done, total), note=note)
 
         yield count
+    finally:
+        bar.stop()
+
+
+class _NotedProgress(Progress):
+    """A bar with its note on a line below, so that both have room."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        for task in self.tasks:
+            if task.fields["note"]:
+                yield Text(f"  {task.fields['note']}", overflow="ellipsis", no_wrap=True)
 
 
 class _Pace:

@@ -247,8 +247,8 @@ def _people(root: Path, mannequins: int, wanted: "PrepareSettings") -> None:
     _show_splits(layout)
     source, pose = layout.pairs("test")[0]
     console.say(f"The dataset is in {root}. Next:")
-    console.say(
-        f"  mcld sample --source {layout.image('test', Path(source).stem)}"
+    console.show_command(
+        f"mcld sample --source {layout.image('test', Path(source).stem)}"
         f" --pose {layout.densepose('test', Path(pose).stem)} --out out.png"
     )
 

@@ -1,6 +1,5 @@
 """`mcld train`: pairs to weights."""
 
-import logging
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -81,13 +80,18 @@ def train(
 
         folder = train_network(settings, resume=resume, report=report, say=say)
     if is_first():
-        console.say(f"The network is in {folder}. Next: mcld sample --weights {folder} ...")
+        console.say(f"The network is in {folder}. Next:")
+        console.show_command(
+            f"mcld sample --weights {folder} --source A.jpg --pose B.png --out C.png"
+        )
 
 
 def _launch(
     processes: int, config: Path | None, resume: bool, overrides: list[str], debug: bool
 ) -> None:
     """Run the same command in several processes; end as the first that failed."""
+    # What went wrong is said by the process in which it did: the launcher is to be quiet.
+    os.environ.setdefault("LOGLEVEL", "CRITICAL")
     import torch
     from accelerate.commands.launch import launch_command, launch_command_parser
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -97,8 +101,6 @@ def _launch(
     if 0 < gpus < processes:
         raise SettingsError(f"--processes {processes}: this machine has {gpus} GPUs, one a process")
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SECONDS_TO_SAVE))
-    # What went wrong is said by the process in which it did.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     command = ["--debug", "train"] if debug else ["train"]
     command += ["--config", str(config)] if config else []
     command += ["--resume"] if resume else []

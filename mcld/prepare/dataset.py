@@ -20,10 +20,9 @@ from mcld.lock import only_run
 from mcld.prepare.face import face_pack
 from mcld.prepare.pose import check_densepose
 from mcld.prepare.preview import write_preview
-from mcld.prepare.raw import RawPictures, find_lists, find_raw, write_lists
+from mcld.prepare.raw import GENDERS, RAW_FOLDERS, RawPictures, find_lists, find_raw, write_lists
 from mcld.prepare.report import PrepareReport, StageReport
 from mcld.prepare.stages import (
-    NO_MAP,
     NOT_RAW,
     FaceStage,
     Picture,
@@ -32,6 +31,7 @@ from mcld.prepare.stages import (
     SplitStage,
     Stage,
     TextureStage,
+    no_map,
 )
 from mcld.prepare.workers import start_worker
 
@@ -83,8 +83,8 @@ def prepare_dataset(
     state = PartialState(cpu=on_cpu(), timeout=PATIENCE)
     first = state.is_main_process
     if first:  # the others would only say the same
-        check_installed(request, options)
         _check_folder(request.root)
+        check_installed(request, options)
     with only_run(request.root) if first else nullcontext():
         if first:
             remove_unfinished(request.root)
@@ -124,7 +124,7 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
             elif isinstance(stage, SplitStage) and f"{picture.stem}.jpg" not in raw.paths:
                 report.failed[_key(picture)] = NOT_RAW
             elif isinstance(stage, PrecomputedPoseStage) and not stage.output(picture).exists():
-                report.failed[_key(picture)] = NO_MAP
+                report.failed[_key(picture)] = no_map(stage.output(picture), request.root)
             else:
                 report.done += 1
         reports.append(report)
@@ -141,17 +141,19 @@ def check_installed(request: PrepareRequest, options: PrepareSettings) -> None:
 
 
 def _check_folder(root: Path) -> None:
+    """Raise InputError for a folder that cannot be meant, before anything is written into it."""
     if not root.is_dir():
         raise InputError(f"{root} is no folder: give the one that holds MEN and WOMEN")
+    raw = [root / parent / gender for parent in RAW_FOLDERS for gender in GENDERS]
+    if not any(folder.is_dir() for folder in (*raw, *(root / split for split in SPLITS))):
+        raise InputError(
+            f"{root} holds no pictures: unzip DeepFashion's img_highres there, so that it"
+            " holds MEN and WOMEN, img_highres or img; or generate people with --mannequins 40"
+        )
 
 
 def _found(request: PrepareRequest) -> tuple[RawPictures, Lists]:
     raw = find_raw(request.root)
-    if not raw.paths and not any((request.root / split).is_dir() for split in SPLITS):
-        raise InputError(
-            f"{request.root} holds no pictures: unzip DeepFashion's img_highres there, so that it"
-            " holds MEN and WOMEN, img_highres or img; or generate people with --mannequins 40"
-        )
     return raw, find_lists(request.root, request.split_dir, raw)
 
 

@@ -90,5 +90,5 @@ def _kind(reason: str, key: str) -> str:
     stem = key.rpartition("/")[2].removesuffix(".jpg")
     if stem:
         reason = reason.replace(stem, "…")
-    reason = re.sub(r"'[^']*'|\S+/(?=…)", "…", reason).replace("……", "…")
+    reason = re.sub(r"(\S+/)+\S*\.\w+|'[^']*'|\S+/(?=…)", "…", reason).replace("……", "…")
     return re.sub(r"\d+", "N", reason)

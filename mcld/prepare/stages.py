@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 
 
 NOT_RAW = "listed, but not among the raw pictures"
-NO_MAP = "no IUV map is there"
+
+
+def no_map(path: Path, root: Path) -> str:
+    """What is wrong where an IUV map is absent."""
+    return f"no IUV map at {path.relative_to(root)}"
 
 
 class Picture(NamedTuple):
@@ -149,7 +153,7 @@ class PrecomputedPoseStage(Stage):
     def make(self, picture: Picture) -> None:
         """Check that the map fits its picture and shows somebody."""
         if not self.output(picture).exists():
-            raise InputError(NO_MAP)
+            raise InputError(no_map(self.output(picture), self.layout.root))
         image_and_iuv(self.layout, picture)
 
 
@@ -166,7 +170,7 @@ class TextureStage(Stage):
     def make(self, picture: Picture) -> None:
         """Unroll the picture and write its texture map."""
         if not self.layout.densepose(*picture).exists():
-            raise InputError(NO_MAP)
+            raise InputError(no_map(self.layout.densepose(*picture), self.layout.root))
         write_png(self.output(picture), extract_texture(*image_and_iuv(self.layout, picture)))
 
 

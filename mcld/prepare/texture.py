@@ -8,10 +8,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from mcld.dataset.charts import CHART_SIZE, NOWHERE, PARTS, chart_masks, smpl_gather
+from mcld.prepare.compiled import compiled
 from mcld.prepare.inpaint import RADIUS, inpaint, workspace_for
 
 _ROW_OF_V = ((255 - np.arange(256)) * (CHART_SIZE - 1) // 255).astype(np.intp)
@@ -49,7 +49,7 @@ def extract_texture(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray
     return np.maximum(texture, 1) - np.uint8(1)
 
 
-@njit(cache=True)
+@compiled()
 def _scatter(image: Any, iuv: Any, row_of_v: Any, column_of_u: Any, atlas: Any) -> int:
     """Lay the body's pixels into the empty atlas, uint32 [24 * 200 * 200 + 1]; the highest label.
 

@@ -50,7 +50,7 @@ def sample_picture(
     photo = Image.fromarray(read_image(source))
     texture, face = conditions_beside(source)
     if not face.any():
-        say(f"No face was found in {source.name}: the identity of the face is left open.")
+        say(f"No face embedding lies beside {source.name}: whose face it is, is left open.")
     target = read_iuv(pose)
     if not target[..., 0].any():
         raise InputError(f"{pose} shows nobody: all its part labels are 0")

@@ -67,7 +67,7 @@ def test_the_embedded_network_is_used_and_said_so_when_no_weights_are_given(file
 def test_a_source_without_a_face_is_said_to_have_none(files, dataset, tmp_path):
     back = next(p for p in dataset.image("train", "x").parent.glob("*.jpg") if "back" in p.stem)
     said, _ = run({**files, "source": back})
-    assert any("No face was found" in line for line in said)
+    assert any("No face embedding" in line for line in said)
 
 
 def test_a_picture_outside_a_dataset_is_refused_with_what_to_give(files, tmp_path):
