@@ -111,7 +111,8 @@ class _Pace:
             return ""
         rate = (done - self.first) / (now - self.start)
         left = timedelta(seconds=round((total - done) / rate))
-        return _joined(f"{rate:.3g} {self.unit}/s", f"{left} left" if done < total else "")
+        pace = f"{rate:.3g}" if rate < 1000 else f"{rate:,.0f}"
+        return _joined(f"{pace} {self.unit}/s", f"{left} left" if done < total else "")
 
 
 class _Lines:
