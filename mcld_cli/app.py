@@ -1,5 +1,7 @@
 """The `mcld` command: its options, its commands, and how a run ends."""
 
+import os
+import sys
 import time
 import traceback
 from typing import Annotated, Any
@@ -15,7 +17,7 @@ from mcld_cli.prepare import prepare
 from mcld_cli.sample import sample
 from mcld_cli.train import train
 
-INTERRUPTED = 130
+WRONG_USAGE, INTERRUPTED = 2, 130
 SECONDS_FOR_THE_FIRST = 5.0
 
 
@@ -99,6 +101,16 @@ app.command()(sample)
 def main() -> None:
     """Run the command line; the process exits with 0, 1, 2 or 130."""
     try:
-        app(prog_name="mcld")
+        code = app(prog_name="mcld", standalone_mode=False)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:  # whoever read the output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        if said := error.format_message():  # else the help was shown, for want of a command
+            console.fail(f"{said.rstrip('.')}. See {error.ctx.command_path} --help")  # type: ignore[attr-defined]
+        raise SystemExit(WRONG_USAGE) from error
+    raise SystemExit(code or 0)

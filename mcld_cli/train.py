@@ -50,8 +50,7 @@ def train(
 
       mcld train --config configs/deepfashion.yaml --processes 2
 
-      mcld train --config configs/mannequin.yaml --set train.start_from=runs/mannequin/pipeline
-        --set train.output=runs/further
+      mcld train --set train.start_from=runs/mannequin/pipeline
     """
     from mcld.settings import load_settings
 

@@ -68,6 +68,21 @@ def test_wrong_usage_ends_with_2(mcld: Run, arguments: list[str]) -> None:
     assert mcld(*arguments).returncode == 2
 
 
+def test_wrong_usage_is_one_line_that_names_the_help(mcld: Run) -> None:
+    done = mcld("sample", "--seed", "many")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: Invalid value for '--seed': ")
+    assert done.stderr.endswith(". See mcld sample --help\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_output_that_nobody_reads_to_the_end_is_no_error() -> None:
+    command = f"{sys.executable} -m mcld_cli train --help | head -c 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "error" not in done.stderr
+
+
 @pytest.mark.parametrize(("kind", "code"), [("InputError", 1), ("SettingsError", 2)])
 def test_a_known_error_is_one_line(kind: str, code: int) -> None:
     long = "a/" * 100
