@@ -3,7 +3,7 @@
     <folder>/<key>/NAME.safetensors
 
 Neither targets nor references are augmented, so the moments of their latents and their embeddings
-are the same in every epoch: they are computed once, and training then loads no autoencoder and no
+are the same in every epoch: they are computed once, and training then holds no autoencoder and no
 image encoder. The key is a hash of the encoders and the picture size, and every file says of which
 picture, map, texture and face it was made: what has changed is made again.
 """
