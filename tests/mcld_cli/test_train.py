@@ -1,4 +1,5 @@
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -122,3 +123,49 @@ def test_a_signal_saves_the_step_and_ends_with_130(
     assert "Traceback" not in errors
     assert sum("go on with --resume" in line for line in errors.splitlines()) == 1
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1
+
+
+def test_killed_at_any_moment_and_resumed_it_ends_with_the_same_weights(
+    dataset: DatasetLayout, tmp_path: Path
+) -> None:
+    def command(output: str) -> list[str]:
+        settings = [
+            *TINY,
+            f"train.dataset={dataset.root}",
+            f"train.cache={tmp_path / 'cache'}",
+            f"train.output={tmp_path / output}",
+            "train.images=240",
+            "train.batch_size=4",
+            "train.checkpoint_every=8",
+            "train.validate_every=0",
+            "train.workers=1",
+        ]
+        flags = [word for setting in settings for word in ("--set", setting)]
+        return [sys.executable, "-m", "mcld_cli", "train", *flags]
+
+    subprocess.run(command("whole"), check=True, capture_output=True, timeout=120)
+    draw = random.Random(0)
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    resume: list[str] = []
+    for wanted in (1, 60):  # pictures seen at least, when it is killed
+        run = subprocess.Popen(
+            [*command("killed"), *resume], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        while run.poll() is None and max(map(int, listed(checkpoints)), default=0) < wanted:
+            time.sleep(0.005)
+        time.sleep(draw.random() / 10)
+        run.kill()
+        run.wait()
+        resume = ["--resume"]
+    done = subprocess.run([*command("killed"), "--resume"], capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    for part in ("denoising_unet", "reference_unet", "pose_guider", "image_projector"):
+        file = f"pipeline/{part}/diffusion_pytorch_model.safetensors"
+        whole, killed = (tmp_path / name / file for name in ("whole", "killed"))
+        assert whole.read_bytes() == killed.read_bytes()
+    assert not list(tmp_path.rglob(".mcld-*"))
+
+
+def listed(folder: Path) -> list[str]:
+    """The names of the checkpoints there are."""
+    return [p.name for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
