@@ -11,13 +11,13 @@ from typer.core import TyperGroup
 
 from mcld import __version__
 from mcld.distributed import is_first
-from mcld.errors import MCLDError, StoppedError
+from mcld.errors import MCLDError, SettingsError, StoppedError
 from mcld_cli import console
 from mcld_cli.prepare import prepare
 from mcld_cli.sample import sample
 from mcld_cli.train import train
 
-WRONG_USAGE, INTERRUPTED = 2, 130
+WRONG_USAGE, INTERRUPTED = SettingsError.exit_code, StoppedError.exit_code
 SECONDS_FOR_THE_FIRST = 5.0
 
 

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcld.distributed import is_first
-from mcld.errors import SettingsError
+from mcld.errors import SettingsError, StoppedError
 from mcld_cli import console
 from mcld_cli.options import Config, Overrides, overrides_of
 
-INTERRUPTED = 130
+if TYPE_CHECKING:
+    from mcld.train.steps import TrainReport
+
 SECONDS_TO_SAVE = 600
 """How long the launcher waits for its processes to write a checkpoint when it is told to end."""
-
-if TYPE_CHECKING:
-    from mcld.train.loop import TrainReport
 
 
 def train(
@@ -59,14 +58,13 @@ def train(
         debug = bool(ctx.parent and ctx.parent.params.get("debug"))
         _launch(processes, config, resume, overrides or [], debug)
         return
-    from mcld.train.loop import TrainReport
     from mcld.train.loop import train as train_network
 
     console.quiet_libraries()
     with ExitStack() as bars:
         counts: dict[str, console.Count] = {}
 
-        def report(now: TrainReport) -> None:
+        def report(now: "TrainReport") -> None:
             if now.stage not in counts:
                 bars.close()  # the stage before has ended
                 counts[now.stage] = bars.enter_context(console.progress(now.stage, "images"))
@@ -113,7 +111,7 @@ def _launch(
         _, failure = error.get_first_failure()
         raise typer.Exit(max(failure.exitcode, 1)) from error
     except SignalException as error:  # passed on to the processes, which have saved and ended
-        raise typer.Exit(INTERRUPTED) from error
+        raise typer.Exit(StoppedError.exit_code) from error
 
 
 def _note(now: "TrainReport") -> str:

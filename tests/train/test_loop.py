@@ -19,7 +19,8 @@ from mcld.pipeline import load_pipeline
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
 from mcld.train.encode import read_picture
-from mcld.train.loop import TrainReport, learning_rate, train
+from mcld.train.loop import train
+from mcld.train.steps import TrainReport, learning_rate
 
 
 def with_train(settings: Settings, **changes) -> Settings:
