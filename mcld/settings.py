@@ -103,6 +103,11 @@ class SampleSettings(_Group):
         description="How far to follow the conditions, 1 for no guidance; null: as the weights"
         " were saved with.",
     )
+    pretrained: Path = Field(
+        Path("pretrained_weights"),
+        description="Folder of Stable Diffusion and its companions, for weights that come as four"
+        " files without encoders.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the starting noise.")
     height: int | None = Field(
         None,
@@ -158,6 +163,11 @@ class TrainSettings(_Group):
     lr_schedule: Literal["constant", "cosine"] = Field(
         "constant", description="Whether the learning rate then stays or falls to zero."
     )
+    optimizer: Literal["adamw", "adamw8bit"] = Field(
+        "adamw",
+        description="adamw8bit keeps AdamW's moments in 8 bits, a quarter of the memory; it needs"
+        " the package bitsandbytes.",
+    )
     weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW's weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     min_snr_gamma: float = Field(5.0, gt=0, description="Cap of the min-SNR loss weights.")
@@ -178,6 +188,11 @@ class TrainSettings(_Group):
     )
     precision: Literal["no", "bf16", "fp16"] = Field(
         "no", description="Mixed precision; no: float32 throughout."
+    )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Compute activations again in the backward pass instead of keeping them: less"
+        " memory, more time.",
     )
     compile: bool = Field(False, description="Compile the network before training.")
     workers: NonNegativeInt = Field(2, description="Processes that load pictures; 0: none.")

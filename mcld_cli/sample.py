@@ -23,7 +23,9 @@ def sample(
     weights: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder with the weights. (default: those that came with mcld)"
+            metavar="DIR",
+            help="A pipeline folder, or one with the four files of the authors' layout."
+            " (default: the network that came with mcld)",
         ),
     ] = None,
     seed: Annotated[

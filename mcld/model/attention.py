@@ -141,7 +141,11 @@ class LastFeature(Exception):  # noqa: N818 - a signal, not an error
 
 
 class FeatureSelfAttention:
-    """Self-attention of ReferenceNet; leaves its input in `features` under its block's name."""
+    """Self-attention of ReferenceNet; leaves its input in `features` under its block's name.
+
+    Under gradient checkpointing a block runs a second time, in the backward pass: its first input
+    stays.
+    """
 
     def __init__(self, block: str, last: bool) -> None:
         self.block = block
@@ -151,7 +155,7 @@ class FeatureSelfAttention:
         self, attn: Attention, hidden_states: Tensor, *, features: dict[str, Tensor], **_: object
     ) -> Tensor:
         """[B, T, channels] -> the same shape. Raises LastFeature instead in the last block."""
-        features[self.block] = hidden_states
+        features.setdefault(self.block, hidden_states)
         if self.last:
             raise LastFeature
         q_BHTE, k_BHTE, v_BHTE = (

@@ -77,16 +77,26 @@ def load_into(module: nn.Module, path: Path) -> None:
     module.load_state_dict(weights)
 
 
+def four_files(folder: Path) -> dict[str, Path | None]:
+    """Part of the network -> its file in `folder`, None where there is none."""
+    return {
+        part: next((folder / n for n in _names(part) if (folder / n).is_file()), None)
+        for part in FILE_STEMS
+    }
+
+
+def _names(part: str) -> list[str]:
+    return [stem + suffix for stem in FILE_STEMS[part] for suffix in (".safetensors", ".pth")]
+
+
 def load_checkpoint(network: MCLD, folder: Path) -> None:
     """Load the four files in `folder` into `network`.
 
     Raises WeightsError when one is missing, damaged, or of another network.
     """
-    for part, stems in FILE_STEMS.items():
-        names = [stem + suffix for stem in stems for suffix in (".safetensors", ".pth")]
-        path = next((folder / name for name in names if (folder / name).is_file()), None)
+    for part, path in four_files(folder).items():
         if path is None:
-            raise WeightsError(f"{folder} holds no {part}: one of {', '.join(names)}")
+            raise WeightsError(f"{folder} holds no {part}: one of {', '.join(_names(part))}")
         load_into(getattr(network, part), path)
 
 
@@ -97,6 +107,20 @@ def save_checkpoint(network: MCLD, folder: Path) -> None:
     """
     for part, (stem, *_) in FILE_STEMS.items():
         write_tensors(folder / f"{stem}.safetensors", getattr(network, part).state_dict())
+
+
+def save_authors_files(network: MCLD, folder: Path) -> None:
+    """Write the four files of `network` into `folder` as the authors' programs read them, .pth.
+
+    Raises MCLDError when they cannot be written or the disk is full.
+    """
+    for part, (stem, *_) in FILE_STEMS.items():
+        with written_whole(folder / f"{stem}.pth") as temporary:
+            weights = getattr(network, part).state_dict()
+            try:
+                torch.save({key: t.cpu().contiguous() for key, t in weights.items()}, temporary)
+            except RuntimeError as error:  # how PyTorch says that the disk is full
+                raise MCLDError(f"cannot write {folder / stem}.pth: {error}") from error
 
 
 def write_tensors(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
     from mcld.conditions import FocalConditions
@@ -33,6 +34,13 @@ class MCLD(nn.Module):
         self.reference_unet = reference_unet
         self.pose_guider = pose_guider
         self.image_projector = image_projector
+        self.gradient_checkpointing = False
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Keep few activations for the backward pass, which computes them again."""
+        self.gradient_checkpointing = True
+        self.denoising_unet.enable_gradient_checkpointing()
+        self.reference_unet.enable_gradient_checkpointing()
 
     def encode(self, conditions: FocalConditions) -> FocalContext:
         """Everything but the pose, as the keys and values that all denoising steps share."""
@@ -59,8 +67,12 @@ class MCLD(nn.Module):
             [B, C, h, w].
         """
         kept = conditions if not dropped else conditions[dropped:]
+        if self.gradient_checkpointing:
+            pose_features = checkpoint(self.pose_guider, conditions.pose, use_reentrant=False)
+        else:
+            pose_features = self.pose_guider(conditions.pose)
         return self.denoising_unet(  # type: ignore[no-any-return]
-            latents, timesteps, self.pose_guider(conditions.pose), self.encode(kept)
+            latents, timesteps, pose_features, self.encode(kept)
         )
 
     def guided(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from diffusers import ModelMixin, UNet2DConditionModel  # noqa: F401 - see MCLDUNet
@@ -28,6 +28,8 @@ from mcld.model.attention import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from diffusers.models.transformers.transformer_2d import Transformer2DModel
 
 __all__ = ["DenoisingUNet", "FocalContext", "ReferenceNet"]
 
@@ -95,16 +97,25 @@ class ReferenceNet(MCLDUNet):
             )
         return features
 
+    def enable_gradient_checkpointing(self, *args: Any, **kwargs: Any) -> None:
+        """As diffusers', but for the last block: it is left by LastFeature, nothing to keep."""
+        super().enable_gradient_checkpointing(*args, **kwargs)
+        self._last_transformer().gradient_checkpointing = False
+
+    def _last_transformer(self) -> Transformer2DModel:
+        *_, (last, _) = self.transformer_blocks()
+        transformer: Any = self.get_submodule(last.partition(".transformer_blocks.")[0])
+        return cast("Transformer2DModel", transformer)
+
     def unused_parameters(self) -> Iterator[nn.Parameter]:
         """The parameters without a gradient: behind the last feature, and attention to one key."""
-        *blocks, (last, tail) = self.transformer_blocks()
+        *blocks, (_, tail) = self.transformer_blocks()
         for _, block in blocks:
             for module in (block.norm2, block.attn2.to_q, block.attn2.to_k):
                 yield from module.parameters()
-        transformer = self.get_submodule(last.partition(".transformer_blocks.")[0])
         for module in (tail.attn1, tail.norm2, tail.attn2, tail.norm3, tail.ff):
             yield from module.parameters()
-        for module in (transformer.proj_out, self.conv_norm_out, self.conv_out):
+        for module in (self._last_transformer().proj_out, self.conv_norm_out, self.conv_out):
             yield from module.parameters()
 
 

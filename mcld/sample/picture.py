@@ -11,7 +11,8 @@ from PIL import Image
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_face, read_image, read_iuv, write_png
 from mcld.errors import InputError, SettingsError
-from mcld.pipeline import EMBEDDED, load_pipeline
+from mcld.pipeline import EMBEDDED
+from mcld.pretrained import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,8 @@ def sample_picture(
         source: a picture of a prepared dataset; its texture map and face embedding lie beside it.
         pose: the target IUV map, of any size.
         out: a PNG, of the source's width and height.
-        weights: a pipeline folder; None for the embedded network.
+        weights: a pipeline folder, or one of the four files of the authors' layout; None for the
+            embedded network.
         say: told, in one line each, what the user should know.
         on_step: called with (steps done, steps to do).
 
@@ -57,7 +59,7 @@ def sample_picture(
     if weights is None:
         say("Using the embedded mannequin network; give --weights for your own.")
     picture = sample(
-        load_pipeline(weights or EMBEDDED),
+        load_weights(weights or EMBEDDED, settings),
         settings,
         photo=photo,
         texture=texture,

@@ -19,6 +19,7 @@ from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
 from mcld.files import folder_written_whole, remove_unfinished
 from mcld.lock import only_run
 from mcld.model import PatchAutoencoder
+from mcld.model.checkpoints import save_authors_files
 from mcld.pipeline import load_pipeline
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache, cache_key
@@ -28,8 +29,8 @@ from mcld.train.interrupt import Interrupt
 from mcld.train.pretrained import pretrained_pipeline
 from mcld.train.samples import TrainingSamples
 from mcld.train.start import new_pipeline, remember_size
-from mcld.train.steps import Trainer, TrainReport, total_batch
-from mcld.train.trackers import check_trackers, start_trackers, write_record
+from mcld.train.steps import Trainer, TrainReport, new_optimizer, total_batch
+from mcld.train.trackers import check_resumed, check_trackers, start_trackers, write_record
 from mcld.train.validation import Validation
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def train(
     The network starts from `train.start_from`, or from Stable Diffusion in `train.pretrained`, or
     is a new one of `settings.model`'s widths. The output folder holds `start/` (the pipeline that
     training starts from), `checkpoints/`, `validation/`, the trackers' logs, and at the end
-    `pipeline/`. With `resume`, training goes on from the newest checkpoint that is whole.
+    `pipeline/` and `weights/`, the authors' four files. With `resume`, training goes on from the
+    newest checkpoint that is whole.
 
     report: told how far each stage is; say: told in a line what a person should know; both in the
     main process only.
@@ -93,6 +95,8 @@ def _train(  # noqa: C901 - one story, read from top to bottom
         remove_unfinished(options.output)
         if not resume:
             _make_start(settings, layout, stems, start, report)
+        elif changes := check_resumed(start, settings):
+            say(changes)
     accelerator.wait_for_everyone()
     cache = _filled_cache(options, layout, stems, start, accelerator, report)
 
@@ -101,9 +105,12 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     network = pipeline.network
     trained = _trainable(network, options)
     network.to(accelerator.device)
-    optimizer = torch.optim.AdamW(trained, options.learning_rate, weight_decay=options.weight_decay)
+    if options.gradient_checkpointing:
+        network.enable_gradient_checkpointing()
+    optimizer = new_optimizer(options, trained)
     ema = EMAModel(trained, options.ema_decay, use_ema_warmup=True) if options.ema_decay else None
-    network.to(memory_format=torch.channels_last)  # convolutions are fastest so, on CPU and GPU
+    if options.optimizer != "adamw8bit":  # which lays weights out its own way at every step
+        network.to(memory_format=torch.channels_last)  # convolutions are fastest so
     model, prepared = accelerator.prepare(network, optimizer)
     state = checkpoint.State(network, prepared, ema, accelerator.scaler)
     images = checkpoint.load_newest(options.output, state, say) if resume else 0
@@ -333,7 +340,10 @@ def _finish(
     settings: Settings,
     report: Callable[[TrainReport], None],
 ) -> None:
-    """Write the pipeline folder with the trained network, its decoder adapted if it shall be."""
+    """Write the trained network, its decoder adapted if it shall be.
+
+    As a pipeline folder, and without the encoders in the authors' four files.
+    """
     pipeline = load_pipeline(settings.train.output / "start")
     pipeline.network.load_state_dict(network.state_dict())
     if settings.train.adapt_decoder_images:
@@ -342,6 +352,9 @@ def _finish(
     if settings.train.save_dtype == "float16":
         for part in (pipeline.network, pipeline.vae, pipeline.image_encoder):
             part.half()
+    with folder_written_whole(settings.train.output / "weights") as temporary:
+        save_authors_files(pipeline.network, temporary)
+        write_record(temporary, settings)
     _save(pipeline, settings.train.output / "pipeline", settings)
 
 

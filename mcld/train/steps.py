@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.data import DataLoader
 
-from mcld.errors import InputError, MCLDError
+from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.pipeline import ddim_scheduler
 from mcld.train.interrupt import Interrupt
 from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
@@ -137,6 +137,27 @@ class Trainer:
         alphas_cumprod = self.schedule.alphas_cumprod.to(timesteps.device)
         weights = min_snr_weights(alphas_cumprod, timesteps, self.options.min_snr_gamma)
         return mcld_loss(prediction, velocity, mask, weights).mean()
+
+
+def new_optimizer(
+    options: TrainSettings, trained: list[torch.nn.Parameter]
+) -> torch.optim.Optimizer:
+    """AdamW over the trained parameters. Raises SettingsError when its package is not installed."""
+    if options.optimizer == "adamw":
+        return torch.optim.AdamW(
+            trained, options.learning_rate, weight_decay=options.weight_decay, fused=True
+        )
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
+        raise SettingsError(
+            "train.optimizer=adamw8bit needs the package bitsandbytes: pip install bitsandbytes,"
+            " or set it to adamw"
+        ) from error
+    optimizer: torch.optim.Optimizer = AdamW8bit(
+        trained, options.learning_rate, weight_decay=options.weight_decay
+    )
+    return optimizer
 
 
 def total_batch(options: TrainSettings, accelerator: Accelerator) -> int:

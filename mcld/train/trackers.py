@@ -35,6 +35,32 @@ def write_record(folder: Path, settings: Settings) -> None:
     (folder / RECORD_FILE).write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
 
 
+def check_resumed(folder: Path, settings: Settings) -> str | None:
+    """In a line, the settings that differ from the record in `folder`; None when none do.
+
+    Raises SettingsError when the network would have to be another one.
+    """
+    try:
+        record = yaml.safe_load((folder / RECORD_FILE).read_text(encoding="utf-8"))["settings"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return None  # there is nothing to compare with
+    now = settings.model_dump(mode="json")
+    changed = {
+        f"{group}.{name}": f"{then} -> {now[group][name]}"
+        for group in ("model", "scheduler", "train")
+        for name, then in record.get(group, {}).items()
+        if name in now[group] and now[group][name] != then
+    }
+    for name, change in changed.items():
+        if name.startswith("model."):
+            raise SettingsError(
+                f"{name} cannot change while a network is trained: {change}; set it back, or set"
+                " train.output to a new folder"
+            )
+    listed = ", ".join(f"{name} {change}" for name, change in changed.items())
+    return f"other settings than this run was begun with: {listed}" if changed else None
+
+
 def _commit() -> str | None:
     """The commit of the checkout that mcld runs from, if it is one."""
     checkout = Path(mcld.__file__).parents[1]

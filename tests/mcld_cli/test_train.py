@@ -1,5 +1,6 @@
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -163,6 +164,42 @@ def test_killed_at_any_moment_and_resumed_it_ends_with_the_same_weights(
         file = f"pipeline/{part}/diffusion_pytorch_model.safetensors"
         whole, killed = (tmp_path / name / file for name in ("whole", "killed"))
         assert whole.read_bytes() == killed.read_bytes()
+    assert not list(tmp_path.rglob(".mcld-*"))
+
+
+def test_a_full_disk_stops_training_with_a_line_and_keeps_the_last_checkpoint(
+    mcld: Run, dataset: DatasetLayout, tmp_path: Path
+) -> None:
+    settings = [
+        *TINY,
+        f"train.dataset={dataset.root}",
+        f"train.cache={tmp_path / 'cache'}",
+        f"train.output={tmp_path / 'run'}",
+        "train.batch_size=4",
+        "train.checkpoint_every=8",
+        "train.validate_every=0",
+        "train.workers=0",
+    ]
+    flags = [word for setting in settings for word in ("--set", setting)]
+    assert mcld("train", *flags, "--set", "train.images=8").returncode == 0
+    checkpoint = tmp_path / "run" / "checkpoints" / "000000008"
+    whole = {file.name: file.read_bytes() for file in checkpoint.iterdir()}
+    room = len(whole["training_state.pt"]) - 1
+
+    done = subprocess.run(
+        [sys.executable, "-m", "mcld_cli", "train", *flags, "--resume"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert f"cannot write {checkpoint.with_name('000000016')}" in error
+    assert "Traceback" not in done.stderr
+    assert listed(checkpoint.parent) == ["000000008"]
+    assert {file.name: file.read_bytes() for file in checkpoint.iterdir()} == whole
     assert not list(tmp_path.rglob(".mcld-*"))
 
 

@@ -128,3 +128,32 @@ def test_exactly_the_parameters_named_unused_get_no_gradient(unet, config, golde
     names = {id(p): name for name, p in module.named_parameters()}
     unused = {names[id(p)] for p in module.unused_parameters()}
     assert {name for name, p in module.named_parameters() if p.grad is None} == unused
+
+
+def test_gradient_checkpointing_keeps_less_and_changes_no_gradient(config, golden, conditions):
+    """What autograd keeps between the passes is a fraction; every gradient stays as it was."""
+
+    def kept_and_gradients(mcld: MCLD) -> tuple[int, dict[str, torch.Tensor]]:
+        kept: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        latents, timesteps = golden["in.latents"], golden["in.timesteps"]
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            prediction = mcld(latents, timesteps, conditions, dropped=1)
+        prediction.square().sum().backward()
+        parameters = dict(mcld.named_parameters())
+        weights = {p.untyped_storage().data_ptr() for p in parameters.values()}
+        activations = sum(size for place, size in kept.items() if place not in weights)
+        return activations, {n: p.grad for n, p in parameters.items() if p.grad is not None}
+
+    plain, expected = kept_and_gradients(authors.network(config))
+    checkpointing = authors.network(config)
+    checkpointing.enable_gradient_checkpointing()
+    kept, gradients = kept_and_gradients(checkpointing)
+    assert kept < plain / 2
+    assert gradients.keys() == expected.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected[name], msg=name)

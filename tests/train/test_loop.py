@@ -15,7 +15,9 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError, WeightsError
 from mcld.lock import only_run
+from mcld.model.checkpoints import FILE_STEMS, save_checkpoint
 from mcld.pipeline import load_pipeline
+from mcld.pretrained import load_weights
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
 from mcld.train.encode import read_picture
@@ -58,10 +60,50 @@ def test_training_reports_every_stage_and_leaves_a_pipeline_that_samples(short):
     assert load_pipeline(folder).picture_size(None, None) == (64, 48)
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_the_four_files_sample_as_the_pipeline_does(short, suffix):
+    folder = train(with_train(short, images=8), resume=False, report=quiet, say=print)
+    four = folder.parent / "weights"
+    assert sorted(p.name for p in four.glob("*.pth")) == sorted(
+        f"{part}.pth" for part in FILE_STEMS
+    )
+    if suffix == ".safetensors":
+        save_checkpoint(load_pipeline(folder).network, four)
+        for path in four.glob("*.pth"):
+            path.unlink()
+    loaded, expected = load_weights(four, short), load_pipeline(folder)
+    for key, tensor in expected.network.state_dict().items():
+        assert torch.equal(tensor, loaded.network.state_dict()[key]), key
+    assert loaded.config.num_inference_steps == expected.config.num_inference_steps
+
+
+@pytest.mark.parametrize(
+    "changes", [{"optimizer": "adamw8bit"}, {"gradient_checkpointing": True}], ids=str
+)
+def test_less_memory_trains_and_resumes_to_the_bit(short, tmp_path, changes):
+    frugal = with_train(short, **changes)
+    whole = weights(train(frugal, resume=False, report=quiet, say=print))
+    again = with_train(frugal, output=tmp_path / "again", images=16)
+    train(again, resume=False, report=quiet, say=print)
+    resumed = weights(train(with_train(again, images=24), resume=True, report=quiet, say=print))
+    for key, tensor in whole.items():
+        assert torch.equal(tensor, resumed[key]), key
+
+
 def test_the_newest_checkpoints_are_kept_and_nothing_half_written(short):
     train(short, resume=False, report=quiet, say=print)
     folder = short.train.output / "checkpoints"
     assert sorted(p.name for p in folder.iterdir()) == ["000000016", "000000024"]
+
+
+def test_resuming_with_other_settings_says_which_and_refuses_another_network(short):
+    train(short, resume=False, report=quiet, say=print)
+    said: list[str] = []
+    train(with_train(short, images=32, seed=7), resume=True, report=quiet, say=said.append)
+    assert said[0].endswith("was begun with: train.images 24 -> 32, train.seed 0 -> 7")
+    wider = short.model.model_copy(update={"latent_channels": 9})
+    with pytest.raises(SettingsError, match=r"model.latent_channels cannot change .* 12 -> 9"):
+        train(short.model_copy(update={"model": wider}), resume=True, report=quiet, say=print)
 
 
 def test_interrupted_and_resumed_it_ends_with_the_same_weights_to_the_bit(short, tmp_path):

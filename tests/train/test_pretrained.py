@@ -1,15 +1,18 @@
 """Starting from Stable Diffusion, on small networks in the real formats."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, ModelMixin, UNet2DConditionModel
 from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from mcld.errors import WeightsError
+from mcld.model.checkpoints import save_checkpoint
 from mcld.pipeline import load_pipeline
+from mcld.pretrained import load_weights
 from mcld.settings import Settings
 from mcld.train.loop import train
 from mcld.train.pretrained import pretrained_pipeline
@@ -89,6 +92,38 @@ def test_training_starts_there_and_ends_in_a_pipeline_that_samples(settings: Set
     pipeline = load_pipeline(folder)
     assert isinstance(pipeline.vae, AutoencoderKL)
     assert pipeline.picture_size(None, None) == (64, 48)
+
+
+def test_the_four_files_sample_with_the_encoders_of_the_pretrained_folder(
+    settings: Settings, pretrained: Path, tmp_path: Path
+) -> None:
+    """As for the authors' own release, which holds nothing but these files."""
+    folder = train(settings, resume=False, report=lambda _: None, say=print)
+    alone = (folder.parent / "weights").rename(tmp_path / "checkpoints")
+    (alone / "image_projector.pth").rename(alone / "image_proj_model.pth")
+    sample = settings.sample.model_copy(update={"pretrained": pretrained})
+    loaded = load_weights(alone, settings.model_copy(update={"sample": sample}))
+    expected = load_pipeline(folder)
+    for name, part in expected.components.items():
+        if isinstance(part, torch.nn.Module):
+            if name != "image_encoder":  # whose configuration is none of diffusers'
+                assert layout(loaded.components[name]) == layout(part)
+            for key, tensor in part.state_dict().items():
+                assert torch.equal(tensor, loaded.components[name].state_dict()[key]), key
+
+
+def layout(part: ModelMixin) -> str:
+    """What a part is, without where it was loaded from and the picture size it was trained at."""
+    kept = {k: v for k, v in part.config.items() if not k.startswith("_") and k != "sample_size"}
+    return json.dumps(kept, sort_keys=True)
+
+
+def test_four_files_without_a_pretrained_folder_are_told_what_to_set(
+    settings: Settings, pretrained: Path, tmp_path: Path
+) -> None:
+    save_checkpoint(pretrained_pipeline(settings).network, tmp_path)
+    with pytest.raises(WeightsError, match=r"there is no such folder: set sample\.pretrained"):
+        load_weights(tmp_path, settings)
 
 
 @pytest.mark.parametrize(

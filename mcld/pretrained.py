@@ -1,0 +1,223 @@
+"""Weights as they lie on a user's disk: the pretrained networks, and four files of MCLD's own.
+
+    <pretrained>/stable-diffusion-v1-5/unet      the layout of both UNets, and where they start
+    <pretrained>/control_v11p_sd15_seg           where the pose guider starts
+    <pretrained>/sd-vae-ft-mse                   the autoencoder, frozen
+    <pretrained>/image_encoder                   the image encoder, frozen
+
+Each as diffusers and transformers write them, .safetensors or .bin.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from diffusers import AutoencoderKL
+from safetensors import SafetensorError
+from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
+
+from mcld.errors import WeightsError
+from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
+from mcld.model.checkpoints import four_files, load_checkpoint, read_state_dict
+from mcld.pipeline import MCLDPipeline, ddim_scheduler, load_pipeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from torch import Tensor
+
+    from mcld.settings import Settings
+
+
+class Pretrained(NamedTuple):
+    """One of the pretrained networks, and where it comes from."""
+
+    folder: str
+    """Below the pretrained folder, with its config.json."""
+    stem: str
+    """Of the weights file."""
+    repository: str
+    """On the Hugging Face hub."""
+    inside: str = "."
+    """Folder of the repository."""
+
+
+UNET = Pretrained(
+    "stable-diffusion-v1-5/unet",
+    "diffusion_pytorch_model",
+    "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "unet",
+)
+VAE = Pretrained("sd-vae-ft-mse", "diffusion_pytorch_model", "stabilityai/sd-vae-ft-mse")
+CONTROLNET = Pretrained(
+    "control_v11p_sd15_seg", "diffusion_pytorch_model", "lllyasviel/control_v11p_sd15_seg"
+)
+IMAGE_ENCODER = Pretrained(
+    "image_encoder",
+    "model",
+    "lambdalabs/sd-image-variations-diffusers",
+    "image_encoder",
+)
+
+
+def weights_file(root: Path, source: Pretrained) -> Path:
+    """The weights file of a pretrained network, whose config.json lies beside it.
+
+    Raises WeightsError, with the command that brings what is missing.
+    """
+    folder = root / source.folder
+    stems = (source.stem, "pytorch_model") if source is IMAGE_ENCODER else (source.stem,)
+    names = [stem + suffix for stem in stems for suffix in (".safetensors", ".bin")]
+    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    needed = [] if source is CONTROLNET or (folder / "config.json").is_file() else ["config.json"]
+    if found is None:
+        raise _missing(root, source, [f"{names[0]} (or .bin)", *needed])
+    if needed:
+        raise _missing(root, source, needed)
+    return found
+
+
+def unet_config(root: Path) -> dict[str, Any]:
+    """The configuration of both UNets. Raises WeightsError when it is missing or damaged."""
+    path = root / UNET.folder / "config.json"
+    if not path.is_file():
+        raise _missing(root, UNET, ["config.json"])
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WeightsError(f"{path} is damaged: {error}") from error
+    return config
+
+
+def frozen_parts(root: Path, width: int) -> dict[str, Any]:
+    """The pipeline's parts that are never trained: vae, image_encoder and feature_extractor.
+
+    width: of the UNets' context, which the embeddings must have.
+
+    Raises WeightsError for what is missing, damaged, or does not fit.
+    """
+    for source in (VAE, IMAGE_ENCODER):
+        weights_file(root, source)
+    vae = _loaded(AutoencoderKL, root / VAE.folder)
+    image_encoder = _loaded(CLIPVisionModelWithProjection, root / IMAGE_ENCODER.folder)
+    embedded = image_encoder.config.projection_dim
+    if embedded != width:
+        raise WeightsError(
+            f"{root / IMAGE_ENCODER.folder} gives embeddings of {embedded} numbers, where the UNet"
+            f" reads {width}: it is not that of {IMAGE_ENCODER.repository}"
+        )
+    return {
+        "vae": vae.requires_grad_(False),
+        "image_encoder": image_encoder.requires_grad_(False),
+        "feature_extractor": CLIPImageProcessor(),
+    }
+
+
+def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:
+    """The pipeline in a folder: as diffusers writes it, or four files in the authors' layout.
+
+    Four files bring no encoders. They are taken from the folder `pipeline` beside theirs, where
+    `mcld train` wrote it, or else from `sample.pretrained`.
+
+    Raises WeightsError when something is missing, damaged, or does not fit.
+    """
+    if (folder / "model_index.json").is_file() or not any(four_files(folder).values()):
+        return load_pipeline(folder)
+    beside = folder.parent / "pipeline"
+    if (beside / "model_index.json").is_file():
+        pipeline = load_pipeline(beside)
+    else:
+        pipeline = _pipeline_of(folder, settings)
+    load_checkpoint(pipeline.network, folder)
+    return pipeline
+
+
+def _pipeline_of(folder: Path, settings: Settings) -> MCLDPipeline:
+    """A pipeline of the layout of the four files in `folder`, whose weights are not loaded yet."""
+    root = settings.sample.pretrained
+    if not root.is_dir():
+        raise WeightsError(
+            f"{folder} holds four files of weights, which need the autoencoder and the image"
+            f" encoder of {root}, and there is no such folder: set sample.pretrained"
+        )
+    config = unet_config(root)
+    return MCLDPipeline(
+        **frozen_parts(root, config["cross_attention_dim"]),
+        denoising_unet=DenoisingUNet.from_config(config),
+        reference_unet=ReferenceNet.from_config(config),
+        pose_guider=_empty_pose_guider(folder),
+        image_projector=_empty_image_projector(folder, settings.model.projector_heads),
+        scheduler=ddim_scheduler(
+            settings.scheduler.beta_schedule,
+            settings.scheduler.beta_start,
+            settings.scheduler.beta_end,
+        ),
+        focal_conditions=list(settings.model.focal_conditions),
+        reference_input=settings.model.reference_input,
+    )
+
+
+def guider_channels(weights: dict[str, Tensor]) -> tuple[int, ...]:
+    """Widths of the pose guider, or of a ControlNet's conditioning embedding, full size first.
+
+    Raises KeyError when a layer is missing.
+    """
+    return tuple(len(weights[f"{name}.bias"]) for name in ("conv_in", *_WIDENING))
+
+
+_WIDENING = ("blocks.1", "blocks.3", "blocks.5")
+_AUTHORS_HEAD = 64
+"""Width of a head in the authors' image projector."""
+
+
+def _empty_pose_guider(folder: Path) -> PoseGuider:
+    path = four_files(folder)["pose_guider"]
+    weights = read_state_dict(path) if path else {}
+    try:
+        guider: PoseGuider = PoseGuider(len(weights["conv_out.bias"]), guider_channels(weights))
+    except KeyError as error:
+        raise WeightsError(f"{path or folder} is no pose guider: it lacks {error}") from error
+    return guider
+
+
+def _empty_image_projector(folder: Path, heads: int) -> ImageProjector:
+    """Of the widths of the file; `heads` where they cannot be read off the authors' head width."""
+    path = four_files(folder)["image_projector"]
+    weights = read_state_dict(path) if path else {}
+    try:
+        dim, embedding_dim = weights["proj_in.weight"].shape
+        inner = len(weights["layers.0.0.to_q.weight"])
+        heads = heads if inner % _AUTHORS_HEAD else inner // _AUTHORS_HEAD
+        projector: ImageProjector = ImageProjector(
+            dim=dim,
+            depth=len({key.split(".")[1] for key in weights if key.startswith("layers.")}),
+            dim_head=inner // heads,
+            heads=heads,
+            num_queries=weights["latents"].shape[1],
+            embedding_dim=embedding_dim,
+            output_dim=len(weights["proj_out.weight"]),
+            ff_mult=len(weights["layers.0.1.1.weight"]) // dim,
+        )
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{path or folder} is no image projector: {error}") from error
+    return projector
+
+
+def _missing(root: Path, source: Pretrained, names: list[str]) -> WeightsError:
+    folder = root / source.folder
+    inside = "" if source.inside == "." else f" --include '{source.inside}/*'"
+    place = folder.parent if source.inside != "." else folder
+    return WeightsError(
+        f"{folder} lacks {' and '.join(names)}: hf download {source.repository}{inside}"
+        f" --local-dir {place}"
+    )
+
+
+def _loaded(kind: Any, folder: Path) -> Any:
+    try:
+        return kind.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"cannot load the weights in {folder}: {reason}") from error
