@@ -178,6 +178,13 @@ class TrainSettings(_Group):
     drop_rate: float = Field(
         0.1, ge=0, lt=1, description="Share of samples whose conditions are dropped, for guidance."
     )
+    patchwork: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of samples whose person wears random patches, from which a small network"
+        " learns to look colours up in the texture map.",
+    )
     source_noise: float = Field(
         0.05,
         ge=0,

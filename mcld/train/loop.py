@@ -26,6 +26,7 @@ from mcld.train.cache import EncodedCache, cache_key
 from mcld.train.encode import BATCH, fill_cache
 from mcld.train.encoders import adapt_decoder, fit_autoencoder, fit_image_encoder
 from mcld.train.interrupt import Interrupt
+from mcld.train.patchwork import Patchwork
 from mcld.train.pretrained import pretrained_pipeline
 from mcld.train.samples import TrainingSamples
 from mcld.train.start import new_pipeline, remember_size
@@ -121,7 +122,15 @@ def _train(  # noqa: C901 - one story, read from top to bottom
         settings, accelerator, model, prepared, trained, pipeline.config.focal_conditions
     )
     samples = TrainingSamples(
-        cache, stems, pairs, cache.source_std(stems), options, pipeline.config.reference_input
+        cache,
+        stems,
+        pairs,
+        cache.source_std(stems),
+        options,
+        pipeline.config.reference_input,
+        Patchwork(load_pipeline(start), (options.height, options.width))
+        if options.patchwork
+        else None,
     )
     validation = _validation(settings, layout, start, say) if main else None
     if main:
@@ -219,12 +228,12 @@ def _make_start(
         fit_autoencoder(pipeline, layout, stems, settings, counted)
         counted = _counter(report, "Training the image encoder")
         fit_image_encoder(pipeline, layout, stems, settings, counted)
-    adapts = settings.train.adapt_decoder_images
-    if adapts and not isinstance(pipeline.vae, PatchAutoencoder):
-        raise SettingsError(
-            f"train.adapt_decoder_images={adapts} is for the small autoencoder of a new network:"
-            " set it to 0"
-        )
+    for name in ("adapt_decoder_images", "patchwork"):
+        asked = getattr(settings.train, name)
+        if asked and not isinstance(pipeline.vae, PatchAutoencoder):
+            raise SettingsError(
+                f"train.{name}={asked} is for the small autoencoder of a new network: set it to 0"
+            )
     remember_size(pipeline, settings.train)
     _save(pipeline, folder, settings)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mcld.settings import TrainSettings
     from mcld.train.cache import EncodedCache
+    from mcld.train.patchwork import Patchwork
 
 TIMESTEPS = 1000
 
@@ -87,6 +88,7 @@ class TrainingSamples(Dataset[Sample]):
         source_std: [1, D] standard deviation of source embeddings over the dataset.
         settings: noise offset, source noise, drop rate, seed.
         reference_input: what ReferenceNet sees, "texture" or "source".
+        patchwork: paints the people of `settings.patchwork` of all samples.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class TrainingSamples(Dataset[Sample]):
         source_std: Tensor,
         settings: TrainSettings,
         reference_input: str = "texture",
+        patchwork: Patchwork | None = None,
     ) -> None:
         self.cache = cache
         self.stems = stems
@@ -104,6 +107,7 @@ class TrainingSamples(Dataset[Sample]):
         self.source_std = source_std
         self.settings = settings
         self.reference = {"texture": "texture_latents", "source": "latents"}[reference_input]
+        self.patchwork = patchwork
         self.shuffled: tuple[int, Tensor] | None = None
 
     def order(self, epoch: int) -> Tensor:
@@ -129,7 +133,7 @@ class TrainingSamples(Dataset[Sample]):
         noise = torch.randn(latents[0].shape, generator=g)
         noise += settings.noise_offset * torch.randn(len(noise), 1, 1, generator=g)
         jitter = settings.source_noise * torch.randn(self.source_std.shape, generator=g)
-        return Sample(
+        sample = Sample(
             target=_drawn(latents, g),
             noise=noise,
             timestep=torch.randint(TIMESTEPS, (), generator=g),
@@ -140,6 +144,11 @@ class TrainingSamples(Dataset[Sample]):
             pose=pose,
             dropped=bool(torch.rand((), generator=g) < settings.drop_rate),
         )
+        if self.patchwork is None or torch.rand((), generator=g) >= settings.patchwork:
+            return sample
+        # In the noisier half, where the noisy latents do not give the colours away.
+        noisier = TIMESTEPS // 2 + sample.timestep // 2
+        return replace(sample, timestep=noisier, **self.patchwork(pose, g))
 
 
 def _drawn(moments: Tensor, generator: torch.Generator) -> Tensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -148,13 +149,13 @@ def new_optimizer(
             trained, options.learning_rate, weight_decay=options.weight_decay, fused=True
         )
     try:
-        from bitsandbytes.optim import AdamW8bit
+        eight_bit: Any = importlib.import_module("bitsandbytes.optim")
     except ImportError as error:
         raise SettingsError(
             "train.optimizer=adamw8bit needs the package bitsandbytes: pip install bitsandbytes,"
             " or set it to adamw"
         ) from error
-    optimizer: torch.optim.Optimizer = AdamW8bit(
+    optimizer: torch.optim.Optimizer = eight_bit.AdamW8bit(
         trained, options.learning_rate, weight_decay=options.weight_decay
     )
     return optimizer

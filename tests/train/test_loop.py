@@ -78,9 +78,11 @@ def test_the_four_files_sample_as_the_pipeline_does(short, suffix):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"optimizer": "adamw8bit"}, {"gradient_checkpointing": True}], ids=str
+    "changes",
+    [{"optimizer": "adamw8bit"}, {"gradient_checkpointing": True}, {"patchwork": 0.5}],
+    ids=str,
 )
-def test_less_memory_trains_and_resumes_to_the_bit(short, tmp_path, changes):
+def test_with_these_settings_it_resumes_to_the_bit_as_well(short, tmp_path, changes):
     frugal = with_train(short, **changes)
     whole = weights(train(frugal, resume=False, report=quiet, say=print))
     again = with_train(frugal, output=tmp_path / "again", images=16)

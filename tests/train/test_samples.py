@@ -55,6 +55,30 @@ def test_a_sample_is_the_same_whenever_it_is_asked_for(cache):
         assert a.dropped == b.dropped
 
 
+def test_samples_in_patches_have_their_pose_and_are_noisy(cache):
+    poses = []
+
+    def patchwork(pose: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        poses.append(pose)
+        return {"target": torch.rand((), generator=generator)}
+
+    plain = made(cache)
+    patched = TrainingSamples(
+        cache, STEMS, PAIRS, STD, TrainSettings(patchwork=0.5), patchwork=patchwork
+    )
+    count = 0
+    for n in range(200):
+        ours, expected = patched[n], plain[n]
+        if ours.target.dim() == 0:
+            count += 1
+            assert ours.timestep >= 500
+            assert torch.equal(poses[-1], expected.pose)
+        else:
+            assert torch.equal(ours.target, expected.target)
+            assert ours.timestep == expected.timestep
+    assert 75 < count < 125
+
+
 def test_samples_travel_to_loading_processes(cache):
     samples = made(cache)
     assert torch.equal(pickle.loads(pickle.dumps(samples))[3].noise, samples[3].noise)
