@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from benchmarks import mannequin, speed
+from benchmarks import mannequin, speed, train
 from mcld.errors import MCLDError
 from mcld_cli.console import quiet_libraries
 
@@ -16,6 +16,7 @@ def main() -> None:
     commands.add_parser("prepare", help="photos a second through each stage of mcld prepare")
     commands.add_parser("sample", help="seconds to sample a picture with the embedded network")
     commands.add_parser("loader", help="training samples a second from the cache at 512x512")
+    commands.add_parser("train", help="images a second and memory to train at full size (minutes)")
     scores = commands.add_parser("mannequin", help="score the embedded network on new people")
     scores.add_argument("dataset", type=Path, help="a folder of `mcld prepare --mannequins`")
     scores.add_argument("--out", type=Path, required=True, help="folder for the pictures")
@@ -34,6 +35,10 @@ def main() -> None:
             )
         except MCLDError as error:
             raise SystemExit(f"error: {error}") from error
+        return
+    if given.name == "train":
+        for figure, value in train.train():
+            speed.tell("train", figure, value)
         return
     for name, measure in speed.MEASURES.items():
         if given.name in (None, name):

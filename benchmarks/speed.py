@@ -17,15 +17,20 @@ PEOPLE = 4
 PICTURES = 8
 PHOTOS = 48
 FIRST = 8
-LOADED_PICTURES = 16
 LOADED_SAMPLES = 2400
 
 
 def report(name: str, measure: Callable[[], dict[str, float]]) -> None:
     """Print what `measure` returns as one JSON line each, with the machine it was measured on."""
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
     for figure, value in measure().items():
-        print(json.dumps({"figure": f"{name}: {figure}", "value": value, "machine": machine}))
+        tell(name, figure, value)
+
+
+def tell(name: str, figure: str, value: float) -> None:
+    """Print one figure as a JSON line, with the machine it was measured on."""
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    line = {"figure": f"{name}: {figure}", "value": value, "machine": machine}
+    print(json.dumps(line), flush=True)
 
 
 def render_person(index: int) -> int:
@@ -145,27 +150,12 @@ def loader() -> dict[str, float]:
     import torch
     from torch.utils.data import DataLoader
 
-    from mcld.dataset.layout import DatasetLayout
-    from mcld.dataset.mannequin import identity, pose, render
+    from benchmarks.train import sd_cache
     from mcld.settings import TrainSettings
-    from mcld.train.cache import EncodedCache, EncodedPicture
     from mcld.train.samples import BatchSampler, TrainingSamples, collate
 
     with TemporaryDirectory() as folder:
-        root = Path(folder)
-        cache = EncodedCache(root, DatasetLayout(root), "train")
-        stems = [f"{k:03d}" for k in range(LOADED_PICTURES)]
-        for k, stem in enumerate(stems):
-            _, iuv = render(identity(0, k), pose(0, k, 0), (512, 512))
-            encoded = EncodedPicture(
-                latents=torch.rand(2, 4, 64, 64),
-                texture_latents=torch.rand(2, 4, 64, 64),
-                source=torch.rand(1, 768),
-                texture=torch.rand(1, 768),
-                face=torch.rand(512),
-                pose=torch.from_numpy(np.ascontiguousarray(iuv[..., ::-1])).permute(2, 0, 1),
-            )
-            cache.write(stem, encoded, "")
+        cache, stems = sd_cache(Path(folder))
         pairs = torch.cartesian_prod(torch.arange(len(stems)), torch.arange(len(stems)))
         samples = TrainingSamples(cache, stems, pairs, torch.ones(1, 768), TrainSettings())
         batches = DataLoader(

@@ -3,6 +3,7 @@
 Results go to stdout; errors and progress go to stderr, so that output can be piped.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -46,7 +47,12 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
 
 
 def quiet_libraries() -> None:
-    """Switch off the progress bars of diffusers and transformers: ours tell what is going on."""
+    """Switch off the progress bars of diffusers and transformers: ours tell what is going on.
+
+    So is what bitsandbytes, which diffusers imports if it is there, says of its 4-bit kernels.
+    To be called before either is imported.
+    """
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

@@ -62,9 +62,9 @@ def sample(
         "sample.guidance_scale": guidance,
     }
     settings = load_settings(config, overrides_of(flags, overrides))
+    console.quiet_libraries()
     from mcld.sample.picture import sample_picture
 
-    console.quiet_libraries()
     with console.progress("Sampling", "steps") as count:
         sample_picture(
             settings,

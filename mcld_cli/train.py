@@ -58,9 +58,9 @@ def train(
         debug = bool(ctx.parent and ctx.parent.params.get("debug"))
         _launch(processes, config, resume, overrides or [], debug)
         return
+    console.quiet_libraries()
     from mcld.train.loop import train as train_network
 
-    console.quiet_libraries()
     with ExitStack() as bars:
         counts: dict[str, console.Count] = {}
 

@@ -104,7 +104,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     # The network, the optimizer, and the state of an earlier run
     pipeline = load_pipeline(start, vae=None, image_encoder=None)
     network = pipeline.network
-    trained = _trainable(network, options)
+    trained = trainable(network, options)
     network.to(accelerator.device)
     if options.gradient_checkpointing:
         network.enable_gradient_checkpointing()
@@ -381,7 +381,7 @@ def _save(pipeline: MCLDPipeline, folder: Path, settings: Settings) -> None:
         write_record(temporary, settings)
 
 
-def _trainable(network: MCLD, options: TrainSettings) -> list[torch.nn.Parameter]:
+def trainable(network: MCLD, options: TrainSettings) -> list[torch.nn.Parameter]:
     """The parameters to train, which alone require gradients: all that get one and are not frozen.
 
     Raises SettingsError when `train.frozen` names no weights, or all of them.
