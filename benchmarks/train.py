@@ -129,12 +129,12 @@ def _trained(changes: dict[str, Any]) -> dict[str, float]:
     from mcld.train.steps import Trainer, new_optimizer
 
     gpu = torch.cuda.is_available()
-    batch, steps = (GPU_BATCH, GPU_STEPS) if gpu else (1, 1)
+    batch, warm_up, steps = (GPU_BATCH, 2, GPU_STEPS) if gpu else (1, 1, 1)
     settings = load_settings(
         Path("configs/deepfashion.yaml"), [f"train.batch_size={batch}", "train.ema_decay=0"]
     )
     options = settings.train.model_copy(
-        update={"images": batch * (steps + 2), "workers": 2 if gpu else 0, **changes}
+        update={"images": batch * (warm_up + steps), "workers": 2 if gpu else 0, **changes}
     )
     settings = settings.model_copy(update={"train": options})
     accelerator = Accelerator(cpu=not gpu, mixed_precision=options.precision)
@@ -163,8 +163,7 @@ def _trained(changes: dict[str, Any]) -> dict[str, float]:
             if gpu:
                 torch.cuda.synchronize()
             times.append(time.perf_counter())
-    warm = 2 if gpu else 1
-    rate = batch * (len(times) - 1 - warm) / (times[-1] - times[warm])
+    rate = batch * steps / (times[-1] - times[warm_up])
     return {"images/s": round(rate, 4), "peak GB": _peak_gigabytes()}
 
 

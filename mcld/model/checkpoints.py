@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from mcld.distributed import sharded_like
 from mcld.errors import MCLDError, WeightsError
 from mcld.files import written_whole
 
@@ -74,7 +75,7 @@ def load_into(module: nn.Module, path: Path) -> None:
             raise WeightsError(
                 f"{path} is of another network: it {what} {', '.join(keys[:2])}{more}"
             )
-    module.load_state_dict(weights)
+    module.load_state_dict({key: sharded_like(weights[key], wanted[key]) for key in wanted})
 
 
 def four_files(folder: Path) -> dict[str, Path | None]:
@@ -100,27 +101,35 @@ def load_checkpoint(network: MCLD, folder: Path) -> None:
         load_into(getattr(network, part), path)
 
 
-def save_checkpoint(network: MCLD, folder: Path) -> None:
-    """Write the four files of `network` into `folder`, as safetensors.
+def save_checkpoint(weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Write a network's state dict into `folder` as four .safetensors files.
 
     Raises MCLDError when they cannot be written or the disk is full.
     """
     for part, (stem, *_) in FILE_STEMS.items():
-        write_tensors(folder / f"{stem}.safetensors", getattr(network, part).state_dict())
+        write_tensors(folder / f"{stem}.safetensors", _of_part(weights, part))
 
 
-def save_authors_files(network: MCLD, folder: Path) -> None:
-    """Write the four files of `network` into `folder` as the authors' programs read them, .pth.
+def save_authors_files(weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Write a network's state dict into `folder` as the authors' programs read it: four .pth files.
 
     Raises MCLDError when they cannot be written or the disk is full.
     """
     for part, (stem, *_) in FILE_STEMS.items():
         with written_whole(folder / f"{stem}.pth") as temporary:
-            weights = getattr(network, part).state_dict()
+            tensors = {key: t.cpu().contiguous() for key, t in _of_part(weights, part).items()}
             try:
-                torch.save({key: t.cpu().contiguous() for key, t in weights.items()}, temporary)
+                torch.save(tensors, temporary)
             except RuntimeError as error:  # how PyTorch says that the disk is full
                 raise MCLDError(f"cannot write {folder / stem}.pth: {error}") from error
+
+
+def _of_part(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {
+        key.removeprefix(f"{part}."): tensor
+        for key, tensor in weights.items()
+        if key.startswith(f"{part}.")
+    }
 
 
 def write_tensors(

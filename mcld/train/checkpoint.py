@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mcld.distributed import gathered, sharded_like
 from mcld.errors import MCLDError, WeightsError
 from mcld.files import folder_written_whole
 from mcld.model.checkpoints import load_checkpoint, save_checkpoint
@@ -47,19 +48,23 @@ class State:
     """Of fp16 training."""
 
 
-def save(output: Path, images: int, state: State, keep: int) -> Path:
+def save(output: Path, images: int, state: State, keep: int, *, main: bool) -> None:
     """Write the checkpoint of a run that has seen `images` pictures.
 
-    It and those before it are kept, `keep` in all.
+    It and those before it are kept, `keep` in all. All processes call this together, since each may
+    hold a share of the state; the main one writes.
 
     Raises MCLDError when it cannot be written or the disk is full; the earlier ones are then still
     there.
     """
+    weights, rest = gathered(state.network.state_dict()), gathered(_parts(state))
+    if not main:
+        return
     folder = output / "checkpoints" / f"{images:09d}"
     with folder_written_whole(folder) as temporary:
-        save_checkpoint(state.network, temporary)
+        save_checkpoint(weights, temporary)
         try:
-            torch.save({"images": images, **_parts(state)}, temporary / STATE_FILE)
+            torch.save({"images": images, **rest}, temporary / STATE_FILE)
         except RuntimeError as error:  # how PyTorch says that the disk is full
             raise MCLDError(f"cannot write {folder}: {error}") from error
     # What is newer was damaged, or this run would not have gone on from before it.
@@ -67,7 +72,6 @@ def save(output: Path, images: int, state: State, keep: int) -> Path:
     newer = [other for other in checkpoints(output) if other > folder]
     for other in older[: len(older) - keep + 1] + newer:
         shutil.rmtree(other)
-    return folder
 
 
 def _parts(state: State) -> dict[str, Any]:
@@ -110,11 +114,20 @@ def load(folder: Path, state: State) -> int:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         # What the settings say now counts, not what they said when it was saved.
         decay = [group["weight_decay"] for group in state.optimizer.param_groups]
+        trained = [p for group in state.optimizer.param_groups for p in group["params"]]
+        for row, moments in saved["optimizer"]["state"].items():
+            for name, moment in moments.items():
+                if torch.is_tensor(moment):
+                    moments[name] = sharded_like(moment, trained[row])
         state.optimizer.load_state_dict(saved["optimizer"])
         for group, wanted in zip(state.optimizer.param_groups, decay, strict=True):
             group["weight_decay"] = wanted
         if state.ema and saved["ema"]:
             decay_of_ema = state.ema.decay
+            averages = saved["ema"]["shadow_params"]
+            saved["ema"]["shadow_params"] = [
+                sharded_like(average, p) for average, p in zip(averages, trained, strict=True)
+            ]
             state.ema.load_state_dict(saved["ema"])
             state.ema.decay = decay_of_ema
         if state.scaler and saved["scaler"]:

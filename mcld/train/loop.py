@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
+from accelerate.utils import DistributedType, InitProcessGroupKwargs, ProjectConfiguration
 from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.distributed import PATIENCE, on_cpu
+from mcld.distributed import PATIENCE, gathered, on_cpu
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
 from mcld.files import folder_written_whole, remove_unfinished
 from mcld.lock import only_run
@@ -64,6 +64,7 @@ def train(
     StoppedError on Ctrl-C and SIGTERM, once a checkpoint is written.
     """
     accelerator = _accelerator(settings.train)
+    _check_sharding(accelerator)
     check_trackers(settings)
     try:
         if not accelerator.is_main_process:
@@ -73,8 +74,9 @@ def train(
     except torch.OutOfMemoryError as error:
         raise MCLDError(
             f"out of GPU memory with train.batch_size={settings.train.batch_size} at"
-            f" {settings.train.height}x{settings.train.width}: lower train.batch_size and raise"
-            " train.accumulation by as much, or lower train.height and train.width"
+            f" {settings.train.height}x{settings.train.width}: set"
+            " train.gradient_checkpointing=true or train.optimizer=adamw8bit, or lower"
+            " train.batch_size and raise train.accumulation by as much"
         ) from error
 
 
@@ -104,15 +106,16 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     # The network, the optimizer, and the state of an earlier run
     pipeline = load_pipeline(start, vae=None, image_encoder=None)
     network = pipeline.network
-    trained = trainable(network, options)
     network.to(accelerator.device)
+    trained = trainable(network, options)
     if options.gradient_checkpointing:
         network.enable_gradient_checkpointing()
     optimizer = new_optimizer(options, trained)
-    ema = EMAModel(trained, options.ema_decay, use_ema_warmup=True) if options.ema_decay else None
     if options.optimizer != "adamw8bit":  # which lays weights out its own way at every step
         network.to(memory_format=torch.channels_last)  # convolutions are fastest so
     model, prepared = accelerator.prepare(network, optimizer)
+    trained = [p for p in network.parameters() if p.requires_grad]  # FSDP has put others in place
+    ema = EMAModel(trained, options.ema_decay, use_ema_warmup=True) if options.ema_decay else None
     state = checkpoint.State(network, prepared, ema, accelerator.scaler)
     images = checkpoint.load_newest(options.output, state, say) if resume else 0
     if ema:
@@ -132,7 +135,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
         if options.patchwork
         else None,
     )
-    validation = _validation(settings, layout, start, say) if main else None
+    validation = _validation(settings, layout, start, accelerator, say) if main else None
     if main:
         _introduce(network, samples, images, trainer, say)
     start_trackers(accelerator, settings)
@@ -145,8 +148,8 @@ def _train(  # noqa: C901 - one story, read from top to bottom
             stop = interrupt.anywhere(accelerator)
             last = seen + trainer.total_batch > options.images
             due = seen % options.checkpoint_every < trainer.total_batch
-            if main and (due or last or stop):
-                checkpoint.save(options.output, seen, state, options.keep)
+            if due or last or stop:
+                checkpoint.save(options.output, seen, state, options.keep, main=main)
             if validation and (seen % options.validate_every < trainer.total_batch or last):
                 with _averaged(ema, trained):
                     validation.run(network, accelerator, seen, say)
@@ -156,11 +159,12 @@ def _train(  # noqa: C901 - one story, read from top to bottom
                     " go on with --resume"
                 )
 
+    if ema:
+        ema.copy_to(trained)
+    weights = gathered(network.state_dict())
     if main:
-        if ema:
-            ema.copy_to(trained)
         names = [(stems[source], stems[target]) for source, target in pairs.tolist()]
-        _finish(network, layout, names, settings, report)
+        _finish(weights, layout, names, settings, report)
     accelerator.end_training()
     return options.output / "pipeline"
 
@@ -181,6 +185,21 @@ def _accelerator(options: TrainSettings) -> Accelerator:
         raise SettingsError(
             f"train.precision={options.precision} cannot be had: {error}"
         ) from error
+
+
+def _check_sharding(accelerator: Accelerator) -> None:
+    """Raise SettingsError for ways of sharding that the checkpoints do not know."""
+    kind = accelerator.distributed_type
+    if kind == DistributedType.DEEPSPEED:
+        raise SettingsError(
+            "accelerate's configuration asks for DeepSpeed, which mcld does not train with: choose"
+            " FSDP with fsdp_version: 2, or plain multi-GPU"
+        )
+    if kind == DistributedType.FSDP and not accelerator.is_fsdp2:
+        raise SettingsError(
+            "accelerate's configuration asks for FSDP version 1: set fsdp_version: 2 and"
+            " fsdp_auto_wrap_policy: NO_WRAP"
+        )
 
 
 def _check_run(options: TrainSettings, accelerator: Accelerator, *, resume: bool) -> None:
@@ -311,10 +330,17 @@ def _introduce(
 
 
 def _validation(
-    settings: Settings, layout: DatasetLayout, folder: Path, say: Callable[[str], None]
+    settings: Settings,
+    layout: DatasetLayout,
+    folder: Path,
+    accelerator: Accelerator,
+    say: Callable[[str], None],
 ) -> Validation | None:
     """The validation sheets, where they are wanted and there are pairs for them."""
     if not settings.train.validate_every:
+        return None
+    if accelerator.distributed_type == DistributedType.FSDP:
+        say("no validation sheets: no process has the whole network under FSDP")
         return None
     pairs = layout.pairs("test") if layout.pairs_file("test").exists() else []
     prepared = [
@@ -343,7 +369,7 @@ def _averaged(ema: EMAModel | None, trained: list[torch.nn.Parameter]) -> Iterat
 
 
 def _finish(
-    network: MCLD,
+    weights: dict[str, torch.Tensor],
     layout: DatasetLayout,
     pairs: list[tuple[str, str]],
     settings: Settings,
@@ -354,7 +380,7 @@ def _finish(
     As a pipeline folder, and without the encoders in the authors' four files.
     """
     pipeline = load_pipeline(settings.train.output / "start")
-    pipeline.network.load_state_dict(network.state_dict())
+    pipeline.network.load_state_dict(weights)
     if settings.train.adapt_decoder_images:
         counted = _counter(report, "Adapting the decoder")
         adapt_decoder(pipeline, layout, pairs, settings, counted)
@@ -362,7 +388,7 @@ def _finish(
         for part in (pipeline.network, pipeline.vae, pipeline.image_encoder):
             part.half()
     with folder_written_whole(settings.train.output / "weights") as temporary:
-        save_authors_files(pipeline.network, temporary)
+        save_authors_files(pipeline.network.state_dict(), temporary)
         write_record(temporary, settings)
     _save(pipeline, settings.train.output / "pipeline", settings)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader
 
+from mcld.distributed import gathered
 from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.pipeline import ddim_scheduler
 from mcld.train.interrupt import Interrupt
@@ -106,7 +107,8 @@ class Trainer:
                 _check_finite(loss, images, rate)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
-                norm = float(accelerator.clip_grad_norm_(self.trained, options.max_grad_norm))
+                clipped = accelerator.clip_grad_norm_(self.trained, options.max_grad_norm)
+                norm = float(gathered(clipped))
                 if accelerator.scaler is None:  # which would leave the step out
                     _check_finite(norm, images, rate, "the gradient's norm")
                 self.optimizer.step()

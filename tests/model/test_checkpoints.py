@@ -15,7 +15,7 @@ def config() -> dict:
 
 def test_what_is_saved_is_loaded_to_the_bit(config, tmp_path):
     network = authors.network(config)
-    save_checkpoint(network, tmp_path)
+    save_checkpoint(network.state_dict(), tmp_path)
     other = authors.network({**config, "salt": "b."})
     load_checkpoint(other, tmp_path)
     for key, tensor in network.state_dict().items():
@@ -33,14 +33,14 @@ def test_the_authors_files_and_names_are_read(config, tmp_path):
 
 
 def test_a_missing_file_is_named_with_what_it_may_be_called(config, tmp_path):
-    save_checkpoint(authors.network(config), tmp_path)
+    save_checkpoint(authors.network(config).state_dict(), tmp_path)
     (tmp_path / "image_projector.safetensors").unlink()
     with pytest.raises(WeightsError, match=r"no image_projector: one of .*image_proj_model\.pth"):
         load_checkpoint(authors.network(config), tmp_path)
 
 
 def test_a_network_of_other_widths_is_refused_with_the_key_and_both_shapes(config, tmp_path):
-    save_checkpoint(authors.network(config), tmp_path)
+    save_checkpoint(authors.network(config).state_dict(), tmp_path)
     wider = {**config, "unet": {**config["unet"], "cross_attention_dim": 32}}
     with pytest.raises(WeightsError, match=r"attn2.* where the network has \[.*32\]"):
         load_checkpoint(authors.network(wider), tmp_path)
@@ -48,7 +48,7 @@ def test_a_network_of_other_widths_is_refused_with_the_key_and_both_shapes(confi
 
 def test_missing_and_unknown_keys_are_named(config, tmp_path):
     network = authors.network(config)
-    save_checkpoint(network, tmp_path)
+    save_checkpoint(network.state_dict(), tmp_path)
     weights = network.pose_guider.state_dict()
     del weights["conv_in.weight"]
     torch.save(weights, tmp_path / "pose_guider.pth")

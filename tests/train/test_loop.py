@@ -68,7 +68,7 @@ def test_the_four_files_sample_as_the_pipeline_does(short, suffix):
         f"{part}.pth" for part in FILE_STEMS
     )
     if suffix == ".safetensors":
-        save_checkpoint(load_pipeline(folder).network, four)
+        save_checkpoint(load_pipeline(folder).network.state_dict(), four)
         for path in four.glob("*.pth"):
             path.unlink()
     loaded, expected = load_weights(four, short), load_pipeline(folder)
@@ -90,6 +90,15 @@ def test_with_these_settings_it_resumes_to_the_bit_as_well(short, tmp_path, chan
     resumed = weights(train(with_train(again, images=24), resume=True, report=quiet, say=print))
     for key, tensor in whole.items():
         assert torch.equal(tensor, resumed[key]), key
+
+
+def test_out_of_gpu_memory_says_what_to_turn(short):
+    def full(_: TrainReport) -> None:  # there may be no GPU to fill
+        raise torch.OutOfMemoryError
+
+    message = r"train\.batch_size=4 at 64x48: set train\.gradient_checkpointing=true"
+    with pytest.raises(MCLDError, match=message):
+        train(short, resume=False, report=full, say=print)
 
 
 def test_the_newest_checkpoints_are_kept_and_nothing_half_written(short):

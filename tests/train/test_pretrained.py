@@ -121,7 +121,7 @@ def layout(part: ModelMixin) -> str:
 def test_four_files_without_a_pretrained_folder_are_told_what_to_set(
     settings: Settings, pretrained: Path, tmp_path: Path
 ) -> None:
-    save_checkpoint(pretrained_pipeline(settings).network, tmp_path)
+    save_checkpoint(pretrained_pipeline(settings).network.state_dict(), tmp_path)
     with pytest.raises(WeightsError, match=r"there is no such folder: set sample\.pretrained"):
         load_weights(tmp_path, settings)
 
