@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from benchmarks import mannequin, speed, train
+from benchmarks import speed, train
 from mcld.errors import MCLDError
 from mcld_cli.console import quiet_libraries
 
@@ -27,6 +27,8 @@ def main() -> None:
     given = parser.parse_args()
     quiet_libraries()
     if given.name == "mannequin":
+        from benchmarks import mannequin
+
         if given.pairs < 1:
             parser.error("--pairs must be at least 1")
         try:

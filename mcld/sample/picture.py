@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import read_face, read_image, read_iuv, write_png
+from mcld.dataset.pictures import read_face, read_image, read_iuv
 from mcld.errors import InputError, SettingsError
+from mcld.files import written_whole
 from mcld.pipeline import EMBEDDED
 from mcld.pretrained import load_weights
 
@@ -58,16 +59,17 @@ def sample_picture(
         raise InputError(f"{pose} shows nobody: all its part labels are 0")
     if weights is None:
         say("Using the embedded mannequin network; give --weights for your own.")
-    picture = sample(
-        load_weights(weights or EMBEDDED, settings),
-        settings,
-        photo=photo,
-        texture=texture,
-        iuv=target,
-        face=face,
-        on_step=on_step,
-    )
-    write_png(out, np.asarray(picture.resize(photo.size, Image.Resampling.BICUBIC)))
+    with written_whole(out) as file:  # begun first: where nothing can be written, nothing is done
+        picture = sample(
+            load_weights(weights or EMBEDDED, settings),
+            settings,
+            photo=photo,
+            texture=texture,
+            iuv=target,
+            face=face,
+            on_step=on_step,
+        )
+        picture.resize(photo.size, Image.Resampling.BICUBIC).save(file, "PNG")
 
 
 def conditions_beside(source: Path) -> tuple[Image.Image, torch.Tensor]:

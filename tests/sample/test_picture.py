@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.errors import InputError, SettingsError, WeightsError
+from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.pipeline import MCLDPipeline
 from mcld.sample.picture import conditions_beside, sample_picture
 from mcld.settings import load_settings
@@ -97,6 +97,13 @@ def test_an_empty_pose_is_refused(files, tmp_path):
 def test_another_format_than_png_is_refused_before_any_work(files, tmp_path):
     with pytest.raises(SettingsError, match=r"name it \.png"):
         run({**files, "out": tmp_path / "picture.webp"})
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(files, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(MCLDError, match="cannot write") as raised:
+        run({**files, "out": tmp_path / "file" / "picture.png", "weights": tmp_path})
+    assert not isinstance(raised.value, WeightsError)  # which looking for weights would have found
 
 
 def test_a_folder_without_weights_is_refused_and_nothing_written(files, tmp_path):

@@ -52,7 +52,7 @@ def test_a_run_goes_on_with_or_without_sharding(tmp_path: Path, order: list[str]
     changing.mkdir()
     take_steps(straight, 4, sharded=False)
     for kind, steps in zip(order, (2, 4), strict=True):
-        launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+        launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
         words = ["-m", "tests.train.test_checkpoint", str(changing), str(steps)]
         done = subprocess.run(
             [sys.executable, *(launcher if kind == "sharded" else []), *words],
