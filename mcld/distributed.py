@@ -29,29 +29,37 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def gathered(value: Any) -> Any:
+def gathered(value: Any, *, keep: bool = True) -> Any:
     """A state, any nesting of dictionaries and lists, with every sharded tensor whole, on the CPU.
 
-    FSDP leaves each process a share of a tensor. All processes call this together; what is not
-    sharded stays as it is.
+    FSDP leaves each process a share of a tensor. All processes call this together; those that do
+    not `keep` the tensors get None in their place. What is not sharded stays as it is.
     """
     from torch.distributed.tensor import DTensor
 
     if isinstance(value, DTensor):
-        return value.full_tensor().cpu()
+        whole = value.full_tensor()
+        return whole.cpu() if keep else None
     if isinstance(value, dict):
-        return {key: gathered(inner) for key, inner in value.items()}
+        return {key: gathered(inner, keep=keep) for key, inner in value.items()}
     if isinstance(value, list):
-        return [gathered(inner) for inner in value]
+        return [gathered(inner, keep=keep) for inner in value]
     return value
 
 
-def sharded_like(value: Tensor, other: Tensor) -> Tensor:
-    """The share of a whole tensor that this process holds where `other`, as large, is sharded."""
+def placed_like(value: Tensor, other: Tensor) -> Tensor:
+    """A whole tensor as `other` of the same shape is placed: in shares, or in its memory format.
+
+    PyTorch's fused optimizers walk through weights and moments as they lie in memory.
+    """
     from torch.distributed.tensor import DTensor, distribute_tensor
 
-    if not isinstance(other, DTensor) or value.shape != other.shape:
+    if value.shape != other.shape:
         return value
+    if not isinstance(other, DTensor):
+        if value.stride() == other.stride():
+            return value
+        return value.new_empty_strided(other.shape, other.stride()).copy_(value)
     # Every process has read the whole from the same file: nothing needs to be sent.
     device = other.device_mesh.device_type
     return distribute_tensor(

@@ -45,6 +45,13 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Raise MCLDError when a file could not be written at `path`: before long work, not after."""
+    folder = next(p for p in path.absolute().parents if p.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise MCLDError(f"cannot write {path}: {folder} is no folder that can be written")
+
+
 @contextmanager
 def folder_written_whole(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `folder`; when the block ends well, make it `folder`.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from mcld.settings import Settings
+    from mcld.settings import ModelSettings, Settings
 
 
 class Pretrained(NamedTuple):
@@ -86,8 +86,9 @@ def unet_config(root: Path) -> dict[str, Any]:
         raise _missing(root, UNET, ["config.json"])
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{path} is damaged: {error}") from error
+        config["cross_attention_dim"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WeightsError(f"{path} is no UNet's configuration: {error}") from error
     return config
 
 
@@ -118,18 +119,17 @@ def frozen_parts(root: Path, width: int) -> dict[str, Any]:
 def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:
     """The pipeline in a folder: as diffusers writes it, or four files in the authors' layout.
 
-    Four files bring no encoders. They are taken from the folder `pipeline` beside theirs, where
-    `mcld train` wrote it, or else from `sample.pretrained`.
+    Four files bring no encoders. They are taken from the output folder of `mcld train` that theirs
+    lies in, as `weights` or as a checkpoint, or else from `sample.pretrained`.
 
     Raises WeightsError when something is missing, damaged, or does not fit.
     """
     if (folder / "model_index.json").is_file() or not any(four_files(folder).values()):
         return load_pipeline(folder)
-    beside = folder.parent / "pipeline"
-    if (beside / "model_index.json").is_file():
-        pipeline = load_pipeline(beside)
-    else:
-        pipeline = _pipeline_of(folder, settings)
+    run = folder.resolve().parent
+    beside = (run / "pipeline", run.parent / "start")  # of weights/, and of a checkpoint
+    found = next((place for place in beside if (place / "model_index.json").is_file()), None)
+    pipeline = load_pipeline(found) if found else _pipeline_of(folder, settings)
     load_checkpoint(pipeline.network, folder)
     return pipeline
 
@@ -148,7 +148,7 @@ def _pipeline_of(folder: Path, settings: Settings) -> MCLDPipeline:
         denoising_unet=DenoisingUNet.from_config(config),
         reference_unet=ReferenceNet.from_config(config),
         pose_guider=_empty_pose_guider(folder),
-        image_projector=_empty_image_projector(folder, settings.model.projector_heads),
+        image_projector=_empty_image_projector(folder, settings.model),
         scheduler=ddim_scheduler(
             settings.scheduler.beta_schedule,
             settings.scheduler.beta_start,
@@ -182,14 +182,15 @@ def _empty_pose_guider(folder: Path) -> PoseGuider:
     return guider
 
 
-def _empty_image_projector(folder: Path, heads: int) -> ImageProjector:
-    """Of the widths of the file; `heads` where they cannot be read off the authors' head width."""
+def _empty_image_projector(folder: Path, model: ModelSettings) -> ImageProjector:
+    """Of the widths of the file. It does not tell heads: as set, else as wide as the authors'."""
     path = four_files(folder)["image_projector"]
     weights = read_state_dict(path) if path else {}
     try:
         dim, embedding_dim = weights["proj_in.weight"].shape
         inner = len(weights["layers.0.0.to_q.weight"])
-        heads = heads if inner % _AUTHORS_HEAD else inner // _AUTHORS_HEAD
+        told = "projector_heads" in model.model_fields_set or inner % _AUTHORS_HEAD
+        heads = model.projector_heads if told else inner // _AUTHORS_HEAD
         projector: ImageProjector = ImageProjector(
             dim=dim,
             depth=len({key.split(".")[1] for key in weights if key.startswith("layers.")}),

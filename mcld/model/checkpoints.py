@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from mcld.distributed import sharded_like
+from mcld.distributed import placed_like
 from mcld.errors import MCLDError, WeightsError
 from mcld.files import written_whole
 
@@ -75,7 +75,7 @@ def load_into(module: nn.Module, path: Path) -> None:
             raise WeightsError(
                 f"{path} is of another network: it {what} {', '.join(keys[:2])}{more}"
             )
-    module.load_state_dict({key: sharded_like(weights[key], wanted[key]) for key in wanted})
+    module.load_state_dict({key: placed_like(weights[key], wanted[key]) for key in wanted})
 
 
 def four_files(folder: Path) -> dict[str, Path | None]:

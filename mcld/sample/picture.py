@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import read_face, read_image, read_iuv
+from mcld.dataset.pictures import read_face, read_image, read_iuv, write_png
 from mcld.errors import InputError, SettingsError
-from mcld.files import written_whole
+from mcld.files import check_writable
 from mcld.pipeline import EMBEDDED
 from mcld.pretrained import load_weights
 
@@ -50,6 +50,7 @@ def sample_picture(
     """
     if out.suffix.lower() != ".png":
         raise SettingsError(f"--out {out}: the picture is written as PNG; name it .png")
+    check_writable(out)
     photo = Image.fromarray(read_image(source))
     texture, face = conditions_beside(source)
     if not face.any():
@@ -59,17 +60,16 @@ def sample_picture(
         raise InputError(f"{pose} shows nobody: all its part labels are 0")
     if weights is None:
         say("Using the embedded mannequin network; give --weights for your own.")
-    with written_whole(out) as file:  # begun first: where nothing can be written, nothing is done
-        picture = sample(
-            load_weights(weights or EMBEDDED, settings),
-            settings,
-            photo=photo,
-            texture=texture,
-            iuv=target,
-            face=face,
-            on_step=on_step,
-        )
-        picture.resize(photo.size, Image.Resampling.BICUBIC).save(file, "PNG")
+    picture = sample(
+        load_weights(weights or EMBEDDED, settings),
+        settings,
+        photo=photo,
+        texture=texture,
+        iuv=target,
+        face=face,
+        on_step=on_step,
+    )
+    write_png(out, np.asarray(picture.resize(photo.size, Image.Resampling.BICUBIC)))
 
 
 def conditions_beside(source: Path) -> tuple[Image.Image, torch.Tensor]:

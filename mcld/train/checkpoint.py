@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mcld.distributed import gathered, sharded_like
+from mcld.distributed import gathered, placed_like
 from mcld.errors import MCLDError, WeightsError
 from mcld.files import folder_written_whole
 from mcld.model.checkpoints import load_checkpoint, save_checkpoint
@@ -57,7 +57,8 @@ def save(output: Path, images: int, state: State, keep: int, *, main: bool) -> N
     Raises MCLDError when it cannot be written or the disk is full; the earlier ones are then still
     there.
     """
-    weights, rest = gathered(state.network.state_dict()), gathered(_parts(state))
+    weights = gathered(state.network.state_dict(), keep=main)
+    rest = gathered(_parts(state), keep=main)
     if not main:
         return
     folder = output / "checkpoints" / f"{images:09d}"
@@ -118,7 +119,7 @@ def load(folder: Path, state: State) -> int:
         for row, moments in saved["optimizer"]["state"].items():
             for name, moment in moments.items():
                 if torch.is_tensor(moment):
-                    moments[name] = sharded_like(moment, trained[row])
+                    moments[name] = placed_like(moment, trained[row])
         state.optimizer.load_state_dict(saved["optimizer"])
         for group, wanted in zip(state.optimizer.param_groups, decay, strict=True):
             group["weight_decay"] = wanted
@@ -126,7 +127,7 @@ def load(folder: Path, state: State) -> int:
             decay_of_ema = state.ema.decay
             averages = saved["ema"]["shadow_params"]
             saved["ema"]["shadow_params"] = [
-                sharded_like(average, p) for average, p in zip(averages, trained, strict=True)
+                placed_like(average, p) for average, p in zip(averages, trained, strict=True)
             ]
             state.ema.load_state_dict(saved["ema"])
             state.ema.decay = decay_of_ema
@@ -135,6 +136,6 @@ def load(folder: Path, state: State) -> int:
         return int(saved["images"])
     except (
         *(OSError, RuntimeError, ValueError, KeyError, EOFError),
-        *(TypeError, AttributeError, pickle.UnpicklingError),
+        *(TypeError, AttributeError, IndexError, pickle.UnpicklingError),
     ) as error:
         raise WeightsError(f"{path} is damaged or of another network: {error}") from error

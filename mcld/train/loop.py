@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, InitProcessGroupKwargs, ProjectConfiguration
+from accelerate.utils import (
+    DistributedType,
+    InitProcessGroupKwargs,
+    ProjectConfiguration,
+    parse_flag_from_env,
+)
 from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
 
@@ -20,7 +25,7 @@ from mcld.files import folder_written_whole, remove_unfinished
 from mcld.lock import only_run
 from mcld.model import PatchAutoencoder
 from mcld.model.checkpoints import save_authors_files
-from mcld.pipeline import load_pipeline
+from mcld.pipeline import MCLDPipeline, load_pipeline
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache, cache_key
 from mcld.train.encode import BATCH, fill_cache
@@ -30,7 +35,7 @@ from mcld.train.patchwork import Patchwork
 from mcld.train.pretrained import pretrained_pipeline
 from mcld.train.samples import TrainingSamples
 from mcld.train.start import new_pipeline, remember_size
-from mcld.train.steps import Trainer, TrainReport, new_optimizer, total_batch
+from mcld.train.steps import Trainer, TrainReport, set_up, total_batch
 from mcld.train.trackers import check_resumed, check_trackers, start_trackers, write_record
 from mcld.train.validation import Validation
 
@@ -38,7 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mcld.model import MCLD
-    from mcld.pipeline import MCLDPipeline
     from mcld.settings import Settings, TrainSettings
 
 
@@ -64,7 +68,7 @@ def train(
     StoppedError on Ctrl-C and SIGTERM, once a checkpoint is written.
     """
     accelerator = _accelerator(settings.train)
-    _check_sharding(accelerator)
+    _check_sharding(settings.train, accelerator)
     check_trackers(settings)
     try:
         if not accelerator.is_main_process:
@@ -72,11 +76,14 @@ def train(
         with only_run(_made_folder(settings.train.output)):
             return _train(settings, accelerator, resume, report, say)
     except torch.OutOfMemoryError as error:
+        options = settings.train
+        checkpointing = (
+            "" if options.gradient_checkpointing else "set train.gradient_checkpointing, "
+        )
         raise MCLDError(
-            f"out of GPU memory with train.batch_size={settings.train.batch_size} at"
-            f" {settings.train.height}x{settings.train.width}: set"
-            " train.gradient_checkpointing=true or train.optimizer=adamw8bit, or lower"
-            " train.batch_size and raise train.accumulation by as much"
+            f"out of GPU memory with train.batch_size={options.batch_size} at"
+            f" {options.height}x{options.width}: {checkpointing}lower train.batch_size and raise"
+            " train.accumulation by as much, or lower train.height and train.width"
         ) from error
 
 
@@ -101,20 +108,13 @@ def _train(  # noqa: C901 - one story, read from top to bottom
         elif changes := check_resumed(start, settings):
             say(changes)
     accelerator.wait_for_everyone()
+    _check_small(options, start)
     cache = _filled_cache(options, layout, stems, start, accelerator, report)
 
     # The network, the optimizer, and the state of an earlier run
     pipeline = load_pipeline(start, vae=None, image_encoder=None)
     network = pipeline.network
-    network.to(accelerator.device)
-    trained = trainable(network, options)
-    if options.gradient_checkpointing:
-        network.enable_gradient_checkpointing()
-    optimizer = new_optimizer(options, trained)
-    if options.optimizer != "adamw8bit":  # which lays weights out its own way at every step
-        network.to(memory_format=torch.channels_last)  # convolutions are fastest so
-    model, prepared = accelerator.prepare(network, optimizer)
-    trained = [p for p in network.parameters() if p.requires_grad]  # FSDP has put others in place
+    model, prepared, trained = set_up(network, options, accelerator)
     ema = EMAModel(trained, options.ema_decay, use_ema_warmup=True) if options.ema_decay else None
     state = checkpoint.State(network, prepared, ema, accelerator.scaler)
     images = checkpoint.load_newest(options.output, state, say) if resume else 0
@@ -131,9 +131,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
         cache.source_std(stems),
         options,
         pipeline.config.reference_input,
-        Patchwork(load_pipeline(start), (options.height, options.width))
-        if options.patchwork
-        else None,
+        _patchwork(options, start),
     )
     validation = _validation(settings, layout, start, accelerator, say) if main else None
     if main:
@@ -161,7 +159,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
 
     if ema:
         ema.copy_to(trained)
-    weights = gathered(network.state_dict())
+    weights = gathered(network.state_dict(), keep=main)
     if main:
         names = [(stems[source], stems[target]) for source, target in pairs.tolist()]
         _finish(weights, layout, names, settings, report)
@@ -170,6 +168,11 @@ def _train(  # noqa: C901 - one story, read from top to bottom
 
 
 def _accelerator(options: TrainSettings) -> Accelerator:
+    if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+        raise SettingsError(
+            "accelerate's configuration asks for DeepSpeed, which mcld does not train with: choose"
+            " FSDP with fsdp_version: 2, or plain multi-GPU"
+        )
     try:
         return Accelerator(
             cpu=on_cpu(),
@@ -187,18 +190,20 @@ def _accelerator(options: TrainSettings) -> Accelerator:
         ) from error
 
 
-def _check_sharding(accelerator: Accelerator) -> None:
+def _check_sharding(options: TrainSettings, accelerator: Accelerator) -> None:
     """Raise SettingsError for ways of sharding that the checkpoints do not know."""
-    kind = accelerator.distributed_type
-    if kind == DistributedType.DEEPSPEED:
+    if accelerator.distributed_type != DistributedType.FSDP:
+        return
+    # Blocks wrapped alone would be asked for their keys and values outside their own forward pass.
+    if not accelerator.is_fsdp2 or accelerator.state.fsdp_plugin.auto_wrap_policy is not None:
         raise SettingsError(
-            "accelerate's configuration asks for DeepSpeed, which mcld does not train with: choose"
-            " FSDP with fsdp_version: 2, or plain multi-GPU"
+            "accelerate's configuration asks for another FSDP than mcld trains with: set"
+            " fsdp_version: 2 and fsdp_auto_wrap_policy: NO_WRAP"
         )
-    if kind == DistributedType.FSDP and not accelerator.is_fsdp2:
+    if options.optimizer == "adamw8bit" or options.precision == "fp16":
         raise SettingsError(
-            "accelerate's configuration asks for FSDP version 1: set fsdp_version: 2 and"
-            " fsdp_auto_wrap_policy: NO_WRAP"
+            "under FSDP, train.optimizer is adamw and train.precision is no or bf16:"
+            f" not {options.optimizer} and {options.precision}"
         )
 
 
@@ -247,14 +252,33 @@ def _make_start(
         fit_autoencoder(pipeline, layout, stems, settings, counted)
         counted = _counter(report, "Training the image encoder")
         fit_image_encoder(pipeline, layout, stems, settings, counted)
+    remember_size(pipeline, settings.train)
+    _save(pipeline, folder, settings)
+
+
+def _check_small(options: TrainSettings, start: Path) -> None:
+    """Raise SettingsError when a large network is asked for what only small ones can do."""
+    config = MCLDPipeline.load_config(start)
+    small = config["vae"][1] == PatchAutoencoder.__name__
     for name in ("adapt_decoder_images", "patchwork"):
-        asked = getattr(settings.train, name)
-        if asked and not isinstance(pipeline.vae, PatchAutoencoder):
+        asked = getattr(options, name)
+        if asked and not small:
             raise SettingsError(
                 f"train.{name}={asked} is for the small autoencoder of a new network: set it to 0"
             )
-    remember_size(pipeline, settings.train)
-    _save(pipeline, folder, settings)
+    if options.patchwork and config["reference_input"] != "texture":
+        raise SettingsError(
+            "train.patchwork teaches to look at the texture map, and this network's ReferenceNet"
+            f" sees the {config['reference_input']}: set it to 0"
+        )
+
+
+def _patchwork(options: TrainSettings, start: Path) -> Patchwork | None:
+    """What paints people in patches, if any shall be, with the encoders alone."""
+    if not options.patchwork:
+        return None
+    unneeded = dict.fromkeys(("denoising_unet", "reference_unet", "pose_guider", "image_projector"))
+    return Patchwork(load_pipeline(start, **unneeded), (options.height, options.width))
 
 
 def _check_ablation(settings: Settings, pipeline: MCLDPipeline) -> None:
@@ -405,31 +429,6 @@ def _save(pipeline: MCLDPipeline, folder: Path, settings: Settings) -> None:
         except SafetensorError as error:  # how safetensors says that the disk is full
             raise MCLDError(f"cannot write {folder}: {error}") from error
         write_record(temporary, settings)
-
-
-def trainable(network: MCLD, options: TrainSettings) -> list[torch.nn.Parameter]:
-    """The parameters to train, which alone require gradients: all that get one and are not frozen.
-
-    Raises SettingsError when `train.frozen` names no weights, or all of them.
-    """
-    network.requires_grad_(True)
-    for unet in (network.denoising_unet, network.reference_unet):
-        for parameter in unet.unused_parameters():
-            parameter.requires_grad_(False)
-    parameters = dict(network.named_parameters())
-    for beginning in options.frozen:
-        named = [parameter for name, parameter in parameters.items() if name.startswith(beginning)]
-        if not named:
-            raise SettingsError(
-                f"train.frozen: no weight's name begins with {beginning!r}; they begin like"
-                f" {next(iter(parameters))}"
-            )
-        for parameter in named:
-            parameter.requires_grad_(False)
-    trained = [parameter for parameter in parameters.values() if parameter.requires_grad]
-    if not trained:
-        raise SettingsError("train.frozen: nothing is left to train")
-    return trained
 
 
 def _pictures_and_pairs(

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mcld.dataset.charts import CHART_SIZE, NOWHERE, PARTS, TEXTURE_SIZE, smpl_gather
+from mcld.dataset.pictures import FACE_SIZE
 
 if TYPE_CHECKING:
     from mcld.pipeline import MCLDPipeline
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 COARSENESS = 4
 """Texels of a DensePose chart along a texel of ours."""
 SIDE = CHART_SIZE // COARSENESS
-PATCHES = (1, 1, 2, 2, 3, 4)
+PATCHES = (2, 2, 3, 3, 4, 5)
 """Patches along a chart's side; one of these is drawn, the coarser the likelier."""
 
 
@@ -31,7 +32,7 @@ class Patchwork:
     """Paints people in patches and encodes them.
 
     Args:
-        pipeline: its encoders count, and what its ReferenceNet sees.
+        pipeline: its encoders count.
         size: (height, width) to train at, in pixels.
     """
 
@@ -61,13 +62,12 @@ class Patchwork:
         pipeline = self.pipeline
         latents, texture_latents = pipeline.latents_of([image, texture], *self.size)
         source, texture_embedding = pipeline.embed([image, texture])
-        by_texture = pipeline.config.reference_input == "texture"
         return {
             "target": latents,
-            "reference_latents": texture_latents if by_texture else latents,
+            "reference_latents": texture_latents,
             "source": source,
             "texture": texture_embedding,
-            "face": torch.zeros(pipeline.image_projector.config.embedding_dim),
+            "face": torch.zeros(FACE_SIZE),
         }
 
     def paint(self, pose: Tensor, generator: torch.Generator) -> tuple[Image.Image, Image.Image]:
@@ -77,7 +77,7 @@ class Patchwork:
             return torch.rand(shape, generator=generator)
 
         patches = PATCHES[int(torch.randint(len(PATCHES), (), generator=generator))]
-        grid = uniform(PARTS, 3, patches + 1, patches + 1)
+        grid = uniform(PARTS, 3, patches, patches)
         mode = "nearest" if uniform(1) < 0.5 else "bilinear"
         charts = functional.interpolate(grid, (SIDE, SIDE), mode=mode)
         charts = (0.5 + 0.7 * (charts - 0.5) + 0.4 * (uniform(PARTS, 3, 1, 1) - 0.5)).clamp(0, 1)

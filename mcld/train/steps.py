@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import DistributedType
 from torch.utils.data import DataLoader
 
 from mcld.distributed import gathered
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from accelerate import Accelerator
 
+    from mcld.model import MCLD
     from mcld.settings import Settings, TrainSettings
 
 
@@ -142,9 +144,52 @@ class Trainer:
         return mcld_loss(prediction, velocity, mask, weights).mean()
 
 
-def new_optimizer(
-    options: TrainSettings, trained: list[torch.nn.Parameter]
-) -> torch.optim.Optimizer:
+def set_up(
+    network: MCLD, options: TrainSettings, accelerator: Accelerator
+) -> tuple[torch.nn.Module, torch.optim.Optimizer, list[torch.nn.Parameter]]:
+    """Make a network ready to train: the wrapped network, its optimizer, the trained parameters.
+
+    Raises SettingsError for settings that do not go together.
+    """
+    network.to(accelerator.device)
+    trained = _trainable(network, options)
+    if options.gradient_checkpointing:
+        network.enable_gradient_checkpointing()
+    optimizer = _optimizer(options, trained)
+    sharded = accelerator.distributed_type == DistributedType.FSDP
+    if options.optimizer == "adamw" and not sharded:  # the others need them contiguous
+        network.to(memory_format=torch.channels_last)  # convolutions are fastest so
+    model, optimizer = accelerator.prepare(network, optimizer)
+    # FSDP has put others in their place
+    return model, optimizer, [p for p in network.parameters() if p.requires_grad]
+
+
+def _trainable(network: MCLD, options: TrainSettings) -> list[torch.nn.Parameter]:
+    """The parameters to train, which alone require gradients: all that get one and are not frozen.
+
+    Raises SettingsError when `train.frozen` names no weights, or all of them.
+    """
+    network.requires_grad_(True)
+    for unet in (network.denoising_unet, network.reference_unet):
+        for parameter in unet.unused_parameters():
+            parameter.requires_grad_(False)
+    parameters = dict(network.named_parameters())
+    for beginning in options.frozen:
+        named = [parameter for name, parameter in parameters.items() if name.startswith(beginning)]
+        if not named:
+            raise SettingsError(
+                f"train.frozen: no weight's name begins with {beginning!r}; they begin like"
+                f" {next(iter(parameters))}"
+            )
+        for parameter in named:
+            parameter.requires_grad_(False)
+    trained = [parameter for parameter in parameters.values() if parameter.requires_grad]
+    if not trained:
+        raise SettingsError("train.frozen: nothing is left to train")
+    return trained
+
+
+def _optimizer(options: TrainSettings, trained: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     """AdamW over the trained parameters. Raises SettingsError when its package is not installed."""
     if options.optimizer == "adamw":
         return torch.optim.AdamW(

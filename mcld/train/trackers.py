@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mcld.settings import Settings
 
 RECORD_FILE = "training.yaml"
+_FIXED = ("train.optimizer", "train.frozen", "train.start_from", "train.pretrained")
+"""What a run cannot change once it is begun, besides `model`: its state is of that, or made from it."""
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate")
 
 
@@ -42,20 +44,23 @@ def check_resumed(folder: Path, settings: Settings) -> str | None:
     """
     try:
         record = yaml.safe_load((folder / RECORD_FILE).read_text(encoding="utf-8"))["settings"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        recorded = {
+            group: dict(record.get(group) or {}) for group in ("model", "scheduler", "train")
+        }
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         return None  # there is nothing to compare with
     now = settings.model_dump(mode="json")
     changed = {
         f"{group}.{name}": f"{then} -> {now[group][name]}"
-        for group in ("model", "scheduler", "train")
-        for name, then in record.get(group, {}).items()
+        for group, fields in recorded.items()
+        for name, then in fields.items()
         if name in now[group] and now[group][name] != then
     }
     for name, change in changed.items():
-        if name.startswith("model."):
+        if name.startswith("model.") or name in _FIXED:
             raise SettingsError(
-                f"{name} cannot change while a network is trained: {change}; set it back, or set"
-                " train.output to a new folder"
+                f"{name} cannot change while a network is trained: {change}; set it back, or train"
+                " further in a new train.output, with train.start_from"
             )
     listed = ", ".join(f"{name} {change}" for name, change in changed.items())
     return f"other settings than this run was begun with: {listed}" if changed else None
