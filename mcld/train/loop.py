@@ -77,12 +77,10 @@ def train(
             return _train(settings, accelerator, resume, report, say)
     except torch.OutOfMemoryError as error:
         options = settings.train
-        checkpointing = (
-            "" if options.gradient_checkpointing else "set train.gradient_checkpointing, "
-        )
+        more = "" if options.gradient_checkpointing else "set train.gradient_checkpointing=true, "
         raise MCLDError(
             f"out of GPU memory with train.batch_size={options.batch_size} at"
-            f" {options.height}x{options.width}: {checkpointing}lower train.batch_size and raise"
+            f" {options.height}x{options.width}: {more}lower train.batch_size and raise"
             " train.accumulation by as much, or lower train.height and train.width"
         ) from error
 

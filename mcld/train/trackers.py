@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from mcld.settings import Settings
 
 RECORD_FILE = "training.yaml"
-_FIXED = ("train.optimizer", "train.frozen", "train.start_from", "train.pretrained")
-"""What a run cannot change once it is begun, besides `model`: its state is of that, or made from it."""
+_FIXED = ("train.optimizer", "train.frozen")
+"""What a run cannot change once it is begun, besides `model`: its checkpoints are of that kind."""
+_PAST = ("train.start_from", "train.pretrained", "train.output")
+"""What no longer matters then."""
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate")
 
 
@@ -44,9 +46,7 @@ def check_resumed(folder: Path, settings: Settings) -> str | None:
     """
     try:
         record = yaml.safe_load((folder / RECORD_FILE).read_text(encoding="utf-8"))["settings"]
-        recorded = {
-            group: dict(record.get(group) or {}) for group in ("model", "scheduler", "train")
-        }
+        recorded = {name: dict(record.get(name) or {}) for name in ("model", "scheduler", "train")}
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         return None  # there is nothing to compare with
     now = settings.model_dump(mode="json")
@@ -54,7 +54,7 @@ def check_resumed(folder: Path, settings: Settings) -> str | None:
         f"{group}.{name}": f"{then} -> {now[group][name]}"
         for group, fields in recorded.items()
         for name, then in fields.items()
-        if name in now[group] and now[group][name] != then
+        if now[group].get(name, then) != then and f"{group}.{name}" not in _PAST
     }
     for name, change in changed.items():
         if name.startswith("model.") or name in _FIXED:

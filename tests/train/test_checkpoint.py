@@ -22,6 +22,7 @@ from tests.conftest import TINY
 def take_steps(folder: Path, steps: int, *, sharded: bool) -> None:
     """Go on from the newest checkpoint in `folder`, if there is one; write one behind `steps`."""
     network = new_pipeline(load_settings(None, TINY)).network
+    network.to(memory_format=torch.contiguous_format if sharded else torch.channels_last)
     if sharded:
         fully_shard(network, mesh=init_device_mesh("cpu", (2,)))
     parameters = list(network.parameters())

@@ -96,9 +96,16 @@ def test_out_of_gpu_memory_says_what_to_turn(short):
     def full(_: TrainReport) -> None:  # there may be no GPU to fill
         raise torch.OutOfMemoryError
 
-    message = r"train\.batch_size=4 at 64x48: set train\.gradient_checkpointing=true"
+    message = r"train\.batch_size=4 at 64x48: set train\.gradient_checkpointing=true, lower"
     with pytest.raises(MCLDError, match=message):
         train(short, resume=False, report=full, say=print)
+
+
+def test_patches_are_refused_where_referencenet_does_not_see_the_texture(short):
+    model = short.model.model_copy(update={"reference_input": "source"})
+    settings = with_train(short, patchwork=0.5).model_copy(update={"model": model})
+    with pytest.raises(SettingsError, match="ReferenceNet sees the source"):
+        train(settings, resume=False, report=quiet, say=print)
 
 
 def test_the_newest_checkpoints_are_kept_and_nothing_half_written(short):
@@ -112,6 +119,9 @@ def test_resuming_with_other_settings_says_which_and_refuses_another_network(sho
     said: list[str] = []
     train(with_train(short, images=32, seed=7), resume=True, report=quiet, say=said.append)
     assert said[0].endswith("was begun with: train.images 24 -> 32, train.seed 0 -> 7")
+    for change in ({"optimizer": "adamw8bit"}, {"frozen": ("pose_guider.",)}):
+        with pytest.raises(SettingsError, match=r"train\.(optimizer|frozen) cannot change"):
+            train(with_train(short, **change), resume=True, report=quiet, say=print)
     wider = short.model.model_copy(update={"latent_channels": 9})
     with pytest.raises(SettingsError, match=r"model.latent_channels cannot change .* 12 -> 9"):
         train(short.model_copy(update={"model": wider}), resume=True, report=quiet, say=print)
