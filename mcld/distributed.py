@@ -63,5 +63,5 @@ def placed_like(value: Tensor, other: Tensor) -> Tensor:
     # Every process has read the whole from the same file: nothing needs to be sent.
     device = other.device_mesh.device_type
     return distribute_tensor(
-        value.to(device), other.device_mesh, other.placements, src_data_rank=None
+        value.contiguous().to(device), other.device_mesh, other.placements, src_data_rank=None
     )
