@@ -61,8 +61,9 @@ def load_pipeline(folder: Path = EMBEDDED, **parts: torch.nn.Module | None) -> "
     """
     if not (folder / "model_index.json").is_file():
         raise WeightsError(
-            f"{folder} is no pipeline folder: it has no model_index.json;"
-            " give the `pipeline` folder that `mcld train` wrote"
+            f"{folder} is no pipeline folder: it "
+            + ("has no model_index.json" if folder.is_dir() else "does not exist")
+            + "; give the `pipeline` or `weights` folder that `mcld train` wrote"
         )
     try:
         return MCLDPipeline.from_pretrained(  # type: ignore[no-any-return]

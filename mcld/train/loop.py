@@ -337,12 +337,17 @@ def _introduce(
         frozen = sum(p.numel() for p in part.parameters()) - trained
         left = f", {frozen / 1e6:.3g} M frozen or unused" if frozen else ""
         say(f"{name}: {trained / 1e6:.3g} M parameters to train{left}")
-    steps = (options.images - images) // trainer.total_batch
+    steps = max(0, options.images - images) // trainer.total_batch
     begun = f" after {images:,} pictures" if images else ""
     say(
         f"{len(samples.pairs):,} pairs of {len(samples.stems):,} pictures at"
         f" {options.height}x{options.width}; {steps:,} steps of {trainer.total_batch}{begun}"
     )
+    if not steps:
+        say(
+            f"nothing is left to train: of train.images={options.images:,}, {images:,} are seen in"
+            f" steps of {trainer.total_batch}"
+        )
     megabytes = samples.cache.size(samples.stems) / 1e6
     say(f"encoded pictures: {megabytes:,.0f} MB in {samples.cache.folder}")
     precision = {"no": "float32"}.get(options.precision, options.precision)
