@@ -8,6 +8,7 @@ file image_proj_model.pth; both names are read.
 
 from __future__ import annotations
 
+import errno
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +51,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         *(SafetensorError, pickle.UnpicklingError),
     ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, OSError) and error.errno == errno.EINVAL:
+            reason = "the file is damaged or cut short"  # its archive has no end
         raise WeightsError(f"cannot read the weights in {path}: {reason}") from error
     if not isinstance(weights, dict) or not all(map(torch.is_tensor, weights.values())):
         raise WeightsError(f"{path} holds something else than tensors by name")

@@ -93,3 +93,14 @@ def test_files_that_are_no_weights_are_refused(tmp_path, suffix, content):
     path.write_bytes(content)
     with pytest.raises(WeightsError, match="cannot read the weights"):
         read_state_dict(path)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.99])
+def test_a_file_that_is_cut_short_is_said_to_be(tmp_path, share):
+    path = tmp_path / "weights.pth"
+    torch.save({"weight": torch.ones(100, 100)}, path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(
+        WeightsError, match=r"weights\.pth: .*(damaged|cut short|central directory)"
+    ):
+        read_state_dict(path)

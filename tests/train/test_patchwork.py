@@ -30,9 +30,9 @@ def test_the_texture_map_of_the_picture_is_the_one_that_was_painted(pipeline: MC
         difference = np.abs(extracted[seen].astype(int) - np.asarray(painted)[seen]).max(axis=-1)
         # Charts are laid out a few texels apart: other colours only where two patches meet.
         assert np.median(difference) <= 3
-        assert (difference > 40).mean() < 0.25
+        assert (difference > 40).mean() < 0.15
         other = np.asarray(patchwork.paint(pose_of(iuv), torch.Generator().manual_seed(9))[1])
-        assert np.median(np.abs(extracted[seen].astype(int) - other[seen]).max(axis=-1)) > 40
+        assert np.median(np.abs(extracted[seen].astype(int) - other[seen]).max(axis=-1)) > 80
 
 
 def test_what_training_gets_of_it_is_encoded_as_photos_are(pipeline: MCLDPipeline, iuv):
