@@ -70,8 +70,15 @@ class MCLDUNet(UNet2DConditionModel):
 class ReferenceNet(MCLDUNet):
     """A UNet run once, at timestep 0, on the latents of the texture map (paper, section 3.3)."""
 
+    OUTPUT_LAYERS = ("conv_norm_out.", "conv_out.")
+    """How the names of a UNet's weights begin that it does without."""
+
     def install_processors(self) -> None:
-        """Self-attention keeps its input; cross-attention reads one token."""
+        """Self-attention keeps its input; cross-attention reads one token.
+
+        The output layers go: nothing reads them, and the authors' checkpoints have none.
+        """
+        self.conv_norm_out = self.conv_act = self.conv_out = None
         blocks = list(self.transformer_blocks())
         for name, block in blocks:
             block.attn1.set_processor(FeatureSelfAttention(name, last=name == blocks[-1][0]))
@@ -115,8 +122,7 @@ class ReferenceNet(MCLDUNet):
                 yield from module.parameters()
         for module in (tail.attn1, tail.norm2, tail.attn2, tail.norm3, tail.ff):
             yield from module.parameters()
-        for module in (self._last_transformer().proj_out, self.conv_norm_out, self.conv_out):
-            yield from module.parameters()
+        yield from self._last_transformer().proj_out.parameters()
 
 
 class DenoisingUNet(MCLDUNet):

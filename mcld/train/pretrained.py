@@ -55,7 +55,8 @@ def pretrained_pipeline(settings: Settings) -> MCLDPipeline:
     weights = read_state_dict(files[UNET])
     new = [key for key in denoising_unet.state_dict() if ".processor." in key]
     _load(denoising_unet, weights, files[UNET], new)
-    _load(reference_unet, weights, files[UNET])
+    read = {k: w for k, w in weights.items() if not k.startswith(ReferenceNet.OUTPUT_LAYERS)}
+    _load(reference_unet, read, files[UNET])
     return sampled_pipeline(
         settings,
         **frozen,

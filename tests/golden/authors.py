@@ -4,6 +4,7 @@
 their names, so none need to be stored.
 """
 
+import gzip
 import json
 import zlib
 from math import prod
@@ -17,6 +18,11 @@ from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, Referenc
 
 FILES = sorted(Path(__file__).parent.glob("*.safetensors"))
 """One file per configuration of the network; the tests run on every file found here."""
+
+KEYS: dict[str, dict[str, list[int]]] = json.loads(
+    gzip.decompress((Path(__file__).parent / "authors_keys.json.gz").read_bytes())
+)
+"""Part -> key -> shape of the state dicts of the authors' own modules, widths as in `model`."""
 
 BLOCKS = {
     "down_block_types": ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),

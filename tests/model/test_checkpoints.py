@@ -32,6 +32,13 @@ def test_the_authors_files_and_names_are_read(config, tmp_path):
     assert torch.equal(network.image_projector.latents, other.image_projector.latents)
 
 
+def test_the_keys_and_shapes_are_those_of_the_authors_modules(config):
+    network = authors.network(config)
+    for part, keys in authors.KEYS.items():
+        ours = getattr(network, part).state_dict()
+        assert {key: list(tensor.shape) for key, tensor in ours.items()} == keys, part
+
+
 def test_a_missing_file_is_named_with_what_it_may_be_called(config, tmp_path):
     save_checkpoint(authors.network(config).state_dict(), tmp_path)
     (tmp_path / "image_projector.safetensors").unlink()

@@ -64,9 +64,14 @@ def settings(tiny: Settings, pretrained: Path) -> Settings:
 def test_the_weights_go_where_the_paper_puts_them(settings: Settings, pretrained: Path) -> None:
     pipeline = pretrained_pipeline(settings)
     unet = load_file(pretrained / "stable-diffusion-v1-5/unet/diffusion_pytorch_model.safetensors")
-    for part in (pipeline.denoising_unet, pipeline.reference_unet):
-        weights = part.state_dict()
-        assert all(torch.equal(weights[key], unet[key]) for key in unet)
+    weights = pipeline.denoising_unet.state_dict()
+    assert all(torch.equal(weights[key], unet[key]) for key in unet)
+    weights = pipeline.reference_unet.state_dict()
+    assert all(torch.equal(weights[key], unet[key]) for key in weights)
+    assert {key.partition(".")[0] for key in set(unet) - set(weights)} == {
+        "conv_norm_out",
+        "conv_out",
+    }
     new = set(pipeline.denoising_unet.state_dict()) - set(unet)
     assert {key.rpartition("processor.")[2] for key in new} == {"to_k_ip.weight", "to_v_ip.weight"}
     guider = load_file(pretrained / "control_v11p_sd15_seg/diffusion_pytorch_model.safetensors")
