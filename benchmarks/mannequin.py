@@ -21,9 +21,10 @@ from mcld.dataset.layout import DatasetLayout, identity_of
 from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.files import written_whole
+from mcld.person import PersonReader
 from mcld.pipeline import EMBEDDED, load_pipeline
-from mcld.sample.picture import conditions_beside, sample
-from mcld.settings import Settings, load_settings
+from mcld.sample.picture import sample
+from mcld.settings import SampleSettings, load_settings
 
 METHODS = ("mcld", "texture pasted through the pose", "the source photo itself")
 SHEET_ROWS = 6
@@ -48,13 +49,15 @@ def score(
     ]
     settings = load_settings(None, overrides)
     pipeline = load_pipeline(weights or EMBEDDED)
+    pipeline.set_progress_bar_config(disable=True)
+    reader = PersonReader(settings.prepare, "cpu", say=lambda _: None)
     layout = DatasetLayout(dataset)
     chosen = _spread([(s, *p) for s in ("train", "test") for p in layout.pairs(s)], pairs)
     scores: dict[str, list[tuple[float, float]]] = {method: [] for method in METHODS}
     rows: dict[str, list[np.ndarray]] = {}
     for split, name_from, name_to in track(chosen, "Sampling", console=Console(stderr=True)):
         source, target = Path(name_from).stem, Path(name_to).stem
-        made, row = _one_pair(pipeline, settings, layout, split, source, target)
+        made, row = _one_pair(pipeline, settings.sample, reader, layout, split, source, target)
         truth = row[-1]
         for method, picture in made.items():
             scores[method].append(_psnr_and_ssim(picture, truth))
@@ -71,18 +74,23 @@ def score(
 
 
 def _one_pair(
-    pipeline, settings: Settings, layout: DatasetLayout, split: str, source: str, target: str
+    pipeline,
+    options: SampleSettings,
+    reader: PersonReader,
+    layout: DatasetLayout,
+    split: str,
+    source: str,
+    target: str,
 ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
     """The pictures of every method, and a row of the sheet, which ends in the truth."""
-    photo = read_image(layout.image(split, source))
-    texture, face = conditions_beside(layout.image(split, source))
+    person = reader.person(layout.image(split, source))
     iuv, truth = read_iuv(layout.densepose(split, target)), read_image(layout.image(split, target))
-    made = sample(
-        pipeline, settings, photo=Image.fromarray(photo), texture=texture, iuv=iuv, face=face
-    ).resize(truth.shape[1::-1], Image.Resampling.BICUBIC)
-    pasted = paste_texture(np.asarray(texture), iuv, photo)
+    made = sample(pipeline, options, person, iuv)
+    made = made.resize(truth.shape[1::-1], Image.Resampling.BICUBIC)
+    photo = np.asarray(person.photo)
+    pasted = paste_texture(np.asarray(person.texture), iuv, photo)
     pictures = dict(zip(METHODS, (np.asarray(made), pasted, photo), strict=True))
-    unrolled = np.asarray(texture.resize(truth.shape[1::-1]))
+    unrolled = np.asarray(person.texture.resize(truth.shape[1::-1]))
     return pictures, [photo, unrolled, coloured_iuv(iuv), pasted, np.asarray(made), truth]
 
 

@@ -57,7 +57,7 @@ def texture() -> dict[str, float]:
     import cv2
 
     from mcld.dataset.mannequin import identity, pose, render
-    from mcld.prepare.texture import extract_texture
+    from mcld.estimators.texture import extract_texture
 
     cv2.setNumThreads(1)
     figures = {}

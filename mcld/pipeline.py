@@ -1,10 +1,11 @@
 """MCLDPipeline: the conditions of a person and a pose in, pictures out."""
 
+import copy
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -27,6 +28,10 @@ StepCallback = Callable[["MCLDPipeline", int, int, dict[str, Tensor]], dict[str,
 
 SCALE_FACTOR = 8
 """Pixels of a picture along one latent pixel's side: the pose guider's downsampling is fixed."""
+
+
+SQUARE = 512
+"""Side, in pixels, of the square that a picture is squashed to before an image encoder crops it."""
 
 
 def ddim_scheduler(
@@ -81,6 +86,27 @@ class MCLDPipelineOutput(BaseOutput):
     images: list[Image.Image] | NDArray[np.float32] | Tensor
 
 
+@dataclass(frozen=True)
+class PipelineInputs:
+    """What the pipeline reads of B people and poses: pixels at the networks' sizes, on the CPU."""
+
+    source: Tensor
+    """[B, 3, S, S] the source photo, normalised for the image encoder."""
+    texture: Tensor
+    """[B, 3, S, S] the texture map, normalised for the image encoder."""
+    reference: Tensor
+    """[B, 3, H, W] what ReferenceNet sees, -1..1."""
+    face: Tensor
+    """[B, 512] face embedding; zeros where no face was found."""
+    pose: Tensor
+    """[B, 3, H, W] target IUV map, (V, U, I) / 255."""
+
+    @classmethod
+    def cat(cls, inputs: list[Self]) -> Self:
+        """Join those of several people into one batch."""
+        return cls(*(torch.cat([getattr(i, f.name) for i in inputs]) for f in fields(cls)))
+
+
 class MCLDPipeline(DiffusionPipeline):
     """Repaints a person in a new pose, from the parts of one photo.
 
@@ -94,6 +120,8 @@ class MCLDPipeline(DiffusionPipeline):
         focal_conditions: which of source, texture and face it was trained with (None: all); zeros
             stand in for the others.
         reference_input: what ReferenceNet sees, "texture" (the paper's) or "source".
+        pose_resample: how IUV maps are brought to the network's size: "bicubic", which blends part
+            labels at their borders, as the authors do, or "nearest".
     """
 
     def __init__(
@@ -110,6 +138,7 @@ class MCLDPipeline(DiffusionPipeline):
         guidance_scale: float = 3.5,
         focal_conditions: list[str] | None = None,
         reference_input: str = "texture",
+        pose_resample: str = "bicubic",
     ) -> None:
         super().__init__()
         self.register_to_config(
@@ -117,6 +146,7 @@ class MCLDPipeline(DiffusionPipeline):
             guidance_scale=guidance_scale,
             focal_conditions=FOCAL_CONDITIONS if focal_conditions is None else focal_conditions,
             reference_input=reference_input,
+            pose_resample=pose_resample,
         )
         self.register_modules(
             vae=vae,
@@ -130,7 +160,7 @@ class MCLDPipeline(DiffusionPipeline):
         )
         self.image_processor = VaeImageProcessor(SCALE_FACTOR, resample="bicubic")
         self.pose_processor = VaeImageProcessor(
-            SCALE_FACTOR, resample="nearest", do_normalize=False
+            SCALE_FACTOR, resample=pose_resample, do_normalize=False
         )
 
     @property
@@ -140,11 +170,25 @@ class MCLDPipeline(DiffusionPipeline):
             self.denoising_unet, self.reference_unet, self.pose_guider, self.image_projector
         )
 
+    def encoder_pixels(self, images: list[Image.Image]) -> Tensor:
+        """B pictures of any size -> [B, 3, S, S] float32, as the image encoder reads them.
+
+        A feature extractor that crops is given squares, so that it crops nothing away: the authors
+        squash every picture to 512x512 first.
+        """
+        if self.feature_extractor.do_center_crop:
+            images = [i.resize((SQUARE, SQUARE), Image.Resampling.BICUBIC) for i in images]
+        pixels: Tensor = self.feature_extractor(images=images, return_tensors="pt").pixel_values
+        return pixels
+
+    def embed_pixels(self, pixels: Tensor) -> Tensor:
+        """[B, 3, S, S] -> [B, 1, D] embeddings of the image encoder."""
+        pixels = pixels.to(self.image_encoder.device, self.image_encoder.dtype)
+        return self.image_encoder(pixels).image_embeds[:, None]  # type: ignore[no-any-return]
+
     def embed(self, images: list[Image.Image]) -> Tensor:
         """B pictures of any size -> [B, 1, D] embeddings of the image encoder."""
-        pixels = self.feature_extractor(images=images, return_tensors="pt").pixel_values
-        pixels = pixels.to(self.device, self.image_encoder.dtype)
-        return self.image_encoder(pixels).image_embeds[:, None]  # type: ignore[no-any-return]
+        return self.embed_pixels(self.encoder_pixels(images))
 
     def moments_of(
         self, images: list[Image.Image], height: int, width: int
@@ -153,8 +197,11 @@ class MCLDPipeline(DiffusionPipeline):
 
         Both are [B, C, height / 8, width / 8].
         """
-        pixels = self.image_processor.preprocess(images, height, width)
-        encoded = self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist
+        return self.encode_pixels(self.image_processor.preprocess(images, height, width))
+
+    def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, 3, H, W] pictures, -1..1 -> mean and standard deviation of their scaled latents."""
+        encoded = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
         factor = self.vae.config.scaling_factor
         return encoded.mean * factor, encoded.std * factor
 
@@ -164,9 +211,10 @@ class MCLDPipeline(DiffusionPipeline):
 
     def pictures_of(self, latents: Tensor) -> Tensor:
         """[B, C, h, w] scaled latents -> [B, 3, 8h, 8w] pictures, about -1..1."""
-        return self.vae.decode(latents / self.vae.config.scaling_factor).sample  # type: ignore[no-any-return]
+        latents = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
+        return self.vae.decode(latents).sample  # type: ignore[no-any-return]
 
-    def conditions(
+    def inputs(
         self,
         source: list[Image.Image],
         texture: list[Image.Image],
@@ -174,23 +222,33 @@ class MCLDPipeline(DiffusionPipeline):
         face: Tensor | None,
         height: int,
         width: int,
-    ) -> FocalConditions:
-        """Encode B source photos, texture maps, IUV maps and face embeddings.
+    ) -> PipelineInputs:
+        """Bring B source photos, texture maps, IUV maps and face embeddings to the networks' sizes.
 
-        The arguments are those of `__call__`, as lists.
+        The arguments are those of `__call__`, as lists. Needs no network: several threads may.
         """
         if face is None:
             face = torch.zeros(len(source), self.image_projector.config.embedding_dim)
         reference = source if self.config.reference_input == "source" else texture
-        conditions = FocalConditions(
-            source=self.embed(source),
-            texture=self.embed(texture),
-            reference_latents=self.latents_of(reference, height, width),
+        return PipelineInputs(
+            source=self.encoder_pixels(source),
+            texture=self.encoder_pixels(texture),
+            reference=self.image_processor.preprocess(reference, height, width),
             face=face,
             pose=self.pose_processor.preprocess(pose, height, width),
         )
+
+    def conditions(self, inputs: PipelineInputs) -> FocalConditions:
+        """Encode what was read of B people."""
+        conditions = FocalConditions(
+            source=self.embed_pixels(inputs.source),
+            texture=self.embed_pixels(inputs.texture),
+            reference_latents=self.encode_pixels(inputs.reference)[0],
+            face=inputs.face,
+            pose=inputs.pose,
+        )
         kept = conditions.keep(self.config.focal_conditions)
-        return kept.to(self.device, self.denoising_unet.dtype)
+        return kept.to(self.denoising_unet.device, self.denoising_unet.dtype)
 
     @torch.no_grad()
     def __call__(
@@ -249,36 +307,69 @@ class MCLDPipeline(DiffusionPipeline):
             raise InputError(f"num_inference_steps {num_inference_steps} is below 1")
         self.check_inputs(sources, textures, poses, face, guidance_scale, output_type)
 
-        conditions = self.conditions(sources, textures, poses, face, height, width)
-        network = self.network
-        focal, pose_features = network.encode(conditions), self.pose_guider(conditions.pose)
-
-        latents = self.starting_noise(len(sources), height, width, generator, latents)
-        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
-        step_arguments = self.scheduler_arguments(eta, generator)
+        inputs = self.inputs(sources, textures, poses, face, height, width)
         with self.progress_bar(total=num_inference_steps) as progress:
-            for step, timestep in enumerate(self.scheduler.timesteps):
-                prediction = network.guided(
-                    self.scheduler.scale_model_input(latents, timestep),
-                    timestep,
-                    pose_features,
-                    focal,
-                    guidance_scale,
-                )
-                latents = self.scheduler.step(
-                    prediction, timestep, latents, **step_arguments
-                ).prev_sample
-                if callback_on_step_end is not None:
-                    latents = callback_on_step_end(self, step, timestep, {"latents": latents}).get(
-                        "latents", latents
-                    )
-                progress.update()
 
+            def after_step(
+                pipeline: "MCLDPipeline", step: int, timestep: int, state: dict[str, Tensor]
+            ) -> dict[str, Tensor]:
+                progress.update()
+                called = callback_on_step_end
+                return state if called is None else called(pipeline, step, timestep, state)
+
+            latents = self.denoise(
+                self.conditions(inputs),
+                self.starting_noise(len(sources), height, width, generator, latents),
+                num_inference_steps,
+                guidance_scale,
+                eta=eta,
+                generator=generator,
+                callback_on_step_end=after_step,
+            )
         if output_type == "latent":
             images = latents
         else:
             images = self.image_processor.postprocess(self.pictures_of(latents), output_type)
         return MCLDPipelineOutput(images=images) if return_dict else (images,)
+
+    @torch.no_grad()
+    def denoise(
+        self,
+        conditions: FocalConditions,
+        noise: Tensor,
+        num_inference_steps: int,
+        guidance_scale: float,
+        *,
+        eta: float = 0.0,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        callback_on_step_end: StepCallback | None = None,
+    ) -> Tensor:
+        """From noise to latents, [B, C, h, w] float32 both, in whatever dtype the network is.
+
+        noise: of unit variance. The other arguments are those of `__call__`. What the steps share
+        is computed once. The scheduler is copied first, so that threads may call this at once.
+        """
+        network = self.network
+        focal, pose_features = network.encode(conditions), self.pose_guider(conditions.pose)
+        scheduler = copy.deepcopy(self.scheduler)
+        scheduler.set_timesteps(num_inference_steps, device=noise.device)
+        known = inspect.signature(scheduler.step).parameters
+        arguments = {"eta": eta, "generator": generator}
+        arguments = {name: value for name, value in arguments.items() if name in known}
+        latents = noise * float(scheduler.init_noise_sigma)
+        for step, timestep in enumerate(scheduler.timesteps):
+            prediction = network.guided(
+                scheduler.scale_model_input(latents, timestep).to(pose_features.dtype),
+                timestep,
+                pose_features,
+                focal,
+                guidance_scale,
+            )
+            latents = scheduler.step(prediction.float(), timestep, latents, **arguments).prev_sample
+            if callback_on_step_end is not None:
+                state = callback_on_step_end(self, step, timestep, {"latents": latents})
+                latents = state.get("latents", latents)
+        return latents
 
     def picture_size(self, height: int | None, width: int | None) -> tuple[int, int]:
         """(height, width) in pixels, the trained size for what is None.
@@ -328,18 +419,12 @@ class MCLDPipeline(DiffusionPipeline):
         generator: torch.Generator | list[torch.Generator] | None,
         latents: Tensor | None,
     ) -> Tensor:
-        """[B, C, h, w] noise for the first timestep, drawn unless `latents` is given."""
+        """[B, C, h, w] float32 noise of unit variance, drawn unless `latents` is given."""
         channels = self.denoising_unet.config.in_channels
         shape = (count, channels, height // SCALE_FACTOR, width // SCALE_FACTOR)
+        device = self.denoising_unet.device
         if latents is None:
-            latents = randn_tensor(shape, generator, self.device, self.denoising_unet.dtype)
+            latents = randn_tensor(shape, generator, device, torch.float32)
         elif latents.shape != shape:
             raise InputError(f"latents must be {list(shape)}, not {list(latents.shape)}")
-        return latents.to(self.device) * float(self.scheduler.init_noise_sigma)
-
-    def scheduler_arguments(
-        self, eta: float, generator: torch.Generator | list[torch.Generator] | None
-    ) -> dict[str, Any]:
-        """Of eta and generator, what this scheduler's `step` knows."""
-        known = inspect.signature(self.scheduler.step).parameters
-        return {k: v for k, v in {"eta": eta, "generator": generator}.items() if k in known}
+        return latents.to(device, torch.float32)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 class Pretrained(NamedTuple):
     """One of the pretrained networks, and where it comes from."""
 
+    name: str
+    """What `mcld weights download` calls it."""
     folder: str
     """Below the pretrained folder, with its config.json."""
     stem: str
@@ -43,18 +45,28 @@ class Pretrained(NamedTuple):
     inside: str = "."
     """Folder of the repository."""
 
+    def weights_names(self) -> tuple[str, ...]:
+        """The names its weights file may have, the best first."""
+        stems = [self.stem, "pytorch_model"] if self.stem == "model" else [self.stem]
+        return tuple(stem + suffix for stem in stems for suffix in (".safetensors", ".bin"))
+
 
 UNET = Pretrained(
+    "unet",
     "stable-diffusion-v1-5/unet",
     "diffusion_pytorch_model",
     "stable-diffusion-v1-5/stable-diffusion-v1-5",
     "unet",
 )
-VAE = Pretrained("sd-vae-ft-mse", "diffusion_pytorch_model", "stabilityai/sd-vae-ft-mse")
+VAE = Pretrained("vae", "sd-vae-ft-mse", "diffusion_pytorch_model", "stabilityai/sd-vae-ft-mse")
 CONTROLNET = Pretrained(
-    "control_v11p_sd15_seg", "diffusion_pytorch_model", "lllyasviel/control_v11p_sd15_seg"
+    "controlnet",
+    "control_v11p_sd15_seg",
+    "diffusion_pytorch_model",
+    "lllyasviel/control_v11p_sd15_seg",
 )
 IMAGE_ENCODER = Pretrained(
+    "image-encoder",
     "image_encoder",
     "model",
     "lambdalabs/sd-image-variations-diffusers",
@@ -68,8 +80,7 @@ def weights_file(root: Path, source: Pretrained) -> Path:
     Raises WeightsError, with the command that brings what is missing.
     """
     folder = root / source.folder
-    stems = (source.stem, "pytorch_model") if source is IMAGE_ENCODER else (source.stem,)
-    names = [stem + suffix for stem in stems for suffix in (".safetensors", ".bin")]
+    names = source.weights_names()
     found = next((folder / name for name in names if (folder / name).is_file()), None)
     needed = [] if source is CONTROLNET or (folder / "config.json").is_file() else ["config.json"]
     if found is None:
@@ -207,12 +218,8 @@ def _empty_image_projector(folder: Path, model: ModelSettings) -> ImageProjector
 
 
 def _missing(root: Path, source: Pretrained, names: list[str]) -> WeightsError:
-    folder = root / source.folder
-    inside = "" if source.inside == "." else f" --include '{source.inside}/*'"
-    place = folder.parent if source.inside != "." else folder
     return WeightsError(
-        f"{folder} lacks {' and '.join(names)}: hf download {source.repository}{inside}"
-        f" --local-dir {place}"
+        f"{root / source.folder} lacks {' and '.join(names)}: mcld weights download {source.name}"
     )
 
 

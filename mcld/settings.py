@@ -94,6 +94,9 @@ class SchedulerSettings(_Group):
 class SampleSettings(_Group):
     """How pictures are made."""
 
+    dataset: Path = Field(
+        Path("dataset/fashion"), description="The prepared dataset whose split is sampled."
+    )
     num_inference_steps: int | None = Field(
         None, ge=1, le=1000, description="Denoising steps; null: as the weights were saved with."
     )
@@ -108,7 +111,21 @@ class SampleSettings(_Group):
         description="Folder of Stable Diffusion and its companions, for weights that come as four"
         " files without encoders.",
     )
+    scheduler: Literal["ddim", "dpm++", "unipc", "euler"] | None = Field(
+        None, description="How the steps are taken; null: as the weights were saved with."
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the starting noise.")
+    device: str | None = Field(
+        None, description="Such as cuda:1 or cpu; null: a GPU where there is one."
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
+        None, description="Of the networks; null: bfloat16 on a GPU, float32 elsewhere."
+    )
+    compile: bool = Field(
+        False, description="Compile the network before sampling; pays off over many pictures."
+    )
+    batch_size: PositiveInt = Field(8, description="Pictures sampled at once, of a split.")
+    workers: PositiveInt = Field(4, description="Threads that read and write pictures, of a split.")
     height: int | None = Field(
         None,
         ge=8,

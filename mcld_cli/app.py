@@ -1,6 +1,7 @@
 """The `mcld` command: its options, its commands, and how a run ends."""
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -16,6 +17,7 @@ from mcld_cli import console
 from mcld_cli.prepare import prepare
 from mcld_cli.sample import sample
 from mcld_cli.train import train
+from mcld_cli.weights import weights
 
 WRONG_USAGE, INTERRUPTED = SettingsError.exit_code, StoppedError.exit_code
 SECONDS_FOR_THE_FIRST = 5.0
@@ -96,10 +98,17 @@ def options(
 app.command()(prepare)
 app.command()(train)
 app.command()(sample)
+app.add_typer(weights, name="weights")
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def main() -> None:
     """Run the command line; the process exits with 0, 1, 2 or 130."""
+    # To be told to end is to be interrupted: what is half written is removed on the way out.
+    signal.signal(signal.SIGTERM, _interrupted)
     try:
         code = app(prog_name="mcld", standalone_mode=False)
     except KeyboardInterrupt:

@@ -5,17 +5,24 @@ Results go to stdout; errors and progress go to stderr, so that output can be pi
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Protocol
 
+from rich import box
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-Count = Callable[[int, int, str], None]
-"""Told (done, total, note) as work goes on."""
+
+class Count(Protocol):
+    """Told (done, total, note) as work goes on."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """`note`: such as the loss."""
+
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -36,11 +43,19 @@ def fail(message: str) -> None:
     _print(Console(stderr=True, highlight=False), Text.assemble(("error: ", "bold red"), line))
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table; all columns but the first are numbers, set to the right."""
-    table = Table()
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
+def show_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    numbers: Sequence[str] | None = None,
+) -> None:
+    """Print a table; columns of numbers, all but the first unless told, are set to the right."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(
+            column,
+            justify="right" if column in (columns[1:] if numbers is None else numbers) else "left",
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
     Console(highlight=False).print(table)

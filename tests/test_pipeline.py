@@ -12,20 +12,21 @@ from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
+from mcld.person import PersonReader
 from mcld.pipeline import MCLDPipeline, load_pipeline
-from mcld.sample.picture import conditions_beside
+from mcld.settings import PrepareSettings
 
 
 @pytest.fixture
 def person(dataset: DatasetLayout) -> dict:
     """The first training pair, as arguments of the pipeline."""
     source, target = (Path(name).stem for name in dataset.pairs("train")[0])
-    texture, face = conditions_beside(dataset.image("train", source))
+    found = PersonReader(PrepareSettings(), "cpu", print).person(dataset.image("train", source))
     return {
-        "source": Image.open(dataset.image("train", source)),
-        "texture": texture,
+        "source": found.photo,
+        "texture": found.texture,
         "pose": Image.open(dataset.densepose("train", target)),
-        "face": face[None],
+        "face": found.face[None],
         "num_inference_steps": 3,
         "guidance_scale": 2.0,
     }

@@ -5,11 +5,13 @@ label 0..24 (0: background), U and V are 0..255. On disk the map's RGB order is 
 readers of BGR see (I, U, V).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from mcld.dataset.charts import PARTS
 from mcld.errors import InputError
@@ -66,10 +68,13 @@ def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
         Image.fromarray(image).save(file, "JPEG", quality=95, subsampling=0)
 
 
-def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write uint8 [H, W, 3] RGB as PNG."""
+def write_png(path: Path, image: NDArray[np.uint8], text: Mapping[str, str] | None = None) -> None:
+    """Write uint8 [H, W, 3] RGB as PNG, with `text` as its text metadata."""
+    metadata = PngInfo()
+    for key, value in (text or {}).items():
+        metadata.add_text(key, value)
     with written_whole(path) as file:
-        Image.fromarray(image).save(file, "PNG")
+        Image.fromarray(image).save(file, "PNG", pnginfo=metadata)
 
 
 def write_iuv(path: Path, iuv: NDArray[np.uint8]) -> None:

@@ -63,6 +63,34 @@ def project_out(attn: Attention, merged: Tensor) -> Tensor:
     return dropout(linear(merged))  # type: ignore[no-any-return]
 
 
+class AttentionRecorder:
+    """Keeps the softmax probabilities of one picture's attention, averaged over heads and calls.
+
+    Keyed by the name of the transformer block; T own tokens of the picture, S reference tokens,
+    K embeddings (source; source and texture; texture, by stage), N face tokens. Reference keys make
+    a softmax together with the picture's own, the embeddings one of their own, the face tokens too.
+    """
+
+    def __init__(self) -> None:
+        self.reference: dict[str, Tensor] = {}
+        """[T, S]: how much each token looks at each reference token; the rest is at the picture."""
+        self.aggregated: dict[str, Tensor] = {}
+        """[T, K], rows that sum to 1."""
+        self.face: dict[str, Tensor] = {}
+        """[T, N], rows that sum to 1."""
+        self._calls: dict[tuple[int, str], int] = {}
+
+    def add(
+        self, kept: dict[str, Tensor], block: str, queries: Tensor, keys: Tensor, own: int = 0
+    ) -> None:
+        """Add a call's probabilities of [1, H, T, E] queries and [1, H, own + S, E] keys."""
+        scores = queries.float() @ keys.float().transpose(-1, -2) * queries.shape[-1] ** -0.5
+        seen = scores.softmax(dim=-1)[0, :, :, own:].mean(dim=0).cpu()
+        calls = self._calls.get((id(kept), block), 0) + 1
+        self._calls[id(kept), block] = calls
+        kept[block] = seen if calls == 1 else kept[block] + (seen - kept[block]) / calls
+
+
 class ReferenceSelfAttention:
     """Self-attention of the denoising UNet: keys and values over [own tokens ; reference tokens].
 
@@ -71,6 +99,7 @@ class ReferenceSelfAttention:
 
     def __init__(self, block: str) -> None:
         self.block = block
+        self.recorder: AttentionRecorder | None = None
 
     def __call__(
         self, attn: Attention, hidden_states: Tensor, *, focal: FocalContext, **_: object
@@ -84,11 +113,13 @@ class ReferenceSelfAttention:
             attended = functional.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE)
             return project_out(attn, merge_heads(attended))
         rows = len(hidden_states) - len(reference.keys)
+        keys = torch.cat([k_BHTE[rows:], reference.keys], dim=2)
         conditioned = functional.scaled_dot_product_attention(
-            q_BHTE[rows:],
-            torch.cat([k_BHTE[rows:], reference.keys], dim=2),
-            torch.cat([v_BHTE[rows:], reference.values], dim=2),
+            q_BHTE[rows:], keys, torch.cat([v_BHTE[rows:], reference.values], dim=2)
         )
+        if self.recorder is not None:
+            own = k_BHTE.shape[2]
+            self.recorder.add(self.recorder.reference, self.block, q_BHTE[rows:], keys, own)
         if rows:
             alone = functional.scaled_dot_product_attention(
                 q_BHTE[:rows], k_BHTE[:rows], v_BHTE[:rows]
@@ -113,6 +144,7 @@ class FocalCrossAttention(nn.Module):
         self.block = block
         self.to_k_ip = nn.Linear(cross_attention_dim, inner_dim, bias=False)
         self.to_v_ip = nn.Linear(cross_attention_dim, inner_dim, bias=False)
+        self.recorder: AttentionRecorder | None = None
 
     def __call__(
         self, attn: Attention, hidden_states: Tensor, *, focal: FocalContext, **_: object
@@ -130,6 +162,9 @@ class FocalCrossAttention(nn.Module):
         attended = attended + FACE_SCALE * functional.scaled_dot_product_attention(
             q_RHTE, face.keys, face.values
         )
+        if self.recorder is not None:
+            self.recorder.add(self.recorder.aggregated, self.block, q_RHTE, aggregated.keys)
+            self.recorder.add(self.recorder.face, self.block, q_RHTE, face.keys)
         merged = merge_heads(attended)
         if rows:
             merged = torch.cat([merged.new_zeros(rows, *merged.shape[1:]), merged])

@@ -9,7 +9,9 @@ file image_proj_model.pth; both names are read.
 from __future__ import annotations
 
 import errno
+import hashlib
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +112,7 @@ def save_checkpoint(weights: Mapping[str, Tensor], folder: Path) -> None:
     Raises MCLDError when they cannot be written or the disk is full.
     """
     for part, (stem, *_) in FILE_STEMS.items():
-        write_tensors(folder / f"{stem}.safetensors", _of_part(weights, part))
+        write_tensors(folder / f"{stem}.safetensors", of_part(weights, part))
 
 
 def save_authors_files(weights: Mapping[str, Tensor], folder: Path) -> None:
@@ -120,14 +122,30 @@ def save_authors_files(weights: Mapping[str, Tensor], folder: Path) -> None:
     """
     for part, (stem, *_) in FILE_STEMS.items():
         with written_whole(folder / f"{stem}.pth") as temporary:
-            tensors = {key: t.cpu().contiguous() for key, t in _of_part(weights, part).items()}
+            tensors = {key: t.cpu().contiguous() for key, t in of_part(weights, part).items()}
             try:
                 torch.save(tensors, temporary)
             except RuntimeError as error:  # how PyTorch says that the disk is full
                 raise MCLDError(f"cannot write {folder / stem}.pth: {error}") from error
 
 
-def _of_part(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+def weights_hash(weights: Mapping[str, Tensor]) -> str:
+    """What tells a network's weights from any others: 16 hex digits of names, shapes and values.
+
+    The same for the same values, in whatever files and precision they lie.
+    """
+
+    def hashed(key: str) -> str:
+        values = weights[key].detach().float().cpu().contiguous()
+        return f"{key} {list(values.shape)} {hashlib.sha256(values.numpy().data).hexdigest()}\n"
+
+    with ThreadPoolExecutor() as pool:
+        lines = "".join(pool.map(hashed, sorted(weights)))
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def of_part(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """Of a network's state dict, that of one part."""
     return {
         key.removeprefix(f"{part}."): tensor
         for key, tensor in weights.items()

@@ -16,6 +16,7 @@ from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
 
 from mcld.model.attention import (
+    AttentionRecorder,
     FeatureSelfAttention,
     FocalContext,
     FocalCrossAttention,
@@ -143,6 +144,23 @@ class DenoisingUNet(MCLDUNet):
         for name, block in self.transformer_blocks():
             if not name.startswith("mid_block"):
                 yield from block.attn2.to_k.parameters()
+
+    @contextlib.contextmanager
+    def recorded_attention(self) -> Iterator[AttentionRecorder]:
+        """While the block lasts, keep what one picture's attention looks at."""
+        recorder = AttentionRecorder()
+        processors = [
+            attn.processor
+            for _, block in self.transformer_blocks()
+            for attn in (block.attn1, block.attn2)
+        ]
+        for processor in processors:
+            processor.recorder = recorder
+        try:
+            yield recorder
+        finally:
+            for processor in processors:
+                processor.recorder = None
 
     def focal_context(
         self, features: dict[str, Tensor], source: Tensor, texture: Tensor, face_tokens: Tensor

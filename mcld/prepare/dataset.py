@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from mcld.dataset.layout import SPLITS, DatasetLayout
 from mcld.distributed import PATIENCE, on_cpu
 from mcld.errors import InputError, MCLDError
+from mcld.estimators.face import face_pack
+from mcld.estimators.pose import check_densepose
 from mcld.files import remove_unfinished
 from mcld.lock import only_run
-from mcld.prepare.face import face_pack
-from mcld.prepare.pose import check_densepose
 from mcld.prepare.preview import write_preview
 from mcld.prepare.raw import GENDERS, RAW_FOLDERS, RawPictures, find_lists, find_raw, write_lists
 from mcld.prepare.report import PrepareReport, StageReport
@@ -135,9 +135,20 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
 def check_installed(request: PrepareRequest, options: PrepareSettings) -> None:
     """Raise MCLDError at once for what is not installed, which would else stop the run later."""
     if "pose" in request.stages and options.pose_estimator == "detectron2":
-        check_densepose(options.densepose_weights)
+        with _hint("use maps that are there already with --pose-estimator precomputed"):
+            check_densepose(options.densepose_weights)
     if "face" in request.stages:
-        face_pack(options.insightface_root, options.face_pack)
+        with _hint("leave faces out with --stages split,pose,texture"):
+            face_pack(options.insightface_root, options.face_pack)
+
+
+@contextmanager
+def _hint(way_out: str) -> Iterator[None]:
+    """Add what else can be done to an error."""
+    try:
+        yield
+    except MCLDError as error:
+        raise type(error)(f"{error}; or {way_out}") from error
 
 
 def _check_folder(root: Path) -> None:

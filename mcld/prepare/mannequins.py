@@ -20,10 +20,10 @@ from mcld.dataset.pictures import (
     write_png,
 )
 from mcld.errors import InputError
+from mcld.estimators.face import HeadCrop
+from mcld.estimators.texture import extract_texture
 from mcld.files import remove_unfinished, written_whole
 from mcld.lock import only_run
-from mcld.prepare.face import HeadCrop
-from mcld.prepare.texture import extract_texture
 from mcld.prepare.workers import start_worker
 
 WORLD_VERSION = 2

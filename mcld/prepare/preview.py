@@ -11,7 +11,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.errors import InputError
-from mcld.prepare.face import LEFT_HEAD, RIGHT_HEAD
+from mcld.estimators.face import LEFT_HEAD, RIGHT_HEAD
 
 if TYPE_CHECKING:
     from pathlib import Path

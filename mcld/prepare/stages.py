@@ -23,10 +23,10 @@ from mcld.dataset.pictures import (
     write_png,
 )
 from mcld.errors import InputError
-from mcld.prepare.face import InsightFace, runs_on_gpu
-from mcld.prepare.pose import DensePose
+from mcld.estimators.face import InsightFace, runs_on_gpu
+from mcld.estimators.pose import DensePose
+from mcld.estimators.texture import extract_texture
 from mcld.prepare.raw import link_or_copy
-from mcld.prepare.texture import extract_texture
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,123 +2,164 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image
 
-from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import read_face, read_image, read_iuv, write_png
-from mcld.errors import InputError, SettingsError
+from mcld.dataset.pictures import coloured_iuv, write_png
+from mcld.dataset.sheet import contact_sheet
+from mcld.errors import SettingsError
 from mcld.files import check_writable
+from mcld.person import PersonReader
 from mcld.pipeline import EMBEDDED
 from mcld.pretrained import load_weights
+from mcld.sample.attention import attention_sheet, write_attention
+from mcld.sample.placement import chosen_device, memory_explained, place
+from mcld.sample.record import hash_of, how_sampled, png_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from mcld.person import Person, PoseKind
     from mcld.pipeline import MCLDPipeline
-    from mcld.settings import Settings
+    from mcld.settings import SampleSettings, Settings
+
+_CELL = 384
+"""Height of one picture on the sheet, pixels."""
+
+
+@dataclass(frozen=True)
+class PictureRequest:
+    """What to sample."""
+
+    source: Path
+    """Photo of the person."""
+    pose: Path
+    """IUV map of the target pose, or a photo of somebody in it."""
+    out: Path
+    """A PNG; of several pictures, each has its seed added to the name."""
+    weights: Path | None = None
+    """A pipeline folder, or one of the four files of the authors' layout; None: the embedded."""
+    pose_kind: PoseKind = "auto"
+    """What the pose file is."""
+    count: int = 1
+    """Pictures, of the seed and those after it."""
+    sheet: bool = False
+    """Write source, pose, texture and results side by side."""
+    attention_maps: bool = False
+    """Write where source, texture and face are looked at."""
+
+    def picture(self, seed: int) -> Path:
+        """The picture of a seed."""
+        return self.out if self.count == 1 else self.beside(str(seed))
+
+    def beside(self, what: str) -> Path:
+        """A PNG beside `out`."""
+        return self.out.with_name(f"{self.out.stem}-{what}.png")
 
 
 def sample_picture(
+    request: PictureRequest,
     settings: Settings,
     *,
-    source: Path,
-    pose: Path,
-    out: Path,
-    weights: Path | None,
     say: Callable[[str], None],
     on_step: Callable[[int, int], None],
-) -> None:
-    """Repaint the person of `source` in `pose`, and write the picture to `out`.
+) -> list[Path]:
+    """Repaint the person of `request.source`; return the files written.
+
+    A picture has the source's width and height, and carries how it was made as text metadata.
 
     Args:
-        settings: `sample` and `scheduler` count.
-        source: a picture of a prepared dataset; its texture map and face embedding lie beside it.
-        pose: the target IUV map, of any size.
-        out: a PNG, of the source's width and height.
-        weights: a pipeline folder, or one of the four files of the authors' layout; None for the
-            embedded network.
+        request: what to sample.
+        settings: `sample`, `scheduler` and the weights of `prepare`'s estimators count.
         say: told, in one line each, what the user should know.
         on_step: called with (steps done, steps to do).
 
     Raises:
         InputError, WeightsError, SettingsError or MCLDError: nothing is then written.
     """
-    if out.suffix.lower() != ".png":
-        raise SettingsError(f"--out {out}: the picture is written as PNG; name it .png")
-    check_writable(out)
-    photo = Image.fromarray(read_image(source))
-    texture, face = conditions_beside(source)
-    if not face.any():
-        say(f"No face embedding lies beside {source.name}: whose face it is, is left open.")
-    target = read_iuv(pose)
-    if not target[..., 0].any():
-        raise InputError(f"{pose} shows nobody: all its part labels are 0")
-    if weights is None:
+    options = settings.sample
+    if request.out.suffix.lower() != ".png":
+        raise SettingsError(f"--out {request.out}: the picture is written as PNG; name it .png")
+    check_writable(request.out)
+    device = chosen_device(options)
+    reader = PersonReader(settings.prepare, str(device), say)
+    person = reader.person(request.source)
+    iuv = reader.pose(request.pose, request.pose_kind)
+    if request.weights is None:
         say("Using the embedded mannequin network; give --weights for your own.")
-    picture = sample(
-        load_weights(weights or EMBEDDED, settings),
-        settings,
-        photo=photo,
-        texture=texture,
-        iuv=target,
-        face=face,
-        on_step=on_step,
-    )
-    write_png(out, np.asarray(picture.resize(photo.size, Image.Resampling.BICUBIC)))
+    pipeline = load_weights(request.weights or EMBEDDED, settings)
+    weights = hash_of(pipeline)
+    place(pipeline, settings, device)
+    if options.compile:
+        say("Compiling the network: its first picture takes a minute or more longer.")
 
+    record = {
+        "source": str(request.source),
+        "pose": str(request.pose),
+        "seed": options.seed,
+        "weights": weights,
+        **how_sampled(pipeline, options),
+    }
+    seeds = range(options.seed, options.seed + request.count)
+    steps = record["num_inference_steps"]
+    pictures = []
+    asked = request.attention_maps
+    recording = pipeline.denoising_unet.recorded_attention() if asked else nullcontext()
+    with memory_explained(options, pipeline), recording as recorder:
+        for k, seed in enumerate(seeds):
 
-def conditions_beside(source: Path) -> tuple[Image.Image, torch.Tensor]:
-    """The texture map and the face embedding [512] prepared for a picture; zeros for no face.
+            def step_done(done: int, _: int, before: int = k * steps) -> None:
+                on_step(before + done, request.count * steps)
 
-    Raises InputError when the picture lies in no prepared dataset, or has no texture map there.
-    """
-    found = DatasetLayout.beside(source)
-    if found is None:
-        raise InputError(
-            f"{source} lies in no prepared dataset, so its texture map is not known: give a picture"
-            " of a folder that `mcld prepare` wrote, such as dataset/mannequin/test/NAME.jpg"
-        )
-    layout, split, stem = found
-    texture = layout.texture(split, stem)
-    if not texture.exists():
-        raise InputError(f"{texture} is missing: run `mcld prepare` on {layout.root} again")
-    face = layout.face(split, stem)
-    embedding = torch.from_numpy(read_face(face)) if face.exists() else torch.zeros(512)
-    return Image.fromarray(read_image(texture)), embedding
+            changed = options.model_copy(update={"seed": seed})
+            pictures.append(sample(pipeline, changed, person, iuv, step_done))
+
+    written = [request.picture(seed) for seed in seeds]
+    size, cubic = person.photo.size, Image.Resampling.BICUBIC
+    for path, seed, picture in zip(written, seeds, pictures, strict=True):
+        text = png_text({**record, "seed": seed})
+        write_png(path, np.asarray(picture.resize(size, cubic)), text)
+    pose = Image.fromarray(coloured_iuv(iuv))
+    if request.sheet:
+        columns = ["source", "pose", "texture", *(f"result, seed {seed}" for seed in seeds)]
+        results = [picture.resize(size, cubic) for picture in pictures]
+        row = [person.photo, pose, person.texture, *results]
+        cell = (max(round(_CELL * size[0] / size[1]), _CELL // 2), _CELL)
+        written.append(request.beside("sheet"))
+        write_png(written[-1], contact_sheet(columns, [row], cell), png_text(record))
+    if recorder is not None:
+        latents = pictures[-1].height // 8, pictures[-1].width // 8
+        written.append(request.beside("attention"))
+        sheet = attention_sheet(recorder, latents, pictures[-1], person.texture)
+        write_png(written[-1], sheet, png_text(record))
+        written.append(request.out.with_name(f"{request.out.stem}-attention.npz"))
+        write_attention(written[-1], recorder)
+    return written
 
 
 def sample(
     pipeline: MCLDPipeline,
-    settings: Settings,
-    *,
-    photo: Image.Image,
-    texture: Image.Image,
+    options: SampleSettings,
+    person: Person,
     iuv: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
-    face: torch.Tensor,
     on_step: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Image.Image:
     """One picture of the network's size, its starting noise drawn from `sample.seed`.
 
     Args:
-        pipeline: the network.
-        settings: `sample` and, where given, `scheduler` count.
-        photo: the source, RGB; texture: its texture map, RGB; face: [512], zeros for none.
+        pipeline: the network, in its place.
+        options: seed, steps, guidance and size count.
+        person: the source.
         iuv: the target pose, uint8 [H, W, 3] (I, U, V).
         on_step: called with (steps done, steps to do).
     """
-    options = settings.sample
-    given = settings.scheduler.model_dump(include=settings.scheduler.model_fields_set)
-    given.pop("train_beta_schedule", None)
-    if given:  # else the schedule that the weights were saved with
-        scheduler = pipeline.scheduler
-        pipeline.scheduler = scheduler.from_config(scheduler.config, **given)
-    steps = options.num_inference_steps or pipeline.config.num_inference_steps
-    pipeline.set_progress_bar_config(disable=True)
+    steps = options.num_inference_steps or int(pipeline.config.num_inference_steps)
 
     def after_step(
         _: MCLDPipeline, step: int, __: int, state: dict[str, torch.Tensor]
@@ -128,10 +169,10 @@ def sample(
 
     picture: Image.Image
     (picture,) = pipeline(
-        photo,
-        texture,
+        person.photo,
+        person.texture,
         Image.fromarray(np.ascontiguousarray(iuv[..., ::-1])),
-        face[None],
+        person.face[None],
         height=options.height,
         width=options.width,
         num_inference_steps=steps,

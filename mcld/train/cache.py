@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mcld.dataset.layout import DatasetLayout
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same picture would be encoded otherwise."""
 ENCODERS = ("vae", "image_encoder", "feature_extractor")
 """Folders of the frozen parts in a pipeline folder."""
@@ -59,7 +59,10 @@ def cache_key(encoders: Path, size: tuple[int, int]) -> str:
 
     Raises WeightsError when the folder lacks an encoder.
     """
-    digest = hashlib.sha256(json.dumps([VERSION, *size]).encode())
+    index = encoders / "model_index.json"
+    facts = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
+    how = [VERSION, *size, facts.get("pose_resample")]
+    digest = hashlib.sha256(json.dumps(how).encode())
     for part in ENCODERS:
         if not (encoders / part).is_dir():
             raise WeightsError(f"{encoders} lacks {part}: it is no pipeline folder")

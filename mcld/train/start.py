@@ -62,6 +62,7 @@ def new_pipeline(settings: Settings) -> MCLDPipeline:
         reference_unet=ReferenceNet(**unet),
         pose_guider=pose_guider,
         image_projector=image_projector(model, model.cross_attention_dim),
+        pose_resample="nearest",  # a blended label is another part, and these pictures are small
     )
 
 
@@ -78,7 +79,7 @@ def image_projector(model: ModelSettings, width: int) -> ImageProjector:
 
 
 def sampled_pipeline(settings: Settings, **parts: Any) -> MCLDPipeline:
-    """A pipeline of these parts that samples as the settings say."""
+    """A pipeline of these parts and facts that samples as the settings say."""
     pipeline = MCLDPipeline(
         **parts,
         scheduler=ddim_scheduler(

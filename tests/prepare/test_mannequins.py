@@ -16,8 +16,8 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.mannequin import identity, pose, render
 from mcld.dataset.pictures import read_image, read_iuv
 from mcld.errors import InputError
+from mcld.estimators.texture import extract_texture
 from mcld.prepare.mannequins import prepare_mannequins
-from mcld.prepare.texture import extract_texture
 
 SIZE = (96, 66)
 

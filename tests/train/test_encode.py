@@ -21,9 +21,10 @@ def test_training_sees_what_sampling_computes(
     for stem in (stems[0], stems[-1]):
         files = read_picture(dataset, "train", stem)
         with torch.no_grad():
-            conditions = pipeline.conditions(
+            inputs = pipeline.inputs(
                 [files.image], [files.texture], [files.pose], files.face[None], 64, 48
             )
+            conditions = pipeline.conditions(inputs)
         names = ("source", "texture", "face", "texture_latents", "pose")
         source, texture, face, texture_latents, pose = cache.read(stem, *names)
         for name, read in (

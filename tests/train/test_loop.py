@@ -424,9 +424,9 @@ def test_a_network_trained_without_a_condition_samples_without_it(short):
     pipeline = load_pipeline(folder)
     first = dataset_picture(short, 0)
     second = dataset_picture(short, 4)
-    conditions = pipeline.conditions(
-        [first.image], [first.texture], [first.pose], first.face[None], 64, 48
-    )
+    inputs = pipeline.inputs([first.image], [first.texture], [first.pose], first.face[None], 64, 48)
+    with torch.no_grad():
+        conditions = pipeline.conditions(inputs)
     assert not conditions.source.any()
     assert not conditions.face.any()
     assert conditions.texture.any()

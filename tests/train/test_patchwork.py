@@ -6,8 +6,8 @@ import torch
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_iuv
+from mcld.estimators.texture import extract_texture
 from mcld.pipeline import MCLDPipeline
-from mcld.prepare.texture import extract_texture
 from mcld.train.patchwork import Patchwork
 
 

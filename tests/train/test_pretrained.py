@@ -136,10 +136,10 @@ def test_four_files_without_a_pretrained_folder_are_told_what_to_set(
     [
         (
             "stable-diffusion-v1-5/unet/diffusion_pytorch_model.safetensors",
-            r"unet lacks .*\(or \.bin\): hf download stable-diffusion-v1-5/\S+ --include 'unet/\*'",
+            r"unet lacks .*\(or \.bin\): mcld weights download unet",
         ),
         ("stable-diffusion-v1-5/unet/config.json", r"unet lacks config\.json"),
-        ("sd-vae-ft-mse/diffusion_pytorch_model.safetensors", r"hf download stabilityai/sd-vae"),
+        ("sd-vae-ft-mse/diffusion_pytorch_model.safetensors", r"mcld weights download vae"),
         (
             "control_v11p_sd15_seg/diffusion_pytorch_model.safetensors",
             r"control_v11p_sd15_seg lacks",

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from mcld.errors import MCLDError, WeightsError
 
-PACK_ADDRESS = "https://github.com/deepinsight/insightface/releases/download/v0.7/{}.zip"
 RIGHT_HEAD, LEFT_HEAD = 23, 24
 _SMALLEST_HEAD = 8
 _SMALLEST_SHARE = 0.15
@@ -171,16 +170,10 @@ def face_pack(root: Path, pack: str) -> Path:
     """
     for module in ("insightface", "onnxruntime"):
         if importlib.util.find_spec(module) is None:
-            raise MCLDError(
-                f"{module} is not installed: pip install 'mcld[face]';"
-                " or leave faces out with --stages split,pose,texture"
-            )
+            raise MCLDError(f"{module} is not installed: pip install 'mcld[face]'")
     folder = root.expanduser() / "models" / pack
     # The archive of antelopev2 holds a folder of its own name.
     for place in (folder, folder / pack):
         if any(place.glob("*.onnx")):
             return place
-    raise WeightsError(
-        f"the face pack {pack} is missing: unpack {PACK_ADDRESS.format(pack)} into {folder};"
-        " or leave faces out with --stages split,pose,texture"
-    )
+    raise WeightsError(f"the face pack {pack} is missing in {folder}: mcld weights download {pack}")

@@ -20,10 +20,6 @@ HOW_TO_INSTALL = (
     " && pip install --no-build-isolation ./detectron2"
     " && pip install --no-build-isolation --no-deps ./detectron2/projects/DensePose"
 )
-WEIGHTS_ADDRESS = (
-    "https://dl.fbaipublicfiles.com/densepose/densepose_rcnn_R_101_FPN_DL_s1x/"
-    "165712116/model_final_844d15.pkl"
-)
 
 
 class PoseEstimator(Protocol):
@@ -121,13 +117,10 @@ def check_densepose(weights: Path) -> None:
     """Raise MCLDError or WeightsError, with what to do, when DensePose cannot run here."""
     for module in ("detectron2", "densepose"):
         if importlib.util.find_spec(module) is None:
-            raise MCLDError(
-                f"{module} is not installed, and is not on PyPI: {HOW_TO_INSTALL};"
-                " or use maps that are there already with --pose-estimator precomputed"
-            )
+            raise MCLDError(f"{module} is not installed, and is not on PyPI: {HOW_TO_INSTALL}")
     if not weights.is_file():
         raise WeightsError(
-            f"the DensePose weights {weights} are missing: download {WEIGHTS_ADDRESS} there,"
+            f"the DensePose weights {weights} are missing: mcld weights download densepose,"
             " or name them with --set prepare.densepose_weights=PATH"
         )
 

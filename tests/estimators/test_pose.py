@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mcld.errors import MCLDError, WeightsError
-from mcld.prepare.pose import chart_to_iuv, check_densepose
+from mcld.estimators.pose import chart_to_iuv, check_densepose
 
 
 def test_an_answer_is_laid_where_its_box_lies_and_cut_at_the_edge() -> None:

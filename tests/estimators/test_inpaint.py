@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcld.prepare.inpaint import inpaint
+from mcld.estimators.inpaint import inpaint
 
 
 @settings(max_examples=15, deadline=None)

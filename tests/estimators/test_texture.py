@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mcld.dataset.charts import NOWHERE, smpl_gather
 from mcld.dataset.pictures import read_image, read_iuv
-from mcld.prepare.texture import extract_texture
+from mcld.estimators.texture import extract_texture
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "texture"
 U8 = NDArray[np.uint8]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcld.dataset.charts import CHART_SIZE, NOWHERE, PARTS, chart_masks, smpl_gather
-from mcld.prepare.compiled import compiled
-from mcld.prepare.inpaint import RADIUS, inpaint, workspace_for
+from mcld.estimators.compiled import compiled
+from mcld.estimators.inpaint import RADIUS, inpaint, workspace_for
 
 _ROW_OF_V = ((255 - np.arange(256)) * (CHART_SIZE - 1) // 255).astype(np.intp)
 _COLUMN_OF_U = (np.arange(256) * (CHART_SIZE - 1) // 255).astype(np.intp)

@@ -1,0 +1,142 @@
+"""A person as the network reads them: photo, texture map, face. And a pose, as it is asked for.
+
+What was prepared lies beside a picture of a dataset; for any other photo it is estimated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import FACE_SIZE, read_face, read_image, read_iuv
+from mcld.errors import InputError, MCLDError
+from mcld.estimators.face import InsightFace
+from mcld.estimators.pose import DensePose
+from mcld.estimators.texture import extract_texture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from mcld.settings import PrepareSettings
+
+PoseKind = Literal["auto", "iuv", "photo"]
+"""What a pose file is. auto: a lossless 8-bit RGB picture whose every part label, the last channel,
+is at most 24 is an IUV map; anything else is a photo."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person, as the source of a picture."""
+
+    photo: Image.Image
+    """RGB, of any size."""
+    texture: Image.Image
+    """Texture map in the SMPL layout, RGB, 512x512."""
+    face: Tensor
+    """[512] face embedding; zeros where no face was found."""
+
+
+class PersonReader:
+    """Reads people and poses; loads an estimator the first time that one is needed.
+
+    Args:
+        options: where the estimators' weights are.
+        device: the estimators run there; such as "cuda:0" or "cpu".
+        say: told, in a line each, what the user should know.
+    """
+
+    def __init__(self, options: PrepareSettings, device: str, say: Callable[[str], None]) -> None:
+        self.options = options
+        self.device = device
+        self.say = say
+
+    @cached_property
+    def pose_estimator(self) -> DensePose:
+        """DensePose. Raises MCLDError or WeightsError when it cannot run here."""
+        return DensePose(self.options.densepose_weights, self.device)
+
+    @cached_property
+    def face_embedder(self) -> InsightFace:
+        """ArcFace. Raises MCLDError or WeightsError when it cannot run here."""
+        return InsightFace(self.options.insightface_root, self.options.face_pack, self.device)
+
+    def person(self, source: Path) -> Person:
+        """Read the person of a photo.
+
+        Raises InputError when the photo cannot be read or shows nobody, MCLDError or WeightsError
+        when what must be estimated cannot be here. A face that cannot be estimated is left out.
+        """
+        photo = read_image(source)
+        found = DatasetLayout.beside(source)
+        if found is not None and found[0].texture(*found[1:]).exists():
+            layout, *picture = found
+            texture, face = read_image(layout.texture(*picture)), layout.face(*picture)
+            embedding = read_face(face) if face.exists() else None
+        else:
+            iuv = self._estimated(source, photo)
+            texture, embedding = extract_texture(photo, iuv), self._face(photo, iuv)
+        if embedding is None:
+            self.say(f"No face is known of {source.name}: whose face it is, is left open.")
+            embedding = np.zeros(FACE_SIZE, np.float32)
+        return Person(Image.fromarray(photo), Image.fromarray(texture), torch.from_numpy(embedding))
+
+    def pose(self, path: Path, kind: PoseKind = "auto") -> NDArray[np.uint8]:
+        """A target pose, uint8 [H, W, 3] (I, U, V), from an IUV map or a photo of somebody.
+
+        Raises InputError when the file cannot be read, is not of the kind, or shows nobody;
+        MCLDError or WeightsError when a photo's pose cannot be estimated here.
+        """
+        if kind == "photo":
+            return self._estimated(path, read_image(path))
+        lossy = path.suffix.lower() in (".jpg", ".jpeg")
+        if kind == "auto" and lossy:
+            return self._photo_after_all(path, f"{path} is a JPEG, which no IUV map is")
+        try:
+            iuv = read_iuv(path)
+        except InputError as no_map:
+            if kind == "iuv":
+                raise
+            return self._photo_after_all(path, str(no_map))
+        if not iuv[..., 0].any():
+            raise InputError(f"{path} shows nobody: all its part labels are 0")
+        return iuv
+
+    def _photo_after_all(self, path: Path, no_map: str) -> NDArray[np.uint8]:
+        photo = read_image(path)  # or it is no picture at all
+        try:
+            return self._estimated(path, photo)
+        except InputError:
+            raise
+        except MCLDError as error:
+            raise type(error)(
+                f"{no_map}; taken for a photo, it needs DensePose: {error}"
+            ) from error
+
+    def _estimated(self, path: Path, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        found = DatasetLayout.beside(path)
+        if found is not None and (beside := found[0].densepose(*found[1:])).exists():
+            iuv = read_iuv(beside)
+            if iuv.shape != photo.shape:
+                raise InputError(f"{beside} and {path} differ in size")
+            return iuv
+        estimated = self.pose_estimator.estimate(photo)
+        if estimated is None or not estimated[..., 0].any():
+            raise InputError(f"{path} shows nobody: no person was found in it")
+        return estimated
+
+    def _face(self, photo: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        try:
+            return self.face_embedder.embed(photo, iuv)
+        except MCLDError as error:
+            self.say(f"The face cannot be read: {error}")
+            return None

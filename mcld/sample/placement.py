@@ -1,0 +1,104 @@
+"""Where and how a pipeline runs: device, dtype, scheduler, compiled or not."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
+from torch import nn
+
+from mcld.errors import MCLDError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mcld.pipeline import MCLDPipeline
+    from mcld.settings import SampleSettings, Settings
+
+SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "ddim": (DDIMScheduler, {}),
+    "dpm++": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++"}),
+    "unipc": (UniPCMultistepScheduler, {}),
+    "euler": (EulerDiscreteScheduler, {}),
+}
+"""`sample.scheduler` -> diffusers' class and what else it is told."""
+
+
+def chosen_device(options: SampleSettings) -> torch.device:
+    """The device of `sample.device`. Raises SettingsError when this machine has no such device."""
+    if options.device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(options.device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(
+            f"sample.device={options.device} is not there: {reason}; give cpu, or leave it out"
+        ) from error
+    return device
+
+
+def chosen_dtype(options: SampleSettings, device: torch.device) -> torch.dtype:
+    """The dtype of `sample.dtype` on that device."""
+    if options.dtype is None:
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype: torch.dtype = getattr(torch, options.dtype)
+    return dtype
+
+
+def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> None:
+    """Bring a pipeline to its device and dtype, and give it the scheduler asked for."""
+    options = settings.sample
+    pipeline.scheduler = _scheduler(pipeline, settings)
+    with memory_explained(options, pipeline):
+        for part in pipeline.components.values():
+            if isinstance(part, nn.Module):  # diffusers' own `to` warns of what does not concern us
+                nn.Module.to(part, device, chosen_dtype(options, device))
+    if device.type == "cuda":
+        for part in (pipeline.denoising_unet, pipeline.reference_unet, pipeline.vae):
+            part.to(memory_format=torch.channels_last)
+    if options.compile:
+        pipeline.denoising_unet.compile()
+        pipeline.vae.decoder.compile()
+    pipeline.set_progress_bar_config(disable=True)
+
+
+def _scheduler(pipeline: MCLDPipeline, settings: Settings) -> Any:
+    """That of the weights, but for what the settings change."""
+    changes = settings.scheduler.model_dump(include=settings.scheduler.model_fields_set)
+    changes.pop("train_beta_schedule", None)
+    name = settings.sample.scheduler
+    if name is None:
+        kind: Any = type(pipeline.scheduler)
+    else:
+        kind, also = SCHEDULERS[name]
+        changes |= also
+    return kind.from_config(pipeline.scheduler.config, **changes)
+
+
+@contextmanager
+def memory_explained(
+    options: SampleSettings, pipeline: MCLDPipeline, at_once: int = 1
+) -> Iterator[None]:
+    """Turn running out of memory into an MCLDError that says what to lower."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not memory and "can't allocate memory" not in str(error):
+            raise
+        height, width = pipeline.picture_size(options.height, options.width)
+        ways = [f"lower --size, {height}x{width}"]
+        if at_once > 1:
+            ways.insert(0, f"lower sample.batch_size, {at_once}")
+        if pipeline.dtype == torch.float32:
+            ways.append("give --dtype bfloat16")
+        raise MCLDError(f"out of memory: {', or '.join(ways)}") from error

@@ -1,0 +1,160 @@
+"""Everything that real photos need beside this package, and where it lies.
+
+pretrained_weights/{stable-diffusion-v1-5/unet, sd-vae-ft-mse, image_encoder, ...}
+checkpoints/{denoising_unet, reference_unet, pose_guider, image_projector}
+~/.insightface/models/{antelopev2, buffalo_s}
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from mcld.model.checkpoints import FILE_STEMS
+from mcld.pretrained import CONTROLNET, IMAGE_ENCODER, UNET, VAE
+
+if TYPE_CHECKING:
+    from mcld.pretrained import Pretrained
+    from mcld.settings import Settings
+
+CHECKPOINTS = Path("checkpoints")
+_OPENRAIL = "CreativeML OpenRAIL-M"
+_RESEARCH = "non-commercial research only"
+_TORCHVISION = "BSD-3-Clause (torchvision)"
+_DENSEPOSE = (
+    "https://dl.fbaipublicfiles.com/densepose/densepose_rcnn_R_101_FPN_DL_s1x/165712116/"
+    "model_final_844d15.pkl"
+)
+_INSIGHTFACE = "https://github.com/deepinsight/insightface/releases/download/v0.7/{}.zip"
+_TORCH = "https://download.pytorch.org/models/{}"
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A folder of a Hugging Face repository."""
+
+    repository: str
+    inside: str = ""
+    """Folder of the repository that holds the files; '' is its root."""
+
+    def __str__(self) -> str:
+        return f"{self.repository}/{self.inside}".rstrip("/")
+
+
+@dataclass(frozen=True)
+class Web:
+    """A file on the web."""
+
+    address: str
+    sha256: str = ""
+    """How its SHA-256 begins, as far as that is known."""
+    archive: bool = False
+    """A zip of the item's folder."""
+
+    def __str__(self) -> str:
+        return self.address.partition("://")[2].partition("/")[0]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to have."""
+
+    name: str
+    """As the command line knows it."""
+    used_for: str
+    folder: Path
+    files: tuple[tuple[str, ...], ...]
+    """What must be in the folder: of each, any of these names will do; the best first."""
+    source: Hub | Web
+    gigabytes: float
+    """About, to download."""
+    licence: str
+    also_in: tuple[Path, ...] = ()
+    """Other folders in which it may lie."""
+
+    def present(self) -> bool:
+        """Whether all its files are there."""
+        return any(
+            all(any((folder / name).is_file() for name in names) for names in self.files)
+            for folder in (self.folder, *self.also_in)
+        )
+
+
+def catalogue(settings: Settings) -> list[Item]:
+    """Everything, where these settings look for it."""
+    root, densepose = settings.sample.pretrained, settings.prepare.densepose_weights
+    hub = Path(torch.hub.get_dir()) / "checkpoints"
+    both = "sample, train"
+    return [
+        _pretrained(both, root, UNET, 3.44, _OPENRAIL),
+        _pretrained(both, root, VAE, 0.33, "MIT"),
+        _pretrained(both, root, IMAGE_ENCODER, 1.22, _OPENRAIL),
+        _pretrained("train", root, CONTROLNET, 1.45, "OpenRAIL"),
+        Item(
+            "mcld",
+            "sample",
+            CHECKPOINTS,
+            tuple(
+                tuple(f"{stem}{suffix}" for stem in stems for suffix in (".safetensors", ".pth"))
+                for stems in FILE_STEMS.values()
+            ),
+            Hub("Lotior/mcld"),
+            7.3,
+            "not stated by the authors",
+        ),
+        Item(
+            "densepose",
+            "prepare",
+            densepose.parent,
+            ((densepose.name,),),
+            Web(_DENSEPOSE),
+            0.26,
+            "CC BY-SA 3.0",
+        ),
+        _pack(settings, settings.prepare.face_pack, "prepare", 0.36),
+        _pack(settings, "buffalo_s", "evaluate", 0.13),
+        _torchvision("inception", root, hub, "inception_v3_google-0cc3c7bd.pth", 0.11),
+        _torchvision("alexnet", root, hub, "alexnet-owt-7be5be79.pth", 0.24),
+    ]
+
+
+def _pretrained(
+    used_for: str, root: Path, wanted: Pretrained, gigabytes: float, licence: str
+) -> Item:
+    inside = "" if wanted.inside == "." else wanted.inside
+    return Item(
+        wanted.name,
+        used_for,
+        root / wanted.folder,
+        (("config.json",), wanted.weights_names()),
+        Hub(wanted.repository, inside),
+        gigabytes,
+        licence,
+    )
+
+
+def _pack(settings: Settings, pack: str, used_for: str, gigabytes: float) -> Item:
+    folder = settings.prepare.insightface_root.expanduser() / "models" / pack
+    return Item(
+        pack,
+        used_for,
+        folder,
+        (_DETECTORS,),
+        Web(_INSIGHTFACE.format(pack), archive=True),
+        gigabytes,
+        _RESEARCH,
+        also_in=(folder / pack,),  # the archive of antelopev2 holds a folder of its own name
+    )
+
+
+_DETECTORS = ("scrfd_10g_bnkps.onnx", "det_10g.onnx", "det_500m.onnx")
+"""The face detectors of insightface's packs, one of which is in each."""
+
+
+def _torchvision(name: str, root: Path, hub: Path, file: str, gigabytes: float) -> Item:
+    begins = file.rpartition("-")[2].removesuffix(".pth")
+    source = Web(_TORCH.format(file), sha256=begins)
+    return Item(name, "evaluate", root, ((file,),), source, gigabytes, _TORCHVISION, also_in=(hub,))

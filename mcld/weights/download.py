@@ -1,0 +1,242 @@
+"""Fetching what is missing: from the Hugging Face hub, and over plain HTTPS."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import urllib.error
+import urllib.request
+import zipfile
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
+
+from mcld.errors import MCLDError, WeightsError
+from mcld.files import folder_written_whole
+from mcld.weights.catalogue import Hub, Item, Web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+INCOMPLETE = ".incomplete"
+"""What is added to the name of a file that has not arrived as a whole."""
+TIMEOUT = 30.0
+"""Seconds without a byte after which the other side is given up."""
+_CHUNK = 1 << 20
+
+
+def download(item: Item, on_bytes: Callable[[str, int, int], None]) -> None:
+    """Fetch an item's missing files into its folder.
+
+    Each file appears whole or not at all; what an earlier, broken run has left is gone on with.
+
+    on_bytes: told (file, bytes there, bytes in all) as they arrive.
+
+    Raises WeightsError when something cannot be had, MCLDError when it cannot be written.
+    """
+    _check_room(item)
+    if isinstance(item.source, Hub):
+        _from_hub(item, item.source, on_bytes)
+        return
+    if not item.source.archive:
+        (name,) = item.files[0]
+        _checked_folder(item.folder)
+        fetch(item.source, item.folder / name, lambda done, total: on_bytes(name, done, total))
+        return
+    archive = item.folder.with_name(f"{item.folder.name}.zip")
+    _checked_folder(archive.parent)
+    fetch(item.source, archive, lambda done, total: on_bytes(archive.name, done, total))
+    _unpack(archive, item)
+
+
+def fetch(source: Web, path: Path, on_bytes: Callable[[int, int], None]) -> None:
+    """Fetch a file over HTTP or HTTPS to `path`, which appears whole or not at all.
+
+    An earlier attempt lies beside it, with `INCOMPLETE` added to its name, and is gone on with
+    where the server can. The variables http_proxy, https_proxy and no_proxy count.
+
+    on_bytes: told (bytes there, bytes in all); the second is 0 where the server does not say.
+
+    Raises WeightsError when the file cannot be had whole, MCLDError when it cannot be written.
+    """
+    partial = path.with_name(path.name + INCOMPLETE)
+    try:
+        total = _receive(source, partial, on_bytes)
+    except urllib.error.HTTPError as error:
+        raise WeightsError(
+            f"{source.address}: the server says {error.code} {error.reason}"
+        ) from error
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise WeightsError(
+            f"cannot fetch {source.address}: {reason}. Run the command again to go on, or fetch it"
+            f" elsewhere and put it to {path}"
+        ) from error
+    except OSError as error:
+        raise MCLDError(f"cannot write {partial}: {error.strerror or error}") from error
+    there = partial.stat().st_size
+    if total and there != total:
+        if there > total:
+            partial.unlink()
+        raise WeightsError(
+            f"{source.address}: {there:,} of {total:,} bytes came. Run the command again to go on"
+        )
+    with partial.open("rb") as file:
+        if source.sha256:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            if not found.startswith(source.sha256):
+                partial.unlink()
+                raise WeightsError(
+                    f"{source.address}: what came is another file: its SHA-256 begins with"
+                    f" {found[:8]}, not {source.sha256}"
+                )
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _receive(source: Web, partial: Path, on_bytes: Callable[[int, int], None]) -> int:
+    """Append what is missing to `partial`; return the bytes in all, 0 for unknown."""
+    start = partial.stat().st_size if partial.exists() else 0
+    request = urllib.request.Request(source.address, headers={"User-Agent": "mcld"})  # noqa: S310
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    try:
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 - the catalogue's
+    except urllib.error.HTTPError as error:
+        if error.code != 416 or not start:  # nothing lies behind what is there
+            raise
+        size = error.headers.get("Content-Range", "").rpartition("/")[2]
+        if size == str(start):
+            return start
+        partial.unlink()
+        return _receive(source, partial, on_bytes)
+    with answer:
+        length = int(answer.headers.get("Content-Length") or 0)
+        if answer.status != 206:
+            start = 0
+        total = start + length if length else 0
+        with partial.open("ab" if start else "wb") as file:
+            done = start
+            on_bytes(done, total)
+            while chunk := answer.read(_CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                on_bytes(done, total)
+    return total
+
+
+def _from_hub(item: Item, source: Hub, on_bytes: Callable[[str, int, int], None]) -> None:
+    """Fetch files from the hub, which goes on by itself with what is incomplete.
+
+    The variables HF_ENDPOINT, HF_TOKEN and those for proxies count.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    root = item.folder
+    for _ in filter(None, source.inside.split("/")):
+        root = root.parent  # the hub's folders are kept
+    for names in item.files:
+        if any((item.folder / name).is_file() for name in names):
+            continue
+        for name in names:
+            file = f"{source.inside}/{name}".lstrip("/")
+            try:
+                hf_hub_download(
+                    source.repository, file, local_dir=root, tqdm_class=_bar(name, on_bytes)
+                )
+                break
+            except LocalEntryNotFoundError as error:
+                raise _unreachable(item, source, error) from error
+            except EntryNotFoundError:
+                continue
+            except Exception as error:
+                raise _refused(item, source, error) from error
+        else:
+            raise WeightsError(
+                f"{source.repository} on the hub holds none of {', '.join(names)}:"
+                f" put one of them into {item.folder} yourself"
+            )
+
+
+def _refused(item: Item, source: Hub, error: Exception) -> Exception:
+    """What the hub's error means."""
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    reason = " ".join(str(error).split())
+    if isinstance(error, GatedRepoError):
+        return WeightsError(
+            f"{source.repository} wants its licence accepted: do so on its page, and set HF_TOKEN"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return WeightsError(
+            f"{source.repository} is not on the hub, or not for you: set HF_TOKEN if it is private"
+        )
+    if isinstance(error, HfHubHTTPError):
+        return WeightsError(f"{source.repository}: {reason}")
+    if isinstance(error, OSError) and error.errno is not None:
+        return MCLDError(f"cannot write {item.folder}: {error.strerror}")
+    if isinstance(error, (OSError, ValueError)):  # as a file of another size than was promised
+        return WeightsError(f"{source.repository}: {reason}. Run the command again to go on")
+    if type(error).__module__.startswith("http"):  # the HTTP library's, whichever the hub uses
+        return _unreachable(item, source, error)
+    return error
+
+
+def _unreachable(item: Item, source: Hub, error: Exception) -> WeightsError:
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() not in ("", "0", "FALSE", "NO", "OFF"):
+        return WeightsError(f"{source.repository} cannot be fetched: HF_HUB_OFFLINE is set")
+    cause = error.__cause__ or error
+    reason = " ".join(str(cause).split())
+    return WeightsError(
+        f"cannot reach the hub for {source.repository}: {reason}. Check the network or HF_ENDPOINT,"
+        f" or put its files into {item.folder} yourself"
+    )
+
+
+def _bar(name: str, on_bytes: Callable[[str, int, int], None]) -> Any:
+    """A progress bar class, as the hub wants one, that only reports."""
+    import tqdm
+
+    class Reporting(tqdm.tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("name", None)
+            super().__init__(*args, **{**kwargs, "disable": False})
+
+        def display(self, *_: Any, **__: Any) -> None:
+            on_bytes(name, int(self.n), int(self.total or 0))
+
+        def close(self) -> None:
+            self.display()
+
+    return Reporting
+
+
+def _unpack(archive: Path, item: Item) -> None:
+    """Unpack a zip to the item's folder, and remove it."""
+    try:
+        with zipfile.ZipFile(archive) as packed, folder_written_whole(item.folder) as temporary:
+            packed.extractall(temporary)
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        archive.unlink(missing_ok=True)
+        raise WeightsError(f"{item.source} sent no zip for {item.name}: {error}") from error
+    archive.unlink()
+    if not item.present():
+        raise WeightsError(f"the archive of {item.name} holds no face detector that is known")
+
+
+def _check_room(item: Item) -> None:
+    place = next(p for p in item.folder.absolute().parents if p.exists())
+    free = shutil.disk_usage(place).free / 1e9
+    if free < item.gigabytes:
+        raise MCLDError(
+            f"{item.name} is about {item.gigabytes:.2f} GB, and {place} has room for {free:.2f} GB"
+        )
+
+
+def _checked_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MCLDError(f"cannot write {folder}: {error.strerror}") from error

@@ -1,0 +1,160 @@
+"""`mcld weights`: what real photos need: is it there, fetch it, convert it."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mcld.errors import MCLDError, SettingsError
+from mcld_cli import console
+from mcld_cli.options import Config, Overrides
+
+weights = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="rich", help="The weights that real photos need."
+)
+_MEGABYTE = 1_000_000
+
+
+@weights.command()
+def status(config: Config = None, overrides: Overrides = None) -> None:
+    """Show what is there and what is missing, how large it is, and under which licence.
+
+    Example:
+
+      mcld weights status
+    """
+    from mcld.settings import load_settings
+
+    settings = load_settings(config, overrides)
+    console.quiet_libraries()
+    from mcld.weights.catalogue import catalogue
+
+    items = catalogue(settings)
+    missing = [item for item in items if not item.present()]
+    console.show_table(
+        ("name", "there", "GB", "used by", "licence; source"),
+        [
+            (
+                item.name,
+                "no" if item in missing else "yes",
+                f"{item.gigabytes:.2f}",
+                item.used_for,
+                f"{item.licence}\n{item.source}",
+            )
+            for item in items
+        ],
+        numbers=("GB",),
+    )
+    if not missing:
+        console.say("Everything is there.")
+        return
+    total = sum(item.gigabytes for item in missing)
+    console.say(f"{len(missing)} of {len(items)} are missing, {total:.1f} GB. Next:")
+    console.show_command("mcld weights download")
+
+
+@weights.command()
+def download(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Of `mcld weights status`; all that is missing if none is given.",
+            show_default=False,
+        ),
+    ] = None,
+    config: Config = None,
+    overrides: Overrides = None,
+) -> None:
+    """Fetch what is missing. A download that was broken off goes on where it stopped.
+
+    HF_ENDPOINT, HF_TOKEN and the proxies' variables count. Several of the weights are for
+    non-commercial research only: `mcld weights status` tells the licences.
+
+    Examples:
+
+      mcld weights download
+
+      mcld weights download densepose antelopev2
+    """
+    from mcld.settings import load_settings
+
+    settings = load_settings(config, overrides)
+    console.quiet_libraries()
+    from mcld.weights.catalogue import catalogue
+    from mcld.weights.download import download as fetch_item
+
+    items = {item.name: item for item in catalogue(settings)}
+    for name in names or ():
+        if name not in items:
+            raise SettingsError(f"there are no weights {name!r}; there are {', '.join(items)}")
+    wanted = [items[name] for name in names or items]
+    failed = []
+    for item in wanted:
+        if item.present():
+            console.say(f"{item.name}: there already")
+            continue
+        console.say(f"{item.name}: about {item.gigabytes:.2f} GB from {item.source}")
+        try:
+            with ExitStack() as bars:
+                counts: dict[str, console.Count] = {}
+
+                def on_bytes(
+                    file: str,
+                    done: int,
+                    total: int,
+                    bars: ExitStack = bars,
+                    counts: dict[str, console.Count] = counts,
+                ) -> None:
+                    if file not in counts:
+                        bars.close()
+                        counts[file] = bars.enter_context(console.progress(f"  {file}", "MB"))
+                    counts[file](done // _MEGABYTE, max(total, done) // _MEGABYTE)
+
+                fetch_item(item, on_bytes)
+        except MCLDError as error:
+            failed.append(item.name)
+            console.fail(f"{item.name}: {error}")
+    if failed:
+        raise MCLDError(f"{len(failed)} of {len(wanted)} are still missing: {', '.join(failed)}")
+
+
+@weights.command()
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="FROM", help="A pipeline folder, or one with the four files."),
+    ],
+    target: Annotated[Path, typer.Argument(metavar="TO", help="A new folder.")],
+    to: Annotated[
+        Literal["pth", "safetensors", "pipeline"],
+        typer.Option(
+            help="pth: four files, as the authors' programs read them; safetensors: the same four;"
+            " pipeline: a diffusers pipeline folder.",
+            show_default=False,
+        ),
+    ],
+    config: Config = None,
+    overrides: Overrides = None,
+) -> None:
+    """Write weights in other files, bit for bit.
+
+    A pipeline made of four files takes its encoders from pretrained_weights
+    (sample.pretrained), or from the training run that the files lie in.
+
+    Examples:
+
+      mcld weights convert checkpoints pipelines/mcld --to pipeline --config
+      configs/deepfashion.yaml
+
+      mcld weights convert runs/deepfashion/pipeline released --to safetensors
+    """
+    from mcld.settings import load_settings
+
+    settings = load_settings(config, overrides)
+    console.quiet_libraries()
+    from mcld.weights.convert import convert as convert_weights
+
+    convert_weights(source, target, to, settings)
+    console.say(f"The weights are in {target}.")
