@@ -259,8 +259,8 @@ class _Run:
 
 @contextmanager
 def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that, when the block raises, begin nothing more."""
-    pool = ThreadPoolExecutor(threads)
+    """Threads that start none of their own, and when the block raises begin nothing more."""
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield pool
     finally:

@@ -1,21 +1,25 @@
 """One picture, from files to a file."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
-from mcld.pipeline import MCLDPipeline
-from mcld.sample.picture import conditions_beside, sample_picture
+from mcld.pipeline import MCLDPipeline, load_pipeline
+from mcld.sample.picture import PictureRequest, sample_picture
+from mcld.sample.placement import memory_explained
+from mcld.sample.record import hash_of
 from mcld.settings import load_settings
 
 
 @pytest.fixture
 def files(dataset: DatasetLayout, pipeline: MCLDPipeline, tmp_path: Path) -> dict:
-    """A test pair and a pipeline folder, as arguments of `sample_picture`."""
+    """A test pair and a pipeline folder, as arguments of `PictureRequest`."""
     pipeline.save_pretrained(tmp_path / "pipeline")
     source, target = (Path(name).stem for name in dataset.pairs("test")[0])
     return {
@@ -30,7 +34,12 @@ def run(files: dict, *overrides: str) -> tuple[list[str], list[tuple[int, int]]]
     said: list[str] = []
     steps: list[tuple[int, int]] = []
     settings = load_settings(None, ["sample.num_inference_steps=2", *overrides])
-    sample_picture(settings, **files, say=said.append, on_step=lambda *step: steps.append(step))
+    sample_picture(
+        PictureRequest(**files),
+        settings,
+        say=said.append,
+        on_step=lambda *step: steps.append(step),
+    )
     return said, steps
 
 
@@ -67,13 +76,7 @@ def test_the_embedded_network_is_used_and_said_so_when_no_weights_are_given(file
 def test_a_source_without_a_face_is_said_to_have_none(files, dataset, tmp_path):
     back = next(p for p in dataset.image("train", "x").parent.glob("*.jpg") if "back" in p.stem)
     said, _ = run({**files, "source": back})
-    assert any("No face embedding" in line for line in said)
-
-
-def test_a_picture_outside_a_dataset_is_refused_with_what_to_give(files, tmp_path):
-    Image.new("RGB", (30, 40)).save(tmp_path / "alone.jpg")
-    with pytest.raises(InputError, match="lies in no prepared dataset"):
-        run({**files, "source": tmp_path / "alone.jpg"})
+    assert any("No face is known" in line for line in said)
 
 
 @pytest.mark.parametrize("argument", ["source", "pose"])
@@ -82,9 +85,9 @@ def test_a_file_that_is_not_there_is_named(files, tmp_path, argument):
         run({**files, argument: tmp_path / "nothing.png"})
 
 
-def test_a_photo_given_as_pose_is_refused(files):
+def test_a_photo_said_to_be_a_map_is_refused(files):
     with pytest.raises(InputError, match="is not an IUV map"):
-        run({**files, "pose": files["source"]})
+        run({**files, "pose": files["source"], "pose_kind": "iuv"})
     assert not files["out"].exists()
 
 
@@ -112,8 +115,103 @@ def test_a_folder_without_weights_is_refused_and_nothing_written(files, tmp_path
     assert not files["out"].exists()
 
 
-def test_texture_and_face_are_found_beside_the_picture(files):
-    texture, face = conditions_beside(files["source"])
-    assert texture.size == (512, 512)
-    assert np.asarray(texture).any()
-    assert face.shape == (512,)
+def test_several_pictures_are_those_of_their_seeds(files):
+    run({**files, "count": 2}, "sample.seed=3")
+    folder = files["out"].parent
+    assert sorted(path.name for path in folder.iterdir()) == ["picture-3.png", "picture-4.png"]
+    run(files, "sample.seed=4")
+    with Image.open(files["out"]) as alone, Image.open(folder / "picture-4.png") as one_of_two:
+        assert alone.tobytes() == one_of_two.tobytes()
+
+
+def test_a_picture_tells_how_it_was_made_and_that_it_is_synthetic(files):
+    run(files, "sample.seed=7", "sample.scheduler=euler", "sample.guidance_scale=1.5")
+    with Image.open(files["out"]) as picture:
+        text = picture.text
+    assert "synthetic" in text["Comment"]
+    record = json.loads(text["mcld"])
+    assert record["source"] == str(files["source"])
+    assert record["pose"] == str(files["pose"])
+    assert record["seed"] == 7
+    assert record["num_inference_steps"] == 2
+    assert record["guidance_scale"] == 1.5
+    assert record["scheduler"] == "EulerDiscreteScheduler"
+    assert record["weights"] == hash_of(load_pipeline(files["weights"]))
+    assert record["version"]
+
+
+def test_other_weights_have_another_hash(files, pipeline):
+    before = hash_of(pipeline)
+    with torch.no_grad():
+        next(pipeline.image_projector.parameters())[0, 0, 0] += 1
+    assert hash_of(pipeline) != before
+
+
+def test_the_sheet_shows_source_pose_texture_and_every_result(files):
+    run({**files, "sheet": True, "count": 2})
+    with Image.open(files["out"].parent / "picture-sheet.png") as sheet:
+        assert sheet.width / sheet.height > 3  # five tall pictures in a row
+
+
+def test_attention_maps_are_probabilities_and_cost_the_picture_nothing(files):
+    run(files, "sample.guidance_scale=2")
+    plain = Image.open(files["out"]).tobytes()
+    run({**files, "attention_maps": True}, "sample.guidance_scale=2")
+    assert Image.open(files["out"]).tobytes() == plain
+    folder = files["out"].parent
+    assert (folder / "picture-attention.png").exists()
+    with np.load(folder / "picture-attention.npz") as maps:
+        by_kind = {kind: [k for k in maps if k.startswith(kind)] for kind in KINDS}
+        assert all(by_kind.values())
+        for key in by_kind["aggregated"] + by_kind["face"]:
+            np.testing.assert_allclose(maps[key].sum(axis=-1), 1, atol=1e-5)
+        for key in by_kind["reference"]:
+            assert (maps[key] > 0).all()
+            assert (maps[key].sum(axis=-1) < 1).all()  # the rest is at the picture itself
+
+
+KINDS = ("reference", "aggregated", "face")
+
+
+def test_a_device_that_is_not_there_is_named(files):
+    with pytest.raises(SettingsError, match=r"sample\.device=cuda:99 is not there"):
+        run(files, "sample.device=cuda:99")
+    assert not files["out"].exists()
+
+
+@pytest.mark.parametrize("name", ["ddim", "dpm++", "unipc", "euler"])
+def test_every_scheduler_comes_to_nearly_the_same_picture_in_enough_steps(files, name):
+    """They solve one equation."""
+    pictures = []
+    for scheduler in ("ddim", name):
+        run(
+            {**files, "weights": None},
+            "sample.num_inference_steps=40",
+            f"sample.scheduler={scheduler}",
+        )
+        with Image.open(files["out"]) as picture:
+            pictures.append(np.asarray(picture).astype(float))
+    error = np.mean((pictures[0] - pictures[1]) ** 2)
+    assert 10 * np.log10(255**2 / max(error, 1e-9)) > 25
+
+
+def test_half_precision_is_close_to_full(files):
+    pictures = []
+    for dtype in ("float32", "bfloat16"):
+        run({**files, "weights": None}, f"sample.dtype={dtype}")
+        with Image.open(files["out"]) as picture:
+            pictures.append(np.asarray(picture).astype(float))
+    error = np.mean((pictures[0] - pictures[1]) ** 2)
+    assert 10 * np.log10(255**2 / error) > 35
+
+
+def test_running_out_of_memory_says_what_to_lower(files, pipeline):
+    options = load_settings(None, []).sample
+    with (
+        pytest.raises(
+            MCLDError,
+            match=r"memory: lower sample\.batch_size, 8, or lower --size, 64x48, or give",
+        ),
+        memory_explained(options, pipeline, 8),
+    ):
+        raise torch.OutOfMemoryError

@@ -1,0 +1,188 @@
+"""A whole split, in batches, processes and pieces."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mcld.dataset.layout import DatasetLayout
+from mcld.errors import InputError, MCLDError, SettingsError
+from mcld.pipeline import MCLDPipeline
+from mcld.sample.split import SIZES, Pair, SplitRequest, sample_split
+from mcld.settings import load_settings
+
+
+@pytest.fixture
+def weights(pipeline: MCLDPipeline, tmp_path: Path) -> Path:
+    pipeline.register_to_config(num_inference_steps=2, guidance_scale=2.0)
+    pipeline.save_pretrained(tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+def run(request: SplitRequest, *overrides: str) -> tuple[list[str], list[tuple[int, int]]]:
+    said: list[str] = []
+    told: list[tuple[int, int]] = []
+    sample_split(
+        request,
+        load_settings(None, list(overrides)),
+        say=said.append,
+        on_picture=lambda *count: told.append(count),
+    )
+    return said, told
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.glob("*/*.png"))}
+
+
+def test_every_pair_has_a_picture_of_both_sizes(dataset, weights, tmp_path):
+    request = SplitRequest(dataset.root, "test", tmp_path / "results", weights)
+    _, told = run(request)
+    pairs = [Pair(a[:-4], b[:-4]) for a, b in dataset.pairs("test")]
+    assert told[0] == (0, len(pairs))
+    assert told[-1] == (len(pairs), len(pairs))
+    assert len(contents(tmp_path / "results")) == 2 * len(pairs)
+    for folder, (height, width) in SIZES.items():
+        for pair in pairs:
+            with Image.open(pair.result(tmp_path / "results" / folder)) as picture:
+                assert picture.size == (width, height)
+                assert "synthetic" in picture.text["Comment"]
+                assert json.loads(picture.text["mcld"])["source"] == pair.source
+    beside = json.loads((tmp_path / "results" / "settings.json").read_text())
+    assert beside["guidance_scale"] == 2.0
+
+
+@pytest.mark.parametrize("change", ["sample.batch_size=1", "sample.workers=1"])
+def test_a_picture_depends_on_its_pair_alone(dataset, weights, tmp_path, change):
+    run(SplitRequest(dataset.root, "test", tmp_path / "a", weights))
+    run(SplitRequest(dataset.root, "test", tmp_path / "b", weights, limit=2), change)
+    run(SplitRequest(dataset.root, "test", tmp_path / "b", weights), "sample.batch_size=3")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_two_processes_make_the_bytes_of_one(dataset, weights, tmp_path):
+    run(SplitRequest(dataset.root, "test", tmp_path / "one", weights))
+    done = subprocess.run(
+        [*command(dataset, weights, tmp_path / "two"), "--processes", "2"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert done.stdout.count("The pictures are in") == 1
+
+
+def command(dataset: DatasetLayout, weights: Path, save_path: Path) -> list[str]:
+    options = {"--split": "test", "--dataset": dataset.root, "--save-path": save_path}
+    options["--weights"] = weights
+    words = [str(word) for option in options.items() for word in option]
+    return [sys.executable, "-m", "mcld_cli", "sample", *words]
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_pictures(dataset, weights, tmp_path):
+    run(SplitRequest(dataset.root, "test", tmp_path / "whole", weights))
+    results = tmp_path / "killed"
+    process = subprocess.Popen(
+        command(dataset, weights, results),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 200
+    while not list(results.glob("*/*.png")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(random.uniform(0, 0.2))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for picture in results.glob("*/[!.]*.png"):
+        Image.open(picture).load()  # whole
+    run(SplitRequest(dataset.root, "test", results, weights))
+    assert contents(results) == contents(tmp_path / "whole")
+    assert not list(results.rglob(".mcld-*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("sample.seed=1", "seed was 0, now 1"),
+        ("sample.guidance_scale=3", "guidance_scale was 2.0, now 3.0"),
+        ("sample.scheduler=unipc", "scheduler was DDIMScheduler, now UniPCMultistepScheduler"),
+    ],
+)
+def test_resuming_with_other_settings_is_refused_with_what_differs(
+    dataset, weights, tmp_path, change, said
+):
+    request = SplitRequest(dataset.root, "test", tmp_path / "results", weights, limit=1)
+    run(request)
+    with pytest.raises(SettingsError, match=said):
+        run(request, change)
+
+
+def test_pictures_of_unknown_settings_are_not_mixed_with(dataset, weights, tmp_path):
+    (tmp_path / "results" / "256").mkdir(parents=True)
+    with pytest.raises(SettingsError, match=r"no settings\.json"):
+        run(SplitRequest(dataset.root, "test", tmp_path / "results", weights))
+
+
+@pytest.fixture
+def own(dataset: DatasetLayout, tmp_path: Path) -> DatasetLayout:
+    """A copy of the dataset that a test may break."""
+    import shutil
+
+    shutil.copytree(dataset.root, tmp_path / "own")
+    return DatasetLayout(tmp_path / "own")
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_and_told_at_the_end(own, weights, tmp_path):
+    bad = own.pairs("test")[0][0][:-4]
+    own.texture("test", bad).write_bytes(b"no picture")
+    with pytest.raises(MCLDError, match=r"2 of 6 pairs could not .* the first: .* is not a pict"):
+        run(SplitRequest(own.root, "test", tmp_path / "results", weights))
+    assert len(contents(tmp_path / "results")) == 2 * 4
+
+
+def test_pairs_that_are_not_prepared_are_counted(own, weights, tmp_path):
+    own.densepose("test", own.pairs("test")[0][1][:-4]).unlink()
+    said, _ = run(SplitRequest(own.root, "test", tmp_path / "results", weights))
+    assert any("2 of 6 pairs are not prepared" in line for line in said)
+
+
+def test_a_split_that_is_none_and_a_dataset_that_is_empty_are_named(dataset, weights, tmp_path):
+    with pytest.raises(SettingsError, match="--split val: there are train and test"):
+        run(SplitRequest(dataset.root, "val", tmp_path / "results", weights))
+    with pytest.raises(InputError, match=r"test\.csv is missing"):
+        run(SplitRequest(tmp_path / "none", "test", tmp_path / "results", weights))
+
+
+def test_no_two_pairs_share_their_noise():
+    seeds = {Pair(a, b).seed(s) for a in "xyz" for b in "xyz" for s in range(3)}
+    assert len(seeds) == 27
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert np.std([seed / 2**63 for seed in seeds]) > 0.1
+
+
+def test_ctrl_c_ends_in_one_line_and_leaves_nothing_half_written(dataset, weights, tmp_path):
+    results = tmp_path / "stopped"
+    process = subprocess.Popen(
+        [*command(dataset, weights, results), "--set", "sample.num_inference_steps=400"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 200
+    while not (results / "settings.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in stderr
+    assert not list(results.rglob(".mcld-*"))

@@ -1,0 +1,113 @@
+"""People and poses, read from beside a picture or estimated."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import read_image, read_iuv, write_iuv, write_jpeg, write_png
+from mcld.errors import InputError, MCLDError
+from mcld.estimators.face import HeadCrop
+from mcld.estimators.texture import extract_texture
+from mcld.person import PersonReader
+from mcld.settings import PrepareSettings
+
+
+class Known:
+    """A pose estimator that knows its answer."""
+
+    def __init__(self, iuv: np.ndarray | None) -> None:
+        self.iuv = iuv
+
+    def estimate(self, image: np.ndarray) -> np.ndarray | None:
+        return self.iuv
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def reader(said: list[str], tmp_path: Path) -> PersonReader:
+    return PersonReader(PrepareSettings(insightface_root=tmp_path), "cpu", said.append)
+
+
+@pytest.fixture
+def front(dataset: DatasetLayout) -> tuple[str, str]:
+    return "test", next(n[:-4] for n in dataset.names("test") if "front" in n)
+
+
+def test_what_was_prepared_is_found_beside_the_picture(reader, dataset, front):
+    person = reader.person(dataset.image(*front))
+    assert np.array_equal(person.texture, read_image(dataset.texture(*front)))
+    assert np.array_equal(person.face, np.load(dataset.face(*front)))
+    assert person.photo.size == (88, 128)
+
+
+def test_any_other_photo_is_unrolled_on_the_spot(reader, dataset, front, tmp_path):
+    photo, iuv = read_image(dataset.image(*front)), read_iuv(dataset.densepose(*front))
+    write_png(tmp_path / "alone.png", photo)
+    reader.pose_estimator, reader.face_embedder = Known(iuv), HeadCrop()
+    person = reader.person(tmp_path / "alone.png")
+    assert np.array_equal(person.texture, extract_texture(photo, iuv))
+    assert np.array_equal(person.face, HeadCrop().embed(photo, iuv))
+
+
+def test_without_a_face_network_the_face_is_left_open_and_said_so(
+    reader, said, dataset, front, tmp_path
+):
+    write_jpeg(tmp_path / "alone.jpg", read_image(dataset.image(*front)))
+    reader.pose_estimator = Known(read_iuv(dataset.densepose(*front)))
+    assert not reader.person(tmp_path / "alone.jpg").face.any()
+    assert "mcld weights download antelopev2" in said[0]
+    assert "whose face it is, is left open" in said[1]
+
+
+def test_a_photo_of_nobody_is_refused(reader, tmp_path):
+    Image.new("RGB", (30, 40)).save(tmp_path / "empty.jpg")
+    reader.pose_estimator = Known(None)
+    with pytest.raises(InputError, match=r"empty\.jpg shows nobody"):
+        reader.person(tmp_path / "empty.jpg")
+    with pytest.raises(InputError, match=r"empty\.jpg shows nobody"):
+        reader.pose(tmp_path / "empty.jpg")
+
+
+def test_a_map_and_a_photo_are_told_apart(reader, dataset, front, tmp_path):
+    iuv, other = read_iuv(dataset.densepose(*front)), np.full((5, 4, 3), 7, np.uint8)
+    reader.pose_estimator = Known(other)
+    write_iuv(tmp_path / "map.png", iuv)
+    write_png(tmp_path / "photo.png", np.maximum(read_image(dataset.image(*front)), 30))
+    write_jpeg(tmp_path / "photo.jpg", read_image(dataset.image(*front)))
+    assert np.array_equal(reader.pose(tmp_path / "map.png"), iuv)
+    assert np.array_equal(reader.pose(tmp_path / "photo.png"), other)
+    assert np.array_equal(reader.pose(tmp_path / "photo.jpg"), other)
+    assert np.array_equal(reader.pose(tmp_path / "map.png", "photo"), other)
+    with pytest.raises(InputError, match="part labels"):
+        reader.pose(tmp_path / "photo.png", "iuv")
+
+
+def test_a_photo_of_a_dataset_has_its_map_beside_it(reader, dataset, front):
+    iuv = read_iuv(dataset.densepose(*front))
+    assert np.array_equal(reader.pose(dataset.image(*front)), iuv)
+
+
+def test_what_is_missing_to_read_a_photo_is_named_with_how_to_get_it(reader, tmp_path):
+    Image.new("RGB", (30, 40), "white").save(tmp_path / "photo.png")
+    with pytest.raises(
+        MCLDError,
+        match=r"not an IUV map.* taken for a photo, it needs DensePose: "
+        r"(detectron2 is not installed|.*mcld weights download densepose)",
+    ):
+        reader.pose(tmp_path / "photo.png")
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture"])
+def test_a_file_that_is_no_picture_is_refused(reader, tmp_path, content):
+    (tmp_path / "odd.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"odd\.png is"):
+        reader.pose(tmp_path / "odd.png")
+    with pytest.raises(InputError, match=r"odd\.png is"):
+        reader.person(tmp_path / "odd.png")
