@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from benchmarks import speed, train
+from benchmarks import random_weights, speed, train
 from mcld.errors import MCLDError
 from mcld_cli.console import quiet_libraries
 
@@ -17,6 +17,8 @@ def main() -> None:
     commands.add_parser("sample", help="seconds to sample a picture with the embedded network")
     commands.add_parser("loader", help="training samples a second from the cache at 512x512")
     commands.add_parser("train", help="images a second and memory to train at full size (minutes)")
+    random = commands.add_parser("random-weights", help="write random weights of the true shapes")
+    random.add_argument("folder", type=Path, help="where; 14 GB")
     scores = commands.add_parser("mannequin", help="score the embedded network on new people")
     scores.add_argument("dataset", type=Path, help="a folder of `mcld prepare --mannequins`")
     scores.add_argument("--out", type=Path, required=True, help="folder for the pictures")
@@ -37,6 +39,9 @@ def main() -> None:
             )
         except MCLDError as error:
             raise SystemExit(f"error: {error}") from error
+        return
+    if given.name == "random-weights":
+        random_weights.write(given.folder)
         return
     if given.name == "train":
         for figure, value in train.train():

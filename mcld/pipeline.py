@@ -16,7 +16,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from mcld.conditions import FOCAL_CONDITIONS, FocalConditions
@@ -57,7 +57,7 @@ EMBEDDED = Path(__file__).parent / "weights" / "mannequin"
 """The pipeline folder that comes with mcld: a small network trained on the mannequin world."""
 
 
-def load_pipeline(folder: Path = EMBEDDED, **parts: torch.nn.Module | None) -> "MCLDPipeline":
+def load_pipeline(folder: Path = EMBEDDED, **parts: nn.Module | None) -> "MCLDPipeline":
     """Load a pipeline folder, as `save_pretrained` writes it, from disk only.
 
     parts: by their names, to be used in place of what the folder holds; None leaves one out.
@@ -71,12 +71,26 @@ def load_pipeline(folder: Path = EMBEDDED, **parts: torch.nn.Module | None) -> "
             + "; give the `pipeline` or `weights` folder that `mcld train` wrote"
         )
     try:
-        return MCLDPipeline.from_pretrained(  # type: ignore[no-any-return]
+        pipeline: MCLDPipeline = MCLDPipeline.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True, **parts
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"cannot load the weights in {folder}: {reason}") from error
+    for name, part in pipeline.components.items():
+        if isinstance(part, nn.Module) and name not in parts:
+            align(part)
+    return pipeline
+
+
+def align(module: nn.Module) -> None:
+    """Copy all weights to memory that begins where PyTorch's own does.
+
+    Weights that were just loaded lie as they did in their file, sometimes. On a CPU a matrix
+    product rounds otherwise there, so that the same picture would differ from run to run.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = tensor.data.clone(memory_format=torch.preserve_format)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 from mcld.errors import WeightsError
 from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 from mcld.model.checkpoints import four_files, load_checkpoint, read_state_dict
-from mcld.pipeline import MCLDPipeline, ddim_scheduler, load_pipeline
+from mcld.pipeline import MCLDPipeline, align, ddim_scheduler, load_pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -225,7 +225,9 @@ def _missing(root: Path, source: Pretrained, names: list[str]) -> WeightsError:
 
 def _loaded(kind: Any, folder: Path) -> Any:
     try:
-        return kind.from_pretrained(folder, local_files_only=True)
+        module = kind.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"cannot load the weights in {folder}: {reason}") from error
+    align(module)
+    return module

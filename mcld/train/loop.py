@@ -23,11 +23,11 @@ from mcld.distributed import PATIENCE, gathered, on_cpu
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
 from mcld.files import folder_written_whole, remove_unfinished
 from mcld.lock import only_run
-from mcld.model import PatchAutoencoder
 from mcld.model.checkpoints import save_authors_files
 from mcld.pipeline import MCLDPipeline, load_pipeline
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache, cache_key
+from mcld.train.checks import check_ablation, check_run, check_sharding, check_small
 from mcld.train.encode import BATCH, fill_cache
 from mcld.train.encoders import adapt_decoder, fit_autoencoder, fit_image_encoder
 from mcld.train.interrupt import Interrupt
@@ -35,7 +35,7 @@ from mcld.train.patchwork import Patchwork
 from mcld.train.pretrained import pretrained_pipeline
 from mcld.train.samples import TrainingSamples
 from mcld.train.start import new_pipeline, remember_size
-from mcld.train.steps import Trainer, TrainReport, set_up, total_batch
+from mcld.train.steps import Trainer, TrainReport, set_up
 from mcld.train.trackers import check_resumed, check_trackers, start_trackers, write_record
 from mcld.train.validation import Validation
 
@@ -68,7 +68,7 @@ def train(
     StoppedError on Ctrl-C and SIGTERM, once a checkpoint is written.
     """
     accelerator = _accelerator(settings.train)
-    _check_sharding(settings.train, accelerator)
+    check_sharding(settings.train, accelerator)
     check_trackers(settings)
     try:
         if not accelerator.is_main_process:
@@ -93,7 +93,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     say: Callable[[str], None],
 ) -> Path:
     options, main = settings.train, accelerator.is_main_process
-    _check_run(options, accelerator, resume=resume)
+    check_run(options, accelerator, resume=resume)
     layout = DatasetLayout(options.dataset)
     stems, pairs = _pictures_and_pairs(layout, say)
 
@@ -106,7 +106,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
         elif changes := check_resumed(start, settings):
             say(changes)
     accelerator.wait_for_everyone()
-    _check_small(options, start)
+    check_small(options, start)
     cache = _filled_cache(options, layout, stems, start, accelerator, report)
 
     # The network, the optimizer, and the state of an earlier run
@@ -188,41 +188,6 @@ def _accelerator(options: TrainSettings) -> Accelerator:
         ) from error
 
 
-def _check_sharding(options: TrainSettings, accelerator: Accelerator) -> None:
-    """Raise SettingsError for ways of sharding that the checkpoints do not know."""
-    if accelerator.distributed_type != DistributedType.FSDP:
-        return
-    # Blocks wrapped alone would be asked for their keys and values outside their own forward pass.
-    if not accelerator.is_fsdp2 or accelerator.state.fsdp_plugin.auto_wrap_policy is not None:
-        raise SettingsError(
-            "accelerate's configuration asks for another FSDP than mcld trains with: set"
-            " fsdp_version: 2 and fsdp_auto_wrap_policy: NO_WRAP"
-        )
-    if options.optimizer == "adamw8bit" or options.precision == "fp16":
-        raise SettingsError(
-            "under FSDP, train.optimizer is adamw and train.precision is no or bf16:"
-            f" not {options.optimizer} and {options.precision}"
-        )
-
-
-def _check_run(options: TrainSettings, accelerator: Accelerator, *, resume: bool) -> None:
-    """Raise SettingsError for an output folder or a number of pictures that cannot be meant."""
-    earlier = checkpoint.checkpoints(options.output)
-    if earlier and not resume:
-        raise SettingsError(
-            f"{options.output} holds checkpoints already: add --resume to go on from"
-            f" {earlier[-1].name}, or set train.output to a new folder"
-        )
-    if resume and not earlier:
-        raise SettingsError(f"{options.output} holds no checkpoint: leave --resume out")
-    total = total_batch(options, accelerator)
-    if options.images < total:
-        raise SettingsError(
-            f"train.images, {options.images}, is less than one batch, {total}: raise it,"
-            " or lower train.batch_size"
-        )
-
-
 def _made_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -241,7 +206,7 @@ def _make_start(
     """Write the pipeline folder that training starts from, with its frozen encoders."""
     if settings.train.start_from:
         pipeline = load_pipeline(settings.train.start_from)
-        _check_ablation(settings, pipeline)
+        check_ablation(settings, pipeline)
     elif settings.train.pretrained:
         pipeline = pretrained_pipeline(settings)
     else:
@@ -254,39 +219,12 @@ def _make_start(
     _save(pipeline, folder, settings)
 
 
-def _check_small(options: TrainSettings, start: Path) -> None:
-    """Raise SettingsError when a large network is asked for what only small ones can do."""
-    config = MCLDPipeline.load_config(start)
-    small = config["vae"][1] == PatchAutoencoder.__name__
-    for name in ("adapt_decoder_images", "patchwork"):
-        asked = getattr(options, name)
-        if asked and not small:
-            raise SettingsError(
-                f"train.{name}={asked} is for the small autoencoder of a new network: set it to 0"
-            )
-    if options.patchwork and config["reference_input"] != "texture":
-        raise SettingsError(
-            "train.patchwork teaches to look at the texture map, and this network's ReferenceNet"
-            f" sees the {config['reference_input']}: set it to 0"
-        )
-
-
 def _patchwork(options: TrainSettings, start: Path) -> Patchwork | None:
     """What paints people in patches, if any shall be, with the encoders alone."""
     if not options.patchwork:
         return None
     unneeded = dict.fromkeys(("denoising_unet", "reference_unet", "pose_guider", "image_projector"))
     return Patchwork(load_pipeline(start, **unneeded), (options.height, options.width))
-
-
-def _check_ablation(settings: Settings, pipeline: MCLDPipeline) -> None:
-    """Raise SettingsError when a network is asked to be what it was not trained to be."""
-    for name in ("focal_conditions", "reference_input"):
-        asked, found = getattr(settings.model, name), getattr(pipeline.config, name)
-        if name in settings.model.model_fields_set and list(asked) != list(found):
-            raise SettingsError(
-                f"model.{name}: the network in {settings.train.start_from} was trained with {found}"
-            )
 
 
 def _filled_cache(

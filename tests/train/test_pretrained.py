@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, ModelMixin, UNet2DConditionModel
+from diffusers import AutoencoderKL, ModelMixin
 from safetensors.torch import load_file
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from mcld.errors import WeightsError
 from mcld.model.checkpoints import save_checkpoint
@@ -16,43 +15,14 @@ from mcld.pretrained import load_weights
 from mcld.settings import Settings
 from mcld.train.loop import train
 from mcld.train.pretrained import pretrained_pipeline
-
-BLOCKS = {
-    "block_out_channels": (16, 32, 32, 32),
-    "layers_per_block": 1,
-    "norm_num_groups": 8,
-    "cross_attention_dim": 16,
-    "attention_head_dim": 2,
-}
+from tests.pretrained_folder import write_pretrained
 
 
 @pytest.fixture
 def pretrained(tmp_path: Path) -> Path:
-    """The folder of design, of Stable Diffusion's own classes with small widths."""
-    root = tmp_path / "pretrained_weights"
-    torch.manual_seed(1)
-    UNet2DConditionModel(**BLOCKS).save_pretrained(root / "stable-diffusion-v1-5" / "unet")
-    ControlNetModel(**BLOCKS, conditioning_embedding_out_channels=(4, 8, 8, 12)).save_pretrained(
-        root / "control_v11p_sd15_seg"
-    )
-    AutoencoderKL(
-        block_out_channels=(8, 8, 8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        norm_num_groups=4,
-    ).save_pretrained(root / "sd-vae-ft-mse")
-    CLIPVisionModelWithProjection(
-        CLIPVisionConfig(
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            image_size=224,
-            patch_size=56,
-            projection_dim=16,
-        )
-    ).save_pretrained(root / "image_encoder")
-    return root
+    """The pretrained folder, of small widths."""
+    write_pretrained(tmp_path / "pretrained_weights")
+    return tmp_path / "pretrained_weights"
 
 
 @pytest.fixture

@@ -1,0 +1,82 @@
+"""What cannot be trained as it is asked for, said before anything starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from accelerate.utils import DistributedType
+
+from mcld.errors import SettingsError
+from mcld.model import PatchAutoencoder
+from mcld.pipeline import MCLDPipeline
+from mcld.train import checkpoint
+from mcld.train.steps import total_batch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from accelerate import Accelerator
+
+    from mcld.settings import Settings, TrainSettings
+
+
+def check_sharding(options: TrainSettings, accelerator: Accelerator) -> None:
+    """Raise SettingsError for ways of sharding that the checkpoints do not know."""
+    if accelerator.distributed_type != DistributedType.FSDP:
+        return
+    # Blocks wrapped alone would be asked for their keys and values outside their own forward pass.
+    if not accelerator.is_fsdp2 or accelerator.state.fsdp_plugin.auto_wrap_policy is not None:
+        raise SettingsError(
+            "accelerate's configuration asks for another FSDP than mcld trains with: set"
+            " fsdp_version: 2 and fsdp_auto_wrap_policy: NO_WRAP"
+        )
+    if options.optimizer == "adamw8bit" or options.precision == "fp16":
+        raise SettingsError(
+            "under FSDP, train.optimizer is adamw and train.precision is no or bf16:"
+            f" not {options.optimizer} and {options.precision}"
+        )
+
+
+def check_run(options: TrainSettings, accelerator: Accelerator, *, resume: bool) -> None:
+    """Raise SettingsError for an output folder or a number of pictures that cannot be meant."""
+    earlier = checkpoint.checkpoints(options.output)
+    if earlier and not resume:
+        raise SettingsError(
+            f"{options.output} holds checkpoints already: add --resume to go on from"
+            f" {earlier[-1].name}, or set train.output to a new folder"
+        )
+    if resume and not earlier:
+        raise SettingsError(f"{options.output} holds no checkpoint: leave --resume out")
+    total = total_batch(options, accelerator)
+    if options.images < total:
+        raise SettingsError(
+            f"train.images, {options.images}, is less than one batch, {total}: raise it,"
+            " or lower train.batch_size"
+        )
+
+
+def check_small(options: TrainSettings, start: Path) -> None:
+    """Raise SettingsError when a large network is asked for what only small ones can do."""
+    config = MCLDPipeline.load_config(start)
+    small = config["vae"][1] == PatchAutoencoder.__name__
+    for name in ("adapt_decoder_images", "patchwork"):
+        asked = getattr(options, name)
+        if asked and not small:
+            raise SettingsError(
+                f"train.{name}={asked} is for the small autoencoder of a new network: set it to 0"
+            )
+    if options.patchwork and config["reference_input"] != "texture":
+        raise SettingsError(
+            "train.patchwork teaches to look at the texture map, and this network's ReferenceNet"
+            f" sees the {config['reference_input']}: set it to 0"
+        )
+
+
+def check_ablation(settings: Settings, pipeline: MCLDPipeline) -> None:
+    """Raise SettingsError when a network is asked to be what it was not trained to be."""
+    for name in ("focal_conditions", "reference_input"):
+        asked, found = getattr(settings.model, name), getattr(pipeline.config, name)
+        if name in settings.model.model_fields_set and list(asked) != list(found):
+            raise SettingsError(
+                f"model.{name}: the network in {settings.train.start_from} was trained with {found}"
+            )
