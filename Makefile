@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 TRAIN := $(BIN)/mcld train --config configs/mannequin.yaml --set train.dataset=build/model/mannequin
+FURTHER := $(TRAIN) --set train.batch_size=16 --set train.learning_rate=6e-4 \
+	--set train.lr_warmup_images=2000 --set train.adapt_decoder_images=0
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: help setup demo test lint bench mannequin-model clean
@@ -42,18 +44,22 @@ bench: setup  ## measure; one JSON line per figure
 
 mannequin-model: setup  ## rebuild the shipped weights from nothing (hours)
 	$(BIN)/mcld prepare build/model/mannequin --mannequins 800 --pictures 6 --seed 0
-	rm -rf build/model/first build/model/second build/model/third build/model/fourth
-	$(TRAIN) --set train.output=build/model/first --set train.adapt_decoder_images=0
-	$(TRAIN) --set train.output=build/model/second --set train.start_from=build/model/first/pipeline \
-		--set train.images=96000 --set train.learning_rate=6e-4 --set train.lr_warmup_images=2000 \
-		--set train.seed=1 --set train.adapt_decoder_images=0
-	$(TRAIN) --set train.output=build/model/third --set train.start_from=build/model/second/pipeline \
-		--set train.images=44000 --set train.batch_size=16 --set train.patchwork=1 \
-		--set train.seed=2 --set train.adapt_decoder_images=0
-	$(TRAIN) --set train.output=build/model/fourth --set train.start_from=build/model/third/pipeline \
-		--set train.images=46400 --set train.batch_size=16 --set train.patchwork=0.5 \
-		--set train.learning_rate=6e-4 --set train.lr_warmup_images=2000 --set train.seed=3
-	rm -rf mcld/weights/mannequin && cp -r build/model/fourth/pipeline mcld/weights/mannequin
+	rm -rf $(foreach n,1 2 3 4 5 6,build/model/$(n))
+	$(TRAIN) --set train.output=build/model/1 --set train.adapt_decoder_images=0
+	$(FURTHER) --set train.output=build/model/2 --set train.start_from=build/model/1/pipeline \
+		--set train.images=96000 --set train.batch_size=12 --set train.seed=1
+	$(FURTHER) --set train.output=build/model/3 --set train.start_from=build/model/2/pipeline \
+		--set train.images=44000 --set train.seed=2 \
+		--set train.patchwork=1 --set train.learning_rate=8e-4
+	$(FURTHER) --set train.output=build/model/4 --set train.start_from=build/model/3/pipeline \
+		--set train.images=46400 --set train.seed=3 --set train.patchwork=0.5
+	$(FURTHER) --set train.output=build/model/5 --set train.start_from=build/model/4/pipeline \
+		--set train.images=64000 --set train.seed=5 \
+		--set train.patchwork=1 --set train.learning_rate=7e-4
+	$(FURTHER) --set train.output=build/model/6 --set train.start_from=build/model/5/pipeline \
+		--set train.images=56000 --set train.seed=6 --set train.patchwork=0.5 \
+		--set train.adapt_decoder_images=32000
+	rm -rf mcld/weights/mannequin && cp -r build/model/6/pipeline mcld/weights/mannequin
 
 clean:  ## remove what the targets made, but not .venv
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -50,6 +50,8 @@ def check_writable(path: Path) -> None:
     folder = next(p for p in path.absolute().parents if p.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise MCLDError(f"cannot write {path}: {folder} is no folder that can be written")
+    if path.is_dir():
+        raise MCLDError(f"cannot write {path}: it is a folder")
 
 
 @contextmanager

@@ -179,11 +179,12 @@ def sample(
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
-    """Repaint the person of one picture in the pose of another, or do so for a split.
+    """Repaint the person of one picture in the pose of another; or a split.
 
-    The texture map and the face of the source are found beside it when it lies in a
-    prepared dataset, and else computed from the photo. Same seed, same picture, on the
-    same machine. A split goes on where an earlier run was broken off.
+    The texture map and the face of the source are found beside it when it
+    lies in a prepared dataset, and else computed from the photo. Same seed,
+    same picture, on the same machine. A split goes on where an earlier run
+    was broken off.
 
     Examples:
 
@@ -192,10 +193,11 @@ def sample(
 
       mcld sample --source A.jpg --pose B.jpg --out out.png --num-images 4 --sheet
 
-      mcld sample --split test --dataset dataset/mannequin --save-path results/mannequin
+      mcld sample --split test --dataset dataset/mannequin
+      --save-path results/mannequin
 
-      mcld sample --split test --save-path results/mcld --config configs/deepfashion.yaml
-      --weights checkpoints --processes 2
+      mcld sample --split test --save-path results/mcld --processes 2
+      --config configs/deepfashion.yaml --weights checkpoints
     """
     one = {"--source": source, "--pose": pose, "--out": out}
     whole = {"--split": split, "--save-path": save_path}

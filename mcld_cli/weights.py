@@ -18,7 +18,7 @@ _MEGABYTE = 1_000_000
 
 @weights.command()
 def status(config: Config = None, overrides: Overrides = None) -> None:
-    """Show what is there and what is missing, how large it is, and under which licence.
+    """Show what is there and what is missing: size, licence, source.
 
     Example:
 
@@ -59,7 +59,7 @@ def download(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...",
+            metavar="NAME",
             help="Of `mcld weights status`; all that is missing if none is given.",
             show_default=False,
         ),
@@ -67,10 +67,10 @@ def download(
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
-    """Fetch what is missing. A download that was broken off goes on where it stopped.
+    """Fetch what is missing; what was broken off goes on where it stopped.
 
-    HF_ENDPOINT, HF_TOKEN and the proxies' variables count. Several of the weights are for
-    non-commercial research only: `mcld weights status` tells the licences.
+    HF_ENDPOINT, HF_TOKEN and the proxies' variables count. Several of the
+    weights are for non-commercial research only: see `mcld weights status`.
 
     Examples:
 
@@ -140,13 +140,14 @@ def convert(
 ) -> None:
     """Write weights in other files, bit for bit.
 
-    A pipeline made of four files takes its encoders from pretrained_weights
-    (sample.pretrained), or from the training run that the files lie in.
+    A pipeline made of four files takes its encoders from the folder
+    pretrained_weights (sample.pretrained), or from the training run that the
+    files lie in.
 
     Examples:
 
-      mcld weights convert checkpoints pipelines/mcld --to pipeline --config
-      configs/deepfashion.yaml
+      mcld weights convert checkpoints pipelines/mcld --to pipeline
+      --config configs/deepfashion.yaml
 
       mcld weights convert runs/deepfashion/pipeline released --to safetensors
     """

@@ -9,6 +9,7 @@ from diffusers import DPMSolverMultistepScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from transformers import CLIPImageProcessor
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
@@ -54,6 +55,31 @@ def test_every_condition_counts(pipeline, person, condition):
 def test_no_face_is_a_face_of_zeros(pipeline, person):
     zeros = torch.zeros_like(person["face"])
     assert np.array_equal(run(pipeline, person, face=None), run(pipeline, person, face=zeros))
+
+
+def test_pictures_are_squashed_not_cropped_before_an_encoder_that_crops(pipeline):
+    """As the authors do: a head at the top edge must not be lost."""
+    pipeline.feature_extractor = CLIPImageProcessor()
+    tall = np.zeros((400, 200, 3), np.uint8)
+    tall[:80], tall[-80:] = 255, 128
+    (pixels,) = pipeline.encoder_pixels([Image.fromarray(tall)])
+    assert pixels.shape == (3, 224, 224)
+    squashed = Image.fromarray(tall).resize((512, 512), Image.Resampling.BICUBIC)
+    wanted = CLIPImageProcessor()(images=squashed, return_tensors="pt").pixel_values[0]
+    assert torch.equal(pixels, wanted)
+    assert pixels[0, 20].mean() > pixels[0, -20].mean() > pixels[0, 112].mean()
+
+
+@pytest.mark.parametrize("resample", ["bicubic", "nearest"])
+def test_maps_are_resized_as_the_weights_were_trained(pipeline, resample, dataset):
+    changed = MCLDPipeline(
+        **pipeline.components, pose_resample=resample, num_inference_steps=1, guidance_scale=1.0
+    )
+    stem = Path(dataset.names("train")[0]).stem
+    with Image.open(dataset.densepose("train", stem)) as pose:
+        (read,) = changed.inputs([pose], [pose], [pose], None, 64, 48).pose
+        wanted = pose.resize((48, 64), getattr(Image.Resampling, resample.upper()))
+    assert torch.equal((read * 255).round().byte().permute(1, 2, 0), torch.tensor(np.array(wanted)))
 
 
 def test_saved_and_loaded_it_has_the_same_weights_to_the_bit(pipeline, person, tmp_path):

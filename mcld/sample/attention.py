@@ -109,7 +109,8 @@ def _heat(values: NDArray[np.float32], below: Image.Image) -> Image.Image:
     grey = below.convert("L").convert("RGB")
     grey = grey.resize((_CELL[0], round(_CELL[0] * below.height / below.width)))
     mixed = Image.blend(grey, heat.resize(grey.size, Image.Resampling.BICUBIC), _OPACITY)
-    return _captioned(mixed, f"{lowest:.3g} to {highest:.3g}")
+    flat = highest - lowest < 1e-6
+    return _captioned(mixed, f"{highest:.3g}" if flat else f"{lowest:.3g} to {highest:.3g}")
 
 
 def _captioned(picture: Image.Image, caption: str) -> Image.Image:

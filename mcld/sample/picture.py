@@ -52,7 +52,7 @@ class PictureRequest:
     sheet: bool = False
     """Write source, pose, texture and results side by side."""
     attention_maps: bool = False
-    """Write where source, texture and face are looked at."""
+    """Write where source, texture and face are looked at, in the last picture."""
 
     def picture(self, seed: int) -> Path:
         """The picture of a seed."""
@@ -109,16 +109,18 @@ def sample_picture(
     seeds = range(options.seed, options.seed + request.count)
     steps = record["num_inference_steps"]
     pictures = []
-    asked = request.attention_maps
-    recording = pipeline.denoising_unet.recorded_attention() if asked else nullcontext()
-    with memory_explained(options, pipeline), recording as recorder:
+    recorder = None
+    with memory_explained(options, pipeline):
         for k, seed in enumerate(seeds):
+            watched = request.attention_maps and seed == seeds[-1]
+            recording = pipeline.denoising_unet.recorded_attention() if watched else nullcontext()
 
             def step_done(done: int, _: int, before: int = k * steps) -> None:
                 on_step(before + done, request.count * steps)
 
             changed = options.model_copy(update={"seed": seed})
-            pictures.append(sample(pipeline, changed, person, iuv, step_done))
+            with recording as recorder:
+                pictures.append(sample(pipeline, changed, person, iuv, step_done))
 
     written = [request.picture(seed) for seed in seeds]
     size, cubic = person.photo.size, Image.Resampling.BICUBIC

@@ -34,9 +34,11 @@ def convert(source: Path, target: Path, to: Format, settings: Settings) -> None:
     "pipeline", a diffusers pipeline folder, whose encoders come from where `load_weights` finds
     them. A pipeline's encoders are left out of four files.
 
-    Raises SettingsError when `target` exists, WeightsError when the weights are missing, damaged,
-    or of another network than the settings'.
+    Raises SettingsError when `target` exists or `source` is a pipeline already, WeightsError when
+    the weights are missing, damaged, or of another network than the settings'.
     """
+    if to == "pipeline" and (source / "model_index.json").is_file():
+        raise SettingsError(f"{source} is a pipeline folder already")
     if target.exists():
         raise SettingsError(f"{target} exists already: give the name of a new folder")
     weights = _weights(source)
