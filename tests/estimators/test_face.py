@@ -251,7 +251,7 @@ def test_a_pack_in_a_folder_of_its_own_name_is_found(insightface_root: Path) -> 
 
 
 def test_a_missing_or_damaged_pack_is_one_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"antelopev2 is missing: unpack .*antelopev2\.zip"):
+    with pytest.raises(WeightsError, match=r"antelopev2 is missing in .*: mcld weights download"):
         InsightFace(tmp_path, "antelopev2", "cpu")
     damaged = tmp_path / "models" / "antelopev2" / "det.onnx"
     damaged.parent.mkdir(parents=True)

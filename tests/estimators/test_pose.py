@@ -37,7 +37,7 @@ def test_missing_weights_are_named_with_where_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    with pytest.raises(WeightsError, match=r"model\.pkl are missing: download https"):
+    with pytest.raises(WeightsError, match=r"model\.pkl are missing: mcld weights download"):
         check_densepose(tmp_path / "model.pkl")
 
 
