@@ -31,6 +31,11 @@ from tests.prepare.raw_folder import precomputed_maps, publish_lists, raw_folder
 MADE = ("split", "pose", "texture")
 
 
+def table(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
+    """The words of every line of the output."""
+    return [line.split() for line in done.stdout.splitlines()]
+
+
 def contents(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
@@ -143,7 +148,7 @@ def test_processes_of_a_launcher_share_the_work(raw: Path, prepare: Prepare) -> 
     )
     assert done.returncode == 0, done.stderr
     assert "texture: 6 of 6 pictures" in done.stderr  # the first one's half
-    assert done.stdout.count("│ texture │     12 │   12 │       0 │      0 │") == 1
+    assert table(done).count(["texture", "12", "12", "0", "0"]) == 1
     assert contents(raw) == contents(clean)
 
 
