@@ -38,7 +38,8 @@ class _ClearEnds(TyperGroup):
                 console.fail(str(error))
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            console.fail("interrupted")
+            if is_first():
+                console.fail("interrupted")
             raise typer.Exit(INTERRUPTED) from error
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise

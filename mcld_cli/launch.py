@@ -38,6 +38,8 @@ def launch(processes: int) -> None:
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SECONDS_TO_SAVE))
     launcher = ["--multi_gpu", "--num_machines", "1", "--num_processes", str(processes)]
     launcher += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    launcher += ["--num_cpu_threads_per_process", str(threads)]
     command = _without_processes(sys.argv[1:])
     arguments = launch_command_parser().parse_args([*launcher, "-m", "mcld_cli", *command])
     try:

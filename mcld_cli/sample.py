@@ -212,9 +212,6 @@ def sample(
             "--attention-maps": attention_maps,
         }
         _refuse({**one, **also}, "--source, and not with --split")
-    if processes:
-        launch(processes)
-        return
     from mcld.settings import load_settings
 
     height, width = _size(size)
@@ -231,6 +228,9 @@ def sample(
         "sample.compile": compile_ or None,
     }
     settings = load_settings(config, overrides_of(flags, overrides))
+    if processes:
+        launch(processes)
+        return
     console.quiet_libraries()
 
     if split is None or save_path is None:

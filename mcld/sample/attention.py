@@ -27,8 +27,8 @@ COLUMNS = (
     "source embedding",
     "texture embedding",
     "face: strongest token",
-    "ReferenceNet's texture",
-    "read from the texture",
+    "to ReferenceNet",
+    "where in its input",
 )
 
 
@@ -39,8 +39,8 @@ def stage_maps(
 
     source, texture embedding: of the one softmax over both; where a stage has one of them alone
     that is 1. Face: the largest of the face tokens' probabilities, for all of them sum to 1.
-    ReferenceNet's texture: how much of a place's self-attention goes to reference tokens. Read from
-    the texture: how much of all self-attention a place of the texture map gets.
+    To ReferenceNet: how much of a place's self-attention goes to reference tokens. Where in its
+    input: how much of all self-attention a place of what ReferenceNet sees gets.
 
     latents: (height, width).
     """
@@ -55,8 +55,8 @@ def stage_maps(
                 found["face: strongest token"].append(_as_map(face, latents))
         for block, seen in recorder.reference.items():
             if block.startswith(prefix):
-                found["ReferenceNet's texture"].append(_as_map(seen.sum(dim=1), latents))
-                found["read from the texture"].append(_as_map(seen.mean(dim=0), latents))
+                found["to ReferenceNet"].append(_as_map(seen.sum(dim=1), latents))
+                found["where in its input"].append(_as_map(seen.mean(dim=0), latents))
         maps[stage] = {name: np.mean(all_, axis=0) for name, all_ in found.items() if all_}
     return maps
 
@@ -65,17 +65,18 @@ def attention_sheet(
     recorder: AttentionRecorder,
     latents: tuple[int, int],
     picture: Image.Image,
-    texture: Image.Image,
+    reference: Image.Image,
 ) -> NDArray[np.uint8]:
-    """Heat maps of all stages, uint8 [H, W, 3] RGB; a row a stage, over picture and texture map.
+    """Heat maps of all stages, uint8 [H, W, 3] RGB; a row a stage.
 
-    Every map has its own scale, which is written below it.
+    They lie over the picture, or over `reference`, which ReferenceNet sees: the texture map or the
+    source. Every map has its own scale, which is written below it.
     """
     rows = []
     for stage, maps in stage_maps(recorder, latents).items():
         row = []
         for name in COLUMNS:
-            below = texture if name == COLUMNS[-1] else picture
+            below = reference if name == COLUMNS[-1] else picture
             row.append(_heat(maps[name], below) if name in maps else _nothing())
         rows.append([_named(stage), *row])
     return contact_sheet(("stage", *COLUMNS), rows, _CELL)

@@ -81,7 +81,8 @@ def sample_picture(
         on_step: called with (steps done, steps to do).
 
     Raises:
-        InputError, WeightsError, SettingsError or MCLDError: nothing is then written.
+        InputError, WeightsError, SettingsError or MCLDError: before anything is written, but for a
+            disk that fills up, on which the files that were written stay.
     """
     options = settings.sample
     if request.out.suffix.lower() != ".png":
@@ -138,7 +139,8 @@ def sample_picture(
     if recorder is not None:
         latents = pictures[-1].height // 8, pictures[-1].width // 8
         written.append(request.beside("attention"))
-        sheet = attention_sheet(recorder, latents, pictures[-1], person.texture)
+        seen = person.photo if pipeline.config.reference_input == "source" else person.texture
+        sheet = attention_sheet(recorder, latents, pictures[-1], seen)
         write_png(written[-1], sheet, png_text(record))
         written.append(request.out.with_name(f"{request.out.stem}-attention.npz"))
         write_attention(written[-1], recorder)

@@ -58,10 +58,15 @@ def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> N
     """Bring a pipeline to its device and dtype, and give it the scheduler asked for."""
     options = settings.sample
     pipeline.scheduler = _scheduler(pipeline, settings)
-    with memory_explained(options, pipeline):
+    try:
         for part in pipeline.components.values():
             if isinstance(part, nn.Module):  # diffusers' own `to` warns of what does not concern us
                 nn.Module.to(part, device, chosen_dtype(options, device))
+    except torch.OutOfMemoryError as error:
+        raise MCLDError(
+            f"the weights do not fit into the memory of {device}: give --dtype bfloat16, or"
+            " --device cpu"
+        ) from error
     if device.type == "cuda":
         for part in (pipeline.denoising_unet, pipeline.reference_unet, pipeline.vae):
             part.to(memory_format=torch.channels_last)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from mcld import __version__
 from mcld.model.checkpoints import weights_hash
 
@@ -16,20 +18,28 @@ SYNTHETIC = "synthetic image, made by a generative model"
 
 
 def how_sampled(pipeline: MCLDPipeline, options: SampleSettings) -> dict[str, Any]:
-    """Everything besides source, pose and seed that a picture depends on.
+    """Everything besides source, pose, seed and weights that a picture depends on, as JSON has it.
 
-    The pipeline's scheduler and weights count, as `place` has left them.
+    The pipeline's scheduler and dtype count, as `place` has left them.
     """
     height, width = pipeline.picture_size(options.height, options.width)
-    scheduler = pipeline.scheduler
+    config, scheduler = pipeline.config, pipeline.scheduler
     return {
-        "num_inference_steps": options.num_inference_steps or pipeline.config.num_inference_steps,
-        "guidance_scale": options.guidance_scale or pipeline.config.guidance_scale,
-        "scheduler": type(scheduler).__name__,
-        "beta_schedule": scheduler.config.beta_schedule,
+        "num_inference_steps": options.num_inference_steps or config.num_inference_steps,
+        "guidance_scale": options.guidance_scale or config.guidance_scale,
         "height": height,
         "width": width,
         "dtype": str(pipeline.denoising_unet.dtype).removeprefix("torch."),
+        "focal_conditions": list(config.focal_conditions),
+        "reference_input": config.reference_input,
+        "pose_resample": config.pose_resample,
+        "projector_heads": pipeline.image_projector.config.heads,
+        "scheduler": type(scheduler).__name__,
+        **{
+            f"scheduler.{name}": value
+            for name, value in sorted(scheduler.config.items())
+            if not name.startswith("_")
+        },
     }
 
 
@@ -43,5 +53,12 @@ def png_text(record: dict[str, Any]) -> dict[str, str]:
 
 
 def hash_of(pipeline: MCLDPipeline) -> str:
-    """What tells the network's weights from others; to be taken before they change dtype."""
-    return weights_hash(pipeline.network.state_dict())
+    """What tells all networks' weights from others; to be taken before they change dtype."""
+    return weights_hash(
+        {
+            f"{name}.{key}": tensor
+            for name, part in pipeline.components.items()
+            if isinstance(part, nn.Module)
+            for key, tensor in part.state_dict().items()
+        }
+    )

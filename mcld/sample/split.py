@@ -7,13 +7,14 @@ import json
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from accelerate.utils import broadcast_object_list, gather_object
 from PIL import Image
 from torch.nn import functional
 
@@ -31,6 +32,8 @@ from mcld.sample.record import hash_of, how_sampled, png_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from accelerate import PartialState
 
     from mcld.pipeline import MCLDPipeline
     from mcld.settings import Settings
@@ -67,7 +70,7 @@ class Pair:
 
     def seed(self, seed: int) -> int:
         """The seed of the pair's noise, which no other pair shares."""
-        digest = hashlib.sha256(f"{seed} {self.source} {self.target}".encode()).digest()
+        digest = hashlib.sha256(f"{seed}/{self.source}/{self.target}".encode()).digest()
         return int.from_bytes(digest[:8]) >> 1
 
 
@@ -101,17 +104,20 @@ def sample_split(
     device = chosen_device(options) if options.device else state.device
     layout = DatasetLayout(request.dataset)
     pairs = _prepared_pairs(layout, request, say)
-    with only_run(_made(request.save_path)) if first else nullcontext():
-        if request.weights is None:
-            say("Using the embedded mannequin network; give --weights for your own.")
-        pipeline = load_weights(request.weights or EMBEDDED, settings)
-        weights = hash_of(pipeline)
-        place(pipeline, settings, device)
-        record = {"seed": options.seed, "weights": weights, **how_sampled(pipeline, options)}
-        if first:
-            remove_unfinished(request.save_path)
-            _check_resumed(request.save_path, record)
-        state.wait_for_everyone()
+    if request.weights is None:
+        say("Using the embedded mannequin network; give --weights for your own.")
+    pipeline = load_weights(request.weights or EMBEDDED, settings)
+    weights = hash_of(pipeline)
+    place(pipeline, settings, device)
+    record = {
+        "dataset": str(request.dataset.resolve()),
+        "split": request.split,
+        "seed": options.seed,
+        "weights": weights,
+        **how_sampled(pipeline, options),
+    }
+    with ExitStack() as held:
+        _agreed(state, lambda: _begin(request.save_path, record, held))
         share = pairs[state.process_index :: state.num_processes]
         todo = [pair for pair in share if not _done(pair, request.save_path)]
         if len(todo) < len(share):
@@ -119,12 +125,33 @@ def sample_split(
         run = _Run(pipeline, settings, layout, request, record)
         with memory_explained(options, pipeline, options.batch_size):
             failed = run.sample(todo, on_picture)
-        state.wait_for_everyone()
-    if failed:
+        counts = gather_object([(len(todo), failed)])
+    reasons = [reason for _, failed in counts for reason in failed]
+    if reasons:
+        total = sum(pairs for pairs, _ in counts)
         raise MCLDError(
-            f"{len(failed):,} of {len(todo):,} pairs could not be sampled, the others are; the"
-            f" first: {failed[0]}"
+            f"{len(reasons):,} of {total:,} pairs could not be sampled; the first: {reasons[0]}"
         )
+
+
+def _begin(save_path: Path, record: dict[str, Any], held: ExitStack) -> None:
+    """Hold the folder of the results, clean it, and check that it is of the same settings."""
+    held.enter_context(only_run(_made(save_path)))
+    remove_unfinished(save_path)
+    _check_resumed(save_path, record)
+
+
+def _agreed(state: PartialState, work: Callable[[], None]) -> None:
+    """Let the main process do something first; an MCLDError there is raised in all processes."""
+    errors: list[MCLDError | None] = [None]
+    if state.is_main_process:
+        try:
+            work()
+        except MCLDError as error:
+            errors = [error]
+    (found,) = broadcast_object_list(errors)
+    if found is not None:
+        raise found
 
 
 _Readable = list[tuple[Pair, PipelineInputs]]
@@ -147,6 +174,7 @@ class _Run:
         self.request = request
         self.record = record
         self.size = record["height"], record["width"]
+        self.threads = torch.get_num_threads()
         self.ended = False
         """Set when nobody waits any more for the pictures that other threads are computing."""
 
@@ -197,19 +225,13 @@ class _Run:
         if self.pipeline.denoising_unet.device.type != "cpu":
             yield self._pictures
             return
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with _pool(threads) as cores:
-                try:
-                    yield lambda readable: [
-                        pictures[0]
-                        for pictures in cores.map(self._pictures, [[r] for r in readable])
-                    ]
-                finally:
-                    self.ended = True
-        finally:
-            torch.set_num_threads(threads)
+        with _pool(self.threads) as cores:
+            try:
+                yield lambda readable: [
+                    pictures[0] for pictures in cores.map(self._pictures, [[r] for r in readable])
+                ]
+            finally:
+                self.ended = True
 
     def _read(self, pair: Pair) -> PipelineInputs:
         split, layout = self.request.split, self.layout
@@ -260,11 +282,13 @@ class _Run:
 @contextmanager
 def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
     """Threads that start none of their own, and when the block raises begin nothing more."""
+    before = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(before)
 
 
 def _prepared_pairs(

@@ -142,7 +142,7 @@ def _pack(settings: Settings, pack: str, used_for: str, gigabytes: float) -> Ite
         pack,
         used_for,
         folder,
-        (_DETECTORS,),
+        (_DETECTORS, _RECOGNISERS),
         Web(_INSIGHTFACE.format(pack), archive=True),
         gigabytes,
         _RESEARCH,
@@ -152,6 +152,8 @@ def _pack(settings: Settings, pack: str, used_for: str, gigabytes: float) -> Ite
 
 _DETECTORS = ("scrfd_10g_bnkps.onnx", "det_10g.onnx", "det_500m.onnx")
 """The face detectors of insightface's packs, one of which is in each."""
+_RECOGNISERS = ("glintr100.onnx", "w600k_r50.onnx", "w600k_mbf.onnx")
+"""The networks that embed faces, likewise."""
 
 
 def _torchvision(name: str, root: Path, hub: Path, file: str, gigabytes: float) -> Item:

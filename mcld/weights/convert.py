@@ -35,46 +35,41 @@ def convert(source: Path, target: Path, to: Format, settings: Settings) -> None:
     them. A pipeline's encoders are left out of four files.
 
     Raises SettingsError when `target` exists or `source` is a pipeline already, WeightsError when
-    the weights are missing, damaged, or of another network than the settings'.
+    the weights are missing or damaged, or do not fit the encoders that a pipeline is to have.
     """
     if to == "pipeline" and (source / "model_index.json").is_file():
         raise SettingsError(f"{source} is a pipeline folder already")
     if target.exists():
         raise SettingsError(f"{target} exists already: give the name of a new folder")
-    weights = _weights(source)
-    if to == "pipeline":
-        pipeline = load_weights(source, settings)  # which also checks names and shapes
+    files = _files(source)
     with folder_written_whole(target) as temporary:
-        if to == "pth":
-            save_authors_files(weights, temporary)
-        elif to == "safetensors":
-            save_checkpoint(weights, temporary)
+        if to == "pipeline":
+            load_weights(source, settings).save_pretrained(temporary)
+            for part, path in files.items():  # in the precision that they came in
+                weights = read_state_dict(path)
+                write_tensors(temporary / part / _IN_PIPELINE, weights, {"format": "pt"})
         else:
-            pipeline.save_pretrained(temporary)
-            for part in FILE_STEMS:  # in the precision that they came in
-                prefix = f"{part}."
-                tensors = {
-                    key.removeprefix(prefix): weights[key]
-                    for key in weights
-                    if key.startswith(prefix)
-                }
-                write_tensors(temporary / part / _IN_PIPELINE, tensors, {"format": "pt"})
+            save = save_authors_files if to == "pth" else save_checkpoint
+            save(_weights(files), temporary)
 
 
-def _weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors of the network's four parts as they lie in the files, by 'part.key'."""
+def _files(folder: Path) -> dict[str, Path]:
+    """Part of the network -> its file."""
     if not folder.is_dir():
         raise WeightsError(f"{folder} is no folder of weights: it does not exist")
+    found = four_files(folder)
     if (folder / "model_index.json").is_file():
-        files: dict[str, Path | None] = {part: folder / part / _IN_PIPELINE for part in FILE_STEMS}
-    else:
-        files = four_files(folder)
-    missing = [part for part, path in files.items() if path is None or not path.is_file()]
-    if missing:
+        found = {part: folder / part / _IN_PIPELINE for part in FILE_STEMS}
+    files = {part: path for part, path in found.items() if path is not None and path.is_file()}
+    if missing := [part for part in FILE_STEMS if part not in files]:
         raise WeightsError(f"{folder} lacks the weights of {' and '.join(missing)}")
+    return files
+
+
+def _weights(files: dict[str, Path]) -> dict[str, Tensor]:
+    """The tensors as they lie in the files, by 'part.key'."""
     return {
         f"{part}.{key}": tensor
         for part, path in files.items()
-        if path is not None
         for key, tensor in read_state_dict(path).items()
     }

@@ -8,6 +8,7 @@ import shutil
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,6 @@ def download(item: Item, on_bytes: Callable[[str, int, int], None]) -> None:
 
     Raises WeightsError when something cannot be had, MCLDError when it cannot be written.
     """
-    _check_room(item)
     if isinstance(item.source, Hub):
         _from_hub(item, item.source, on_bytes)
         return
@@ -46,7 +46,8 @@ def download(item: Item, on_bytes: Callable[[str, int, int], None]) -> None:
         return
     archive = item.folder.with_name(f"{item.folder.name}.zip")
     _checked_folder(archive.parent)
-    fetch(item.source, archive, lambda done, total: on_bytes(archive.name, done, total))
+    if not archive.is_file():
+        fetch(item.source, archive, lambda done, total: on_bytes(archive.name, done, total))
     _unpack(archive, item)
 
 
@@ -112,18 +113,32 @@ def _receive(source: Web, partial: Path, on_bytes: Callable[[int, int], None]) -
         partial.unlink()
         return _receive(source, partial, on_bytes)
     with answer:
-        length = int(answer.headers.get("Content-Length") or 0)
         if answer.status != 206:
             start = 0
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            partial.unlink()
+            return _receive(source, partial, on_bytes)
+        length = int(answer.headers.get("Content-Length") or 0)
+        ends = length or answer.headers.get("Transfer-Encoding") == "chunked" or source.sha256
+        if not ends:
+            raise WeightsError(f"{source.address}: the server does not say how long the file is")
         total = start + length if length else 0
         with partial.open("ab" if start else "wb") as file:
             done = start
             on_bytes(done, total)
-            while chunk := answer.read(_CHUNK):
+            while chunk := _read(answer):
                 file.write(chunk)
                 done += len(chunk)
                 on_bytes(done, total)
     return total
+
+
+def _read(answer: Any) -> bytes:
+    try:
+        chunk: bytes = answer.read(_CHUNK)
+    except OSError as error:  # of the network, not of the disk
+        raise urllib.error.URLError(error) from error
+    return chunk
 
 
 def _from_hub(item: Item, source: Hub, on_bytes: Callable[[str, int, int], None]) -> None:
@@ -217,22 +232,15 @@ def _unpack(archive: Path, item: Item) -> None:
     """Unpack a zip to the item's folder, and remove it."""
     try:
         with zipfile.ZipFile(archive) as packed, folder_written_whole(item.folder) as temporary:
+            if item.folder.is_dir():  # what lies there already stays
+                shutil.copytree(item.folder, temporary, dirs_exist_ok=True)
             packed.extractall(temporary)
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         archive.unlink(missing_ok=True)
         raise WeightsError(f"{item.source} sent no zip for {item.name}: {error}") from error
     archive.unlink()
     if not item.present():
-        raise WeightsError(f"the archive of {item.name} holds no face detector that is known")
-
-
-def _check_room(item: Item) -> None:
-    place = next(p for p in item.folder.absolute().parents if p.exists())
-    free = shutil.disk_usage(place).free / 1e9
-    if free < item.gigabytes:
-        raise MCLDError(
-            f"{item.name} is about {item.gigabytes:.2f} GB, and {place} has room for {free:.2f} GB"
-        )
+        raise WeightsError(f"the archive of {item.name} lacks a face detector or a recogniser")
 
 
 def _checked_folder(folder: Path) -> None:

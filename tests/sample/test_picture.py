@@ -179,7 +179,7 @@ def test_a_device_that_is_not_there_is_named(files):
     assert not files["out"].exists()
 
 
-@pytest.mark.parametrize("name", ["ddim", "dpm++", "unipc", "euler"])
+@pytest.mark.parametrize("name", ["dpm++", "unipc", "euler"])
 def test_every_scheduler_comes_to_nearly_the_same_picture_in_enough_steps(files, name):
     """They solve one equation."""
     pictures = []
@@ -202,6 +202,7 @@ def test_half_precision_is_close_to_full(files):
         with Image.open(files["out"]) as picture:
             pictures.append(np.asarray(picture).astype(float))
     error = np.mean((pictures[0] - pictures[1]) ** 2)
+    assert error > 0  # or the dtype was not heard of
     assert 10 * np.log10(255**2 / error) > 35
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
@@ -24,6 +26,13 @@ def weights(pipeline: MCLDPipeline, tmp_path: Path) -> Path:
     pipeline.register_to_config(num_inference_steps=2, guidance_scale=2.0)
     pipeline.save_pretrained(tmp_path / "weights")
     return tmp_path / "weights"
+
+
+@pytest.fixture
+def own(dataset: DatasetLayout, tmp_path: Path) -> DatasetLayout:
+    """A copy of the dataset that a test may break."""
+    shutil.copytree(dataset.root, tmp_path / "own")
+    return DatasetLayout(tmp_path / "own")
 
 
 def run(request: SplitRequest, *overrides: str) -> tuple[list[str], list[tuple[int, int]]]:
@@ -88,24 +97,41 @@ def command(dataset: DatasetLayout, weights: Path, save_path: Path) -> list[str]
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_pictures(dataset, weights, tmp_path):
-    run(SplitRequest(dataset.root, "test", tmp_path / "whole", weights))
+    slow = "sample.num_inference_steps=60"
+    run(SplitRequest(dataset.root, "test", tmp_path / "whole", weights), slow)
     results = tmp_path / "killed"
     process = subprocess.Popen(
-        command(dataset, weights, results),
+        [*command(dataset, weights, results), "--set", slow, "--set", "sample.batch_size=1"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 200
     while not list(results.glob("*/*.png")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(random.uniform(0, 0.2))
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.1))
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    for picture in results.glob("*/[!.]*.png"):
+    assert process.wait() == -signal.SIGKILL
+    there = list(results.glob("*/[!.]*.png"))
+    assert 0 < len(there) < 2 * len(dataset.pairs("test"))
+    for picture in there:
         Image.open(picture).load()  # whole
-    run(SplitRequest(dataset.root, "test", results, weights))
+    run(SplitRequest(dataset.root, "test", results, weights), slow)
     assert contents(results) == contents(tmp_path / "whole")
     assert not list(results.rglob(".mcld-*"))
+
+
+def test_what_goes_wrong_in_several_processes_is_one_line(dataset, own, weights, tmp_path):
+    run(SplitRequest(dataset.root, "test", tmp_path / "results", weights, limit=1))
+    words = [*command(dataset, weights, tmp_path / "results"), "--processes", "2"]
+    other = subprocess.run([*words, "--seed", "1"], capture_output=True, text=True, timeout=300)
+    assert other.returncode == 2
+    assert own.texture("test", own.pairs("test")[0][0][:-4]).write_bytes(b"no picture")
+    words = [*command(own, weights, tmp_path / "broken"), "--processes", "2"]
+    broken = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert broken.returncode == 1
+    for done, said in ((other, "seed was 0, now 1"), (broken, "2 of 6 pairs could not be sampled")):
+        assert [said in line for line in done.stderr.splitlines() if "error" in line] == [True]
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -114,6 +140,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_pictures(dataset, weights, 
         ("sample.seed=1", "seed was 0, now 1"),
         ("sample.guidance_scale=3", "guidance_scale was 2.0, now 3.0"),
         ("sample.scheduler=unipc", "scheduler was DDIMScheduler, now UniPCMultistepScheduler"),
+        ("scheduler.beta_end=0.02", r"scheduler\.beta_end was 0\.012, now 0\.02"),
     ],
 )
 def test_resuming_with_other_settings_is_refused_with_what_differs(
@@ -125,19 +152,19 @@ def test_resuming_with_other_settings_is_refused_with_what_differs(
         run(request, change)
 
 
+def test_resuming_with_other_encoders_is_refused(dataset, pipeline, weights, tmp_path):
+    run(SplitRequest(dataset.root, "test", tmp_path / "results", weights, limit=1))
+    with torch.no_grad():
+        next(pipeline.vae.parameters()).add_(1)
+    pipeline.save_pretrained(tmp_path / "other")
+    with pytest.raises(SettingsError, match="weights was"):
+        run(SplitRequest(dataset.root, "test", tmp_path / "results", tmp_path / "other", limit=1))
+
+
 def test_pictures_of_unknown_settings_are_not_mixed_with(dataset, weights, tmp_path):
     (tmp_path / "results" / "256").mkdir(parents=True)
     with pytest.raises(SettingsError, match=r"no settings\.json"):
         run(SplitRequest(dataset.root, "test", tmp_path / "results", weights))
-
-
-@pytest.fixture
-def own(dataset: DatasetLayout, tmp_path: Path) -> DatasetLayout:
-    """A copy of the dataset that a test may break."""
-    import shutil
-
-    shutil.copytree(dataset.root, tmp_path / "own")
-    return DatasetLayout(tmp_path / "own")
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_and_told_at_the_end(own, weights, tmp_path):

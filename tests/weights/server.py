@@ -19,6 +19,8 @@ class Server:
     """Whether it goes on from where a client asks."""
     promised: int = 0
     """Added to the length that it announces."""
+    length: bool = True
+    """Whether it announces one."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     """(path, the Range header) of every GET."""
     address: str = ""
@@ -54,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(
             206 if start else 200,
             **part,
-            Content_Length=size - start + state.promised,
+            **({"Content_Length": size - start + state.promised} if state.length else {}),
             ETag='"0123456789abcdef"',
             X_Repo_Commit="0" * 40,
         )
