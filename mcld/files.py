@@ -48,10 +48,14 @@ def written_whole(path: Path) -> Iterator[Path]:
 def check_writable(path: Path) -> None:
     """Raise MCLDError when a file could not be written at `path`: before long work, not after."""
     folder = next(p for p in path.absolute().parents if p.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise MCLDError(f"cannot write {path}: {folder} is no folder that can be written")
     if path.is_dir():
         raise MCLDError(f"cannot write {path}: it is a folder")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = f"{folder} is no folder that can be written"
+        raise MCLDError(f"cannot write {path}: {reason}") from error
 
 
 @contextmanager

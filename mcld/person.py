@@ -118,9 +118,7 @@ class PersonReader:
         except InputError:
             raise
         except MCLDError as error:
-            raise type(error)(
-                f"{no_map}; taken for a photo, it needs DensePose: {error}"
-            ) from error
+            raise type(error)(f"{no_map}; as a photo, {error}") from error
 
     def _estimated(self, path: Path, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
         found = DatasetLayout.beside(path)
@@ -129,7 +127,10 @@ class PersonReader:
             if iuv.shape != photo.shape:
                 raise InputError(f"{beside} and {path} differ in size")
             return iuv
-        estimated = self.pose_estimator.estimate(photo)
+        try:
+            estimated = self.pose_estimator.estimate(photo)
+        except MCLDError as error:
+            raise type(error)(f"{path} needs a pose estimator: {error}") from error
         if estimated is None or not estimated[..., 0].any():
             raise InputError(f"{path} shows nobody: no person was found in it")
         return estimated

@@ -139,7 +139,8 @@ def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:
         return load_pipeline(folder)
     run = folder.resolve().parent
     beside = (run / "pipeline", run.parent / "start")  # of weights/, and of a checkpoint
-    found = next((place for place in beside if (place / "model_index.json").is_file()), None)
+    places = (*beside, settings.sample.pretrained)  # which may be a pipeline folder as well
+    found = next((place for place in places if (place / "model_index.json").is_file()), None)
     pipeline = load_pipeline(found) if found else _pipeline_of(folder, settings)
     load_checkpoint(pipeline.network, folder)
     return pipeline

@@ -211,7 +211,7 @@ def sample(
             "--sheet": sheet,
             "--attention-maps": attention_maps,
         }
-        _refuse({**one, **also}, "--source, and not with --split")
+        _refuse({**one, **also}, "one picture, not with --split")
     from mcld.settings import load_settings
 
     height, width = _size(size)
@@ -260,7 +260,8 @@ def sample(
 def _demand(options: Mapping[str, object], what: str) -> None:
     missing = [name for name, value in options.items() if value is None]
     if missing:
-        raise SettingsError(f"{what}: {' and '.join(missing)} is missing")
+        verb = "are" if len(missing) > 1 else "is"
+        raise SettingsError(f"{what}: {' and '.join(missing)} {verb} missing")
 
 
 def _refuse(options: Mapping[str, object], partner: str) -> None:
@@ -274,6 +275,8 @@ def _size(text: str | None) -> tuple[str | None, str | None]:
     if text is None:
         return None, None
     found = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not found:
-        raise SettingsError(f"--size {text}: give height and width in pixels, such as 512x352")
+    if not found or any(int(side) < 8 or int(side) % 8 for side in found.groups()):
+        raise SettingsError(
+            f"--size {text}: give height and width in pixels, multiples of 8, such as 512x352"
+        )
     return found[1], found[2]

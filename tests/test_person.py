@@ -98,7 +98,7 @@ def test_what_is_missing_to_read_a_photo_is_named_with_how_to_get_it(reader, tmp
     Image.new("RGB", (30, 40), "white").save(tmp_path / "photo.png")
     with pytest.raises(
         MCLDError,
-        match=r"not an IUV map.* taken for a photo, it needs DensePose: "
+        match=r"not an IUV map.*; as a photo, .*photo\.png needs a pose estimator: "
         r"(detectron2 is not installed|.*mcld weights download densepose)",
     ):
         reader.pose(tmp_path / "photo.png")

@@ -125,6 +125,8 @@ def _opened(path: Path, draft: bool = False) -> Image.Image:
             return picture
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path} is a folder, not a picture") from error
     except UnidentifiedImageError as error:
         what = "is empty" if path.is_file() and not path.stat().st_size else "is not a picture"
         raise InputError(f"{path} {what}") from error

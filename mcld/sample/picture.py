@@ -85,9 +85,7 @@ def sample_picture(
             disk that fills up, on which the files that were written stay.
     """
     options = settings.sample
-    if request.out.suffix.lower() != ".png":
-        raise SettingsError(f"--out {request.out}: the picture is written as PNG; name it .png")
-    check_writable(request.out)
+    _check_out(request)
     device = chosen_device(options)
     reader = PersonReader(settings.prepare, str(device), say)
     person = reader.person(request.source)
@@ -98,7 +96,7 @@ def sample_picture(
     weights = hash_of(pipeline)
     place(pipeline, settings, device)
     if options.compile:
-        say("Compiling the network: its first picture takes a minute or more longer.")
+        say("Compiling the network: its first picture takes minutes longer.")
 
     record = {
         "source": str(request.source),
@@ -145,6 +143,16 @@ def sample_picture(
         written.append(request.out.with_name(f"{request.out.stem}-attention.npz"))
         write_attention(written[-1], recorder)
     return written
+
+
+def _check_out(request: PictureRequest) -> None:
+    """Raise SettingsError or MCLDError where no picture should or can be written."""
+    out = request.out
+    if out.suffix.lower() != ".png":
+        raise SettingsError(f"--out {out}: the picture is written as PNG; name it .png")
+    if out.resolve() in (request.source.resolve(), request.pose.resolve()):
+        raise SettingsError(f"--out {out} is what the picture is made from: name another")
+    check_writable(out)
 
 
 def sample(

@@ -102,6 +102,16 @@ def test_another_format_than_png_is_refused_before_any_work(files, tmp_path):
         run({**files, "out": tmp_path / "picture.webp"})
 
 
+@pytest.mark.parametrize("given", ["source", "pose"])
+def test_what_a_picture_is_made_from_is_not_written_over(files, given, tmp_path):
+    copy = tmp_path / "input.png"
+    Image.open(files[given]).save(copy)
+    before = copy.read_bytes()
+    with pytest.raises(SettingsError, match="is what the picture is made from"):
+        run({**files, given: copy, "out": copy})
+    assert copy.read_bytes() == before
+
+
 def test_a_place_that_cannot_be_written_is_refused_before_any_work(files, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(MCLDError, match="cannot write") as raised:

@@ -66,6 +66,18 @@ def test_the_pipeline_it_makes_has_those_weights_and_the_pretrained_encoders(
     assert pipeline.image_encoder.config.projection_dim == 16
 
 
+def test_four_files_find_their_encoders_in_the_pipeline_that_they_came_from(
+    authors, settings, tmp_path
+):
+    convert(authors, tmp_path / "first", "pipeline", settings)
+    convert(tmp_path / "first", tmp_path / "four", "safetensors", settings)
+    own = load_settings(None, [f"sample.pretrained={tmp_path / 'first'}"])
+    convert(tmp_path / "four", tmp_path / "second", "pipeline", own)
+    first, second = load_pipeline(tmp_path / "first"), load_pipeline(tmp_path / "second")
+    for key, tensor in first.image_encoder.state_dict().items():
+        assert torch.equal(tensor, second.image_encoder.state_dict()[key])
+
+
 def test_nothing_is_written_over(authors, settings, tmp_path):
     with pytest.raises(SettingsError, match="exists already"):
         convert(authors, authors, "safetensors", settings)
