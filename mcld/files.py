@@ -58,6 +58,15 @@ def check_writable(path: Path) -> None:
         raise MCLDError(f"cannot write {path}: {reason}") from error
 
 
+def made_folder(folder: Path) -> Path:
+    """Make a folder, if need be with those above it. Raises MCLDError when that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MCLDError(f"cannot write {folder}: {error.strerror}") from error
+    return folder
+
+
 @contextmanager
 def folder_written_whole(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `folder`; when the block ends well, make it `folder`.

@@ -23,7 +23,7 @@ from mcld.dataset.layout import SPLITS, DatasetLayout
 from mcld.dataset.pictures import read_face, read_image, read_iuv, write_png
 from mcld.distributed import PATIENCE, on_cpu
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
-from mcld.files import remove_unfinished, written_whole
+from mcld.files import made_folder, remove_unfinished, written_whole
 from mcld.lock import only_run
 from mcld.pipeline import EMBEDDED, PipelineInputs
 from mcld.pretrained import load_weights
@@ -136,7 +136,7 @@ def sample_split(
 
 def _begin(save_path: Path, record: dict[str, Any], held: ExitStack) -> None:
     """Hold the folder of the results, clean it, and check that it is of the same settings."""
-    held.enter_context(only_run(_made(save_path)))
+    held.enter_context(only_run(made_folder(save_path)))
     remove_unfinished(save_path)
     _check_resumed(save_path, record)
 
@@ -347,14 +347,6 @@ def _check_resumed(save_path: Path, record: dict[str, Any]) -> None:
         )
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps({**record, "version": __version__}, indent=2) + "\n")
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MCLDError(f"cannot write {folder}: {error.strerror}") from error
-    return folder
 
 
 def _ignore(*_: object) -> None:

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from mcld.dataset.layout import DatasetLayout
 from mcld.distributed import PATIENCE, gathered, on_cpu
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
-from mcld.files import folder_written_whole, remove_unfinished
+from mcld.files import folder_written_whole, made_folder, remove_unfinished
 from mcld.lock import only_run
 from mcld.model.checkpoints import save_authors_files
 from mcld.pipeline import MCLDPipeline, load_pipeline
@@ -73,7 +73,7 @@ def train(
     try:
         if not accelerator.is_main_process:
             return _train(settings, accelerator, resume, _ignore, _ignore)
-        with only_run(_made_folder(settings.train.output)):
+        with only_run(made_folder(settings.train.output)):
             return _train(settings, accelerator, resume, report, say)
     except torch.OutOfMemoryError as error:
         options = settings.train
@@ -186,14 +186,6 @@ def _accelerator(options: TrainSettings) -> Accelerator:
         raise SettingsError(
             f"train.precision={options.precision} cannot be had: {error}"
         ) from error
-
-
-def _made_folder(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MCLDError(f"cannot write {folder}: {error.strerror}") from error
-    return folder
 
 
 def _make_start(

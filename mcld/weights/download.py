@@ -13,7 +13,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from mcld.errors import MCLDError, WeightsError
-from mcld.files import folder_written_whole
+from mcld.files import folder_written_whole, made_folder
 from mcld.weights.catalogue import Hub, Item, Web
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ def download(item: Item, on_bytes: Callable[[str, int, int], None]) -> None:
         return
     if not item.source.archive:
         (name,) = item.files[0]
-        _checked_folder(item.folder)
+        made_folder(item.folder)
         fetch(item.source, item.folder / name, lambda done, total: on_bytes(name, done, total))
         return
     archive = item.folder.with_name(f"{item.folder.name}.zip")
-    _checked_folder(archive.parent)
+    made_folder(archive.parent)
     if not archive.is_file():
         fetch(item.source, archive, lambda done, total: on_bytes(archive.name, done, total))
     _unpack(archive, item)
@@ -241,10 +241,3 @@ def _unpack(archive: Path, item: Item) -> None:
     archive.unlink()
     if not item.present():
         raise WeightsError(f"the archive of {item.name} lacks a face detector or a recogniser")
-
-
-def _checked_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MCLDError(f"cannot write {folder}: {error.strerror}") from error
