@@ -31,7 +31,7 @@ demo: setup  ## generate people, prepare them, repaint some with the shipped wei
 	$(BIN)/python -m benchmarks mannequin build/demo/mannequin --out build/demo/pictures
 
 test: setup  ## run all tests
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 lint: setup  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check

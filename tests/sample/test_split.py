@@ -76,6 +76,18 @@ def test_a_picture_depends_on_its_pair_alone(dataset, weights, tmp_path, change)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
+def test_nor_does_it_depend_on_the_number_of_cores(dataset, weights, tmp_path):
+    before = torch.get_num_threads()
+    try:
+        for cores in (1, 3):
+            torch.set_num_threads(cores)
+            run(SplitRequest(dataset.root, "test", tmp_path / str(cores), weights))
+            assert torch.get_num_threads() == cores
+    finally:
+        torch.set_num_threads(before)
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")
+
+
 def test_two_processes_make_the_bytes_of_one(dataset, weights, tmp_path):
     run(SplitRequest(dataset.root, "test", tmp_path / "one", weights))
     done = subprocess.run(
