@@ -419,11 +419,11 @@ def _unknown(key: str, origin: str) -> str:
         inside = ", ".join(k.removeprefix(f"{key}.") for k in _FIELDS if k.startswith(f"{key}."))
         return f"{origin}: {key} is a group; name a setting in it: {inside}"
 
-    def likeness(known: str) -> float:
+    def likeness(known: str) -> tuple[float, float]:
         # Right name in no or the wrong group counts nearly as much as the whole key.
         whole = SequenceMatcher(None, key, known).ratio()
         name = SequenceMatcher(None, key.rpartition(".")[2], known.rpartition(".")[2]).ratio()
-        return max(whole, 0.95 * name)
+        return max(whole, 0.95 * name), whole
 
     shown = key if key.isprintable() else repr(key)
     return f"{origin}: there is no setting {shown}; the nearest is {max(_FIELDS, key=likeness)}"
