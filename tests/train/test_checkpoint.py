@@ -57,7 +57,7 @@ def test_a_run_goes_on_with_or_without_sharding(tmp_path: Path, order: list[str]
         words = ["-m", "tests.train.test_checkpoint", str(changing), str(steps)]
         done = subprocess.run(
             [sys.executable, *(launcher if kind == "sharded" else []), *words],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
             capture_output=True,
             text=True,
             timeout=120,
