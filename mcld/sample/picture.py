@@ -85,7 +85,8 @@ def sample_picture(
             disk that fills up, on which the files that were written stay.
     """
     options = settings.sample
-    _check_out(request)
+    seeds = range(options.seed, options.seed + request.count)
+    _check_out(request, seeds)
     device = chosen_device(options)
     reader = PersonReader(settings.prepare, str(device), say)
     person = reader.person(request.source)
@@ -105,7 +106,6 @@ def sample_picture(
         "weights": weights,
         **how_sampled(pipeline, options),
     }
-    seeds = range(options.seed, options.seed + request.count)
     steps = record["num_inference_steps"]
     pictures = []
     recorder = None
@@ -145,14 +145,20 @@ def sample_picture(
     return written
 
 
-def _check_out(request: PictureRequest) -> None:
+def _check_out(request: PictureRequest, seeds: range) -> None:
     """Raise SettingsError or MCLDError where no picture should or can be written."""
     out = request.out
     if out.suffix.lower() != ".png":
         raise SettingsError(f"--out {out}: the picture is written as PNG; name it .png")
-    if out.resolve() in (request.source.resolve(), request.pose.resolve()):
-        raise SettingsError(f"--out {out} is what the picture is made from: name another")
-    check_writable(out)
+    inputs = (request.source.resolve(), request.pose.resolve())
+    for path in (
+        *map(request.picture, seeds),
+        request.beside("sheet"),
+        request.beside("attention"),
+    ):
+        if path.resolve() in inputs:
+            raise SettingsError(f"--out {out}: {path} is what the picture is made from")
+        check_writable(path)
 
 
 def sample(

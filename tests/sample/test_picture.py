@@ -109,6 +109,11 @@ def test_what_a_picture_is_made_from_is_not_written_over(files, given, tmp_path)
     before = copy.read_bytes()
     with pytest.raises(SettingsError, match="is what the picture is made from"):
         run({**files, given: copy, "out": copy})
+    of_seed = copy.rename(tmp_path / "input-1.png")
+    with pytest.raises(SettingsError, match=r"input-1\.png is what the picture is made from"):
+        run({**files, given: of_seed, "out": copy, "count": 2})
+    assert of_seed.read_bytes() == before
+    of_seed.rename(copy)
     assert copy.read_bytes() == before
 
 
