@@ -1,24 +1,41 @@
 """python -m benchmarks [NAME ...]; every figure is one JSON line, but for the demo's table."""
 
 import argparse
+import json
 from pathlib import Path
 
-from benchmarks import random_weights, speed, train
+from benchmarks import random_weights, sample, speed, train
 from mcld.errors import MCLDError
 from mcld_cli.console import quiet_libraries
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    commands = parser.add_subparsers(dest="name")
-    commands.add_parser("render", help="mannequin pictures a second")
-    commands.add_parser("texture", help="milliseconds to extract a texture map")
-    commands.add_parser("prepare", help="photos a second through each stage of mcld prepare")
-    commands.add_parser("sample", help="seconds to sample a picture with the embedded network")
-    commands.add_parser("loader", help="training samples a second from the cache at 512x512")
-    commands.add_parser("train", help="images a second and memory to train at full size (minutes)")
+    parser.set_defaults(run=_fast_ones)
+    commands = parser.add_subparsers()
+    for name, what in (
+        ("render", "mannequin pictures a second"),
+        ("texture", "milliseconds to extract a texture map"),
+        ("prepare", "photos a second through each stage of mcld prepare"),
+        ("loader", "training samples a second from the cache at 512x512"),
+    ):
+        one = commands.add_parser(name, help=what)
+        one.set_defaults(run=lambda _, name=name: speed.report(name, speed.MEASURES[name]))
+    for name, figures, what in (
+        ("sample", sample.sample, "seconds and memory of a picture, by parts (minutes)"),
+        ("train", train.train, "images a second and memory to train at full size (minutes)"),
+    ):
+        one = commands.add_parser(name, help=what)
+        one.set_defaults(run=lambda _, name=name, figures=figures: _tell(name, figures()))
+    steps = commands.add_parser("steps", help="what fewer denoising steps cost, by scheduler")
+    steps.add_argument("dataset", type=Path, help="a prepared dataset with a test split")
+    steps.add_argument("--pairs", type=int, default=6, help="how many pairs (default 6)")
+    steps.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
+    steps.add_argument("--guidance", type=float, help="guidance scale (default: the network's)")
+    steps.set_defaults(run=_steps)
     random = commands.add_parser("random-weights", help="write random weights of the true shapes")
     random.add_argument("folder", type=Path, help="where; 14 GB")
+    random.set_defaults(run=lambda given: random_weights.write(given.folder))
     scores = commands.add_parser("mannequin", help="score the embedded network on new people")
     scores.add_argument("dataset", type=Path, help="a folder of `mcld prepare --mannequins`")
     scores.add_argument("--out", type=Path, required=True, help="folder for the pictures")
@@ -26,30 +43,38 @@ def main() -> None:
     scores.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
     scores.add_argument("--steps", type=int, help="denoising steps (default: the network's)")
     scores.add_argument("--guidance", type=float, help="guidance scale (default: the network's)")
+    scores.set_defaults(run=_scores)
     given = parser.parse_args()
+    if getattr(given, "pairs", 1) < 1:
+        parser.error("--pairs must be at least 1")
     quiet_libraries()
-    if given.name == "mannequin":
-        from benchmarks import mannequin
+    try:
+        given.run(given)
+    except MCLDError as error:
+        raise SystemExit(f"error: {error}") from error
 
-        if given.pairs < 1:
-            parser.error("--pairs must be at least 1")
-        try:
-            mannequin.score(
-                given.dataset, given.out, given.pairs, given.weights, given.steps, given.guidance
-            )
-        except MCLDError as error:
-            raise SystemExit(f"error: {error}") from error
-        return
-    if given.name == "random-weights":
-        random_weights.write(given.folder)
-        return
-    if given.name == "train":
-        for figure, value in train.train():
-            speed.tell("train", figure, value)
-        return
+
+def _fast_ones(_):
     for name, measure in speed.MEASURES.items():
-        if given.name in (None, name):
-            speed.report(name, measure)
+        speed.report(name, measure)
+
+
+def _tell(name, figures):
+    for figure, value in figures:
+        speed.tell(name, figure, value)
+
+
+def _steps(given):
+    for line in sample.steps(given.dataset, given.pairs, given.weights, given.guidance):
+        print(json.dumps(line), flush=True)
+
+
+def _scores(given):
+    from benchmarks import mannequin
+
+    mannequin.score(
+        given.dataset, given.out, given.pairs, given.weights, given.steps, given.guidance
+    )
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 PEOPLE = 4
 PICTURES = 8
 PHOTOS = 48
@@ -124,24 +122,6 @@ def prepare() -> dict[str, float]:
     return figures
 
 
-def sample() -> dict[str, float]:
-    """Seconds of one pipeline call with the embedded network, loading not counted."""
-    from PIL import Image
-
-    from mcld.pipeline import load_pipeline
-
-    pipeline = load_pipeline()
-    pipeline.set_progress_bar_config(disable=True)
-    blank = Image.fromarray(np.zeros((64, 64, 3), np.uint8))
-    pipeline(blank, blank, blank)
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        pipeline(blank, blank, blank)
-        times.append(time.perf_counter() - start)
-    return {"seconds": round(median(times), 2)}
-
-
 def loader() -> dict[str, float]:
     """Training samples a second from the cache at 512x512, latents as Stable Diffusion's.
 
@@ -178,6 +158,5 @@ MEASURES = {
     "render": render,
     "texture": texture,
     "prepare": prepare,
-    "sample": sample,
     "loader": loader,
 }

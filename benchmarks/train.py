@@ -74,14 +74,14 @@ def train() -> Iterator[tuple[str, float]]:
     where = "" if gpu else ", 1 image, forward and backward only"
     measured: dict[str, float] = {}
     for name, changes in (GPU_VARIANTS if gpu else CPU_VARIANTS).items():
-        found = _alone(_trained, changes)
+        found = alone(_trained, changes)
         if found is None:
             print(f"{name}: not measured", file=sys.stderr)
             continue
         measured[name] = found["images/s"]
         for figure, value in found.items():
             yield f"{name}{where}: {figure}", value
-    if encoders := _alone(_encoded, {}):
+    if encoders := alone(_encoded, {}):
         yield "encoding photo and texture map: images/s", encoders["images/s"]
         yield "encoding photo and texture map: peak GB", encoders["peak GB"]
         for name, rate in measured.items():
@@ -89,7 +89,7 @@ def train() -> Iterator[tuple[str, float]]:
             yield f"{name}{where}, encoding every time, no cache: images/s", round(together, 4)
 
 
-def _alone(measure: Measure, changes: dict[str, Any]) -> dict[str, float] | None:
+def alone(measure: Measure, changes: dict[str, Any]) -> dict[str, float] | None:
     """What `measure` finds in a process of its own, with its own peak; None when memory ran out."""
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -166,7 +166,7 @@ def _trained(changes: dict[str, Any]) -> dict[str, float]:
                 torch.cuda.synchronize()
             times.append(time.perf_counter())
     rate = batch * steps / (times[-1] - times[warm_up])
-    return {"images/s": round(rate, 4), "peak GB": _peak_gigabytes()}
+    return {"images/s": round(rate, 4), "peak GB": peak_gigabytes()}
 
 
 def _encoded(_: dict[str, Any]) -> dict[str, float]:
@@ -190,10 +190,10 @@ def _encoded(_: dict[str, Any]) -> dict[str, float]:
                 torch.cuda.synchronize()
             times.append(time.perf_counter())
     rate = 3 * batch / (times[-1] - times[1])
-    return {"images/s": round(rate, 4), "peak GB": _peak_gigabytes()}
+    return {"images/s": round(rate, 4), "peak GB": peak_gigabytes()}
 
 
-def _peak_gigabytes() -> float:
+def peak_gigabytes() -> float:
     import torch
 
     if torch.cuda.is_available():

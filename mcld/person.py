@@ -18,7 +18,6 @@ from mcld.dataset.pictures import FACE_SIZE, read_face, read_image, read_iuv
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.face import InsightFace
 from mcld.estimators.pose import DensePose
-from mcld.estimators.texture import extract_texture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +83,9 @@ class PersonReader:
             embedding = read_face(face) if face.exists() else None
         else:
             iuv = self._estimated(source, photo)
+            # Here, because its compiler takes half a second to load.
+            from mcld.estimators.texture import extract_texture
+
             texture, embedding = extract_texture(photo, iuv), self._face(photo, iuv)
         if embedding is None:
             self.say(f"No face is known of {source.name}: whose face it is, is left open.")

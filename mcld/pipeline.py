@@ -138,6 +138,11 @@ class MCLDPipeline(DiffusionPipeline):
             labels at their borders, as the authors do, or "nearest".
     """
 
+    model_cpu_offload_seq = (
+        "image_encoder->reference_unet->image_projector->pose_guider->denoising_unet->vae"
+    )
+    """For diffusers' `enable_model_cpu_offload`: each leaves the GPU when the next is needed."""
+
     def __init__(
         self,
         vae: Any,
@@ -197,7 +202,7 @@ class MCLDPipeline(DiffusionPipeline):
 
     def embed_pixels(self, pixels: Tensor) -> Tensor:
         """[B, 3, S, S] -> [B, 1, D] embeddings of the image encoder."""
-        pixels = pixels.to(self.image_encoder.device, self.image_encoder.dtype)
+        pixels = pixels.to(self._execution_device, self.image_encoder.dtype)
         return self.image_encoder(pixels).image_embeds[:, None]  # type: ignore[no-any-return]
 
     def embed(self, images: list[Image.Image]) -> Tensor:
@@ -215,7 +220,7 @@ class MCLDPipeline(DiffusionPipeline):
 
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """[B, 3, H, W] pictures, -1..1 -> mean and standard deviation of their scaled latents."""
-        encoded = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
+        encoded = self.vae.encode(pixels.to(self._execution_device, self.vae.dtype)).latent_dist
         factor = self.vae.config.scaling_factor
         return encoded.mean * factor, encoded.std * factor
 
@@ -262,7 +267,7 @@ class MCLDPipeline(DiffusionPipeline):
             pose=inputs.pose,
         )
         kept = conditions.keep(self.config.focal_conditions)
-        return kept.to(self.denoising_unet.device, self.denoising_unet.dtype)
+        return kept.to(self._execution_device, self.denoising_unet.dtype)
 
     @torch.no_grad()
     def __call__(
@@ -344,6 +349,7 @@ class MCLDPipeline(DiffusionPipeline):
             images = latents
         else:
             images = self.image_processor.postprocess(self.pictures_of(latents), output_type)
+        self.maybe_free_model_hooks()
         return MCLDPipelineOutput(images=images) if return_dict else (images,)
 
     @torch.no_grad()
@@ -436,7 +442,7 @@ class MCLDPipeline(DiffusionPipeline):
         """[B, C, h, w] float32 noise of unit variance, drawn unless `latents` is given."""
         channels = self.denoising_unet.config.in_channels
         shape = (count, channels, height // SCALE_FACTOR, width // SCALE_FACTOR)
-        device = self.denoising_unet.device
+        device = self._execution_device
         if latents is None:
             latents = randn_tensor(shape, generator, device, torch.float32)
         elif latents.shape != shape:

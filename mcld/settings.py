@@ -114,6 +114,10 @@ class SampleSettings(_Group):
     scheduler: Literal["ddim", "dpm++", "unipc", "euler"] | None = Field(
         None, description="How the steps are taken; null: as the weights were saved with."
     )
+    fast: bool = Field(
+        False,
+        description="Take at most 10 steps, of a scheduler that needs few (unipc).",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the starting noise.")
     device: str | None = Field(
         None, description="Such as cuda:1 or cpu; null: a GPU where there is one."
@@ -123,6 +127,9 @@ class SampleSettings(_Group):
     )
     compile: bool = Field(
         False, description="Compile the network before sampling; pays off over many pictures."
+    )
+    low_memory: bool = Field(
+        False, description="Keep only the network on the GPU that is needed at the moment."
     )
     batch_size: PositiveInt = Field(8, description="Pictures sampled at once, of a split.")
     workers: PositiveInt = Field(4, description="Threads that read and write pictures, of a split.")

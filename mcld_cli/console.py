@@ -4,6 +4,7 @@ Results go to stdout; errors and progress go to stderr, so that output can be pi
 """
 
 import logging
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -64,14 +65,17 @@ def show_table(
 def quiet_libraries() -> None:
     """Switch off the progress bars of diffusers and transformers: ours tell what is going on.
 
-    So is what bitsandbytes, which diffusers imports if it is there, says of its 4-bit kernels.
-    To be called before either is imported.
+    To be called before either is imported: it also keeps diffusers from importing bitsandbytes,
+    which takes a second where it is installed and is needed by the 8-bit optimizer alone.
     """
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    from diffusers.utils import logging as diffusers_logging
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
+    sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]  # as if not installed
+    from diffusers.utils import logging as diffusers_logging
+
+    if sys.modules["bitsandbytes"] is None:
+        del sys.modules["bitsandbytes"]
     hub_logging.set_verbosity(logging.ERROR)
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()

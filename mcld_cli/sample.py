@@ -143,6 +143,14 @@ def sample(
             rich_help_panel=_HOW,
         ),
     ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast",
+            help="At most 10 steps of unipc, twice as fast as 20 of ddim and nearly the same.",
+            rich_help_panel=_HOW,
+        ),
+    ] = False,
     size: Annotated[
         str | None,
         typer.Option(
@@ -173,6 +181,14 @@ def sample(
         typer.Option(
             "--compile",
             help="Compile the network; pays off over many pictures.",
+            rich_help_panel=_HOW,
+        ),
+    ] = False,
+    low_memory: Annotated[
+        bool,
+        typer.Option(
+            "--low-memory",
+            help="Keep only what is needed at the moment on the GPU; slower.",
             rich_help_panel=_HOW,
         ),
     ] = False,
@@ -212,6 +228,8 @@ def sample(
             "--attention-maps": attention_maps,
         }
         _refuse({**one, **also}, "one picture, not with --split")
+    if fast and (steps is not None or scheduler is not None):
+        raise SettingsError("--fast chooses --steps and --scheduler: leave them out")
     from mcld.settings import load_settings
 
     height, width = _size(size)
@@ -226,6 +244,8 @@ def sample(
         "sample.device": device,
         "sample.dataset": dataset,
         "sample.compile": compile_ or None,
+        "sample.fast": fast or None,
+        "sample.low_memory": low_memory or None,
     }
     settings = load_settings(config, overrides_of(flags, overrides))
     if processes:

@@ -201,3 +201,34 @@ def test_a_cut_weights_file_is_refused(pipeline, tmp_path):
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(WeightsError, match="cannot load the weights"):
         load_pipeline(tmp_path)
+
+
+def test_offloaded_it_makes_the_same_picture_and_never_holds_both_unets(pipeline, person):
+    expected = run(pipeline, person)
+    pipeline.enable_model_cpu_offload(device="cpu")
+    try:
+        used, held, most = [], set(), set()
+        parts = {
+            id(part): name for name, part in pipeline.components.items() if hasattr(part, "forward")
+        }
+        hooks = {name: getattr(pipeline, name)._hf_hook for name in parts.values()}
+        for name, hook in hooks.items():
+            before = hook.pre_forward
+
+            def pre_forward(module, *args, name=name, hook=hook, before=before, **kwargs):
+                if hook.prev_module_hook is not None:
+                    held.discard(parts[id(hook.prev_module_hook.model)])
+                held.add(name)
+                used.append(name)
+                most.add(frozenset(held))
+                return before(module, *args, **kwargs)
+
+            hook.pre_forward = pre_forward
+        assert np.array_equal(run(pipeline, person), expected)
+    finally:
+        pipeline.remove_all_hooks()
+    assert used.index("reference_unet") < used.index("denoising_unet")
+    assert set(used) == set(hooks)  # what is used without its hook would still be on the CPU
+    for together in most:
+        assert not {"reference_unet", "denoising_unet"} <= together
+        assert not {"image_encoder", "denoising_unet"} <= together

@@ -13,6 +13,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -98,6 +99,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         self.decoder.weight.copy_(decode.reshape(shape))
         self.decoder.bias.copy_(mean)  # type: ignore[union-attr]
 
+    @apply_forward_hook  # type: ignore[untyped-decorator]
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput:
         """[B, 3, H, W] in -1..1 -> an output whose `latent_dist` is of [B, C, H/8, W/8]."""
         mean = self.encoder(x)
@@ -105,6 +107,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         posterior = DiagonalGaussianDistribution(moments)
         return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
 
+    @apply_forward_hook  # type: ignore[untyped-decorator]
     def decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput:
         """[B, C, H/8, W/8] -> an output whose `sample` is [B, 3, H, W], about -1..1."""
         sample = self.decoder(z) + self.refinement(z)

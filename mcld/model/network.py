@@ -44,7 +44,7 @@ class MCLD(nn.Module):
 
     def encode(self, conditions: FocalConditions) -> FocalContext:
         """Everything but the pose, as the keys and values that all denoising steps share."""
-        return self.denoising_unet.focal_context(
+        return self.denoising_unet.focal_context(  # type: ignore[no-any-return]
             self.reference_unet(conditions.reference_latents, conditions.source),
             conditions.source,
             conditions.texture,

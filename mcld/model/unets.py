@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from diffusers import ModelMixin, UNet2DConditionModel  # noqa: F401 - see MCLDUNet
 from diffusers.models.attention import BasicTransformerBlock
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
 from mcld.model.attention import (
@@ -162,6 +163,7 @@ class DenoisingUNet(MCLDUNet):
             for processor in processors:
                 processor.recorder = None
 
+    @apply_forward_hook  # type: ignore[untyped-decorator]  # to the GPU, should it not be there
     def focal_context(
         self, features: dict[str, Tensor], source: Tensor, texture: Tensor, face_tokens: Tensor
     ) -> FocalContext:

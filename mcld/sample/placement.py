@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import (
+    AutoencoderKL,
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
@@ -31,18 +32,28 @@ SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
 """`sample.scheduler` -> diffusers' class and what else it is told."""
 
 
+FAST_SCHEDULER, FAST_STEPS = "unipc", 10
+"""What `sample.fast` takes; the table in docs/sampling.md is why."""
+
+
 def chosen_device(options: SampleSettings) -> torch.device:
-    """The device of `sample.device`. Raises SettingsError when this machine has no such device."""
-    if options.device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The device of `sample.device`.
+
+    Raises SettingsError when this machine has no such device, or when other settings need another.
+    """
+    gpu = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(options.device)
+        device = torch.device(options.device or gpu)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise SettingsError(
             f"sample.device={options.device} is not there: {reason}; give cpu, or leave it out"
         ) from error
+    if options.low_memory and device.type == "cpu":
+        raise SettingsError("sample.low_memory spares a GPU's memory, and this runs on the CPU")
+    if options.low_memory and options.compile:
+        raise SettingsError("sample.low_memory moves networks about, which sample.compile forbids")
     return device
 
 
@@ -55,32 +66,45 @@ def chosen_dtype(options: SampleSettings, device: torch.device) -> torch.dtype:
 
 
 def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> None:
-    """Bring a pipeline to its device and dtype, and give it the scheduler asked for."""
+    """Bring a pipeline to its device and dtype, and give it the scheduler asked for.
+
+    With `sample.fast`, weights that want more steps get a scheduler that needs few. With
+    `sample.low_memory` the pipeline's parts stay in main memory, from where each comes to the
+    device for as long as it is needed.
+    """
     options = settings.sample
-    pipeline.scheduler = _scheduler(pipeline, settings)
+    name: str | None = options.scheduler
+    if options.fast and pipeline.config.num_inference_steps > FAST_STEPS:
+        pipeline.register_to_config(num_inference_steps=FAST_STEPS)
+        name = name or FAST_SCHEDULER
+    pipeline.scheduler = _scheduler(pipeline, settings, name)
+    home = torch.device("cpu") if options.low_memory else device
     try:
         for part in pipeline.components.values():
             if isinstance(part, nn.Module):  # diffusers' own `to` warns of what does not concern us
-                nn.Module.to(part, device, chosen_dtype(options, device))
+                nn.Module.to(part, home, chosen_dtype(options, device))
     except torch.OutOfMemoryError as error:
         raise MCLDError(
-            f"the weights do not fit into the memory of {device}: give --dtype bfloat16, or"
-            " --device cpu"
+            f"the weights do not fit into the memory of {device}: give --low-memory,"
+            " --dtype bfloat16, or --device cpu"
         ) from error
     if device.type == "cuda":
         for part in (pipeline.denoising_unet, pipeline.reference_unet, pipeline.vae):
             part.to(memory_format=torch.channels_last)
+    if options.low_memory:
+        pipeline.enable_model_cpu_offload(device=device)
+        if isinstance(pipeline.vae, AutoencoderKL):
+            pipeline.vae.enable_slicing()
     if options.compile:
         pipeline.denoising_unet.compile()
         pipeline.vae.decoder.compile()
     pipeline.set_progress_bar_config(disable=True)
 
 
-def _scheduler(pipeline: MCLDPipeline, settings: Settings) -> Any:
-    """That of the weights, but for what the settings change."""
+def _scheduler(pipeline: MCLDPipeline, settings: Settings, name: str | None) -> Any:
+    """That of the weights, or the one named; but for what the settings change."""
     changes = settings.scheduler.model_dump(include=settings.scheduler.model_fields_set)
     changes.pop("train_beta_schedule", None)
-    name = settings.sample.scheduler
     if name is None:
         kind: Any = type(pipeline.scheduler)
     else:
@@ -102,6 +126,8 @@ def memory_explained(
             raise
         height, width = pipeline.picture_size(options.height, options.width)
         ways = [f"lower --size, {height}x{width}"]
+        if not options.low_memory and pipeline.device.type != "cpu":
+            ways.append("give --low-memory")
         if at_once > 1:
             ways.insert(0, f"lower sample.batch_size, {at_once}")
         if pipeline.dtype == torch.float32:

@@ -101,7 +101,9 @@ def sample_split(
     if not first:
         say, on_picture = _ignore, _ignore
     options = settings.sample
-    device = chosen_device(options) if options.device else state.device
+    device = chosen_device(options)
+    if not options.device:
+        device = state.device
     layout = DatasetLayout(request.dataset)
     pairs = _prepared_pairs(layout, request, say)
     if request.weights is None:
@@ -122,7 +124,7 @@ def sample_split(
         todo = [pair for pair in share if not _done(pair, request.save_path)]
         if len(todo) < len(share):
             say(f"{len(share) - len(todo):,} of {len(share):,} pictures are there already")
-        run = _Run(pipeline, settings, layout, request, record)
+        run = _Run(pipeline, settings, layout, request, record, device)
         with memory_explained(options, pipeline, options.batch_size):
             failed = run.sample(todo, on_picture)
         counts = gather_object([(len(todo), failed)])
@@ -167,8 +169,10 @@ class _Run:
         layout: DatasetLayout,
         request: SplitRequest,
         record: dict[str, Any],
+        device: torch.device,
     ) -> None:
         self.pipeline = pipeline
+        self.device = device
         self.options = settings.sample
         self.layout = layout
         self.request = request
@@ -222,7 +226,7 @@ class _Run:
         CPU every picture is therefore computed alone and in one thread, which makes it the same to
         the bit whatever the batch size and the number of processes.
         """
-        if self.pipeline.denoising_unet.device.type != "cpu":
+        if self.device.type != "cpu":
             yield self._pictures
             return
         with _pool(self.threads) as cores:

@@ -83,6 +83,7 @@ class Patchwork:
         charts = (0.5 + 0.7 * (charts - 0.5) + 0.4 * (uniform(PARTS, 3, 1, 1) - 0.5)).clamp(0, 1)
         colours = charts.permute(0, 2, 3, 1).reshape(-1, 3)
         v, u, part = pose.long()
+        part = part.clamp(max=PARTS)  # bicubic resizing overshoots
         row, column = (255 - v) * (CHART_SIZE - 1) // 255, u * (CHART_SIZE - 1) // 255
         places = ((part - 1) * SIDE + row // COARSENESS) * SIDE + column // COARSENESS
         places[part == 0] = len(colours)

@@ -231,3 +231,22 @@ def test_running_out_of_memory_says_what_to_lower(files, pipeline):
         memory_explained(options, pipeline, 8),
     ):
         raise torch.OutOfMemoryError
+
+
+def test_fast_takes_few_steps_only_of_weights_that_want_more(files, pipeline, tmp_path):
+    fast = "sample.fast=true", "sample.num_inference_steps=null"
+    run({**files, "weights": None}, *fast)
+    with Image.open(files["out"]) as picture:
+        own = json.loads(picture.text["mcld"])
+    assert (own["num_inference_steps"], own["scheduler"]) == (1, "DDIMScheduler")
+    pipeline.register_to_config(num_inference_steps=20)
+    pipeline.save_pretrained(tmp_path / "many")
+    run({**files, "weights": tmp_path / "many"}, *fast)
+    with Image.open(files["out"]) as picture:
+        few = json.loads(picture.text["mcld"])
+    assert (few["num_inference_steps"], few["scheduler"]) == (10, "UniPCMultistepScheduler")
+
+
+def test_low_memory_is_refused_where_there_is_none_to_spare(files):
+    with pytest.raises(SettingsError, match="runs on the CPU"):
+        run(files, "sample.low_memory=true", "sample.device=cpu")

@@ -45,3 +45,14 @@ def test_what_training_gets_of_it_is_encoded_as_photos_are(pipeline: MCLDPipelin
         assert torch.equal(made["reference_latents"], reference)
         assert torch.equal(made["source"], pipeline.embed([image, texture])[0])
     assert not made["face"].any()
+
+
+def test_labels_that_resizing_blended_past_the_last_part_are_painted_as_it(pipeline, iuv):
+    patchwork = Patchwork(pipeline, (128, 88))
+    last = np.where(iuv[..., :1] == 0, iuv, (24, 100, 100))
+    past = np.where(iuv[..., :1] == 0, iuv, (27, 100, 100))
+    pictures = [
+        np.asarray(patchwork.paint(pose_of(map_), torch.Generator().manual_seed(1))[0])
+        for map_ in (last, past)
+    ]
+    assert np.array_equal(*pictures)

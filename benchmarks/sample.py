@@ -1,0 +1,212 @@
+"""How fast and in how much memory pictures are made, and what fewer steps cost.
+
+At Stable Diffusion 1.5's size the weights are random; that changes neither time nor memory.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.train import PAPER_PROJECTOR, SD15, VAE, VIT_L, alone, peak_gigabytes
+
+SIZE = (512, 512)
+STEPS = 20
+GUIDANCE = 3.5
+GPU_VARIANTS: dict[str, dict[str, Any]] = {
+    "float32": {"dtype": "float32"},
+    "bfloat16": {},
+    "bfloat16, compiled": {"compile": True},
+    "float16, low memory": {"dtype": "float16", "low_memory": True},
+    "bfloat16, batches of 8": {"batch": 8},
+    "bfloat16, compiled, batches of 8": {"compile": True, "batch": 8},
+}
+CPU_VARIANTS: dict[str, dict[str, Any]] = {"float32": {"dtype": "float32"}}
+
+
+def sample() -> Iterator[tuple[str, float]]:
+    """Figures of the embedded network from the shell prompt, then of the full size by parts."""
+    import torch
+
+    with TemporaryDirectory() as folder:
+        yield "embedded, from the shell prompt to the picture: seconds", _from_the_prompt(folder)
+    gpu = torch.cuda.is_available()
+    for name, changes in (GPU_VARIANTS if gpu else CPU_VARIANTS).items():
+        found = alone(_full_size, changes)
+        if found is None:
+            print(f"{name}: not measured", file=sys.stderr)
+            continue
+        for figure, value in found.items():
+            yield f"{name}: {figure}", value
+
+
+def _from_the_prompt(folder: str) -> float:
+    """The median of three runs of `mcld sample`, after one that fills the page cache."""
+    dataset = Path(folder) / "mannequin"
+    subprocess.run(
+        [sys.executable, "-m", "mcld_cli", "prepare", dataset, "--mannequins", "2"],
+        check=True,
+        capture_output=True,
+    )
+    source = min((dataset / "train").iterdir())
+    pose = max((dataset / "train_densepose").iterdir())
+    out = Path(folder) / "out.png"
+    command = [sys.executable, "-m", "mcld_cli", "sample", "--source", source, "--pose", pose]
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        subprocess.run([*command, "--out", out], check=True, capture_output=True)
+        times.append(time.perf_counter() - start)
+    return round(sorted(times[1:])[1], 2)
+
+
+def _full_size(changes: dict[str, Any]) -> dict[str, float]:
+    """Seconds of each part of a picture, and of the picture; on a CPU, 20 times one step's."""
+    import torch
+    from diffusers import AutoencoderKL
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
+    from mcld.pipeline import MCLDPipeline, PipelineInputs, ddim_scheduler
+    from mcld.sample.placement import place
+    from mcld.settings import load_settings
+
+    gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if gpu else "cpu")
+    settings = load_settings(Path("configs/deepfashion.yaml"), [])
+    batch = changes.pop("batch", 1)
+    options = settings.sample.model_copy(update=changes)
+    settings = settings.model_copy(update={"sample": options})
+    with torch.device("cpu" if options.low_memory else device):
+        pipeline = MCLDPipeline(
+            vae=AutoencoderKL(**VAE),
+            image_encoder=CLIPVisionModelWithProjection(CLIPVisionConfig(**VIT_L)),
+            feature_extractor=CLIPImageProcessor(),
+            denoising_unet=DenoisingUNet(**SD15),
+            reference_unet=ReferenceNet(**SD15),
+            pose_guider=PoseGuider(SD15["block_out_channels"][0]),
+            image_projector=ImageProjector(**PAPER_PROJECTOR),
+            scheduler=ddim_scheduler(),
+        )
+    place(pipeline, settings, device)
+    if gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    pixels = torch.rand(batch, 3, *SIZE)
+    patches = torch.rand(batch, 3, 224, 224)
+    inputs = PipelineInputs(patches, patches, pixels, torch.rand(batch, 512), pixels)
+    noise = pipeline.starting_noise(batch, *SIZE, torch.Generator().manual_seed(0), None)
+    seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timed(part: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        if gpu:
+            torch.cuda.synchronize()
+        seconds[part] = (time.perf_counter() - start) / batch
+
+    def picture() -> None:
+        with timed("encode"):
+            conditions = pipeline.conditions(inputs)
+        with timed("reference"):
+            pipeline.network.encode(conditions)
+        with timed("steps"):  # the reference is in it, once more
+            latents = pipeline.denoise(conditions, noise, STEPS if gpu else 1, GUIDANCE)
+        with timed("decode"):
+            pipeline.pictures_of(latents)
+        pipeline.maybe_free_model_hooks()
+
+    with torch.no_grad():
+        for _ in range(3 if gpu else 2):  # the last counts
+            picture()
+    step = (seconds["steps"] - seconds["reference"]) / (STEPS if gpu else 1)
+    whole = seconds["encode"] + seconds["reference"] + STEPS * step + seconds["decode"]
+    name = "a picture" if gpu else f"a picture, its {STEPS} steps reckoned from one"
+    return {
+        "encode, s": round(seconds["encode"], 4),
+        "reference, s": round(seconds["reference"], 4),
+        "step, s": round(step, 4),
+        "decode, s": round(seconds["decode"], 4),
+        f"{name}, s": round(whole, 3),
+        "peak GB": peak_gigabytes(),
+    }
+
+
+STEP_COUNTS = (1, 2, 4, 6, 8, 10, 12, 20, 50)
+MANY_STEPS = 100
+
+
+def steps(
+    dataset: Path, count: int, weights: Path | None, guidance: float | None
+) -> Iterator[dict[str, Any]]:
+    """Every scheduler at few steps: its PSNR to a run of 100 DDIM steps and to the truth, and time.
+
+    The pictures of `count` test pairs, each from the same noise; the PSNR of pictures of the
+    network's own size, their mean; seconds of denoising a picture.
+    """
+    import torch
+    from PIL import Image
+
+    from mcld.dataset.layout import DatasetLayout
+    from mcld.dataset.pictures import read_image
+    from mcld.person import PersonReader
+    from mcld.pipeline import EMBEDDED, PipelineInputs
+    from mcld.pretrained import load_weights
+    from mcld.sample.placement import SCHEDULERS, chosen_device, place
+    from mcld.settings import load_settings
+
+    settings = load_settings(None, [])
+    pipeline = load_weights(weights or EMBEDDED, settings)
+    place(pipeline, settings, chosen_device(settings.sample))
+    own = pipeline.scheduler
+    size = pipeline.picture_size(None, None)
+    scale = guidance or float(pipeline.config.guidance_scale)
+    reader = PersonReader(settings.prepare, "cpu", lambda _: None)
+    layout = DatasetLayout(dataset)
+    inputs, truths = [], []
+    for source, target in layout.pairs("test")[:count]:
+        person = reader.person(layout.image("test", Path(source).stem))
+        with Image.open(layout.densepose("test", Path(target).stem)) as pose:
+            inputs.append(
+                pipeline.inputs([person.photo], [person.texture], [pose], person.face[None], *size)
+            )
+        photo = Image.fromarray(read_image(layout.image("test", Path(target).stem)))
+        truths.append(pipeline.image_processor.preprocess(photo, *size)[0])
+    truth = torch.stack(truths) / 2 + 0.5
+    with torch.no_grad():
+        conditions = pipeline.conditions(PipelineInputs.cat(inputs))
+    generators = [torch.Generator().manual_seed(k) for k in range(len(inputs))]
+    noise = pipeline.starting_noise(len(inputs), *size, generators, None)
+
+    def run(name: str, number: int) -> tuple[torch.Tensor, float]:
+        kind, also = SCHEDULERS[name]
+        pipeline.scheduler = kind.from_config(own.config, **also)
+        start = time.perf_counter()
+        latents = pipeline.denoise(conditions, noise, number, scale)
+        with torch.no_grad():
+            pictures = (pipeline.pictures_of(latents).float() / 2 + 0.5).clamp(0, 1)
+        return pictures.cpu(), (time.perf_counter() - start) / len(inputs)
+
+    def psnr(pictures: torch.Tensor, other: torch.Tensor) -> float:
+        error = (pictures - other).square().mean(dim=(1, 2, 3))
+        return round(float((-10 * error.log10()).mean()), 2)
+
+    many, _ = run("ddim", MANY_STEPS)
+    run("ddim", 1)
+    for name in SCHEDULERS:
+        for number in STEP_COUNTS:
+            pictures, seconds = run(name, number)
+            yield {
+                "scheduler": name,
+                "steps": number,
+                "PSNR to 100 steps": psnr(pictures, many),
+                "PSNR to the truth": psnr(pictures, truth),
+                "s a picture": round(seconds, 3),
+            }
