@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcld.compiled import compiled
 from mcld.dataset.charts import CHART_SIZE, NOWHERE, PARTS, chart_masks, smpl_gather
-from mcld.estimators.compiled import compiled
 from mcld.estimators.inpaint import RADIUS, inpaint, workspace_for
 
 _ROW_OF_V = ((255 - np.arange(256)) * (CHART_SIZE - 1) // 255).astype(np.intp)
