@@ -11,8 +11,10 @@ Each as diffusers and transformers write them, .safetensors or .bin.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 from diffusers import AutoencoderKL
 from safetensors import SafetensorError
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
@@ -23,7 +25,6 @@ from mcld.model.checkpoints import four_files, load_checkpoint, read_state_dict
 from mcld.pipeline import MCLDPipeline, align, ddim_scheduler, load_pipeline
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import Any
 
     from torch import Tensor
@@ -49,6 +50,18 @@ class Pretrained(NamedTuple):
         """The names its weights file may have, the best first."""
         stems = [self.stem, "pytorch_model"] if self.stem == "model" else [self.stem]
         return tuple(stem + suffix for stem in stems for suffix in (".safetensors", ".bin"))
+
+
+TORCHVISION = {
+    "inception": "inception_v3_google-0cc3c7bd.pth",
+    "alexnet": "alexnet-owt-7be5be79.pth",
+}
+"""The networks that evaluation uses: names for `mcld weights` -> torchvision's file names."""
+
+
+def torchvision_folders(pretrained: Path) -> tuple[Path, Path]:
+    """Where their files may lie: the pretrained folder and torch's hub folder."""
+    return pretrained, Path(torch.hub.get_dir()) / "checkpoints"
 
 
 UNET = Pretrained(

@@ -147,6 +147,24 @@ class SampleSettings(_Group):
     )
 
 
+class EvaluateSettings(_Group):
+    """How pictures are scored."""
+
+    dataset: Path = Field(
+        Path("dataset/fashion"), description="The prepared dataset whose test pairs are scored."
+    )
+    metrics: tuple[Literal["psnr", "ssim", "ssim_256", "lpips", "fid", "face"], ...] = Field(
+        ("psnr", "ssim", "ssim_256", "lpips", "fid", "face"),
+        min_length=1,
+        description="What is measured.",
+    )
+    device: str | None = Field(
+        None, description="Of LPIPS and FID, such as cuda:1 or cpu; null: a GPU where there is one."
+    )
+    batch_size: PositiveInt = Field(16, description="Pictures that LPIPS and FID see at once.")
+    workers: PositiveInt = Field(4, description="Threads that read, resize and compare pictures.")
+
+
 class TrainSettings(_Group):
     """How the network is trained."""
 
@@ -288,6 +306,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     sample: SampleSettings = SampleSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
     train: TrainSettings = TrainSettings()
     prepare: PrepareSettings = PrepareSettings()
 

@@ -14,6 +14,7 @@ from mcld import __version__
 from mcld.distributed import is_first
 from mcld.errors import MCLDError, SettingsError, StoppedError
 from mcld_cli import console
+from mcld_cli.evaluate import evaluate
 from mcld_cli.prepare import prepare
 from mcld_cli.sample import sample
 from mcld_cli.train import train
@@ -99,6 +100,7 @@ def options(
 app.command()(prepare)
 app.command()(train)
 app.command()(sample)
+app.command()(evaluate)
 app.add_typer(weights, name="weights")
 
 

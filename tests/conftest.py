@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.models import alexnet, inception_v3
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.pipeline import MCLDPipeline
 from mcld.prepare.mannequins import prepare_mannequins
+from mcld.pretrained import TORCHVISION
 from mcld.settings import Settings, load_settings
 from mcld.train.start import new_pipeline
 
@@ -62,3 +64,17 @@ def pipeline(tiny: Settings) -> MCLDPipeline:
             parameter.data.normal_(generator=generator)
     made.set_progress_bar_config(disable=True)
     return made
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pretrained folder with AlexNet and Inception v3 of random weights."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    torch.manual_seed(0)
+    torch.save(alexnet(weights=None).state_dict(), folder / TORCHVISION["alexnet"])
+    network = inception_v3(weights=None, init_weights=False)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):  # or the features would all be next to nothing
+            torch.nn.init.kaiming_normal_(module.weight)
+    torch.save(network.state_dict(), folder / TORCHVISION["inception"])
+    return folder

@@ -117,12 +117,13 @@ class InsightFace:
         face that is too small to be found in the whole picture is looked for in the head (part
         labels 23 and 24) alone, which the detector sees enlarged.
         """
-        found = self._largest(image)
+        found = self.largest(image)
         if found is None and (head := head_region(image, iuv)) is not None:
-            found = self._largest(head)
+            found = self.largest(head)
         return found
 
-    def _largest(self, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    def largest(self, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """The raw embedding of the largest face in a picture, uint8 [H, W, 3] RGB; None without."""
         faces = self._app.get(np.ascontiguousarray(image[..., ::-1]))
         if not faces:
             return None

@@ -21,6 +21,7 @@ from torch.nn import functional
 from mcld import __version__
 from mcld.dataset.layout import SPLITS, DatasetLayout
 from mcld.dataset.pictures import read_face, read_image, read_iuv, write_png
+from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_file
 from mcld.distributed import PATIENCE, on_cpu
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
 from mcld.files import made_folder, remove_unfinished, written_whole
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
 
     from mcld.pipeline import MCLDPipeline
     from mcld.settings import Settings
-
-SIZES = {"256": (256, 176), "512": (512, 352)}
-"""Folder of the results -> (height, width) of its pictures."""
-SETTINGS_FILE = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -64,9 +61,9 @@ class Pair:
     source: str
     target: str
 
-    def result(self, folder: Path) -> Path:
-        """The pair's file in a folder of results."""
-        return folder / f"{self.source}_2_{self.target}.png"
+    def result(self, save_path: Path, folder: str) -> Path:
+        """The pair's file in a folder of `RESULT_SIZES`."""
+        return result_file(save_path, folder, self.source, self.target)
 
     def seed(self, seed: int) -> int:
         """The seed of the pair's noise, which no other pair shares."""
@@ -275,12 +272,12 @@ class _Run:
 
     def _write(self, pair: Pair, picture: torch.Tensor) -> None:
         text = png_text({"source": pair.source, "pose": pair.target, **self.record})
-        for folder, size in SIZES.items():
+        for folder, size in RESULT_SIZES.items():
             resized = functional.interpolate(
                 picture[None], size, mode="bicubic", antialias=True, align_corners=False
             )
             pixels = (resized[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-            write_png(pair.result(self.request.save_path / folder), pixels.numpy(), text)
+            write_png(pair.result(self.request.save_path, folder), pixels.numpy(), text)
 
 
 @contextmanager
@@ -322,7 +319,7 @@ def _stems(folder: Path) -> set[str]:
 
 
 def _done(pair: Pair, save_path: Path) -> bool:
-    return all(pair.result(save_path / folder).exists() for folder in SIZES)
+    return all(pair.result(save_path, folder).exists() for folder in RESULT_SIZES)
 
 
 def _check_resumed(save_path: Path, record: dict[str, Any]) -> None:
@@ -344,7 +341,7 @@ def _check_resumed(save_path: Path, record: dict[str, Any]) -> None:
                 " --save-path, or the same settings"
             )
         return
-    if any((save_path / folder).exists() for folder in SIZES):
+    if any((save_path / folder).exists() for folder in RESULT_SIZES):
         raise SettingsError(
             f"{save_path} holds pictures, and no {SETTINGS_FILE} that tells how they were made:"
             " give another --save-path"

@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from mcld.model.checkpoints import FILE_STEMS
-from mcld.pretrained import CONTROLNET, IMAGE_ENCODER, UNET, VAE
+from mcld.pretrained import (
+    CONTROLNET,
+    IMAGE_ENCODER,
+    TORCHVISION,
+    UNET,
+    VAE,
+    torchvision_folders,
+)
 
 if TYPE_CHECKING:
     from mcld.pretrained import Pretrained
@@ -86,7 +91,6 @@ class Item:
 def catalogue(settings: Settings) -> list[Item]:
     """Everything, where these settings look for it."""
     root, densepose = settings.sample.pretrained, settings.prepare.densepose_weights
-    hub = Path(torch.hub.get_dir()) / "checkpoints"
     both = "sample, train"
     return [
         _pretrained(both, root, UNET, 3.44, _OPENRAIL),
@@ -116,8 +120,8 @@ def catalogue(settings: Settings) -> list[Item]:
         ),
         _pack(settings, settings.prepare.face_pack, "prepare", 0.36),
         _pack(settings, "buffalo_s", "evaluate", 0.13),
-        _torchvision("inception", root, hub, "inception_v3_google-0cc3c7bd.pth", 0.11),
-        _torchvision("alexnet", root, hub, "alexnet-owt-7be5be79.pth", 0.24),
+        _torchvision("inception", root, 0.11),
+        _torchvision("alexnet", root, 0.24),
     ]
 
 
@@ -156,7 +160,9 @@ _RECOGNISERS = ("glintr100.onnx", "w600k_r50.onnx", "w600k_mbf.onnx")
 """The networks that embed faces, likewise."""
 
 
-def _torchvision(name: str, root: Path, hub: Path, file: str, gigabytes: float) -> Item:
+def _torchvision(name: str, pretrained: Path, gigabytes: float) -> Item:
+    file = TORCHVISION[name]
+    root, hub = torchvision_folders(pretrained)
     begins = file.rpartition("-")[2].removesuffix(".pth")
     source = Web(_TORCH.format(file), sha256=begins)
     return Item(name, "evaluate", root, ((file,),), source, gigabytes, _TORCHVISION, also_in=(hub,))

@@ -15,9 +15,10 @@ import torch
 from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.pipeline import MCLDPipeline
-from mcld.sample.split import SIZES, Pair, SplitRequest, sample_split
+from mcld.sample.split import Pair, SplitRequest, sample_split
 from mcld.settings import load_settings
 
 
@@ -58,7 +59,7 @@ def test_every_pair_has_a_picture_of_both_sizes(dataset, weights, tmp_path):
     assert told[0] == (0, len(pairs))
     assert told[-1] == (len(pairs), len(pairs))
     assert len(contents(tmp_path / "results")) == 2 * len(pairs)
-    for folder, (height, width) in SIZES.items():
+    for folder, (height, width) in RESULT_SIZES.items():
         for pair in pairs:
             with Image.open(pair.result(tmp_path / "results" / folder)) as picture:
                 assert picture.size == (width, height)

@@ -1,0 +1,1 @@
+"""Pictures of a split -> the paper's metrics, and a report that can be looked at."""

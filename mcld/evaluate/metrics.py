@@ -1,0 +1,115 @@
+"""Likeness of two pictures, as the papers on pose-guided synthesis measure it.
+
+All functions take a generated and a true picture, uint8 [H, W, 3], and return one number. They are
+meant to be called from several threads at once, one picture each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mcld.compiled import compiled
+
+WINDOW = 51
+"""Side of SSIM's uniform window, pixels."""
+SIGMA, RADIUS = 1.5, 5
+"""Of SSIM-256's Gaussian window, pixels; it is cut off at 3.5 sigma."""
+_K1, _K2 = 0.01, 0.03
+_GREY = np.float32(128)
+"""Taken off all pixels before they are squared, so that rounding takes less."""
+_CONTRAST = 64
+
+_Picture = NDArray[np.uint8]
+_Map = NDArray[Any]
+
+
+def psnr(generated: _Picture, truth: _Picture) -> float:
+    """Peak signal-to-noise ratio in dB. Infinite for equal pictures."""
+    difference = generated.astype(np.float32) - truth
+    error = np.mean(difference * difference, dtype=np.float64) / 255**2
+    return float(-10 * np.log10(error)) if error else float("inf")
+
+
+def ssim(generated: _Picture, truth: _Picture) -> float:
+    """Structural similarity as the field reports it.
+
+    Uniform windows of 51x51, data range 1, sample covariance, per channel, whole windows only:
+    skimage's `structural_similarity(win_size=51, data_range=1)` of pictures in 0..1, which must be
+    at least 51 pixels high and wide.
+    """
+    pixels = WINDOW**2
+    return _ssim(generated, truth, _box, WINDOW // 2, 255.0, pixels / (pixels - 1))
+
+
+def ssim_256(generated: _Picture, truth: _Picture) -> float:
+    """Structural similarity of 0..255 pictures, as the field's second variant has it.
+
+    Gaussian windows, sigma 1.5, population covariance, whole windows only, and as data range the
+    generated picture's largest value minus its smallest: skimage's `structural_similarity(
+    gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`. NaN when the generated picture
+    is all one grey, which has no such range.
+    """
+    reach = float(generated.max()) - float(generated.min())
+    return _ssim(generated, truth, _gaussian, RADIUS, reach, 1.0) if reach else float("nan")
+
+
+def _ssim(
+    generated: _Picture,
+    truth: _Picture,
+    means: Callable[[_Map], _Map],
+    border: int,
+    reach: float,
+    correction: float,
+) -> float:
+    """Wang et al. (2004), equation 13, averaged over all windows and channels.
+
+    border: of the windows' centres; reach: the data range; correction: of the covariances.
+    """
+    inside = np.s_[border:-border, border:-border]
+    c1, c2 = (_K1 * reach) ** 2, (_K2 * reach) ** 2
+    # In float32, squares of 128 are too coarse beside the c2 of a picture of little contrast.
+    precision: type = np.float32 if reach >= _CONTRAST else np.float64
+    similarities = []
+    for channel in range(generated.shape[-1]):  # alone, because one fits into a core's cache
+        x: _Map = generated[..., channel].astype(precision) - _GREY
+        y: _Map = truth[..., channel].astype(precision) - _GREY
+        mx, my, squares, products = (means(m)[inside] for m in (x, y, x * x + y * y, x * y))
+        similarities.append(_similarity(mx, my, squares, products, c1, c2, correction))
+    return float(np.mean(similarities))
+
+
+@compiled(nogil=True)
+def _similarity(  # type: ignore[no-untyped-def]
+    mx, my, squares, products, c1: float, c2: float, correction: float
+) -> float:
+    """The mean similarity, of the windows' means of x, y, x^2 + y^2 and xy less `_GREY`."""
+    total = 0.0
+    height, width = mx.shape
+    for row in range(height):
+        for column in range(width):
+            x, y = mx[row, column], my[row, column]
+            covariance = correction * (products[row, column] - x * y)
+            variances = correction * (squares[row, column] - x * x - y * y)
+            x, y = x + _GREY, y + _GREY
+            total += ((2 * x * y + c1) * (2 * covariance + c2)) / (
+                (x * x + y * y + c1) * (variances + c2)
+            )
+    mean: float = total / (height * width)
+    return mean
+
+
+def _box(plane: _Map) -> _Map:
+    return cv2.blur(plane, (WINDOW, WINDOW))
+
+
+_KERNEL = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
+_KERNEL /= _KERNEL.sum()
+
+
+def _gaussian(plane: _Map) -> _Map:
+    return cv2.sepFilter2D(plane, -1, _KERNEL, _KERNEL)

@@ -1,0 +1,194 @@
+"""The report: one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from mcld import __version__
+from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv
+from mcld.errors import InputError
+from mcld.evaluate.scores import COLUMNS, PROTOCOL
+from mcld.evaluate.table import differences, rows_of, signed, table_of, written
+from mcld.files import written_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from mcld.evaluate.baseline import Figures
+    from mcld.evaluate.run import EvaluationRequest
+    from mcld.evaluate.scores import Scores
+
+SHOWN = 2
+"""Pairs shown of the best, of the median and of the worst."""
+BINS = 32
+_HEIGHT = 224
+_WIDE, _HIGH = 320, 120
+"""Of a histogram, in the units of its SVG."""
+_COLOURS = ("#2a6f97", "#c1666b", "#5b8e7d", "#b08968", "#6d597a", "#8d99ae")
+
+
+def write_report(
+    path: Path,
+    found: Sequence[Scores],
+    requests: Sequence[EvaluationRequest],
+    baselines: Sequence[Figures],
+) -> Path:
+    """Write the report of one or several results; return its path.
+
+    It shows the table, the distribution of every metric, paired differences to the first results,
+    and the best, median and worst pairs of the first results by every metric.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+    )
+    titles, cells = table_of(rows_of(found, baselines))
+    page = environment.get_template("report.html.jinja").render(
+        version=__version__,
+        titles=titles,
+        cells=cells,
+        problems=list(dict.fromkeys(p for scores in found for p in scores.problems())),
+        protocol=PROTOCOL,
+        names=list(zip((s.name for s in found), _colours(), strict=False)),
+        histograms=_histograms(found),
+        comparisons=_comparisons(found),
+        galleries=list(_galleries(found, requests)),
+    )
+    with written_whole(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
+
+
+def _colours() -> Iterator[str]:
+    while True:
+        yield from _COLOURS
+
+
+def _histograms(found: Sequence[Scores]) -> list[dict[str, Any]]:
+    """Of every metric at every size: title, ends of the axis, and one outline for each results."""
+    drawn = []
+    for size in found[0].sizes:
+        for metric, column in COLUMNS.items():
+            numbers = [
+                [
+                    v
+                    for row in s.sizes[size].rows.values()
+                    if math.isfinite(v := row.get(metric, math.nan))
+                ]
+                for s in found
+                if size in s.sizes
+            ]
+            everything = [v for some in numbers for v in some]
+            if not column.per_picture or len(everything) < 2:
+                continue
+            low, high = min(everything), max(everything)
+            edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+            shares = [np.histogram(some, edges)[0] / max(len(some), 1) for some in numbers]
+            top = max(share.max() for share in shares)
+            drawn.append(
+                {
+                    "title": f"{column.title}, {size}",
+                    "low": written(metric, low),
+                    "high": written(metric, high),
+                    "outlines": [
+                        (_outline(share / top), colour)
+                        for share, colour in zip(shares, _colours(), strict=False)
+                    ],
+                }
+            )
+    return drawn
+
+
+def _outline(heights: np.ndarray[Any, Any]) -> str:
+    """The steps of a histogram as the points of an SVG polygon; heights: 0..1."""
+    x = np.repeat(np.linspace(0, _WIDE, len(heights) + 1), 2)
+    y = np.concatenate([[0], np.repeat(heights, 2), [0]])
+    return " ".join(f"{a:.1f},{_HIGH * (1 - b):.1f}" for a, b in zip(x, y, strict=True))
+
+
+def _comparisons(found: Sequence[Scores]) -> list[dict[str, Any]]:
+    compared = []
+    for other in found[1:]:
+        for size in found[0].sizes:
+            rows = [
+                (
+                    COLUMNS[d.metric].title,
+                    signed(d.metric, d.mean),
+                    f"{signed(d.metric, d.low)} … {signed(d.metric, d.high)}",
+                    d.pairs,
+                    d.verdict,
+                )
+                for d in differences(found[0], other, size)
+            ]
+            if rows:
+                title = f"{other.name} less {found[0].name}, {size}"
+                compared.append({"title": title, "rows": rows})
+    return compared
+
+
+def _galleries(
+    found: Sequence[Scores], requests: Sequence[EvaluationRequest]
+) -> Iterator[dict[str, Any]]:
+    """The best, median and worst pairs of the first results, smallest size, by every metric."""
+    size = next(iter(found[0].sizes))
+    rows = found[0].sizes[size].rows
+    thumbnail = cache(_thumbnail)
+    for metric, column in COLUMNS.items():
+        names = [name for name in rows if metric in rows[name]]
+        if not column.per_picture or not names:
+            continue
+        names.sort(key=lambda name: rows[name][metric] * column.better, reverse=True)
+        middle = max((len(names) - SHOWN) // 2, 0)
+        groups = {
+            "best": names[:SHOWN],
+            "median": names[middle : middle + SHOWN],
+            "worst": names[-SHOWN:],
+        }
+        shown = []
+        for group, chosen in groups.items():
+            for name in chosen:
+                pictures = _pictures(name, size, found, requests, thumbnail)
+                number = written(metric, rows[name][metric])
+                shown.append({"group": group, "name": name, "number": number, "pictures": pictures})
+        yield {"title": f"{column.title}, {size}", "pairs": shown}
+
+
+def _pictures(
+    name: str,
+    size: str,
+    found: Sequence[Scores],
+    requests: Sequence[EvaluationRequest],
+    thumbnail: Callable[[Path, bool], str | None],
+) -> list[tuple[str, str | None]]:
+    """(what it is, the picture as a data URL, or None): source, pose, generated ones, truth."""
+    source, _, target = Path(name).stem.partition("_2_")
+    layout = DatasetLayout(requests[0].dataset)
+    generated = [(s.name, thumbnail(s.save_path / size / name, False)) for s in found]
+    return [
+        ("source", thumbnail(layout.image("test", source), False)),
+        ("pose", thumbnail(layout.densepose("test", target), True)),
+        *generated,
+        ("truth", thumbnail(requests[0].truth(name, target), False)),
+    ]
+
+
+def _thumbnail(path: Path, iuv: bool) -> str | None:
+    """A picture as a data URL; None when it is not there."""
+    try:
+        pixels = coloured_iuv(read_iuv(path)) if iuv else read_image(path)
+    except InputError:
+        return None
+    picture = Image.fromarray(pixels)
+    picture = picture.resize((round(picture.width * _HEIGHT / picture.height), _HEIGHT))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

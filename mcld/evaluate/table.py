@@ -1,0 +1,100 @@
+"""Scores side by side: as a table, and compared pair by pair."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy.stats import bootstrap
+
+from mcld.dataset.results import RESULT_SIZES
+from mcld.evaluate.scores import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mcld.evaluate.baseline import Figures
+    from mcld.evaluate.scores import Scores
+
+ARROWS = {1: " ↑", -1: " ↓", 0: ""}
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+def rows_of(found: Sequence[Scores], baselines: Sequence[Figures]) -> list[Figures]:
+    """Measured and published figures, size by size, the published ones last."""
+    measured = [
+        (scores.name, size, at_size.values)
+        for scores in found
+        for size, at_size in scores.sizes.items()
+    ]
+    return sorted([*measured, *baselines], key=lambda row: list(RESULT_SIZES).index(row[1]))
+
+
+def table_of(rows: Sequence[Figures]) -> tuple[list[str], list[list[str]]]:
+    """Titles and cells; a metric that nobody has gets no column."""
+    metrics = [name for name in COLUMNS if any(name in values for _, _, values in rows)]
+    titles = ["results", "size", *(COLUMNS[m].title + ARROWS[COLUMNS[m].better] for m in metrics)]
+    cells = [
+        [name, size, *(written(m, values.get(m)) for m in metrics)] for name, size, values in rows
+    ]
+    return titles, cells
+
+
+def written(metric: str, value: float | None) -> str:
+    """A number with the digits of its metric; a dash for none."""
+    return "–" if value is None else f"{value:.{COLUMNS[metric].digits}f}"
+
+
+def signed(metric: str, value: float) -> str:
+    """A difference with its sign and the digits of its metric."""
+    return f"{value:+.{COLUMNS[metric].digits}f}"
+
+
+class Difference(NamedTuple):
+    """How the second of two results differs from the first, over the pairs that both have."""
+
+    metric: str
+    mean: float
+    low: float
+    high: float
+    """The confidence interval of the mean, from 2,000 bootstrap samples of the pairs."""
+    pairs: int
+
+    @property
+    def verdict(self) -> str:
+        """What the interval tells: better, worse, or no difference."""
+        if self.low <= 0 <= self.high:
+            return "no difference"
+        return "better" if self.mean * COLUMNS[self.metric].better > 0 else "worse"
+
+
+def differences(first: Scores, second: Scores, size: str) -> list[Difference]:
+    """The mean paired difference, second less first, of every metric of single pictures."""
+    if size not in first.sizes or size not in second.sizes:
+        return []
+    a, b = first.sizes[size].rows, second.sizes[size].rows
+    found = []
+    for metric, column in COLUMNS.items():
+        both = [
+            (a[name][metric], b[name][metric])
+            for name in sorted(a.keys() & b.keys())
+            if metric in a[name] and metric in b[name]
+        ]
+        steps = np.array([y - x for x, y in both if math.isfinite(x) and math.isfinite(y)])
+        if not column.per_picture or len(steps) < 2:
+            continue
+        low = high = float(steps.mean())
+        if np.ptp(steps) > 0:
+            low, high = bootstrap(
+                (steps,),
+                np.mean,
+                n_resamples=RESAMPLES,
+                batch=100,
+                confidence_level=CONFIDENCE,
+                method="percentile",
+                rng=np.random.default_rng(0),
+            ).confidence_interval
+        found.append(Difference(metric, float(steps.mean()), float(low), float(high), len(steps)))
+    return found

@@ -1,0 +1,94 @@
+"""The report and published figures beside ours."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mcld.errors import SettingsError
+from mcld.evaluate.baseline import read_baselines
+from mcld.evaluate.report import write_report
+from mcld.evaluate.run import EvaluationRequest
+from mcld.evaluate.table import rows_of, table_of
+from tests.evaluate.test_run import results_of, score
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def report(dataset, tmp_path: Path) -> Path:
+    """Of two results and published figures."""
+    folders = [
+        results_of(dataset, tmp_path / "ours"),
+        results_of(dataset, tmp_path / "theirs", noise=25),
+    ]
+    found = [score(dataset, folder)[0] for folder in folders]
+    requests = [EvaluationRequest("it", dataset.root, folder) for folder in folders]
+    published = [("Somebody (2024)", "256", {"psnr": 18.25, "fid": 7.125})]
+    return write_report(tmp_path / "report.html", found, requests, published)
+
+
+def test_it_is_one_file_that_shows_tables_distributions_and_pairs(report):
+    page = report.read_text(encoding="utf-8")
+    for part in ("Somebody (2024)", "18.25", "7.125", "PSNR, 256: best, median, worst", "worse"):
+        assert part in page
+    assert page.count("<polygon") == 2 * 3 * 2  # sizes, metrics, results
+    assert "data:image/jpeg;base64," in page
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", page)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_a_browser_shows_it(report, tmp_path):
+    shot = tmp_path / "shot.png"
+    browser = [
+        *(BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        *("--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}"),
+    ]
+    made = subprocess.run(
+        [*browser, "--window-size=1200,2000", f"--screenshot={shot}", report.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "CONSOLE" not in made.stderr  # where a page's errors go
+    dom = subprocess.run(
+        [*browser, "--dump-dom", report.as_uri()], capture_output=True, timeout=120, check=True
+    ).stdout
+    assert dom.count(b"<img") == report.read_bytes().count(b"<img")
+    from PIL import Image
+
+    with Image.open(shot) as picture:
+        assert len(picture.convert("RGB").getcolors(2**24) or []) > 500  # pictures, not a blank
+
+
+def test_published_figures_stand_in_the_table_with_dashes_for_what_they_lack(tmp_path):
+    path = tmp_path / "published.yaml"
+    path.write_text('Somebody: {"256": {psnr: 18.25}, 512: {lpips: 0.2, fid: 7}}\n')
+    titles, cells = table_of(rows_of([], read_baselines(path)))
+    assert titles == ["results", "size", "PSNR ↑", "LPIPS ↓", "FID ↓"]
+    assert cells == [
+        ["Somebody", "256", "18.25", "–", "–"],
+        ["Somebody", "512", "–", "0.2000", "7.000"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "must hold"),
+        ("a: 3", "give `name"),
+        ("a: {1024: {psnr: 3}}", "1024 is no size"),
+        ("a: {256: {psnrr: 3}}", "psnrr is no metric"),
+        ("a: {256: {psnr: high}}", "high is no number"),
+        ("a: {", "cannot be read"),
+    ],
+)
+def test_published_figures_that_are_none_are_refused_in_words(tmp_path, text, message):
+    path = tmp_path / "published.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=message):
+        read_baselines(path)

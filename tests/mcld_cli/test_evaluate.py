@@ -1,0 +1,81 @@
+"""`mcld evaluate` as a person runs it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mcld.dataset.layout import DatasetLayout
+from tests.evaluate.test_run import results_of
+
+
+@pytest.fixture
+def results(dataset: DatasetLayout, tmp_path: Path) -> Path:
+    return results_of(dataset, tmp_path / "results")
+
+
+def test_it_scores_and_reports_and_strict_fails_for_what_is_missing(mcld, dataset, results):
+    some = ("--dataset", str(dataset.root), "--metrics", "psnr,ssim")
+    done = mcld("evaluate", "--save-path", str(results), *some, "--strict")
+    assert done.returncode == 0, done.stderr
+    assert "PSNR" in done.stdout
+    folder = results / "evaluation"
+    assert {path.name for path in folder.iterdir()} == {
+        *("metrics.json", "per_image.csv", "report.html")
+    }
+    first = next((results / "512").iterdir())
+    first.unlink()
+    done = mcld("evaluate", "--save-path", str(results), *some, "--strict")
+    assert done.returncode == 1
+    assert first.name in done.stdout.replace("\n", "")
+    assert "Traceback" not in done.stderr
+
+
+def test_two_processes_measure_what_one_does(mcld, dataset, results, networks):
+    told = []
+    for extra in ((), ("--processes", "2")):
+        out = results.parent / f"out{len(extra)}"
+        done = mcld(
+            *("evaluate", "--save-path", str(results), "--dataset", str(dataset.root)),
+            *("--metrics", "psnr,lpips,fid", "--set", f"sample.pretrained={networks}"),
+            *("--out", str(out), *extra),
+        )
+        assert done.returncode == 0, done.stderr
+        told.append(json.loads((out / "metrics.json").read_text()))
+        for kept in (dataset.root / "cache").glob("fid-*"):
+            kept.unlink()
+    for size in ("256", "512"):
+        assert told[1]["values"][size] == pytest.approx(told[0]["values"][size], rel=1e-5)
+        assert told[1]["counts"][size] == told[0]["counts"][size]
+
+
+def test_two_folders_are_compared(mcld, dataset, results, tmp_path):
+    worse = results_of(dataset, tmp_path / "worse", noise=25)
+    done = mcld(
+        *("evaluate", "--save-path", str(results), "--save-path", str(worse)),
+        *("--dataset", str(dataset.root), "--metrics", "psnr", "--out", str(tmp_path / "out")),
+    )
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("report.html", "results", "worse")
+    }
+    assert "worse less results, 256" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--save-path", "nowhere"), 1, "nowhere is no folder"),
+        (("--save-path", ".", "--save-path", "."), 2, "names one folder twice"),
+        (("--save-path", ".", "--metrics", "psnr,beauty"), 2, "beauty"),
+        (("--save-path", ".", "--dataset", "nowhere"), 1, "nowhere"),
+        (("--save-path", ".", "--baseline", "nowhere.yaml"), 2, "nowhere.yaml cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_line(mcld, arguments, code, message):
+    done = mcld("evaluate", *arguments)
+    assert done.returncode == code
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr.replace("\n", " ")
+    assert len(done.stderr.strip().splitlines()) <= 3
+    assert "Traceback" not in done.stderr
