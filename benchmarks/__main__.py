@@ -17,6 +17,7 @@ def main() -> None:
         ("render", "mannequin pictures a second"),
         ("texture", "milliseconds to extract a texture map"),
         ("prepare", "photos a second through each stage of mcld prepare"),
+        ("evaluate", "pictures a second through PSNR and SSIM, beside scikit-image"),
         ("loader", "training samples a second from the cache at 512x512"),
     ):
         one = commands.add_parser(name, help=what)
