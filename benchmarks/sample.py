@@ -113,21 +113,25 @@ def _full_size(changes: dict[str, Any]) -> dict[str, float]:
         seconds[part] = (time.perf_counter() - start) / batch
 
     def picture() -> None:
-        with timed("encode"):
-            conditions = pipeline.conditions(inputs)
-        with timed("reference"):
-            pipeline.network.encode(conditions)
-        with timed("steps"):  # the reference is in it, once more
-            latents = pipeline.denoise(conditions, noise, STEPS if gpu else 1, GUIDANCE)
-        with timed("decode"):
-            pipeline.pictures_of(latents)
-        pipeline.maybe_free_model_hooks()
+        with timed("picture"):
+            with timed("encode"):
+                conditions = pipeline.conditions(inputs)
+            with timed("steps"):  # and the reference
+                latents = pipeline.denoise(conditions, noise, steps, GUIDANCE)
+            with timed("decode"):
+                pipeline.pictures_of(latents)
+            pipeline.maybe_free_model_hooks()
 
+    steps = STEPS if gpu else 1
     with torch.no_grad():
         for _ in range(3 if gpu else 2):  # the last counts
             picture()
-    step = (seconds["steps"] - seconds["reference"]) / (STEPS if gpu else 1)
-    whole = seconds["encode"] + seconds["reference"] + STEPS * step + seconds["decode"]
+        peak = peak_gigabytes()
+        conditions = pipeline.conditions(inputs)
+        with timed("reference"):
+            pipeline.network.encode(conditions)
+    step = (seconds["steps"] - seconds["reference"]) / steps
+    whole = seconds["picture"] + (STEPS - steps) * step
     name = "a picture" if gpu else f"a picture, its {STEPS} steps reckoned from one"
     return {
         "encode, s": round(seconds["encode"], 4),
@@ -135,7 +139,7 @@ def _full_size(changes: dict[str, Any]) -> dict[str, float]:
         "step, s": round(step, 4),
         "decode, s": round(seconds["decode"], 4),
         f"{name}, s": round(whole, 3),
-        "peak GB": peak_gigabytes(),
+        "peak GB": peak,
     }
 
 
@@ -156,6 +160,7 @@ def steps(
 
     from mcld.dataset.layout import DatasetLayout
     from mcld.dataset.pictures import read_image
+    from mcld.errors import InputError
     from mcld.person import PersonReader
     from mcld.pipeline import EMBEDDED, PipelineInputs
     from mcld.pretrained import load_weights
@@ -167,11 +172,16 @@ def steps(
     place(pipeline, settings, chosen_device(settings.sample))
     own = pipeline.scheduler
     size = pipeline.picture_size(None, None)
-    scale = guidance or float(pipeline.config.guidance_scale)
+    scale = float(pipeline.config.guidance_scale) if guidance is None else guidance
+    if not scale >= 1:
+        raise InputError(f"--guidance {scale} is below 1, which is no guidance")
     reader = PersonReader(settings.prepare, "cpu", lambda _: None)
     layout = DatasetLayout(dataset)
     inputs, truths = [], []
-    for source, target in layout.pairs("test")[:count]:
+    pairs = layout.pairs("test")[:count]
+    if not pairs:
+        raise InputError(f"{layout.pairs_file('test')} names no pair")
+    for source, target in pairs:
         person = reader.person(layout.image("test", Path(source).stem))
         with Image.open(layout.densepose("test", Path(target).stem)) as pose:
             inputs.append(

@@ -141,7 +141,8 @@ class MCLDPipeline(DiffusionPipeline):
     model_cpu_offload_seq = (
         "image_encoder->reference_unet->image_projector->pose_guider->denoising_unet->vae"
     )
-    """For diffusers' `enable_model_cpu_offload`: each leaves the GPU when the next is needed."""
+    """For diffusers' `enable_model_cpu_offload`: each leaves the GPU when the next is needed, the
+    last, which is needed first as well, when a call ends."""
 
     def __init__(
         self,

@@ -116,7 +116,7 @@ class SampleSettings(_Group):
     )
     fast: bool = Field(
         False,
-        description="Take at most 10 steps, of a scheduler that needs few (unipc).",
+        description="Where more steps are asked for, take 10 of unipc.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the starting noise.")
     device: str | None = Field(
@@ -129,7 +129,7 @@ class SampleSettings(_Group):
         False, description="Compile the network before sampling; pays off over many pictures."
     )
     low_memory: bool = Field(
-        False, description="Keep only the network on the GPU that is needed at the moment."
+        False, description="Bring each network to the GPU only when it is needed."
     )
     batch_size: PositiveInt = Field(8, description="Pictures sampled at once, of a split.")
     workers: PositiveInt = Field(4, description="Threads that read and write pictures, of a split.")

@@ -66,16 +66,21 @@ def quiet_libraries() -> None:
     """Switch off the progress bars of diffusers and transformers: ours tell what is going on.
 
     To be called before either is imported: it also keeps diffusers from importing bitsandbytes,
-    which takes a second where it is installed and is needed by the 8-bit optimizer alone.
+    which takes a second where it is installed and is needed by the 8-bit optimizer alone. What that
+    says of its 4-bit kernels is no concern of ours.
     """
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
-    sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]  # as if not installed
-    from diffusers.utils import logging as diffusers_logging
-
-    if sys.modules["bitsandbytes"] is None:
-        del sys.modules["bitsandbytes"]
+    hidden = "bitsandbytes" not in sys.modules
+    if hidden:
+        sys.modules["bitsandbytes"] = None  # type: ignore[assignment]  # as if not installed
+    try:
+        from diffusers.utils import logging as diffusers_logging
+    finally:
+        if hidden:
+            del sys.modules["bitsandbytes"]
     hub_logging.set_verbosity(logging.ERROR)
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()

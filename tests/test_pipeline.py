@@ -206,6 +206,7 @@ def test_a_cut_weights_file_is_refused(pipeline, tmp_path):
 def test_offloaded_it_makes_the_same_picture_and_never_holds_both_unets(pipeline, person):
     expected = run(pipeline, person)
     pipeline.enable_model_cpu_offload(device="cpu")
+    watched = []
     try:
         used, held, most = [], set(), set()
         parts = {
@@ -224,11 +225,20 @@ def test_offloaded_it_makes_the_same_picture_and_never_holds_both_unets(pipeline
                 return before(module, *args, **kwargs)
 
             hook.pre_forward = pre_forward
+            for module in getattr(pipeline, name).modules():
+                if not list(module.children()):
+
+                    def is_there(_module, _inputs, name=name):
+                        assert name in held, f"{name} is used, and not on the GPU"
+
+                    watched.append(module.register_forward_pre_hook(is_there))
         assert np.array_equal(run(pipeline, person), expected)
     finally:
         pipeline.remove_all_hooks()
+        for handle in watched:
+            handle.remove()
     assert used.index("reference_unet") < used.index("denoising_unet")
-    assert set(used) == set(hooks)  # what is used without its hook would still be on the CPU
+    assert set(used) == set(hooks)
     for together in most:
         assert not {"reference_unet", "denoising_unet"} <= together
         assert not {"image_encoder", "denoising_unet"} <= together

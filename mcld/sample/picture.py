@@ -18,7 +18,7 @@ from mcld.person import PersonReader
 from mcld.pipeline import EMBEDDED
 from mcld.pretrained import load_weights
 from mcld.sample.attention import attention_sheet, write_attention
-from mcld.sample.placement import chosen_device, memory_explained, place
+from mcld.sample.placement import chosen_device, memory_explained, place, steps_of
 from mcld.sample.record import hash_of, how_sampled, png_text
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def sample_picture(
     seeds = range(options.seed, options.seed + request.count)
     _check_out(request, seeds)
     device = chosen_device(options)
-    reader = PersonReader(settings.prepare, str(device), say)
+    # The estimators would share the GPU with the network.
+    reader = PersonReader(settings.prepare, "cpu" if options.low_memory else str(device), say)
     person = reader.person(request.source)
     iuv = reader.pose(request.pose, request.pose_kind)
     if request.weights is None:
@@ -107,6 +108,7 @@ def sample_picture(
         **how_sampled(pipeline, options),
     }
     steps = record["num_inference_steps"]
+    on_step(0, request.count * steps)
     pictures = []
     recorder = None
     with memory_explained(options, pipeline):
@@ -151,13 +153,14 @@ def _check_out(request: PictureRequest, seeds: range) -> None:
     if out.suffix.lower() != ".png":
         raise SettingsError(f"--out {out}: the picture is written as PNG; name it .png")
     inputs = (request.source.resolve(), request.pose.resolve())
-    for path in (
-        *map(request.picture, seeds),
-        request.beside("sheet"),
-        request.beside("attention"),
-    ):
+    written = [*map(request.picture, seeds)]
+    written += [request.beside("sheet")] if request.sheet else []
+    written += [request.beside("attention")] if request.attention_maps else []
+    for path in written:
         if path.resolve() in inputs:
-            raise SettingsError(f"--out {out}: {path} is what the picture is made from")
+            raise SettingsError(
+                f"--out {out}: {path} is what the picture is made from; give another name"
+            )
         check_writable(path)
 
 
@@ -177,7 +180,7 @@ def sample(
         iuv: the target pose, uint8 [H, W, 3] (I, U, V).
         on_step: called with (steps done, steps to do).
     """
-    steps = options.num_inference_steps or int(pipeline.config.num_inference_steps)
+    steps = steps_of(pipeline, options)
 
     def after_step(
         _: MCLDPipeline, step: int, __: int, state: dict[str, torch.Tensor]

@@ -9,6 +9,7 @@ from torch import nn
 
 from mcld import __version__
 from mcld.model.checkpoints import weights_hash
+from mcld.sample.placement import steps_of
 
 if TYPE_CHECKING:
     from mcld.pipeline import MCLDPipeline
@@ -25,7 +26,7 @@ def how_sampled(pipeline: MCLDPipeline, options: SampleSettings) -> dict[str, An
     height, width = pipeline.picture_size(options.height, options.width)
     config, scheduler = pipeline.config, pipeline.scheduler
     return {
-        "num_inference_steps": options.num_inference_steps or config.num_inference_steps,
+        "num_inference_steps": steps_of(pipeline, options),
         "guidance_scale": options.guidance_scale or config.guidance_scale,
         "height": height,
         "width": width,

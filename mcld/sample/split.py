@@ -98,9 +98,7 @@ def sample_split(
     if not first:
         say, on_picture = _ignore, _ignore
     options = settings.sample
-    device = chosen_device(options)
-    if not options.device:
-        device = state.device
+    device = chosen_device(options, state.device)
     layout = DatasetLayout(request.dataset)
     pairs = _prepared_pairs(layout, request, say)
     if request.weights is None:

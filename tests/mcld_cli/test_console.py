@@ -1,5 +1,7 @@
 import contextlib
 import io
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -36,3 +38,15 @@ def test_a_terminal_sees_a_bar(
         count(0, 20, "")
         count(20, 20, "")
     assert "20/20" in capsys.readouterr().err
+
+
+def test_diffusers_does_not_load_what_only_the_8_bit_optimizer_needs():
+    code = (
+        "import sys; from mcld_cli import console; console.quiet_libraries();"
+        "import mcld.pipeline; assert 'bitsandbytes' not in sys.modules;"
+        "import bitsandbytes"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

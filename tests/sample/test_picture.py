@@ -45,7 +45,7 @@ def run(files: dict, *overrides: str) -> tuple[list[str], list[tuple[int, int]]]
 
 def test_the_picture_has_the_sources_size_and_every_step_is_reported(files):
     _, steps = run(files)
-    assert steps == [(1, 2), (2, 2)]
+    assert steps == [(0, 2), (1, 2), (2, 2)]
     with Image.open(files["out"]) as picture, Image.open(files["source"]) as source:
         assert picture.size == source.size
         assert picture.mode == "RGB"
@@ -235,6 +235,10 @@ def test_running_out_of_memory_says_what_to_lower(files, pipeline):
 
 def test_fast_takes_few_steps_only_of_weights_that_want_more(files, pipeline, tmp_path):
     fast = "sample.fast=true", "sample.num_inference_steps=null"
+    run(files, "sample.fast=true", "sample.num_inference_steps=20", "sample.scheduler=euler")
+    with Image.open(files["out"]) as picture:
+        asked = json.loads(picture.text["mcld"])
+    assert (asked["num_inference_steps"], asked["scheduler"]) == (10, "UniPCMultistepScheduler")
     run({**files, "weights": None}, *fast)
     with Image.open(files["out"]) as picture:
         own = json.loads(picture.text["mcld"])

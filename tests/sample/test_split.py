@@ -61,7 +61,7 @@ def test_every_pair_has_a_picture_of_both_sizes(dataset, weights, tmp_path):
     assert len(contents(tmp_path / "results")) == 2 * len(pairs)
     for folder, (height, width) in RESULT_SIZES.items():
         for pair in pairs:
-            with Image.open(pair.result(tmp_path / "results" / folder)) as picture:
+            with Image.open(pair.result(tmp_path / "results", folder)) as picture:
                 assert picture.size == (width, height)
                 assert "synthetic" in picture.text["Comment"]
                 assert json.loads(picture.text["mcld"])["source"] == pair.source
