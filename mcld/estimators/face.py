@@ -72,13 +72,20 @@ class InsightFace:
     """ArcFace through insightface, the embedder of the paper: pack antelopev2.
 
     root: the folder whose models/PACK holds the pack's ONNX files. device: "cuda:N" runs on that
-    GPU, where onnxruntime can; anything else on the CPU.
+    GPU, where onnxruntime can; anything else on the CPU. detection_size: width and height that
+    pictures are fitted into.
 
     Raises MCLDError when insightface is not installed, WeightsError when the pack is missing or
     damaged.
     """
 
-    def __init__(self, root: Path, pack: str, device: str) -> None:
+    def __init__(
+        self,
+        root: Path,
+        pack: str,
+        device: str,
+        detection_size: tuple[int, int] = (DETECTION_SIZE, DETECTION_SIZE),
+    ) -> None:
         folder = face_pack(root, pack)
         try:
             import onnxruntime
@@ -103,7 +110,7 @@ class InsightFace:
             )
             self._app.prepare(
                 ctx_id=int(number or 0) if kind == "cuda" else -1,
-                det_size=(DETECTION_SIZE, DETECTION_SIZE),
+                det_size=detection_size,
             )
         except Exception as error:  # onnxruntime's and protobuf's errors have no common ground
             raise WeightsError(f"cannot load the face pack {folder}: {error}") from error

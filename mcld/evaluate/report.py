@@ -177,7 +177,7 @@ def _pictures(
         ("source", thumbnail(layout.image("test", source), False)),
         ("pose", thumbnail(layout.densepose("test", target), True)),
         *generated,
-        ("truth", thumbnail(requests[0].truth(name, target), False)),
+        ("truth", thumbnail(requests[0].truth(size, name, target), False)),
     ]
 
 

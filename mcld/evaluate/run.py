@@ -45,6 +45,8 @@ _Compared = tuple["NDArray[np.uint8]", "NDArray[np.uint8]", dict[str, float]]
 """A result, its truth, and the metrics of both."""
 _IN_THREADS = {"psnr": psnr, "ssim": ssim, "ssim_256": ssim_256}
 FACE_PACK = "buffalo_s"
+FACE_DETECTION = (512, 352)
+"""Size at which faces are looked for, as in the authors' evaluation."""
 FACE_SIZE = "256"
 """Folder of the pictures whose faces are compared."""
 _FEWEST = 2
@@ -62,13 +64,20 @@ class EvaluationRequest:
     save_path: Path
     """A folder of results."""
     truth_path: Path | None = None
-    """A folder of true pictures with the names of the results, instead of the dataset's."""
+    """A folder of true pictures with the names of the results, instead of the dataset's; it may
+    have folders 256 and 512 as the results do."""
 
-    def truth(self, name: str, target: str) -> Path:
-        """The true picture of a result."""
+    def truth(self, folder: str, name: str, target: str) -> Path:
+        """The true picture of a result. folder: 256 or 512; target: its stem in the dataset."""
         if self.truth_path is None:
             return DatasetLayout(self.dataset).image("test", target)
-        return self.truth_path / name
+        return self.truths(folder) / name
+
+    def truths(self, folder: str) -> Path:
+        """Where the true pictures of a size lie; only with a `truth_path`."""
+        assert self.truth_path is not None
+        own = self.truth_path / folder
+        return own if own.is_dir() else self.truth_path
 
 
 class Evaluator:
@@ -108,7 +117,7 @@ class Evaluator:
             "fid", lambda: Inception(torchvision_file("inception", pretrained)).to(self.device)
         )
         self.faces = self._network(
-            "face", lambda: InsightFace(insightface, FACE_PACK, str(self.device))
+            "face", lambda: InsightFace(insightface, FACE_PACK, str(self.device), FACE_DETECTION)
         )
 
     def _network(self, metric: str, load: Callable[[], Any]) -> Any:
@@ -127,7 +136,6 @@ class Evaluator:
         Raises InputError when nothing in it can be scored: it is missing, empty, or of another
         split.
         """
-        pairs = listed_pairs(request)
         _check_split(request)
         folders = [name for name in RESULT_SIZES if (request.save_path / name).is_dir()]
         if not folders:
@@ -137,6 +145,7 @@ class Evaluator:
             raise InputError(f"{request.save_path} {there}: `mcld sample --split test` fills one")
         scores = Scores(request.name, request.save_path, {}, dict(self.left_out))
         for folder in folders:
+            pairs = listed_pairs(request, folder)
             scores.sizes[folder] = self._score_size(request, folder, pairs, scores.left_out)
         return scores
 
@@ -196,7 +205,7 @@ class Evaluator:
         if generated.shape[:2] != size:
             (height, width), (high, wide) = generated.shape[:2], size
             raise InputError(f"it is {width}x{height}, not {wide}x{high}")
-        truth = resized(read_image(request.truth(name, target)), size)
+        truth = resized(read_image(request.truth(folder, name, target)), size)
         wanted: tuple[str, ...] = self.options.metrics
         row = {
             metric: measure(generated, truth)
@@ -302,15 +311,15 @@ class Evaluator:
                 pool.shutdown(cancel_futures=True)
 
 
-def listed_pairs(request: EvaluationRequest) -> dict[str, str]:
-    """The results that there should be: file name -> stem of the target.
+def listed_pairs(request: EvaluationRequest, folder: str) -> dict[str, str]:
+    """The results that there should be at a size: file name -> stem of the target.
 
     Raises InputError when there are none.
     """
     if request.truth_path is not None:
-        names = sorted(path.name for path in request.truth_path.glob("*.png"))
+        names = sorted(path.name for path in request.truths(folder).glob("*.png"))
         if not names:
-            raise InputError(f"{request.truth_path} holds no PNG")
+            raise InputError(f"{request.truths(folder)} holds no PNG")
         return {name: Path(name).stem.partition("_2_")[2] for name in names}
     pairs = DatasetLayout(request.dataset).pairs("test")
     listed = {result_name(Path(a).stem, Path(b).stem): Path(b).stem for a, b in pairs}

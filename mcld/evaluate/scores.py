@@ -50,8 +50,9 @@ PROTOCOL = {
     "fid": "all training pictures, resized likewise, against the generated ones; 2048 pooled"
     " features of torchvision's Inception v3 (IMAGENET1K_V1), inputs bilinearly resized to 299x299"
     " without antialiasing: as pose-transfer papers report it, not pytorch-fid",
-    "face": "insightface's buffalo_s, the largest face of the 176x256 pictures; mean cosine and"
-    " mean Euclidean distance of the raw embeddings, over pairs with both faces",
+    "face": "insightface's buffalo_s, the largest face of the 176x256 pictures, looked for at"
+    " 512x352; mean cosine and mean Euclidean distance of the raw embeddings, over pairs with both"
+    " faces",
 }
 """How each number is made, in words."""
 
