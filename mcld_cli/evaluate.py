@@ -122,7 +122,7 @@ def evaluate(
     from mcld.evaluate.baseline import read_baselines
     from mcld.evaluate.report import write_report
     from mcld.evaluate.run import EvaluationRequest
-    from mcld.evaluate.table import rows_of, table_of
+    from mcld.evaluate.table import table_of
     from mcld.files import check_writable
 
     folder = out or save_path[0] / "evaluation"
@@ -138,7 +138,7 @@ def evaluate(
     found = _scored(settings, requests)
     if not is_first():
         return
-    console.show_table(*table_of(rows_of(found, baselines)))
+    console.show_table(*table_of(found, baselines))
     for scores in found:
         for uncounted in scores.uncounted():
             console.say(uncounted)

@@ -18,7 +18,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv
 from mcld.errors import InputError
 from mcld.evaluate.scores import COLUMNS, PROTOCOL
-from mcld.evaluate.table import differences, rows_of, signed, table_of, written
+from mcld.evaluate.table import differences, signed, table_of, written
 from mcld.files import written_whole
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def write_report(
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
-    titles, cells = table_of(rows_of(found, baselines))
+    titles, cells = table_of(found, baselines)
     page = environment.get_template("report.html.jinja").render(
         version=__version__,
         titles=titles,

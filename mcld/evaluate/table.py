@@ -22,24 +22,29 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 
 
-def rows_of(found: Sequence[Scores], baselines: Sequence[Figures]) -> list[Figures]:
-    """Measured and published figures, size by size, the published ones last."""
-    measured = [
+def table_of(
+    found: Sequence[Scores], baselines: Sequence[Figures]
+) -> tuple[list[str], list[list[str]]]:
+    """Titles and cells: a column for each results, measured ones first; a row for each number.
+
+    A metric that nobody has at a size gets no row.
+    """
+    figures: list[Figures] = [
         (scores.name, size, at_size.values)
         for scores in found
         for size, at_size in scores.sizes.items()
     ]
-    return sorted([*measured, *baselines], key=lambda row: list(RESULT_SIZES).index(row[1]))
-
-
-def table_of(rows: Sequence[Figures]) -> tuple[list[str], list[list[str]]]:
-    """Titles and cells; a metric that nobody has gets no column."""
-    metrics = [name for name in COLUMNS if any(name in values for _, _, values in rows)]
-    titles = ["results", "size", *(COLUMNS[m].title + ARROWS[COLUMNS[m].better] for m in metrics)]
-    cells = [
-        [name, size, *(written(m, values.get(m)) for m in metrics)] for name, size, values in rows
-    ]
-    return titles, cells
+    figures += baselines
+    values = {(name, size): numbers for name, size, numbers in figures}
+    names = list(dict.fromkeys(name for name, _, _ in figures))
+    rows = []
+    for size in RESULT_SIZES:
+        for metric, column in COLUMNS.items():
+            numbers = [values.get((name, size), {}).get(metric) for name in names]
+            if any(number is not None for number in numbers):
+                title = f"{column.title}{ARROWS[column.better]}"
+                rows.append([title, size, *(written(metric, number) for number in numbers)])
+    return ["metric", "size", *names], rows
 
 
 def written(metric: str, value: float | None) -> str:

@@ -11,7 +11,7 @@ from mcld.errors import SettingsError
 from mcld.evaluate.baseline import read_baselines
 from mcld.evaluate.report import write_report
 from mcld.evaluate.run import EvaluationRequest
-from mcld.evaluate.table import rows_of, table_of
+from mcld.evaluate.table import table_of
 from tests.evaluate.test_run import results_of, score
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -67,12 +67,15 @@ def test_a_browser_shows_it(report, tmp_path):
 
 def test_published_figures_stand_in_the_table_with_dashes_for_what_they_lack(tmp_path):
     path = tmp_path / "published.yaml"
-    path.write_text('Somebody: {"256": {psnr: 18.25}, 512: {lpips: 0.2, fid: 7}}\n')
-    titles, cells = table_of(rows_of([], read_baselines(path)))
-    assert titles == ["results", "size", "PSNR ↑", "LPIPS ↓", "FID ↓"]
+    path.write_text(
+        'Somebody: {"256": {psnr: 18.25}, 512: {lpips: 0.2, fid: 7}}\nOther: {512: {lpips: 0.3}}\n'
+    )
+    titles, cells = table_of([], read_baselines(path))
+    assert titles == ["metric", "size", "Somebody", "Other"]
     assert cells == [
-        ["Somebody", "256", "18.25", "–", "–"],
-        ["Somebody", "512", "–", "0.2000", "7.000"],
+        ["PSNR ↑", "256", "18.25", "–"],
+        ["LPIPS ↓", "512", "0.2000", "0.3000"],
+        ["FID ↓", "512", "7.000", "–"],
     ]
 
 
