@@ -109,6 +109,9 @@ def test_pictures_of_another_split_an_empty_folder_and_none_are_refused(dataset,
         score(dataset, tmp_path / "empty")
     with pytest.raises(InputError, match="neither 256/ nor 512/"):
         score(dataset, tmp_path)
+    (results / "settings.json").unlink()
+    with pytest.raises(InputError, match="prepare the dataset first"):
+        score(DatasetLayout(tmp_path / "nowhere"), results)
 
 
 def test_another_truth_can_be_given(dataset, results, tmp_path):

@@ -68,7 +68,7 @@ def test_two_folders_are_compared(mcld, dataset, results, tmp_path):
         (("--save-path", "nowhere"), 1, "nowhere is no folder"),
         (("--save-path", ".", "--save-path", "."), 2, "names one folder twice"),
         (("--save-path", ".", "--metrics", "psnr,beauty"), 2, "beauty"),
-        (("--save-path", ".", "--dataset", "nowhere"), 1, "nowhere"),
+        (("--save-path", "."), 1, "has neither 256/ nor 512/"),
         (("--save-path", ".", "--baseline", "nowhere.yaml"), 2, "nowhere.yaml cannot be read"),
     ],
 )
