@@ -90,7 +90,9 @@ def test_a_head_of_one_gray_has_an_embedding() -> None:
     assert np.isfinite(embedded(image, iuv)).all()
 
 
-def detector(path: Path, red: float) -> None:
+def detector(
+    path: Path, red: float, size: tuple[int, int] = (DETECTION_SIZE, DETECTION_SIZE)
+) -> None:
     """An SCRFD in miniature: a face wherever an 8x8 cell of the 640x640 picture is this red.
 
     Like the real one it answers with scores, boxes and five landmarks at strides 8, 16 and 32, two
@@ -116,13 +118,13 @@ def detector(path: Path, red: float) -> None:
     score = node("Cast", fires, out="score", to=TensorProto.FLOAT)
     column = node("Reshape", score, constant("column", np.array([-1, 1])), out="flat")
     for index, stride in enumerate((8, 16, 32)):
-        anchors = 2 * (DETECTION_SIZE // stride) ** 2
+        anchors = 2 * (size[0] // stride) * (size[1] // stride)
         if stride == 8:
             first = node("Mul", column, constant("strength", np.float32(0.9)), out="first")
             both = node(
                 "Concat",
                 first,
-                constant("none", np.zeros((6400, 1), np.float32)),
+                constant("none", np.zeros((anchors // 2, 1), np.float32)),
                 out="both",
                 axis=1,
             )

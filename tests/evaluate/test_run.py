@@ -13,11 +13,19 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, write_png
 from mcld.dataset.results import RESULT_SIZES, result_file
 from mcld.errors import InputError
+from mcld.estimators.face import InsightFace
 from mcld.evaluate.metrics import psnr
-from mcld.evaluate.run import EvaluationRequest, Evaluator, resized
+from mcld.evaluate.run import (
+    FACE_DETECTION,
+    FACE_PACK,
+    EvaluationRequest,
+    Evaluator,
+    resized,
+)
 from mcld.evaluate.scores import Scores
 from mcld.evaluate.table import differences
 from mcld.settings import load_settings
+from tests.estimators.test_face import detector, recogniser
 
 
 def results_of(dataset: DatasetLayout, folder: Path, noise: float = 9, seed: int = 0) -> Path:
@@ -183,3 +191,35 @@ def test_paired_differences_tell_the_better_of_two(dataset, results, tmp_path):
     assert {d.verdict for d in differences(first, score(dataset, same)[0], "256")} == {
         "no difference"
     }
+
+
+def test_faces_are_compared_where_both_pictures_have_one(dataset, tmp_path):
+    root = tmp_path / "insightface" / "models" / FACE_PACK
+    detector(root / "det_500m.onnx", red=0.99, size=FACE_DETECTION)
+    recogniser(root / "w600k_mbf.onnx")
+    random = np.random.default_rng(0)
+    expected = []
+    for k, name in enumerate(("a_2_b.png", "c_2_d.png", "e_2_f.png")):
+        pair = []
+        for folder in ("results", "truth"):
+            image = np.full((256, 176, 3), 128, np.uint8)
+            image += random.integers(0, 90, (256, 1, 3), np.uint8)
+            if k < 2 or folder == "truth":
+                image[100:112, 60:72] = (255, 0, 0)
+            write_png(tmp_path / folder / "256" / name, image)
+            pair.append(image)
+        expected.append(pair)
+    overrides = ("evaluate.metrics=[face]", f"prepare.insightface_root={root.parents[1]}")
+    scores, said = score(dataset, tmp_path / "results", *overrides, truth=tmp_path / "truth")
+    assert said == []
+    found = scores.sizes["256"]
+    assert found.values["faces"] == 2
+    faces = InsightFace(root.parents[1], FACE_PACK, "cpu", FACE_DETECTION)
+    cosines, distances = [], []
+    for pair in expected[:2]:
+        a, b = (faces.largest(image) for image in pair)
+        cosines.append(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+        distances.append(np.linalg.norm(a - b))
+    assert found.values["face_cosine"] == pytest.approx(np.mean(cosines), abs=1e-6)
+    assert found.values["face_distance"] == pytest.approx(np.mean(distances), rel=1e-5)
+    assert np.mean(distances) > 0
