@@ -73,7 +73,9 @@ def evaluate(
     strict: Annotated[
         bool,
         typer.Option(
-            "--strict", help="Exit with 1 when pairs are missing or a metric is left out."
+            "--strict",
+            help="Exit with 1 when a pair is missing, a picture cannot be scored or a metric is"
+            " left out.",
         ),
     ] = False,
     device: Annotated[

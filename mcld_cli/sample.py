@@ -275,6 +275,11 @@ def sample(
         sample_split(request, settings, say=console.say, on_picture=count)
     if is_first():
         console.say(f"The pictures are in {save_path}: 256/ and 512/.")
+        if split == "test":
+            console.say("Next:")
+            console.show_command(
+                f"mcld evaluate --save-path {save_path} --dataset {settings.sample.dataset}"
+            )
 
 
 def _demand(options: Mapping[str, object], what: str) -> None:

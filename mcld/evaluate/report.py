@@ -17,7 +17,7 @@ from mcld import __version__
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv
 from mcld.errors import InputError
-from mcld.evaluate.scores import COLUMNS, PROTOCOL
+from mcld.evaluate.scores import COLUMNS
 from mcld.evaluate.table import differences, signed, table_of, written
 from mcld.files import written_whole
 
@@ -57,7 +57,7 @@ def write_report(
         titles=titles,
         cells=cells,
         problems=list(dict.fromkeys(p for scores in found for p in scores.problems())),
-        protocol=PROTOCOL,
+        protocol=found[0].protocol,
         names=list(zip((s.name for s in found), _colours(), strict=False)),
         histograms=_histograms(found),
         comparisons=_comparisons(found),

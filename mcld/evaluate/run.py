@@ -143,7 +143,9 @@ class Evaluator:
                 "is no folder" if not request.save_path.is_dir() else "has neither 256/ nor 512/"
             )
             raise InputError(f"{request.save_path} {there}: `mcld sample --split test` fills one")
-        scores = Scores(request.name, request.save_path, {}, dict(self.left_out))
+        scores = Scores(
+            request.name, request.save_path, {}, dict(self.left_out), request.truth_path
+        )
         for folder in folders:
             pairs = listed_pairs(request, folder)
             scores.sizes[folder] = self._score_size(request, folder, pairs, scores.left_out)

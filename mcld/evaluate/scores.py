@@ -96,6 +96,16 @@ class Scores:
     """By the folder's name, "256" or "512"."""
     left_out: dict[str, str]
     """Metric -> why it was not measured."""
+    truth_path: Path | None = None
+    """Where the true pictures came from, if not from the dataset."""
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """How each number was made, in words."""
+        if self.truth_path is None:
+            return PROTOCOL
+        truth = f"the pictures in {self.truth_path}; those of another size resized bicubically"
+        return {**PROTOCOL, "truth": truth}
 
     def numbers(self, size: str, metric: str) -> list[float]:
         """What single pictures got, of those that have it."""
@@ -119,11 +129,14 @@ class Scores:
             if scores.refused:
                 name, reason = next(iter(scores.refused.items()))
                 found.append(
-                    f"{where}: {len(scores.refused):,} pictures are not counted in full;"
-                    f" the first, {name}: {reason}"
+                    f"{where}: {len(scores.refused):,} of the pictures could not be scored, or not"
+                    f" by every metric (metrics.json names all); the first, {name}:"
+                    f" {reason.replace(f'{self.save_path / folder / name} ', 'it ')}"
                 )
             if scores.extra:
-                found.append(f"{where}: {scores.extra:,} files belong to no pair, and are ignored")
+                found.append(
+                    f"{where}: files that belong to no pair and are ignored: {scores.extra:,}"
+                )
         return found
 
     def write(self, folder: Path) -> None:
@@ -150,7 +163,7 @@ class Scores:
             "left_out": self.left_out,
             "protocol": {
                 name: text
-                for name, text in PROTOCOL.items()
+                for name, text in self.protocol.items()
                 if name in ("truth", *measured) or (name == "face" and "faces" in measured)
             },
             "versions": {
