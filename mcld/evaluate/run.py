@@ -176,7 +176,7 @@ class Evaluator:
         def compare(name: str) -> _Compared:
             return self._compare(request, folder, name, pairs[name])
 
-        for batch in self._in_batches(f"Scoring {folder}", share, compare, refused):
+        for batch in self._in_batches(f"Scoring {request.name}/{folder}", share, compare, refused):
             self._through_networks([compared for _, compared in batch], distance)
             for name, (_, _, row) in batch:
                 rows[name] = {k: value for k, value in row.items() if not math.isnan(value)}
@@ -246,6 +246,8 @@ class Evaluator:
             self.say(f"fid is left out: {left_out['fid']}")
             return None
         distance = FrechetInceptionDistance(self.inception).to(self.device)
+        # It learns this from its first picture, which a process with an empty share never sees.
+        distance.orig_dtype = torch.float32
         size = RESULT_SIZES[folder]
         stamp = [(f.name, (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
         key = hashlib.sha256(json.dumps([self.inception.key, size, stamp]).encode()).hexdigest()

@@ -28,6 +28,7 @@ class Column:
 
 
 COLUMNS = {
+    "pairs": Column("Pairs scored", 0, 0, per_picture=False),
     "psnr": Column("PSNR", 1, 2),
     "ssim": Column("SSIM", 1, 4),
     "ssim_256": Column("SSIM-256", 1, 4),
@@ -77,7 +78,8 @@ class SizeScores:
     """Files that no pair asks for."""
 
     def summarise(self) -> None:
-        """Average the rows: the mean of each metric over the pictures that have it."""
+        """Count and average the rows: each metric's mean is over the pictures that have it."""
+        self.values["pairs"] = len(self.rows)
         for name, column in COLUMNS.items():
             numbers = [row[name] for row in self.rows.values() if name in row]
             if column.per_picture and numbers:

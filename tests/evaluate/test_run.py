@@ -100,6 +100,7 @@ def test_what_cannot_be_scored_is_counted_and_named_and_changes_no_other_number(
     assert "100x100, not 176x256" in found.refused[names[2]]
     assert "ssim_256" in found.refused[names[3]]
     assert found.extra == 1
+    assert found.values["pairs"] == len(names) - 3
     assert set(found.rows) == set(names[3:])
     for name in names[4:]:
         assert found.rows[name] == whole.sizes["256"].rows[name]
@@ -144,7 +145,7 @@ def test_a_metric_without_its_network_is_left_out_with_the_command_that_brings_i
     assert set(scores.left_out) == {"lpips", "fid", "face"}
     for name in ("alexnet", "inception", "buffalo_s"):
         assert any(f"mcld weights download {name}" in line for line in said)
-    assert set(scores.sizes["256"].values) == {"psnr"}
+    assert set(scores.sizes["256"].values) == {"pairs", "psnr"}
 
 
 def test_lpips_and_fid_with_statistics_that_are_remembered(dataset, results, networks, tmp_path):

@@ -49,6 +49,21 @@ def test_two_processes_measure_what_one_does(mcld, dataset, results, networks):
         assert told[1]["counts"][size] == told[0]["counts"][size]
 
 
+def test_a_process_without_a_picture_does_not_stop_the_others(mcld, dataset, results, networks):
+    for size in ("256", "512"):
+        for path in sorted((results / size).iterdir())[2:]:
+            path.unlink()
+    done = mcld(
+        *("evaluate", "--save-path", str(results), "--dataset", str(dataset.root)),
+        *("--metrics", "fid", "--set", f"sample.pretrained={networks}", "--processes", "3"),
+        OMP_NUM_THREADS="1",
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads((results / "evaluation" / "metrics.json").read_text())
+    assert told["values"]["256"]["fid"] > 0
+    assert told["counts"]["256"]["scored"] == 2
+
+
 def test_two_folders_are_compared(mcld, dataset, results, tmp_path):
     worse = results_of(dataset, tmp_path / "worse", noise=25)
     done = mcld(
