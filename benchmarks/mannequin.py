@@ -1,7 +1,6 @@
 """The embedded network on people it has never seen, beside two baselines that need no network."""
 
 import json
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,12 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from scipy.ndimage import distance_transform_edt
 from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
     structural_similarity_index_measure,
 )
 
-from mcld.dataset.charts import CHART_SIZE, NOWHERE, PARTS, smpl_gather
+from mcld.dataset.charts import texels_of
 from mcld.dataset.layout import DatasetLayout, identity_of
 from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
@@ -101,24 +99,8 @@ def paste_texture(texture: np.ndarray, iuv: np.ndarray, photo: np.ndarray) -> np
     """
     seen = texture.any(axis=-1)
     filled = np.where(seen[..., None], texture, texture[seen].mean(axis=0).astype(np.uint8))
-    part, u, v = iuv.astype(np.intp).transpose(2, 0, 1)
-    row, column = (255 - v) * (CHART_SIZE - 1) // 255, u * (CHART_SIZE - 1) // 255
-    place = _texture_place()[np.maximum(part, 1) - 1, row, column]
-    body = filled.reshape(-1, 3)[place]
-    return np.where(part[..., None] > 0, body, photo[0, 0]).astype(np.uint8)
-
-
-@cache
-def _texture_place() -> np.ndarray:
-    """For every place of the atlas [24, 200, 200], the nearest pixel of the SMPL layout."""
-    gather = smpl_gather().ravel()
-    place = np.full(NOWHERE + 1, -1)
-    place[gather] = np.arange(gather.size)
-    charts = place[:NOWHERE].reshape(PARTS, CHART_SIZE, CHART_SIZE)
-    nearest = [
-        distance_transform_edt(c < 0, return_distances=False, return_indices=True) for c in charts
-    ]
-    return np.stack([c[tuple(n)] for c, n in zip(charts, nearest, strict=True)])
+    body = filled.reshape(-1, 3)[texels_of(iuv)]
+    return np.where(iuv[..., :1] > 0, body, photo[0, 0]).astype(np.uint8)
 
 
 def _psnr_and_ssim(picture: np.ndarray, truth: np.ndarray) -> tuple[float, float]:

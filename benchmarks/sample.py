@@ -74,7 +74,7 @@ def _full_size(changes: dict[str, Any]) -> dict[str, float]:
 
     from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
     from mcld.pipeline import MCLDPipeline, PipelineInputs, ddim_scheduler
-    from mcld.sample.placement import place
+    from mcld.placement import place
     from mcld.settings import load_settings
 
     gpu = torch.cuda.is_available()
@@ -164,7 +164,7 @@ def steps(
     from mcld.person import PersonReader
     from mcld.pipeline import EMBEDDED, PipelineInputs
     from mcld.pretrained import load_weights
-    from mcld.sample.placement import SCHEDULERS, chosen_device, place
+    from mcld.placement import SCHEDULERS, chosen_device, place
     from mcld.settings import load_settings
 
     settings = load_settings(None, [])

@@ -6,7 +6,12 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from mcld.errors import MCLDError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from accelerate import PartialState
     from torch import Tensor
 
 PATIENCE = timedelta(days=7)
@@ -27,6 +32,21 @@ def on_cpu() -> bool:
 def is_first() -> bool:
     """Whether this process is the one that speaks; known before anything is imported."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def agreed(state: PartialState, work: Callable[[], None]) -> None:
+    """Let the main process do something first; an MCLDError there is raised in all processes."""
+    from accelerate.utils import broadcast_object_list
+
+    errors: list[MCLDError | None] = [None]
+    if state.is_main_process:
+        try:
+            work()
+        except MCLDError as error:
+            errors = [error]
+    (found,) = broadcast_object_list(errors)
+    if found is not None:
+        raise found
 
 
 def gathered(value: Any, *, keep: bool = True) -> Any:

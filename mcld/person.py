@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -45,8 +46,30 @@ class Person:
     """[512] face embedding; zeros where no face was found."""
 
 
+@dataclass(frozen=True)
+class PosedPerson(Person):
+    """A person, and the pose they have in their photo."""
+
+    iuv: NDArray[np.uint8]
+    """The photo's IUV map, uint8 [H, W, 3] (I, U, V)."""
+    name: str
+    """What messages call the person, such as the file name."""
+
+    @property
+    def has_face(self) -> bool:
+        """Whether a face was found."""
+        return bool(self.face.any())
+
+
+def no_face_known(name: str) -> str:
+    """What to say of a source without a face."""
+    return f"No face is known of {name}: whose face it is, is left open."
+
+
 class PersonReader:
     """Reads people and poses; loads an estimator the first time that one is needed.
+
+    Several threads may use one reader.
 
     Args:
         options: where the estimators' weights are.
@@ -58,6 +81,7 @@ class PersonReader:
         self.options = options
         self.device = device
         self.say = say
+        self._estimating = Lock()
 
     @cached_property
     def pose_estimator(self) -> DensePose:
@@ -75,20 +99,34 @@ class PersonReader:
         Raises InputError when the photo cannot be read or shows nobody, MCLDError or WeightsError
         when what must be estimated cannot be here. A face that cannot be estimated is left out.
         """
+        person = self._person(source, read_image(source), None)
+        if not person.face.any():
+            self.say(no_face_known(source.name))
+        return person
+
+    def posed(self, source: Path) -> PosedPerson:
+        """Read the person of a photo and the photo's own pose; raises as `person` does."""
         photo = read_image(source)
+        iuv = self._estimated(source, photo)
+        person = self._person(source, photo, iuv)
+        return PosedPerson(person.photo, person.texture, person.face, iuv, str(source))
+
+    def _person(
+        self, source: Path, photo: NDArray[np.uint8], iuv: NDArray[np.uint8] | None
+    ) -> Person:
         found = DatasetLayout.beside(source)
         if found is not None and found[0].texture(*found[1:]).exists():
             layout, *picture = found
             texture, face = read_image(layout.texture(*picture)), layout.face(*picture)
             embedding = read_face(face) if face.exists() else None
         else:
-            iuv = self._estimated(source, photo)
+            if iuv is None:
+                iuv = self._estimated(source, photo)
             # Here, because its compiler takes half a second to load.
             from mcld.estimators.texture import extract_texture
 
             texture, embedding = extract_texture(photo, iuv), self._face(photo, iuv)
         if embedding is None:
-            self.say(f"No face is known of {source.name}: whose face it is, is left open.")
             embedding = np.zeros(FACE_SIZE, np.float32)
         return Person(Image.fromarray(photo), Image.fromarray(texture), torch.from_numpy(embedding))
 
@@ -130,7 +168,8 @@ class PersonReader:
                 raise InputError(f"{beside} and {path} differ in size")
             return iuv
         try:
-            estimated = self.pose_estimator.estimate(photo)
+            with self._estimating:
+                estimated = self.pose_estimator.estimate(photo)
         except MCLDError as error:
             raise type(error)(f"{path} needs a pose estimator: {error}") from error
         if estimated is None or not estimated[..., 0].any():
@@ -139,7 +178,8 @@ class PersonReader:
 
     def _face(self, photo: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         try:
-            return self.face_embedder.embed(photo, iuv)
+            with self._estimating:
+                return self.face_embedder.embed(photo, iuv)
         except MCLDError as error:
             self.say(f"The face cannot be read: {error}")
             return None

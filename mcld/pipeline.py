@@ -134,6 +134,8 @@ class MCLDPipeline(DiffusionPipeline):
         focal_conditions: which of source, texture and face it was trained with (None: all); zeros
             stand in for the others.
         reference_input: what ReferenceNet sees, "texture" (the paper's) or "source".
+        edit_strength: for `mcld.edit`, the network's share in a picture that is edited in the
+            photo's own pose, 0..1; the rest is the photo with the edited texture warped onto it.
         pose_resample: how IUV maps are brought to the network's size: "bicubic", which blends part
             labels at their borders, as the authors do, or "nearest".
     """
@@ -159,6 +161,7 @@ class MCLDPipeline(DiffusionPipeline):
         focal_conditions: list[str] | None = None,
         reference_input: str = "texture",
         pose_resample: str = "bicubic",
+        edit_strength: float = 1.0,
     ) -> None:
         super().__init__()
         self.register_to_config(
@@ -167,6 +170,7 @@ class MCLDPipeline(DiffusionPipeline):
             focal_conditions=FOCAL_CONDITIONS if focal_conditions is None else focal_conditions,
             reference_input=reference_input,
             pose_resample=pose_resample,
+            edit_strength=edit_strength,
         )
         self.register_modules(
             vae=vae,

@@ -147,6 +147,18 @@ class SampleSettings(_Group):
     )
 
 
+class EditSettings(_Group):
+    """How pictures are edited; how they are sampled is said by `sample`."""
+
+    strength: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="In the photo's own pose, the network's share in the picture; the rest is the"
+        " photo with the edited texture warped onto it. null: as the weights were saved with.",
+    )
+
+
 class EvaluateSettings(_Group):
     """How pictures are scored."""
 
@@ -307,6 +319,7 @@ class Settings(BaseSettings):
     scheduler: SchedulerSettings = SchedulerSettings()
     sample: SampleSettings = SampleSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    edit: EditSettings = EditSettings()
     train: TrainSettings = TrainSettings()
     prepare: PrepareSettings = PrepareSettings()
 

@@ -14,6 +14,7 @@ from mcld import __version__
 from mcld.distributed import is_first
 from mcld.errors import MCLDError, SettingsError, StoppedError
 from mcld_cli import console
+from mcld_cli.edit import edit
 from mcld_cli.evaluate import evaluate
 from mcld_cli.prepare import prepare
 from mcld_cli.sample import sample
@@ -100,6 +101,7 @@ def options(
 app.command()(prepare)
 app.command()(train)
 app.command()(sample)
+app.command()(edit)
 app.command()(evaluate)
 app.add_typer(weights, name="weights")
 

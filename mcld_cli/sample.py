@@ -1,19 +1,34 @@
 """`mcld sample`: one picture, or a whole split, repainted in new poses."""
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from mcld.distributed import is_first
-from mcld.errors import SettingsError
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
-from mcld_cli.options import Config, Overrides, overrides_of
+from mcld_cli.options import (
+    Compile,
+    Config,
+    Device,
+    Dtype,
+    Fast,
+    Guidance,
+    LowMemory,
+    Overrides,
+    Scheduler,
+    Seed,
+    Size,
+    Steps,
+    Weights,
+    demand,
+    overrides_of,
+    refuse,
+    sampling_flags,
+)
 
-_ONE, _SPLIT, _HOW = "One picture", "A whole split", "How"
+_ONE, _SPLIT = "One picture", "A whole split"
 
 
 def sample(
@@ -108,90 +123,17 @@ def sample(
         ),
     ] = None,
     processes: Processes = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="A pipeline folder, or one with the four files of the authors' layout."
-            " (default: the network that came with mcld)",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Of the starting noise. (default 0)", rich_help_panel=_HOW),
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Denoising steps. (default: the weights' own)", rich_help_panel=_HOW
-        ),
-    ] = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            help="How far to follow the conditions; 1: no guidance. (default: the weights' own)",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="ddim, dpm++, unipc or euler. (default: the weights' own)",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    fast: Annotated[
-        bool,
-        typer.Option(
-            "--fast",
-            help="Where more steps are asked for, 10 of unipc: half the time of 20.",
-            rich_help_panel=_HOW,
-        ),
-    ] = False,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HxW",
-            help="Height and width the network works at, such as 512x352."
-            " (default: as it was trained)",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DTYPE",
-            help="float32, bfloat16 or float16. (default: bfloat16 on a GPU, else float32)",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Such as cuda:1 or cpu. (default: a GPU where there is one)",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    compile_: Annotated[
-        bool,
-        typer.Option(
-            "--compile",
-            help="Compile the network; pays off over many pictures.",
-            rich_help_panel=_HOW,
-        ),
-    ] = False,
-    low_memory: Annotated[
-        bool,
-        typer.Option(
-            "--low-memory",
-            help="Bring each network to the GPU only when it is needed; slower.",
-            rich_help_panel=_HOW,
-        ),
-    ] = False,
+    weights: Weights = None,
+    seed: Seed = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    scheduler: Scheduler = None,
+    fast: Fast = False,
+    size: Size = None,
+    dtype: Dtype = None,
+    device: Device = None,
+    compile_: Compile = False,
+    low_memory: LowMemory = False,
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
@@ -218,36 +160,22 @@ def sample(
     one = {"--source": source, "--pose": pose, "--out": out}
     whole = {"--split": split, "--save-path": save_path}
     if split is None and save_path is None:
-        _demand(one, "give --source, --pose and --out, or --split and --save-path")
-        _refuse({"--dataset": dataset, "--limit": limit, "--processes": processes}, "--split")
+        demand(one, "give --source, --pose and --out, or --split and --save-path")
+        refuse({"--dataset": dataset, "--limit": limit, "--processes": processes}, "--split")
     else:
-        _demand(whole, "--split and --save-path go together")
+        demand(whole, "--split and --save-path go together")
         also = {
             "--num-images": num_images > 1,
             "--sheet": sheet,
             "--attention-maps": attention_maps,
         }
-        _refuse({**one, **also}, "one picture, not with --split")
-    if fast and (steps is not None or scheduler is not None):
-        raise SettingsError("--fast chooses --steps and --scheduler: leave them out")
+        refuse({**one, **also}, "one picture, not with --split")
+    flags = sampling_flags(
+        seed, steps, guidance, scheduler, fast, size, dtype, device, compile_, low_memory
+    )
     from mcld.settings import load_settings
 
-    height, width = _size(size)
-    flags = {
-        "sample.seed": seed,
-        "sample.num_inference_steps": steps,
-        "sample.guidance_scale": guidance,
-        "sample.scheduler": scheduler,
-        "sample.height": height,
-        "sample.width": width,
-        "sample.dtype": dtype,
-        "sample.device": device,
-        "sample.dataset": dataset,
-        "sample.compile": compile_ or None,
-        "sample.fast": fast or None,
-        "sample.low_memory": low_memory or None,
-    }
-    settings = load_settings(config, overrides_of(flags, overrides))
+    settings = load_settings(config, overrides_of({"sample.dataset": dataset, **flags}, overrides))
     if processes:
         launch(processes)
         return
@@ -280,28 +208,3 @@ def sample(
             console.show_command(
                 f"mcld evaluate --save-path {save_path} --dataset {settings.sample.dataset}"
             )
-
-
-def _demand(options: Mapping[str, object], what: str) -> None:
-    missing = [name for name, value in options.items() if value is None]
-    if missing:
-        verb = "are" if len(missing) > 1 else "is"
-        raise SettingsError(f"{what}: {' and '.join(missing)} {verb} missing")
-
-
-def _refuse(options: Mapping[str, object], partner: str) -> None:
-    for name, value in options.items():
-        if value not in (None, False):
-            raise SettingsError(f"{name} goes with {partner}")
-
-
-def _size(text: str | None) -> tuple[str | None, str | None]:
-    """Height and width of "HEIGHTxWIDTH"."""
-    if text is None:
-        return None, None
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not found or any(int(side) < 8 or int(side) % 8 for side in found.groups()):
-        raise SettingsError(
-            f"--size {text}: give height and width in pixels, multiples of 8, such as 512x352"
-        )
-    return found[1], found[2]

@@ -17,6 +17,9 @@ CHART_SIZE = 200
 TEXTURE_SIZE = 512
 NOWHERE = PARTS * CHART_SIZE * CHART_SIZE
 """The index in `smpl_gather` that stands for 'no part of the body'."""
+TORSO, HANDS, FEET, LEGS = (1, 2), (3, 4), (5, 6), tuple(range(7, 15))
+ARMS, HEAD = tuple(range(15, 23)), (23, 24)
+"""Part labels."""
 _FRACTION_BITS = 8
 
 
@@ -61,3 +64,66 @@ def smpl_gather() -> NDArray[np.int64]:
     indices[indices < 0] = NOWHERE
     indices.flags.writeable = False
     return indices
+
+
+@cache
+def smpl_labels() -> NDArray[np.uint8]:
+    """The part label of each pixel of the SMPL layout: uint8 [512, 512], 0..24, read-only."""
+    gather = smpl_gather()
+    labels = np.where(gather == NOWHERE, 0, gather // CHART_SIZE**2 + 1).astype(np.uint8)
+    labels.flags.writeable = False
+    return labels
+
+
+@cache
+def smpl_scatter() -> NDArray[np.int64]:
+    """Which pixel of the SMPL layout shows each place of the atlas: int64 [24, 200, 200].
+
+    Read-only. Rows and columns as in `chart_masks`; values index the layout's pixels, row by row.
+    The layout leaves some places out: for them it is the nearest place's of the same chart.
+    """
+    from scipy.ndimage import distance_transform_edt  # here, because it takes a while to load
+
+    gather = smpl_gather().ravel()
+    shown = np.full(NOWHERE + 1, -1, np.int64)
+    shown[gather] = np.arange(gather.size)
+    charts = shown[:NOWHERE].reshape(PARTS, CHART_SIZE, CHART_SIZE)
+    for chart in charts:
+        nearest = distance_transform_edt(chart < 0, return_distances=False, return_indices=True)
+        chart[:] = chart[tuple(nearest)]
+    charts.flags.writeable = False
+    return charts
+
+
+@cache
+def smpl_mirror() -> NDArray[np.int64]:
+    """Where each pixel of the SMPL layout has its mirror image: int64 [512, 512], read-only.
+
+    Values index the layout's pixels, row by row; pixels outside the body have themselves. The right
+    hand is the left one's mirror image, and so on; head, hands and feet lie mirrored in U on their
+    charts, limbs alike, and the torso's two sides are mirrored in V.
+    """
+    part, place = np.divmod(smpl_gather(), CHART_SIZE**2)
+    row, column = np.divmod(place, CHART_SIZE)
+    last = CHART_SIZE - 1
+    label = part + 1
+    row = np.where(np.isin(label, TORSO), last - row, row)
+    column = np.where(np.isin(label, (*HANDS, *FEET, *HEAD)), last - column, column)
+    # Labels come in pairs, (3, 4), (5, 6), ..., and each torso label is both sides.
+    other = np.where(np.isin(label, TORSO), part, part ^ 1)
+    own = np.arange(part.size).reshape(part.shape)
+    mirror = np.where(part < PARTS, smpl_scatter()[other % PARTS, row, column], own)
+    mirror.flags.writeable = False
+    return mirror
+
+
+def texels_of(iuv: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Which pixel of the SMPL layout each pixel of an IUV map shows: int64 [H, W].
+
+    iuv: uint8 [H, W, 3] (I, U, V). Values index the layout's pixels, row by row; where the map has
+    no body (label 0) they mean nothing.
+    """
+    part, u, v = np.moveaxis(iuv.astype(np.intp), -1, 0)
+    row, column = (255 - v) * (CHART_SIZE - 1) // 255, u * (CHART_SIZE - 1) // 255
+    texels: NDArray[np.int64] = smpl_scatter()[np.maximum(part, 1) - 1, row, column]
+    return texels

@@ -16,10 +16,10 @@ from mcld.errors import SettingsError
 from mcld.files import check_writable
 from mcld.person import PersonReader
 from mcld.pipeline import EMBEDDED
+from mcld.placement import chosen_device, memory_explained, place, steps_of
 from mcld.pretrained import load_weights
+from mcld.record import hash_of, how_sampled, png_text
 from mcld.sample.attention import attention_sheet, write_attention
-from mcld.sample.placement import chosen_device, memory_explained, place, steps_of
-from mcld.sample.record import hash_of, how_sampled, png_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

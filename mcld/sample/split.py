@@ -5,37 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import gather_object
 from PIL import Image
 from torch.nn import functional
 
 from mcld import __version__
+from mcld.batches import Batches, Work
 from mcld.dataset.layout import SPLITS, DatasetLayout
 from mcld.dataset.pictures import read_face, read_image, read_iuv, write_png
 from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_file
-from mcld.distributed import PATIENCE, on_cpu
-from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
+from mcld.distributed import PATIENCE, agreed, on_cpu
+from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.files import made_folder, remove_unfinished, written_whole
 from mcld.lock import only_run
 from mcld.pipeline import EMBEDDED, PipelineInputs
+from mcld.placement import chosen_device, memory_explained, place
 from mcld.pretrained import load_weights
-from mcld.sample.placement import chosen_device, memory_explained, place
-from mcld.sample.record import hash_of, how_sampled, png_text
+from mcld.record import hash_of, how_sampled, png_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from accelerate import PartialState
-
+    from mcld.conditions import FocalConditions
     from mcld.pipeline import MCLDPipeline
     from mcld.settings import Settings
 
@@ -114,14 +112,19 @@ def sample_split(
         **how_sampled(pipeline, options),
     }
     with ExitStack() as held:
-        _agreed(state, lambda: _begin(request.save_path, record, held))
+        agreed(state, lambda: _begin(request.save_path, record, held))
         share = pairs[state.process_index :: state.num_processes]
         todo = [pair for pair in share if not _done(pair, request.save_path)]
         if len(todo) < len(share):
             say(f"{len(share) - len(todo):,} of {len(share):,} pictures are there already")
-        run = _Run(pipeline, settings, layout, request, record, device)
+        works = [_work(pair, request, layout, pipeline, record) for pair in todo]
+
+        def encode(inputs: list[PipelineInputs]) -> list[FocalConditions]:
+            conditions = pipeline.conditions(PipelineInputs.cat(inputs))
+            return [conditions[k : k + 1] for k in range(len(inputs))]
+
         with memory_explained(options, pipeline, options.batch_size):
-            failed = run.sample(todo, on_picture)
+            failed = Batches(pipeline, encode, options, record, device).make(works, on_picture)
         counts = gather_object([(len(todo), failed)])
     reasons = [reason for _, failed in counts for reason in failed]
     if reasons:
@@ -138,156 +141,38 @@ def _begin(save_path: Path, record: dict[str, Any], held: ExitStack) -> None:
     _check_resumed(save_path, record)
 
 
-def _agreed(state: PartialState, work: Callable[[], None]) -> None:
-    """Let the main process do something first; an MCLDError there is raised in all processes."""
-    errors: list[MCLDError | None] = [None]
-    if state.is_main_process:
-        try:
-            work()
-        except MCLDError as error:
-            errors = [error]
-    (found,) = broadcast_object_list(errors)
-    if found is not None:
-        raise found
+def _work(
+    pair: Pair,
+    request: SplitRequest,
+    layout: DatasetLayout,
+    pipeline: MCLDPipeline,
+    record: dict[str, Any],
+) -> Work[PipelineInputs]:
+    split = request.split
 
-
-_Readable = list[tuple[Pair, PipelineInputs]]
-
-
-class _Run:
-    """One process's share."""
-
-    def __init__(
-        self,
-        pipeline: MCLDPipeline,
-        settings: Settings,
-        layout: DatasetLayout,
-        request: SplitRequest,
-        record: dict[str, Any],
-        device: torch.device,
-    ) -> None:
-        self.pipeline = pipeline
-        self.device = device
-        self.options = settings.sample
-        self.layout = layout
-        self.request = request
-        self.record = record
-        self.size = record["height"], record["width"]
-        self.threads = torch.get_num_threads()
-        self.ended = False
-        """Set when nobody waits any more for the pictures that other threads are computing."""
-
-    def sample(self, pairs: list[Pair], on_picture: Callable[[int, int], None]) -> list[str]:
-        """Sample pairs batch by batch; return why some could not be.
-
-        The next batch is read, and the one before written, while this one is computed.
-        """
-        failed: list[str] = []
-        size = self.options.batch_size
-        batches = deque(pairs[start : start + size] for start in range(0, len(pairs), size))
-        done = 0
-        on_picture(done, len(pairs))
-        with _pool(self.options.workers) as pool, self._computing() as compute:
-            reading: deque[list[tuple[Pair, Future[PipelineInputs]]]] = deque()
-            writing: deque[Future[None]] = deque()
-            while batches or reading:
-                while batches and len(reading) < 2:
-                    batch = batches.popleft()
-                    reading.append([(pair, pool.submit(self._read, pair)) for pair in batch])
-                readable = []
-                for pair, future in reading.popleft():
-                    try:
-                        readable.append((pair, future.result()))
-                    except InputError as error:
-                        failed.append(f"{pair.source} to {pair.target}: {error}")
-                if not readable:
-                    continue
-                pictures = compute(readable)
-                for (pair, _), picture in zip(readable, pictures, strict=True):
-                    writing.append(pool.submit(self._write, pair, picture))
-                while len(writing) > 2 * size:
-                    writing.popleft().result()
-                done += len(readable)
-                on_picture(done, len(pairs) - len(failed))
-            for written in writing:
-                written.result()
-        return failed
-
-    @contextmanager
-    def _computing(self) -> Iterator[Callable[[_Readable], Any]]:
-        """What makes the pictures of a batch: on a GPU at once; on a CPU one picture a core.
-
-        A matrix product may round otherwise in another batch or another number of threads. On a
-        CPU every picture is therefore computed alone and in one thread, which makes it the same to
-        the bit whatever the batch size and the number of processes.
-        """
-        if self.device.type != "cpu":
-            yield self._pictures
-            return
-        with _pool(self.threads) as cores:
-            try:
-                yield lambda readable: [
-                    pictures[0] for pictures in cores.map(self._pictures, [[r] for r in readable])
-                ]
-            finally:
-                self.ended = True
-
-    def _read(self, pair: Pair) -> PipelineInputs:
-        split, layout = self.request.split, self.layout
+    def read() -> PipelineInputs:
         face = layout.face(split, pair.source)
         iuv = read_iuv(layout.densepose(split, pair.target))
-        return self.pipeline.inputs(
+        return pipeline.inputs(
             [Image.fromarray(read_image(layout.image(split, pair.source)))],
             [Image.fromarray(read_image(layout.texture(split, pair.source)))],
             [Image.fromarray(np.ascontiguousarray(iuv[..., ::-1]))],
             torch.from_numpy(read_face(face))[None] if face.exists() else None,
-            *self.size,
+            record["height"],
+            record["width"],
         )
 
-    @torch.no_grad()
-    def _pictures(self, readable: _Readable) -> torch.Tensor:
-        """Float32 [B, 3, H, W] in 0..1, on the CPU."""
-        pipeline = self.pipeline
-        generators = [
-            torch.Generator().manual_seed(pair.seed(self.options.seed)) for pair, _ in readable
-        ]
-        latents = pipeline.denoise(
-            pipeline.conditions(PipelineInputs.cat([inputs for _, inputs in readable])),
-            pipeline.starting_noise(len(readable), *self.size, generators, None),
-            self.record["num_inference_steps"],
-            self.record["guidance_scale"],
-            generator=generators,
-            callback_on_step_end=self._after_step,
-        )
-        return (pipeline.pictures_of(latents).float() / 2 + 0.5).clamp(0, 1).cpu()
-
-    def _after_step(
-        self, _: MCLDPipeline, __: int, ___: int, state: dict[str, torch.Tensor]
-    ) -> dict[str, torch.Tensor]:
-        if self.ended:
-            raise StoppedError("interrupted")
-        return state
-
-    def _write(self, pair: Pair, picture: torch.Tensor) -> None:
-        text = png_text({"source": pair.source, "pose": pair.target, **self.record})
+    def write(_: PipelineInputs, pictures: torch.Tensor) -> None:
+        text = png_text({"source": pair.source, "pose": pair.target, **record})
         for folder, size in RESULT_SIZES.items():
             resized = functional.interpolate(
-                picture[None], size, mode="bicubic", antialias=True, align_corners=False
+                pictures, size, mode="bicubic", antialias=True, align_corners=False
             )
             pixels = (resized[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-            write_png(pair.result(self.request.save_path, folder), pixels.numpy(), text)
+            write_png(pair.result(request.save_path, folder), pixels.numpy(), text)
 
-
-@contextmanager
-def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that start none of their own, and when the block raises begin nothing more."""
-    before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(before)
+    name = f"{pair.source} to {pair.target}"
+    return Work(name, pair.seed(record["seed"]), read, write)
 
 
 def _prepared_pairs(

@@ -91,6 +91,7 @@ def sampled_pipeline(settings: Settings, **parts: Any) -> MCLDPipeline:
         guidance_scale=settings.sample.guidance_scale or 3.5,
         focal_conditions=list(settings.model.focal_conditions),
         reference_input=settings.model.reference_input,
+        edit_strength=1.0 if settings.edit.strength is None else settings.edit.strength,
     )
     remember_size(pipeline, settings.train)
     return pipeline

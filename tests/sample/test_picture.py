@@ -12,8 +12,8 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.pipeline import MCLDPipeline, load_pipeline
 from mcld.sample.picture import PictureRequest, sample_picture
-from mcld.sample.placement import memory_explained
-from mcld.sample.record import hash_of
+from mcld.placement import memory_explained
+from mcld.record import hash_of
 from mcld.settings import load_settings
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from mcld import __version__
 from mcld.model.checkpoints import weights_hash
-from mcld.sample.placement import steps_of
+from mcld.placement import steps_of
 
 if TYPE_CHECKING:
     from mcld.pipeline import MCLDPipeline

@@ -1,0 +1,1 @@
+"""Editing: the conditions of several people, one new picture."""

@@ -1,0 +1,260 @@
+"""What can be changed about a person, and the one function that changes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+from mcld.edit.interpolate import between, on_the_way
+from mcld.edit.photo import background_kept, rewarped
+from mcld.edit.recolor import Colour, recoloured
+from mcld.edit.texture import GROUPS, Texture, shows, transferred
+from mcld.errors import InputError, SettingsError
+from mcld.person import Person
+from mcld.pipeline import PipelineInputs
+from mcld.placement import steps_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from mcld.conditions import FocalConditions
+    from mcld.person import PosedPerson
+    from mcld.pipeline import MCLDPipeline, StepCallback
+    from mcld.settings import SampleSettings
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What to change about a person, in this order; what is not named stays."""
+
+    texture: Texture | None = None
+    """A painted texture map instead of the person's, uint8 [512, 512, 3] RGB in the SMPL layout."""
+    garments: Mapping[str, PosedPerson] = field(default_factory=dict)
+    """Keys of `GROUPS` -> whose texture is taken there."""
+    face: PosedPerson | None = None
+    """Whose face embedding and head texture are taken."""
+    recolor: Mapping[str, Colour] = field(default_factory=dict)
+    """Keys of `GROUPS` -> the garment's new main colour."""
+    interpolate: PosedPerson | None = None
+    """Who the person turns into."""
+    amounts: tuple[float, ...] = (1.0,)
+    """How far, 0..1; a picture for each. Without `interpolate` they do not count."""
+    pose: NDArray[np.uint8] | None = None
+    """The new pose, uint8 [H, W, 3] (I, U, V); None: that of the photo."""
+    keep_background: bool = False
+    """Take what is not body, with a margin, from the photo; in the photo's own pose only."""
+
+
+def edited_person(source: PosedPerson, edits: Edits) -> Person:
+    """The person with the edited texture map and face; `interpolate` and `pose` are not read.
+
+    The edited texture is warped back onto the photo, so that its embedding agrees with it.
+
+    Raises InputError when a donor does not show what is taken from them, when the painted texture
+    has another size, or when there is no garment to recolor; SettingsError for an unknown group.
+    """
+    for group in (*edits.garments, *edits.recolor):
+        check_group(group)
+    before = np.asarray(source.texture)
+    after = before if edits.texture is None else edits.texture
+    if after.shape != before.shape:
+        (height, width), side = after.shape[:2], before.shape[0]
+        raise InputError(
+            f"the painted texture map is {width}x{height} pixels: it must be {side}x{side}"
+        )
+    face = source.face
+    donors = [(donor, group) for group, donor in edits.garments.items()]
+    if edits.face is not None:
+        if not edits.face.has_face:
+            raise InputError(f"{edits.face.name} shows no face that could be taken")
+        face = edits.face.face
+        if shows(np.asarray(edits.face.texture), "head"):
+            donors.append((edits.face, "head"))
+    after = _dressed(after, donors)
+    for group, colour in edits.recolor.items():
+        after = recoloured(after, group, colour)
+    return _with_texture(source, before, after, face)
+
+
+def _dressed(texture: Texture, donors: list[tuple[PosedPerson, str]]) -> Texture:
+    """The map with each group of its donor; the groups of one donor together, without a seam."""
+    for donor, group in donors:
+        if not shows(np.asarray(donor.texture), group):
+            raise InputError(f"{donor.name} does not show {_WORDS[group]}: give another photo")
+    for donor in {id(donor): donor for donor, _ in donors}.values():
+        groups = [group for other, group in donors if other is donor]
+        texture = transferred(texture, np.asarray(donor.texture), groups)
+    return texture
+
+
+_WORDS = {
+    "head": "a head",
+    "upper": "an upper body",
+    "lower": "legs",
+    "feet": "feet",
+    "hands": "hands",
+}
+
+
+def check_group(group: str) -> None:
+    """Raise SettingsError for what is no key of `GROUPS`."""
+    if group not in GROUPS:
+        raise SettingsError(f"there is no part {group!r}: there are {', '.join(GROUPS)}")
+
+
+def _with_texture(
+    source: PosedPerson, before: Texture, after: Texture, face: torch.Tensor
+) -> Person:
+    photo = rewarped(np.asarray(source.photo), source.iuv, before, after)
+    return Person(Image.fromarray(photo), Image.fromarray(after), face)
+
+
+@dataclass(frozen=True)
+class EditInputs:
+    """All that the pictures of one edit are made of; read and computed without a network."""
+
+    source: PosedPerson
+    edits: Edits
+    persons: list[Person]
+    """The person of each picture."""
+    rows: PipelineInputs
+    """One row for each picture; after them, when interpolating, the two ends."""
+
+
+def edit_inputs(
+    pipeline: MCLDPipeline, source: PosedPerson, edits: Edits, height: int, width: int
+) -> EditInputs:
+    """Do all of an edit that needs no network; several threads may.
+
+    height, width: the size that the network works at. Raises as `edited_person` does.
+    """
+    if edits.keep_background and edits.pose is not None:
+        raise SettingsError("the background is kept in the photo's own pose only: give no pose")
+    person = edited_person(source, edits)
+    persons, ends = [person], []
+    if (goal := edits.interpolate) is not None:
+        before, start, end = (np.asarray(p.texture) for p in (source, person, goal))
+        persons = [
+            _with_texture(source, before, between(start, end, amount), person.face)
+            for amount in edits.amounts
+        ]
+        ends = [person, goal]
+    pose = source.iuv if edits.pose is None else edits.pose
+    iuv = Image.fromarray(np.ascontiguousarray(pose[..., ::-1]))
+    everybody = [*persons, *ends]
+    rows = pipeline.inputs(
+        [p.photo for p in everybody],
+        [p.texture for p in everybody],
+        [iuv] * len(everybody),
+        torch.stack([p.face for p in everybody]),
+        height,
+        width,
+    )
+    return EditInputs(source, edits, persons, rows)
+
+
+def encode(pipeline: MCLDPipeline, inputs: list[EditInputs]) -> list[FocalConditions]:
+    """The conditions of the pictures of several edits."""
+    encoded = pipeline.conditions(PipelineInputs.cat([i.rows for i in inputs]))
+    conditions = []
+    for one in inputs:
+        mine, encoded = encoded[: len(one.rows.face)], encoded[len(one.rows.face) :]
+        count = len(one.persons)
+        if one.edits.interpolate is not None:
+            start, end = mine[count : count + 1], mine[count + 1 :]
+            way = [
+                on_the_way(start, end, mine[k : k + 1], amount)
+                for k, amount in enumerate(one.edits.amounts)
+            ]
+            mine = type(mine).cat(way)
+        conditions.append(mine)
+    return conditions
+
+
+def finished(inputs: EditInputs, pictures: list[Image.Image], strength: float) -> list[Image.Image]:
+    """The network's pictures at the photo's size, and with what the photo gives them.
+
+    strength: the network's share, 0..1, in the photo's own pose; the rest is the photo with the
+    edited texture warped onto it. In another pose the picture is the network's alone.
+    """
+    photo = np.asarray(inputs.source.photo)
+    done = []
+    for person, picture in zip(inputs.persons, pictures, strict=True):
+        resized = picture.resize(inputs.source.photo.size, Image.Resampling.BICUBIC)
+        if inputs.edits.pose is None:
+            resized = Image.blend(person.photo, resized, strength)
+        if inputs.edits.keep_background:
+            kept = background_kept(np.asarray(resized), photo, inputs.source.iuv)
+            resized = Image.fromarray(kept)
+        done.append(resized)
+    return done
+
+
+def edit(
+    pipeline: MCLDPipeline,
+    source: PosedPerson,
+    edits: Edits,
+    options: SampleSettings,
+    *,
+    strength: float | None = None,
+    on_step: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[Image.Image]:
+    """Change what `edits` names about the person of a photo, and nothing else.
+
+    Args:
+        pipeline: the network, in its place.
+        source: the person; `PersonReader.posed` reads one.
+        edits: what to change.
+        options: seed, steps, guidance and size count. All pictures start from the same noise.
+        strength: see `finished`; None: as the weights were saved with.
+        on_step: called with (steps done, steps to do), over all pictures.
+
+    Returns one picture of the photo's size, or with `edits.interpolate` one for each amount.
+
+    Raises InputError when a donor does not show what is taken from them, and SettingsError for
+    edits that contradict each other.
+    """
+    height, width = pipeline.picture_size(options.height, options.width)
+    steps = steps_of(pipeline, options)
+    guidance = options.guidance_scale or float(pipeline.config.guidance_scale)
+    inputs = edit_inputs(pipeline, source, edits, height, width)
+    total = steps * len(inputs.persons)
+    on_step(0, total)
+    pictures: list[Image.Image] = []
+    with torch.no_grad():
+        (conditions,) = encode(pipeline, [inputs])
+        for k in range(len(inputs.persons)):
+            generator = torch.Generator().manual_seed(options.seed)
+            latents = pipeline.denoise(
+                conditions[k : k + 1],
+                pipeline.starting_noise(1, height, width, generator, None),
+                steps,
+                guidance,
+                generator=generator,
+                callback_on_step_end=_counting(on_step, k * steps, total),
+            )
+            decoded = pipeline.pictures_of(latents)
+            pictures += pipeline.image_processor.postprocess(decoded, "pil")
+    pipeline.maybe_free_model_hooks()
+    return finished(inputs, pictures, strength_of(pipeline, strength))
+
+
+def strength_of(pipeline: MCLDPipeline, strength: float | None) -> float:
+    """The strength asked for, or else that of the weights."""
+    return float(pipeline.config.edit_strength) if strength is None else strength
+
+
+def _counting(on_step: Callable[[int, int], None], before: int, total: int) -> StepCallback:
+    def counted(
+        _: MCLDPipeline, step: int, __: int, state: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        on_step(before + step + 1, total)
+        return state
+
+    return counted

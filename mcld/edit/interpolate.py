@@ -1,0 +1,89 @@
+"""From one person to another."""
+
+import re
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mcld.conditions import FocalConditions
+from mcld.edit.texture import GROUPS, Texture, completed
+from mcld.errors import SettingsError
+
+
+def amounts_of(text: str) -> tuple[float, ...]:
+    """The amounts of "FROM:TO:COUNT", evenly spaced, or of a single number; all in 0..1.
+
+    Raises SettingsError for anything else.
+    """
+    numbers = re.fullmatch(r"(0|1|[01]?\.\d+)(?::(0|1|[01]?\.\d+):(\d+))?", text)
+    first, last, count = numbers.groups() if numbers else ("2", None, None)
+    start, end = float(first), float(last or first)
+    pictures = int(count) if count else 1
+    if max(start, end) > 1 or not (2 <= pictures <= LONGEST if count else pictures):
+        raise SettingsError(
+            f"--amount {text}: give one number from 0 to 1, or FROM:TO:COUNT of 2 to {LONGEST}"
+            " pictures, such as 0:1:7"
+        )
+    return tuple(np.linspace(start, end, pictures).tolist())
+
+
+LONGEST = 64
+"""Pictures in a strip, at most."""
+
+
+def between(start: Texture, end: Texture, amount: float) -> Texture:
+    """A texture map on the way from one to another.
+
+    Strictly between the two, the holes of each are filled first where it can be; where only one
+    shows something, that is taken.
+    """
+    if amount in (0, 1):
+        return end if amount else start
+    a, b = (_all_completed(texture) for texture in (start, end))
+    a_seen, b_seen = (texture.any(axis=-1, keepdims=True) for texture in (a, b))
+    weight = amount * (a_seen & b_seen) + 1.0 * (b_seen & ~a_seen)
+    mixed: Texture = (a + (b.astype(float) - a) * weight).round().astype(a.dtype)
+    return mixed
+
+
+def _all_completed(texture: Texture) -> Texture:
+    for group in GROUPS:
+        texture = completed(texture, group)
+    return texture
+
+
+def on_the_way(
+    start: FocalConditions, end: FocalConditions, textured: FocalConditions, amount: float
+) -> FocalConditions:
+    """The conditions of one picture on the way from one person to another, one row each.
+
+    Embeddings (source, texture, face) move on the sphere; what ReferenceNet sees comes from
+    `textured`, the conditions of the texture map in between; the pose is the first's.
+    """
+    if amount == 0:
+        return start
+    return FocalConditions(
+        source=slerp(start.source, end.source, amount),
+        texture=slerp(start.texture, end.texture, amount),
+        reference_latents=textured.reference_latents,
+        face=slerp(start.face, end.face, amount),
+        pose=start.pose,
+    )
+
+
+def slerp(start: Tensor, end: Tensor, amount: float) -> Tensor:
+    """Between vectors, along the last dimension: directions on the sphere, norms on the line.
+
+    Where one is zero, or the two point opposite ways, the straight line.
+    """
+    a, b = start.double(), end.double()
+    lengths = [x.norm(dim=-1, keepdim=True) for x in (a, b)]
+    cosine = (a * b).sum(-1, keepdim=True) / (lengths[0] * lengths[1])
+    angle = cosine.clamp(-1, 1).arccos()
+    usual = (cosine.abs() < 1 - 1e-6).expand_as(a)  # false for NaN, too
+    direction = ((1 - amount) * angle).sin() / angle.sin() * a / lengths[0] + (
+        amount * angle
+    ).sin() / angle.sin() * b / lengths[1]
+    arc = direction * ((1 - amount) * lengths[0] + amount * lengths[1])
+    return torch.where(usual, arc, a + (b - a) * amount).to(start.dtype)

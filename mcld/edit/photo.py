@@ -1,0 +1,53 @@
+"""Edits brought back onto the photo they started from."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from mcld.dataset.charts import texels_of
+from mcld.edit.texture import Texture
+
+UInt8Array = NDArray[np.uint8]
+
+MARGIN = 0.03
+"""Around the body, as a share of its height: hair, skirts and shoes stand out of an IUV map."""
+BLEND = 0.015
+"""Over how much, as a share of the body's height, background goes over into body."""
+
+
+def rewarped(photo: UInt8Array, iuv: UInt8Array, before: Texture, after: Texture) -> UInt8Array:
+    """The photo with the texels that an edit changed looked up in the edited map.
+
+    photo: uint8 [H, W, 3] RGB; iuv: its map (I, U, V), of any size. So the embedding of the photo
+    agrees with the texture map.
+    """
+    iuv = fitted(iuv, photo.shape[:2])
+    texels = texels_of(iuv)
+    changed = (before != after).any(axis=-1).ravel()[texels] & (iuv[..., 0] > 0)
+    edited = after.reshape(-1, 3)[texels]
+    return np.asarray(np.where(changed[..., None], edited, photo), np.uint8)
+
+
+def fitted(iuv: UInt8Array, size: tuple[int, int]) -> UInt8Array:
+    """An IUV map at another (height, width), to the nearest pixel."""
+    height, width = size
+    resized = cv2.resize(
+        np.ascontiguousarray(iuv), (width, height), interpolation=cv2.INTER_NEAREST
+    )
+    return np.asarray(resized, np.uint8)
+
+
+def background_kept(picture: UInt8Array, photo: UInt8Array, iuv: UInt8Array) -> UInt8Array:
+    """The picture around the body and the photo everywhere else, blended where they meet.
+
+    picture, photo: uint8 [H, W, 3] RGB of one size, in the pose of `iuv`. The body, widened by
+    `MARGIN`, is the picture's.
+    """
+    body = fitted(iuv, photo.shape[:2])[..., 0] > 0
+    rows = np.flatnonzero(body.any(axis=1))
+    height = rows[-1] - rows[0] + 1
+    distance = distance_transform_edt(~body) - MARGIN * height
+    weight = np.clip(1 - distance / (BLEND * height), 0, 1)[..., None]
+    mixed = photo + (picture.astype(np.float64) - photo) * weight
+    return np.asarray(np.rint(mixed), np.uint8)

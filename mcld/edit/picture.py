@@ -1,0 +1,195 @@
+"""One edited picture, and the texture map to paint on."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from mcld.dataset.charts import smpl_labels
+from mcld.dataset.pictures import write_png
+from mcld.dataset.sheet import contact_sheet
+from mcld.edit.edits import edit, edited_person, strength_of
+from mcld.edit.texture import GROUPS
+from mcld.errors import SettingsError
+from mcld.files import check_writable, written_whole
+from mcld.person import PersonReader, no_face_known
+from mcld.pipeline import EMBEDDED
+from mcld.placement import chosen_device, memory_explained, place
+from mcld.pretrained import load_weights
+from mcld.record import hash_of, how_sampled, png_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mcld.edit.edits import Edits
+    from mcld.edit.request import EditRequest
+    from mcld.person import PosedPerson
+    from mcld.pipeline import MCLDPipeline
+    from mcld.settings import Settings
+
+_CELL = 384
+"""Height of one picture on the sheet, pixels."""
+REMEMBERED = 32
+"""People that a run keeps in memory, of those it has read."""
+
+
+def edit_picture(
+    request: EditRequest,
+    weights: Path | None,
+    settings: Settings,
+    *,
+    sheet: bool = False,
+    say: Callable[[str], None],
+    on_step: Callable[[int, int], None],
+) -> list[Path]:
+    """Make one edit; return the files written. An interpolation is one picture, a strip.
+
+    Args:
+        request: the edit.
+        weights: a pipeline folder, or one of the four files of the authors' layout; None: the
+            embedded.
+        settings: `sample`, `scheduler`, `edit` and the weights of `prepare`'s estimators count.
+        sheet: also write source, donors, edited texture and result side by side.
+        say: told, in one line each, what the user should know.
+        on_step: called with (steps done, steps to do).
+
+    Raises InputError, WeightsError, SettingsError or MCLDError, before anything is written but for
+    a disk that fills up.
+    """
+    request.check()
+    options = settings.sample
+    if request.seed is not None:
+        options = options.model_copy(update={"seed": request.seed})
+    beside = request.out.with_name(f"{request.out.stem}-sheet.png")
+    for path in [request.out, *([beside] if sheet else [])]:
+        if path.resolve() in [given.resolve() for given in request.inputs()]:
+            raise SettingsError(
+                f"--out {request.out}: {path} is what the picture is made from; give another name"
+            )
+        check_writable(path)
+    device = chosen_device(options)
+    reader = PersonReader(settings.prepare, "cpu" if options.low_memory else str(device), say)
+    source, edits = read_edit(request, reader, lru_cache(REMEMBERED)(reader.posed))
+    edited = edited_person(source, edits)  # what is wrong with it is known before networks load
+    if request.face is None and not source.has_face:
+        say(no_face_known(source.name))
+    if weights is None:
+        say("Using the embedded mannequin network; give --weights for your own.")
+    pipeline = load_weights(weights or EMBEDDED, settings)
+    told = {"seed": options.seed, "weights": hash_of(pipeline)}
+    place(pipeline, settings, device)
+    record = {**request.told(), **told, **how_edited(pipeline, settings)}
+    with memory_explained(options, pipeline):
+        pictures = edit(
+            pipeline, source, edits, options, strength=settings.edit.strength, on_step=on_step
+        )
+    write_png(request.out, np.asarray(strip(pictures)), png_text(record))
+    written = [request.out]
+    if sheet:
+        written.append(beside)
+        columns = _sheet_columns(source, edits, edited.texture, pictures)
+        width, height = source.photo.size
+        cell = (max(round(_CELL * width / height), _CELL // 2), _CELL)
+        picture = contact_sheet([*columns], [[*columns.values()]], cell)
+        write_png(beside, picture, png_text(record))
+    return written
+
+
+def read_edit(
+    request: EditRequest, reader: PersonReader, posed: Callable[[Path], PosedPerson]
+) -> tuple[PosedPerson, Edits]:
+    """The source and the edits, with all their files read; raises as `EditRequest.edits` does."""
+    return posed(request.source), request.edits(reader, posed)
+
+
+def how_edited(pipeline: MCLDPipeline, settings: Settings) -> dict[str, Any]:
+    """Everything besides the edit, seed and weights that its picture depends on."""
+    return {
+        **how_sampled(pipeline, settings.sample),
+        "strength": strength_of(pipeline, settings.edit.strength),
+    }
+
+
+def strip(pictures: list[Image.Image]) -> Image.Image:
+    """Pictures of one size beside each other."""
+    width, height = pictures[0].size
+    whole = Image.new("RGB", (width * len(pictures), height))
+    for k, picture in enumerate(pictures):
+        whole.paste(picture, (k * width, 0))
+    return whole
+
+
+def _sheet_columns(
+    source: PosedPerson, edits: Edits, texture: Image.Image, pictures: list[Image.Image]
+) -> dict[str, Image.Image]:
+    donors: dict[int, tuple[list[str], Image.Image]] = {}
+    given = [*edits.garments.items(), ("face", edits.face), ("goal", edits.interpolate)]
+    for name, donor in given:
+        if donor is not None:
+            donors.setdefault(id(donor), ([], donor.photo))[0].append(name)
+    columns = {"source": source.photo}
+    columns |= {", ".join(names): photo for names, photo in donors.values()}
+    columns["edited texture"] = texture
+    if edits.interpolate is None:
+        return columns | {"result": pictures[0]}
+    amounts = [f"{amount:.2g}" for amount in edits.amounts]
+    return columns | {
+        f"{k + 1}: {amount}": picture
+        for k, (amount, picture) in enumerate(zip(amounts, pictures, strict=True))
+    }
+
+
+def export_texture(
+    source: Path, out: Path, settings: Settings, *, say: Callable[[str], None]
+) -> list[Path]:
+    """Write the texture map of a photo's person, and a transparent guide layer of its parts.
+
+    Returns the two files. Raises as `PersonReader.posed` does, and SettingsError for a name that is
+    no PNG or would overwrite the source.
+    """
+    guide = out.with_name(f"{out.stem}-guide.png")
+    for path in (out, guide):
+        if path.suffix.lower() != ".png":
+            raise SettingsError(f"--export-texture {out}: name it .png")
+        if path.resolve() == source.resolve():
+            raise SettingsError(f"--export-texture {out} is the source; give another name")
+        check_writable(path)
+    reader = PersonReader(settings.prepare, str(chosen_device(settings.sample)), say)
+    person = reader.person(source)
+    write_png(out, np.asarray(person.texture))
+    with written_whole(guide) as temporary:
+        guide_layer().save(temporary, "PNG")
+    return [out, guide]
+
+
+def guide_layer() -> Image.Image:
+    """The borders of the parts and the names of their groups, RGBA 512x512, clear elsewhere."""
+    labels = smpl_labels().astype(int)
+    border = np.zeros(labels.shape, bool)
+    for axis in (0, 1):
+        step = np.diff(labels, axis=axis) != 0
+        border |= np.pad(step, [(0, 1) if k == axis else (0, 0) for k in (0, 1)])
+    pixels = np.zeros((*labels.shape, 4), np.uint8)
+    pixels[border] = (255, 0, 255, 255)
+    layer = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(layer)
+    for group, parts in GROUPS.items():
+        for part in parts:
+            rows, columns = np.nonzero(labels == part)
+            # A part of several pieces is named in the piece that its first column belongs to.
+            middle = np.argmin(abs(rows - np.median(rows)) + abs(columns - np.median(columns)))
+            place = (int(columns[middle]), int(rows[middle]))
+            draw.text(
+                place,
+                f"{group} {part}",
+                "white",
+                anchor="mm",
+                stroke_width=1,
+                stroke_fill="black",
+                font_size=10,
+            )
+    return layer

@@ -1,0 +1,190 @@
+"""A recipe: many edits, in a YAML list."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+from accelerate.utils import gather_object
+from PIL import Image
+from torchvision.transforms.functional import to_pil_image
+
+from mcld import __version__
+from mcld.batches import Batches, Work
+from mcld.dataset.pictures import write_png
+from mcld.distributed import PATIENCE, agreed, on_cpu
+from mcld.edit.edits import EditInputs, edit_inputs, encode, finished
+from mcld.edit.picture import REMEMBERED, how_edited, read_edit, strip
+from mcld.edit.request import EditRequest, edit_request
+from mcld.errors import InputError, MCLDError, SettingsError
+from mcld.files import check_writable, made_folder, remove_unfinished
+from mcld.lock import only_run
+from mcld.person import PersonReader
+from mcld.pipeline import EMBEDDED
+from mcld.placement import chosen_device, memory_explained, place
+from mcld.pretrained import load_weights
+from mcld.record import hash_of, png_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import torch
+
+    from mcld.conditions import FocalConditions
+    from mcld.pipeline import MCLDPipeline
+    from mcld.settings import Settings
+
+
+def read_recipe(path: Path) -> list[EditRequest]:
+    """The edits of a YAML file.
+
+    Raises InputError when the file cannot be read, SettingsError for what is wrong in it.
+    """
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"{path} is not YAML: {reason}") from error
+    if not isinstance(entries, list) or not entries:
+        raise SettingsError(f"{path} must be a list of edits, each with `source` and `out`")
+    requests = [
+        edit_request(entry, f"{path}, edit {k}") for k, entry in enumerate(entries, start=1)
+    ]
+    first: dict[Path, int] = {}
+    read = {file.resolve() for request in requests for file in request.inputs()}
+    for k, request in enumerate(requests, start=1):
+        out = request.out.resolve()
+        if first.setdefault(out, k) != k:
+            raise SettingsError(
+                f"{path}: edits {first[out]} and {k} both write {request.out}; give two names"
+            )
+        if out in read:
+            raise SettingsError(
+                f"{path}, edit {k}: another edit reads {request.out}; give another name"
+            )
+    return requests
+
+
+def edit_recipe(
+    recipe: Path,
+    weights: Path | None,
+    settings: Settings,
+    *,
+    say: Callable[[str], None],
+    on_done: Callable[[int, int], None],
+) -> None:
+    """Make every edit of a recipe whose picture is not there yet.
+
+    Under `accelerate launch` each process takes its share. Edits that cannot be made are left out,
+    and told at the end.
+
+    say: told, in one line each, what the user should know; on_done: called with (edits done, edits
+    to do) of the main process's share; both in the main process only.
+
+    Raises SettingsError when an edit's file holds another picture, and InputError, WeightsError or
+    MCLDError for what else the user can mend.
+    """
+    from accelerate import PartialState
+
+    requests = read_recipe(recipe)
+    state = PartialState(cpu=on_cpu(), timeout=PATIENCE)
+    first = state.is_main_process
+    if not first:
+        say, on_done = _ignore, _ignore
+    options = settings.sample
+    device = chosen_device(options, state.device)
+    if weights is None:
+        say("Using the embedded mannequin network; give --weights for your own.")
+    pipeline = load_weights(weights or EMBEDDED, settings)
+    hashed = hash_of(pipeline)
+    place(pipeline, settings, device)
+    how = how_edited(pipeline, settings)
+    records = [
+        {
+            **request.told(),
+            "seed": options.seed if request.seed is None else request.seed,
+            "weights": hashed,
+            **how,
+        }
+        for request in requests
+    ]
+    with ExitStack() as held:
+        jobs = list(zip(requests, records, strict=True))
+        agreed(state, lambda: _begin(jobs, held))
+        share = jobs[state.process_index :: state.num_processes]
+        todo = [(request, record) for request, record in share if not _done(request, record)]
+        if len(todo) < len(share):
+            say(f"{len(share) - len(todo):,} of {len(share):,} pictures are there already")
+        reader = PersonReader(settings.prepare, "cpu" if options.low_memory else str(device), say)
+        posed = lru_cache(REMEMBERED)(reader.posed)
+        works = [_work(*job, pipeline, reader, posed) for job in todo]
+
+        def encoded(inputs: list[EditInputs]) -> list[FocalConditions]:
+            return encode(pipeline, inputs)
+
+        with memory_explained(options, pipeline, options.batch_size):
+            failed = Batches(pipeline, encoded, options, how, device).make(works, on_done)
+        counts = gather_object([(len(todo), failed)])
+    reasons = [reason for _, failed in counts for reason in failed]
+    if reasons:
+        for reason in reasons[1:]:
+            say(f"Left out: {reason}")
+        total = sum(edits for edits, _ in counts)
+        raise MCLDError(f"{len(reasons):,} of {total:,} edits could not be made: {reasons[0]}")
+
+
+def _begin(jobs: list[tuple[EditRequest, dict[str, Any]]], held: ExitStack) -> None:
+    """Hold the folders of the results, clean them, and check what lies there."""
+    for request, record in jobs:
+        check_writable(request.out)
+        _done(request, record)
+    for folder in sorted({request.out.resolve().parent for request, _ in jobs}):
+        held.enter_context(only_run(made_folder(folder)))
+        remove_unfinished(folder)
+
+
+def _done(request: EditRequest, record: dict[str, Any]) -> bool:
+    """Whether the picture is there. Raises SettingsError when the file is another picture."""
+    if not request.out.exists():
+        return False
+    try:
+        with Image.open(request.out) as picture:
+            earlier = json.loads(getattr(picture, "text", {}).get("mcld", "null"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{request.out} cannot be read: {error}; remove it") from error
+    if earlier != {**json.loads(json.dumps(record)), "version": __version__}:
+        raise SettingsError(
+            f"{request.out} is another picture than this edit's: remove it, or give another `out`"
+        )
+    return True
+
+
+def _work(
+    request: EditRequest,
+    record: dict[str, Any],
+    pipeline: MCLDPipeline,
+    reader: PersonReader,
+    posed: Callable[..., Any],
+) -> Work[EditInputs]:
+    def read() -> EditInputs:
+        source, edits = read_edit(request, reader, posed)
+        return edit_inputs(pipeline, source, edits, record["height"], record["width"])
+
+    def write(inputs: EditInputs, pictures: torch.Tensor) -> None:
+        images = finished(inputs, [to_pil_image(p) for p in pictures], record["strength"])
+        write_png(request.out, np.asarray(strip(images)), png_text(record))
+
+    return Work(str(request.out), record["seed"], read, write)
+
+
+def _ignore(*_: object) -> None:
+    """What the processes do with reports that only the main one gives."""

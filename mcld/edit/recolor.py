@@ -1,0 +1,87 @@
+"""A garment in another colour."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mcld.dataset.charts import CHART_SIZE, HANDS, HEAD, NOWHERE, smpl_gather, smpl_labels
+from mcld.edit.texture import Texture, region
+from mcld.errors import InputError
+
+Colour = tuple[int, int, int]
+"""R, G, B, 0..255."""
+
+_SKIN_CHROMA, _SKIN_LIGHTNESS = 12.0, 22.0
+"""How far from a person's skin, in Lab, a texel may be and count as skin."""
+_GREY = 12.0
+"""Chroma below which a garment's main colour has no hue to turn."""
+_LEAST = 0.02
+"""Share of a group's texels that a garment must cover."""
+
+
+def recoloured(texture: Texture, group: str, colour: Colour) -> Texture:
+    """The map with the garment of a group in another main colour; shading and pattern stay.
+
+    The main colour is the median of what is no skin. In Lab, its lightness and hue are brought to
+    the new colour's, and with it the others': lightness along a curve that keeps black and white,
+    hue and chroma by the same turn and gain, so that white stripes stay white. Skin, told by hands
+    and face, keeps its colour.
+
+    Raises InputError when the texture shows nothing but skin there.
+    """
+    where = region([group]) & texture.any(axis=-1)
+    lab = _lab(texture)
+    cloth = where & ~_skin(texture, lab)
+    if cloth.sum() < _LEAST * region([group]).sum():
+        shown = "only skin is seen" if where.any() else "nothing is seen"
+        raise InputError(f"there is no garment to recolor on {group}: {shown} there")
+    new = _lab(np.array([[colour]], np.uint8))[0, 0]
+    garment = lab[cloth]
+    changed = texture.copy()
+    changed[cloth] = _rgb(_moved(garment, np.median(garment, axis=0), new))
+    return changed
+
+
+def _moved(
+    garment: NDArray[np.float32], old: NDArray[np.float32], new: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Lab colours [N, 3], moved as their main colour moves from `old` to `new`."""
+    lightness = np.interp(garment[:, 0], [0, max(old[0], 1), 100], [0, new[0], 100])
+    own, main = (c[..., 1] + 1j * c[..., 2] for c in (garment, old))
+    wanted = new[1] + 1j * new[2]
+    if abs(main) > _GREY:
+        chroma = own * (wanted / main)
+    else:  # without a hue to turn, all take the new one, the less the nearer to black or white
+        room = np.minimum(lightness / max(new[0], 1), (100 - lightness) / max(100 - new[0], 1))
+        chroma = own - main + wanted * np.clip(room, 0, 1)
+    return np.stack([lightness, chroma.real, chroma.imag], axis=-1).astype(np.float32)
+
+
+def _skin(texture: Texture, lab: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Texels of the colour that hands and face have."""
+    labels = smpl_labels()
+    column = smpl_gather() % CHART_SIZE
+    towards_nose = np.where(labels == HEAD[0], column, CHART_SIZE - 1 - column)
+    row = smpl_gather() // CHART_SIZE % CHART_SIZE
+    face = np.isin(labels, HEAD) & (towards_nose > 0.7 * CHART_SIZE)
+    face &= abs(row - CHART_SIZE / 2) < 0.2 * CHART_SIZE
+    seen = texture.any(axis=-1) & (smpl_gather() != NOWHERE)
+    skin = np.zeros(labels.shape, bool)
+    for sample in (seen & np.isin(labels, HANDS), seen & face):
+        if sample.sum() < 20:
+            continue
+        tone = np.median(lab[sample], axis=0)
+        skin |= (np.hypot(*np.moveaxis(lab[..., 1:] - tone[1:], -1, 0)) < _SKIN_CHROMA) & (
+            abs(lab[..., 0] - tone[0]) < _SKIN_LIGHTNESS
+        )
+    return skin
+
+
+def _lab(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
+
+
+def _rgb(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Lab [N, 3] -> RGB of at least 1, because black stands for what is not seen."""
+    rgb = cv2.cvtColor(lab[None], cv2.COLOR_LAB2RGB)[0]
+    return np.asarray(np.clip(np.rint(rgb * 255), 1, 255), np.uint8)

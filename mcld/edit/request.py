@@ -1,0 +1,173 @@
+"""An edit as a person asks for it: files, names and colours, on the command line or in a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from PIL import ImageColor
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from mcld.dataset.pictures import read_image
+from mcld.edit.edits import Edits, check_group
+from mcld.edit.interpolate import amounts_of
+from mcld.edit.texture import GROUPS
+from mcld.errors import SettingsError
+from mcld.person import PoseKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mcld.edit.recolor import Colour
+    from mcld.person import PersonReader, PosedPerson
+
+_Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
+"""One text, or a list of them."""
+
+
+class EditRequest(BaseModel):
+    """One edit; a field is an option of `mcld edit`, and a key of a recipe's entry."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Path
+    """Photo of the person."""
+    out: Path
+    """The PNG to write."""
+    pose: Path | None = None
+    pose_kind: PoseKind = "auto"
+    face: Path | None = None
+    head: Path | None = None
+    upper: Path | None = None
+    lower: Path | None = None
+    feet: Path | None = None
+    hands: Path | None = None
+    garment: _Texts = ()
+    """Each "PART,PART=FILE"."""
+    texture: Path | None = None
+    recolor: _Texts = ()
+    """Each "PART=COLOUR"."""
+    interpolate: Path | None = None
+    amount: str | float | None = None
+    keep: Literal["background"] | None = None
+    seed: int | None = Field(None, ge=0, lt=2**63)
+
+    def garments(self) -> dict[str, Path]:
+        """Part -> the photo it is taken from. Raises SettingsError for two of one part."""
+        donors: dict[str, Path] = {}
+        if self.face:
+            donors["head"] = self.face
+        asked = [(group, getattr(self, group)) for group in GROUPS if getattr(self, group)]
+        for text in self.garment:
+            names, _, file = text.partition("=")
+            if not names or not file:
+                raise SettingsError(
+                    f"--garment {text}: give PART,PART=FILE, as upper,lower=bob.jpg"
+                )
+            asked += [(name.strip(), Path(file)) for name in names.split(",")]
+        for group, file in asked:
+            check_group(group)
+            if donors.setdefault(group, file) != file:
+                also = ", which --face brings as well" if group == "head" and self.face else ""
+                raise SettingsError(
+                    f"two donors for {group}{also}: {donors[group]} and {file}; give one"
+                )
+        if self.face:
+            del donors["head"]
+        return donors
+
+    def colours(self) -> dict[str, Colour]:
+        """Part -> its new colour. Raises SettingsError for what is no part or no colour."""
+        colours: dict[str, Colour] = {}
+        for text in self.recolor:
+            group, _, name = text.partition("=")
+            if not group or not name:
+                raise SettingsError(f"--recolor {text}: give PART=COLOUR, such as upper=#803020")
+            check_group(group)
+            if group in colours:
+                raise SettingsError(f"two colours for {group}: give one")
+            try:
+                red, green, blue = ImageColor.getrgb(name)[:3]
+            except ValueError as error:
+                raise SettingsError(
+                    f"--recolor {text}: {name} is no colour; give #RRGGBB or a name such as navy"
+                ) from error
+            colours[group] = (red, green, blue)
+        return colours
+
+    def amounts(self) -> tuple[float, ...]:
+        """How far to go towards the other person."""
+        if self.interpolate is None:
+            if self.amount is not None:
+                raise SettingsError("--amount goes with --interpolate")
+            return (1.0,)
+        return amounts_of("0:1:7" if self.amount is None else str(self.amount))
+
+    def check(self) -> None:
+        """Raise SettingsError for what is wrong with the edit before any file is opened."""
+        self.garments()
+        self.colours()
+        self.amounts()
+        if self.keep and self.pose:
+            raise SettingsError(
+                "--keep background is for the photo's own pose: leave out --pose, or --keep"
+            )
+        if self.out.suffix.lower() != ".png":
+            raise SettingsError(f"--out {self.out}: the picture is written as PNG; name it .png")
+        if self.out.resolve() in [path.resolve() for path in self.inputs()]:
+            raise SettingsError(
+                f"--out {self.out} is what the picture is made from; give another name"
+            )
+
+    def inputs(self) -> list[Path]:
+        """Every file that is read, the source first, each once."""
+        given = [self.source, self.pose, self.face, self.texture, self.interpolate]
+        return list(dict.fromkeys(p for p in (*given, *self.garments().values()) if p))
+
+    def edits(self, reader: PersonReader, posed: Callable[[Path], PosedPerson]) -> Edits:
+        """Read the donors, the pose and the painted map.
+
+        posed: reads a person, `reader.posed` or one that remembers. Raises InputError for what
+        cannot be read or shows nobody, and what the reader's estimators raise.
+        """
+        return Edits(
+            texture=read_image(self.texture) if self.texture else None,
+            garments={group: posed(file) for group, file in self.garments().items()},
+            face=posed(self.face) if self.face else None,
+            recolor=self.colours(),
+            interpolate=posed(self.interpolate) if self.interpolate else None,
+            amounts=self.amounts(),
+            pose=reader.pose(self.pose, self.pose_kind) if self.pose else None,
+            keep_background=self.keep is not None,
+        )
+
+    def told(self) -> dict[str, Any]:
+        """What was asked for, as JSON has it, without what was not."""
+        return self.model_dump(mode="json", exclude_defaults=True, exclude={"out", "seed"})
+
+
+def edit_request(given: Any, where: str) -> EditRequest:
+    """Check what was given for one edit.
+
+    where: what a message begins with, such as the recipe and the entry. Raises SettingsError.
+    """
+    if not isinstance(given, dict):
+        raise SettingsError(f"{where}: give `source`, `out` and the edits, as keys and values")
+    known = ", ".join(EditRequest.model_fields)
+    try:
+        request = EditRequest.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = str(first["loc"][0])
+        if first["type"] == "missing":
+            raise SettingsError(f"{where}: {key} is missing") from error
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(f"{where}: there is no {key}; there are {known}") from error
+        raise SettingsError(
+            f"{where}: {key} cannot be {first['input']!r}: {first['msg'].lower()}"
+        ) from error
+    try:
+        request.check()
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}" if where else str(error)) from error
+    return request

@@ -1,0 +1,246 @@
+"""`mcld edit`: change the face, the clothes or the pose of a person, and nothing else."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mcld.distributed import is_first
+from mcld_cli import console
+from mcld_cli.launch import Processes, launch
+from mcld_cli.options import (
+    Compile,
+    Config,
+    Device,
+    Dtype,
+    Fast,
+    Guidance,
+    LowMemory,
+    Overrides,
+    Scheduler,
+    Seed,
+    Size,
+    Steps,
+    Weights,
+    demand,
+    overrides_of,
+    refuse,
+    sampling_flags,
+)
+
+_WHAT, _TEXTURE, _MANY = "What to change", "Texture map", "Many pictures"
+
+
+def _photo(help_: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(
+        metavar="FILE", help=help_, show_default=False, rich_help_panel=_WHAT
+    )
+    return option
+
+
+def edit(
+    source: Annotated[
+        Path | None,
+        typer.Option(metavar="JPG", help="Photo of the person.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help="Where the picture goes.", show_default=False),
+    ] = None,
+    pose: Annotated[
+        Path | None, _photo("Another pose: a DensePose IUV map, or a photo of somebody in it.")
+    ] = None,
+    pose_kind: Annotated[
+        Literal["auto", "iuv", "photo"],
+        typer.Option(
+            help="What --pose is; auto: a PNG whose part labels are all at most 24 is a map.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = "auto",
+    face: Annotated[
+        Path | None, _photo("Who it is: the face, and the texture of the head, of this photo.")
+    ] = None,
+    upper: Annotated[Path | None, _photo("Torso and arms as in this photo.")] = None,
+    lower: Annotated[Path | None, _photo("Legs as in this photo.")] = None,
+    feet: Annotated[Path | None, _photo("Feet as in this photo.")] = None,
+    hands: Annotated[Path | None, _photo("Hands as in this photo.")] = None,
+    head: Annotated[Path | None, _photo("The head's texture only, as in this photo.")] = None,
+    garment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PARTS=FILE",
+            help="Several of these parts of one photo: upper,lower=bob.jpg. May be repeated.",
+            show_default=False,
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    recolor: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART=COLOUR",
+            help="A garment in another colour: upper=#803020. May be repeated.",
+            show_default=False,
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    interpolate: Annotated[
+        Path | None, _photo("Who the person turns into; the picture is a strip.")
+    ] = None,
+    amount: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FROM:TO:COUNT",
+            help="How far --interpolate goes, 0 to 1, in how many pictures. (default: 0:1:7)",
+            show_default=False,
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    keep: Annotated[
+        Literal["background"] | None,
+        typer.Option(
+            help="What is not body comes from the photo; in its own pose.",
+            show_default=False,
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    texture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG",
+            help="A texture map painted by hand.",
+            show_default=False,
+            rich_help_panel=_TEXTURE,
+        ),
+    ] = None,
+    export_texture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG",
+            help="Write the texture map of --source to paint on, and a guide layer.",
+            show_default=False,
+            rich_help_panel=_TEXTURE,
+        ),
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="YAML",
+            help="A list of edits; resumed where some pictures are there.",
+            show_default=False,
+            rich_help_panel=_MANY,
+        ),
+    ] = None,
+    processes: Processes = None,
+    sheet: Annotated[
+        bool,
+        typer.Option("--sheet", help="Also write source, donors, texture and result side by side."),
+    ] = False,
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="In the photo's own pose, the network's share in the picture, 0 to 1; the rest is"
+            " the photo with the edited texture laid on. (default: the weights' own)",
+            rich_help_panel="How",
+        ),
+    ] = None,
+    weights: Weights = None,
+    seed: Seed = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    scheduler: Scheduler = None,
+    fast: Fast = False,
+    size: Size = None,
+    dtype: Dtype = None,
+    device: Device = None,
+    compile_: Compile = False,
+    low_memory: LowMemory = False,
+    config: Config = None,
+    overrides: Overrides = None,
+) -> None:
+    """Change the face, the clothes or the pose of a person, and nothing else.
+
+    Edits combine freely. Without --pose, the person stays in the pose of the
+    photo. Photos may lie in a prepared dataset, or anywhere. In a recipe, an
+    edit's keys are the options' names.
+
+    Examples:
+
+      mcld edit --source alice.jpg --upper bob.jpg --out out.png
+
+      mcld edit --source alice.jpg --face bob.jpg --recolor lower=navy
+      --keep background --out out.png --sheet
+
+      mcld edit --source alice.jpg --interpolate bob.jpg --amount 0:1:7
+      --out strip.png
+
+      mcld edit --source alice.jpg --export-texture t.png
+
+      mcld edit --recipe edits.yaml --processes 2
+    """
+    named = {
+        "face": face,
+        "head": head,
+        "upper": upper,
+        "lower": lower,
+        "feet": feet,
+        "hands": hands,
+        "garment": garment,
+        "recolor": recolor,
+        "texture": texture,
+        "interpolate": interpolate,
+        "amount": amount,
+        "keep": keep,
+        "pose": pose,
+    }
+    given = {name: value for name, value in named.items() if value is not None}
+    single = {"--source": source, "--out": out, **{f"--{name}": v for name, v in given.items()}}
+    if recipe is not None:
+        also = {"--export-texture": export_texture, "--sheet": sheet}
+        refuse({**single, **also}, "one picture, not with --recipe")
+    elif export_texture is not None:
+        demand({"--source": source}, "--export-texture needs a photo")
+        refuse({**single, "--source": None, "--sheet": sheet}, "--out, not with --export-texture")
+    else:
+        demand({"--source": source, "--out": out}, "give --source and --out, or --recipe")
+        refuse({"--processes": processes}, "--recipe")
+    flags = sampling_flags(
+        seed, steps, guidance, scheduler, fast, size, dtype, device, compile_, low_memory
+    )
+    from mcld.settings import load_settings
+
+    settings = load_settings(config, overrides_of({"edit.strength": strength, **flags}, overrides))
+    if processes:
+        from mcld.edit.recipe import read_recipe
+
+        assert recipe
+        read_recipe(recipe)
+        launch(processes)
+        return
+    console.quiet_libraries()
+
+    if recipe is not None:
+        from mcld.edit.recipe import edit_recipe
+
+        with console.progress("Editing", "pictures") as count:
+            edit_recipe(recipe, weights, settings, say=console.say, on_done=count)
+        if is_first():
+            console.say(f"All pictures of {recipe} are there.")
+        return
+    assert source
+    from mcld.edit.picture import edit_picture
+    from mcld.edit.picture import export_texture as export
+    from mcld.edit.request import edit_request
+
+    if export_texture is not None:
+        written = export(source, export_texture, settings, say=console.say)
+    else:
+        request = edit_request({"source": source, "out": out, "pose_kind": pose_kind, **given}, "")
+        if not given:
+            console.say("No edit is given: the person is repainted as they are.")
+        with console.progress("Editing", "steps") as count:
+            written = edit_picture(
+                request, weights, settings, sheet=sheet, say=console.say, on_step=count
+            )
+    for path in written:
+        console.say(f"Wrote {path}")
