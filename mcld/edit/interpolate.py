@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mcld.conditions import FocalConditions
-from mcld.edit.texture import GROUPS, Texture, completed
+from mcld.edit.texture import GROUPS, Texture, completed, trimmed
 from mcld.errors import SettingsError
 
 
@@ -35,11 +35,11 @@ LONGEST = 64
 def between(start: Texture, end: Texture, amount: float) -> Texture:
     """A texture map on the way from one to another.
 
-    Strictly between the two, the holes of each are filled first where it can be; where only one
-    shows something, that is taken.
+    The holes of each are filled first where it can be; where only one shows something, that is
+    taken. At 0 it is `start` as it is.
     """
-    if amount in (0, 1):
-        return end if amount else start
+    if amount == 0:
+        return start
     a, b = (_all_completed(texture) for texture in (start, end))
     a_seen, b_seen = (texture.any(axis=-1, keepdims=True) for texture in (a, b))
     weight = amount * (a_seen & b_seen) + 1.0 * (b_seen & ~a_seen)
@@ -48,6 +48,7 @@ def between(start: Texture, end: Texture, amount: float) -> Texture:
 
 
 def _all_completed(texture: Texture) -> Texture:
+    texture = trimmed(texture)
     for group in GROUPS:
         texture = completed(texture, group)
     return texture

@@ -185,7 +185,7 @@ def guide_layer() -> Image.Image:
             place = (int(columns[middle]), int(rows[middle]))
             draw.text(
                 place,
-                f"{group} {part}",
+                f"{group}\n{part}",
                 "white",
                 anchor="mm",
                 stroke_width=1,

@@ -32,6 +32,7 @@ def recoloured(texture: Texture, group: str, colour: Colour) -> Texture:
     where = region([group]) & texture.any(axis=-1)
     lab = _lab(texture)
     cloth = where & ~_skin(texture, lab)
+    cloth = where & (cv2.medianBlur(cloth.astype(np.uint8), 5) > 0)  # no stray texels
     if cloth.sum() < _LEAST * region([group]).sum():
         shown = "only skin is seen" if where.any() else "nothing is seen"
         raise InputError(f"there is no garment to recolor on {group}: {shown} there")

@@ -27,6 +27,8 @@ SEAM = 6
 """Texels over which one person's texture goes over into another's."""
 _EDGE = 3
 """Texels beside a hole whose colours are not spread: at outlines they blend with the background."""
+_RIM = 8.0
+"""How wide the rim of a chart or a hole may be, texels."""
 _SOFTNESS = 5.0
 """Standard deviation of the blur over spread colours, texels."""
 _SHOWN = 0.02
@@ -42,6 +44,23 @@ def shows(texture: Texture, group: str) -> bool:
     """Whether the photo that a texture map was taken from shows a group, if only in part."""
     where = region([group])
     return bool(texture[where].any(axis=-1).mean() >= _SHOWN)
+
+
+def trimmed(texture: Texture) -> Texture:
+    """The map with the texels at the rims of charts and holes replaced by those just inside.
+
+    There the inpainting of the extraction mixes in the black around; the network is used to it,
+    but laid back onto a photo it draws dotted lines. What has nothing just inside stays.
+    """
+    labels = smpl_labels()
+    square = np.ones((3, 3), np.uint8)
+    unsure = (cv2.dilate(labels, square) != cv2.erode(labels, square)) | ~texture.any(axis=-1)
+    inner = cv2.dilate(unsure.astype(np.uint8), square) == 0
+    if not inner.any():
+        return texture
+    distance, nearest = distance_transform_edt(~inner, return_indices=True)
+    replaced = texture.any(axis=-1) & (distance <= _RIM)
+    return np.where(replaced[..., None], texture[tuple(nearest)], texture)
 
 
 def completed(texture: Texture, group: str) -> Texture:
@@ -78,6 +97,7 @@ def transferred(texture: Texture, donor: Texture, groups: Sequence[str]) -> Text
     over `SEAM` texels; not where the first has a hole.
     """
     inside = region(groups)
+    donor = trimmed(donor)
     for group in groups:
         donor = completed(donor, group)
     kept = (smpl_labels() > 0) & ~inside
