@@ -45,9 +45,17 @@ def main() -> None:
     scores.add_argument("--steps", type=int, help="denoising steps (default: the network's)")
     scores.add_argument("--guidance", type=float, help="guidance scale (default: the network's)")
     scores.set_defaults(run=_scores)
+    edits = commands.add_parser("edit", help="score edits of new people against the truth")
+    edits.add_argument("--out", type=Path, default=Path("build/edit"), help="(default build/edit)")
+    edits.add_argument("--people", type=int, default=24, help="how many people (default 24)")
+    edits.add_argument("--seed", type=int, default=1, help="of their world (default 1)")
+    edits.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
+    edits.add_argument("--strength", type=float, help="as of mcld edit (default: the network's)")
+    edits.set_defaults(run=_edits)
     given = parser.parse_args()
-    if getattr(given, "pairs", 1) < 1:
-        parser.error("--pairs must be at least 1")
+    for name in ("pairs", "people"):
+        if getattr(given, name, 1) < 1:
+            parser.error(f"--{name} must be at least 1")
     quiet_libraries()
     try:
         given.run(given)
@@ -68,6 +76,12 @@ def _tell(name, figures):
 def _steps(given):
     for line in sample.steps(given.dataset, given.pairs, given.weights, given.guidance):
         print(json.dumps(line), flush=True)
+
+
+def _edits(given):
+    from benchmarks import edit
+
+    edit.report(given.out, given.people, given.seed, given.weights, given.strength)
 
 
 def _scores(given):

@@ -163,8 +163,8 @@ def steps(
     from mcld.errors import InputError
     from mcld.person import PersonReader
     from mcld.pipeline import EMBEDDED, PipelineInputs
-    from mcld.pretrained import load_weights
     from mcld.placement import SCHEDULERS, chosen_device, place
+    from mcld.pretrained import load_weights
     from mcld.settings import load_settings
 
     settings = load_settings(None, [])
