@@ -25,7 +25,7 @@ GROUPS: dict[str, tuple[int, ...]] = {
 
 SEAM = 6
 """Texels over which one person's texture goes over into another's."""
-_EDGE = 3
+_EDGE = 6
 """Texels beside a hole whose colours are not spread: at outlines they blend with the background."""
 _RIM = 8.0
 """How wide the rim of a chart or a hole may be, texels."""

@@ -11,9 +11,9 @@ from PIL import Image
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.pipeline import MCLDPipeline, load_pipeline
-from mcld.sample.picture import PictureRequest, sample_picture
 from mcld.placement import memory_explained
 from mcld.record import hash_of
+from mcld.sample.picture import PictureRequest, sample_picture
 from mcld.settings import load_settings
 
 

@@ -1,0 +1,71 @@
+"""On the way from one person to another."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcld.edit.interpolate import amounts_of, between, slerp
+from mcld.errors import SettingsError
+
+vectors = st.lists(st.floats(-10, 10, allow_nan=False, width=32), min_size=6, max_size=6).map(
+    torch.tensor
+)
+amounts = st.floats(0, 1)
+
+
+@given(vectors, vectors, amounts)
+def test_embeddings_move_from_end_to_end_with_lengths_in_between(a, b, amount):
+    torch.testing.assert_close(slerp(a, b, 0.0), a, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(slerp(a, b, 1.0), b, atol=1e-4, rtol=1e-4)
+    assert torch.isfinite(slerp(a, b, amount)).all()
+
+
+def test_the_way_is_an_arc_of_even_steps():
+    a, b = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 4.0])
+    for amount in (0.25, 0.5, 0.75):
+        x, y = slerp(a, b, amount).tolist()
+        assert np.hypot(x, y) == pytest.approx(2 + 2 * amount)
+        assert np.arctan2(y, x) == pytest.approx(amount * np.pi / 2)
+
+
+def test_no_face_fades_in_along_a_straight_line():
+    none, face = torch.zeros(4), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    torch.testing.assert_close(slerp(none, face, 0.5), face / 2)
+    torch.testing.assert_close(slerp(face, -face, 0.25), face / 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("0:1:3", (0, 0.5, 1)), ("0.25", (0.25,)), ("1:0:2", (1, 0)), ("0.2:0.4:2", (0.2, 0.4))],
+)
+def test_an_amount_is_a_number_or_a_range(text, found):
+    assert amounts_of(text) == pytest.approx(found)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "0:1", "0:1:1", "0:1:0", "0:2:3", "-1:1:3", "0:1:3:4", "nan", "0:1:99", "2"]
+)
+def test_a_range_that_is_none_is_refused(text):
+    with pytest.raises(
+        SettingsError, match=r"--amount .*: give one number from 0 to 1, or FROM:TO"
+    ):
+        amounts_of(text)
+
+
+def test_texture_maps_mix_and_at_zero_nothing_changes(shown_bodies):
+    a, b = shown_bodies
+    assert between(a, b, 0.0) is a
+    body = a.any(axis=-1)
+    middle = between(a, b, 0.5)[body].astype(float)
+    assert np.abs(middle - (a[body].astype(float) + b[body]) / 2).max() <= 1
+    np.testing.assert_array_equal(between(a, b, 1.0)[body], b[body])
+
+
+@pytest.fixture
+def shown_bodies():
+    from mcld.dataset.charts import smpl_labels
+
+    body = smpl_labels()[..., None] > 0
+    return [np.where(body, c, 0).astype(np.uint8) for c in ((200, 40, 40), (40, 40, 200))]

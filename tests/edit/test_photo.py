@@ -1,0 +1,42 @@
+"""Edits brought back onto the photo."""
+
+import numpy as np
+
+from mcld.edit.photo import MARGIN, background_kept, rewarped
+from mcld.edit.texture import GROUPS, transferred
+
+
+def test_an_edit_that_changes_nothing_gives_the_photo_back(alice):
+    texture, photo = np.asarray(alice.texture), np.asarray(alice.photo)
+    np.testing.assert_array_equal(rewarped(photo, alice.iuv, texture, texture), photo)
+
+
+def test_only_the_pixels_of_the_edited_parts_change(alice, bob):
+    before, photo = np.asarray(alice.texture), np.asarray(alice.photo)
+    after = transferred(before, np.asarray(bob.texture), ["lower"])
+    warped = rewarped(photo, alice.iuv, before, after)
+    legs = np.isin(alice.iuv[..., 0], GROUPS["lower"])
+    np.testing.assert_array_equal(warped[~legs], photo[~legs])
+    assert (warped[legs] != photo[legs]).any(axis=-1).mean() > 0.8
+
+
+def test_the_map_may_have_another_size_than_the_photo(alice, bob):
+    before, photo = np.asarray(alice.texture), np.asarray(alice.photo)
+    after = transferred(before, np.asarray(bob.texture), ["upper"])
+    small = np.ascontiguousarray(alice.iuv[::2, ::2])
+    assert (rewarped(photo, small, before, after) != photo).any()
+
+
+def test_the_background_is_the_photos_and_the_body_the_pictures(alice):
+    photo = np.asarray(alice.photo)
+    picture = 255 - photo
+    kept = background_kept(picture, photo, alice.iuv)
+    body = alice.iuv[..., 0] > 0
+    np.testing.assert_array_equal(kept[body], picture[body])
+    rows = np.flatnonzero(body.any(axis=1))
+    far = np.ones_like(body)
+    reach = int(2 * MARGIN * np.ptp(rows)) + 2
+    for y, x in np.argwhere(body):
+        far[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1] = False
+    assert far.any()
+    np.testing.assert_array_equal(kept[far], photo[far])

@@ -1,0 +1,72 @@
+"""A garment in another colour."""
+
+import numpy as np
+import pytest
+
+from mcld.dataset.charts import ARMS, HANDS, HEAD, TORSO, smpl_labels
+from mcld.edit.recolor import recoloured
+from mcld.edit.texture import region
+from mcld.errors import InputError
+
+SKIN = (224, 172, 140)
+
+
+def wearing(colour: tuple[int, int, int]) -> np.ndarray:
+    """A shirt without sleeves: bare arms, hands and face."""
+    labels = smpl_labels()
+    texture = np.zeros((*labels.shape, 3), np.uint8)
+    texture[np.isin(labels, (*ARMS, *HANDS, *HEAD))] = SKIN
+    texture[np.isin(labels, TORSO)] = colour
+    return texture
+
+
+@pytest.mark.parametrize("old", [(160, 30, 40), (235, 235, 235), (25, 25, 30), (90, 120, 90)])
+@pytest.mark.parametrize("new", [(128, 48, 32), (20, 30, 120), (240, 240, 230)])
+def test_a_plain_garment_takes_the_colour_that_was_asked_for(old, new):
+    changed = recoloured(wearing(old), "upper", new)
+    shirt = np.isin(smpl_labels(), TORSO)
+    right = np.abs(changed[shirt].astype(int) - new).max(axis=-1) <= 3
+    assert right.mean() > 0.995  # the layout has stray torso texels among the arms'
+
+
+def test_bare_arms_keep_their_skin_and_everything_else_stays():
+    before = wearing((160, 30, 40))
+    changed = recoloured(before, "upper", (20, 30, 120))
+    bare = ~np.isin(smpl_labels(), TORSO)
+    np.testing.assert_array_equal(changed[bare], before[bare])
+
+
+def test_shading_and_pattern_stay_in_their_order_and_white_stays_white():
+    texture = wearing((160, 30, 40))
+    shirt = np.argwhere(np.isin(smpl_labels(), TORSO))
+    shades = np.linspace(0.5, 1.2, 40)
+    for k, shade in enumerate(shades):
+        rows = shirt[(shirt[:, 0] // 4) % 60 == k]
+        texture[rows[:, 0], rows[:, 1]] = np.clip(np.array((160, 30, 40)) * shade, 0, 255)
+    stripes = shirt[(shirt[:, 0] // 4) % 60 == 50]
+    texture[stripes[:, 0], stripes[:, 1]] = 255
+    changed = recoloured(texture, "upper", (30, 40, 150))
+    lightness = [
+        changed[rows[:, 0], rows[:, 1]].mean()
+        for k in range(40)
+        if len(rows := shirt[(shirt[:, 0] // 4) % 60 == k])
+    ]
+    assert (np.diff(lightness) > 0).all()
+    inside = stripes[(stripes[:, 0] % 4 > 0) & (stripes[:, 0] % 4 < 3)]
+    assert (changed[inside[:, 0], inside[:, 1]] >= 250).all()
+
+
+def test_where_only_skin_is_seen_there_is_nothing_to_recolor():
+    with pytest.raises(InputError, match="no garment to recolor on hands: only skin"):
+        recoloured(wearing((160, 30, 40)), "hands", (0, 0, 255))
+    with pytest.raises(InputError, match="nothing is seen"):
+        recoloured(wearing((160, 30, 40)), "lower", (0, 0, 255))
+
+
+def test_what_is_not_seen_stays_so():
+    texture = wearing((10, 10, 10))
+    hole = region(["upper"]) & (np.arange(512) > 180)
+    texture[hole] = 0
+    changed = recoloured(texture, "upper", (0, 0, 0))
+    assert not changed[hole].any()
+    assert changed[np.isin(smpl_labels(), TORSO) & ~hole].any(axis=-1).all()

@@ -1,0 +1,89 @@
+"""Texture maps cut apart and sewn together."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import binary_erosion, distance_transform_edt
+
+from mcld.dataset.charts import ARMS, smpl_labels, smpl_mirror
+from mcld.edit.texture import GROUPS, SEAM, completed, region, shows, transferred, trimmed
+
+
+def plain(colour: tuple[int, int, int]) -> np.ndarray:
+    """A map that shows all of a body of one colour."""
+    return np.where(smpl_labels()[..., None] > 0, colour, 0).astype(np.uint8)
+
+
+RED, BLUE = plain((200, 40, 40)), plain((40, 40, 200))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sets(st.sampled_from(list(GROUPS)), min_size=1), st.integers(0, 2**32 - 1))
+def test_what_is_taken_is_the_donors_and_the_rest_is_untouched(groups, seed):
+    noise = np.random.default_rng(seed).integers(1, 255, RED.shape)
+    source = np.where(RED.any(axis=-1, keepdims=True), noise, 0).astype(np.uint8)
+    sewn = transferred(source, BLUE, sorted(groups))
+    inside = region(sorted(groups))
+    np.testing.assert_array_equal(sewn[~inside], source[~inside])
+    assert (sewn[inside][:, 2] > 0).all()
+
+
+def test_a_seam_goes_over_softly():
+    sewn = transferred(RED, BLUE, ["upper"])
+    inside = region(["upper"])
+    away = distance_transform_edt(inside | (smpl_labels() == 0))
+    assert (sewn[inside & (away > SEAM + 1)] == (40, 40, 200)).all()
+    seam = inside & (away <= SEAM)
+    assert seam.any()
+    by_distance = [sewn[inside & (away == d)][:, 0].mean() for d in (1, 2, 3, 4)]
+    assert 200 > by_distance[0] > by_distance[1] > by_distance[2] > by_distance[3] > 40
+
+
+def test_a_hole_is_filled_from_the_mirror_image_first():
+    labels = smpl_labels()
+    photo = np.random.default_rng(0).integers(50, 255, RED.shape).astype(np.uint8)
+    photo[labels == 0] = 0
+    shown = photo.copy()
+    left = np.isin(labels, ARMS[0::2])
+    shown[left] = 0
+    filled = completed(shown, "upper")
+    np.testing.assert_array_equal(filled[left], photo.reshape(-1, 3)[smpl_mirror()][left])
+    np.testing.assert_array_equal(filled[~left], shown[~left])
+
+
+def test_what_neither_side_shows_takes_the_groups_own_colours_and_is_never_black():
+    labels = smpl_labels()
+    shown = np.where(np.isin(labels, (9, 10))[..., None], BLUE, 0).astype(
+        np.uint8
+    )  # thighs' fronts
+    filled = completed(shown, "lower")
+    legs = region(["lower"])
+    assert filled[legs].any(axis=-1).all()
+    assert np.abs(filled[legs].astype(int) - (40, 40, 200)).max() <= 1
+    assert not filled[~legs].any()
+
+
+def test_of_what_is_not_seen_at_all_nothing_is_made_up():
+    nothing = np.zeros_like(RED)
+    np.testing.assert_array_equal(completed(nothing, "feet"), nothing)
+    assert not shows(nothing, "feet")
+    assert shows(RED, "feet")
+
+
+def test_dark_rims_are_trimmed_off():
+    labels = smpl_labels()
+    rim = (labels > 0) & ~binary_erosion(labels > 0, iterations=1)
+    dark = RED.copy()
+    dark[rim] = (20, 4, 4)
+    cleaned = trimmed(dark)
+    body = labels > 0
+    assert (cleaned[body] == (200, 40, 40)).all(axis=-1).mean() > 0.995
+    assert not cleaned[~body].any()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_group_has_its_own_place(group):
+    others = [name for name in GROUPS if name != group]
+    assert region([group]).any()
+    assert not (region([group]) & region(others)).any()
