@@ -1,0 +1,135 @@
+"""The one function that edits, on real people and the network that comes with mcld."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mcld.edit.edits import Edits, edit, edited_person
+from mcld.edit.photo import MARGIN
+from mcld.edit.texture import GROUPS
+from mcld.errors import InputError, SettingsError
+from mcld.pipeline import MCLDPipeline, load_pipeline
+from mcld.sample.picture import sample
+from mcld.settings import load_settings
+
+OPTIONS = load_settings(None, ["sample.seed=3"]).sample
+
+
+@pytest.fixture(scope="module")
+def embedded() -> MCLDPipeline:
+    pipeline = load_pipeline()
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def made(pipeline, source, edits, strength=1.0) -> np.ndarray:
+    (picture,) = edit(pipeline, source, edits, OPTIONS, strength=strength)
+    return np.asarray(picture)
+
+
+def test_without_an_edit_it_is_the_picture_that_sample_makes(embedded, alice):
+    sampled = sample(embedded, OPTIONS, alice, alice.iuv)
+    sampled = sampled.resize(alice.photo.size, Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(made(embedded, alice, Edits()), np.asarray(sampled))
+
+
+def test_another_persons_garment_changes_its_part_and_little_else(embedded, alice, bob):
+    before = made(embedded, alice, Edits()).astype(float)
+    after = made(embedded, alice, Edits(garments={"lower": bob})).astype(float)
+    legs = np.isin(alice.iuv[..., 0], GROUPS["lower"])
+    moved = np.abs(after - before).mean(axis=-1)
+    assert moved[legs].mean() > 5 * moved[~legs].mean()
+    wanted = np.asarray(edited_person(alice, Edits(garments={"lower": bob})).photo).astype(float)
+    assert np.abs(after[legs] - wanted[legs]).mean() < np.abs(before[legs] - wanted[legs]).mean()
+
+
+def test_a_face_brings_embedding_and_head(alice, bob):
+    person = edited_person(alice, Edits(face=bob))
+    torch.testing.assert_close(person.face, bob.face)
+    both = [np.asarray(p.photo).astype(float) for p in (alice, person)]
+    head = np.isin(alice.iuv[..., 0], GROUPS["head"])
+    assert (both[0] != both[1])[head].any(axis=-1).mean() > 0.5
+    np.testing.assert_array_equal(both[0][~head], both[1][~head])
+
+
+def test_a_colour_reaches_the_picture(embedded, alice):
+    edits = Edits(recolor={"upper": (20, 40, 200)})
+    before, after = made(embedded, alice, Edits()), made(embedded, alice, edits)
+    torso = np.isin(alice.iuv[..., 0], (1, 2))
+    blueness = [p[torso].astype(float) @ (-0.5, -0.5, 1) for p in (before, after)]
+    assert blueness[1].mean() > blueness[0].mean() + 20
+
+
+def test_a_new_pose_moves_the_person(embedded, alice, bob):
+    moved = made(embedded, alice, Edits(pose=bob.iuv), strength=0.2)
+    # Strength is for the photo's own pose: elsewhere the photo would shine through.
+    np.testing.assert_array_equal(moved, made(embedded, alice, Edits(pose=bob.iuv)))
+    assert moved.shape == np.asarray(alice.photo).shape
+
+
+def test_a_strip_begins_with_the_person_and_ends_with_the_other(embedded, alice, bob):
+    edits = Edits(interpolate=bob, amounts=(0.0, 0.5, 1.0))
+    strip = [np.asarray(p).astype(float) for p in edit(embedded, alice, edits, OPTIONS, strength=1)]
+    # The rows of a batch round otherwise than one alone.
+    assert np.abs(strip[0] - made(embedded, alice, Edits())).max() <= 2
+    end = made(embedded, bob, Edits(pose=alice.iuv)).astype(float)
+    body = alice.iuv[..., 0] > 0
+    distances = [np.abs(picture - end)[body].mean() for picture in strip]
+    assert distances[2] < distances[1] < distances[0]
+
+
+def test_the_kept_background_is_the_photos_to_the_bit(embedded, alice, bob):
+    edits = Edits(garments={"upper": bob}, keep_background=True)
+    picture = made(embedded, alice, edits)
+    rows, columns = np.nonzero(alice.iuv[..., 0])
+    reach = int(2 * MARGIN * np.ptp(rows)) + 2
+    outside = np.ones(alice.iuv.shape[:2], bool)
+    outside[max(rows.min() - reach, 0) : rows.max() + reach, :][
+        :, max(columns.min() - reach, 0) : columns.max() + reach
+    ] = False
+    assert outside.any()
+    np.testing.assert_array_equal(picture[outside], np.asarray(alice.photo)[outside])
+
+
+def test_strength_0_is_the_photo_with_the_texture_laid_on(embedded, alice, bob):
+    edits = Edits(garments={"upper": bob})
+    picture = made(embedded, alice, edits, strength=0.0)
+    np.testing.assert_array_equal(picture, np.asarray(edited_person(alice, edits).photo))
+
+
+def test_painting_nothing_changes_nothing_and_painting_shows(alice):
+    texture = np.asarray(alice.texture)
+    same = edited_person(alice, Edits(texture=texture))
+    assert same.photo.tobytes() == alice.photo.tobytes()
+    painted = texture.copy()
+    painted[texture.any(axis=-1)] = (250, 10, 10)
+    red = np.asarray(edited_person(alice, Edits(texture=painted)).photo)
+    body = alice.iuv[..., 0] > 0
+    assert (red[body] == (250, 10, 10)).all(axis=-1).mean() > 0.9
+
+
+def test_two_garments_of_one_donor_are_sewn_without_a_seam_between(alice, bob):
+    both = Edits(garments={"upper": bob, "hands": bob})
+    texture = np.asarray(edited_person(alice, both).texture)
+    assert texture.any()
+
+
+def test_donors_that_do_not_show_what_is_asked_for_are_refused(alice, bob):
+    blind = replace(bob, texture=Image.new("RGB", bob.texture.size), face=torch.zeros(512))
+    for group, words in (("upper", "an upper body"), ("feet", "feet"), ("lower", "legs")):
+        with pytest.raises(InputError, match=f"does not show {words}"):
+            edited_person(alice, Edits(garments={group: blind}))
+    with pytest.raises(InputError, match="shows no face"):
+        edited_person(alice, Edits(face=blind))
+
+
+def test_what_cannot_be_is_refused(embedded, alice, bob):
+    with pytest.raises(InputError, match="is 88x128 pixels: it must be 512x512"):
+        edited_person(alice, Edits(texture=np.asarray(alice.photo)))
+    with pytest.raises(SettingsError, match="there is no part 'hat': there are head, upper"):
+        edited_person(alice, Edits(garments={"hat": bob}))
+    with pytest.raises(SettingsError, match="own pose only"):
+        made(embedded, alice, Edits(pose=bob.iuv, keep_background=True))

@@ -1,0 +1,162 @@
+"""Many edits, from a YAML list."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from mcld.edit.picture import edit_picture, export_texture, guide_layer
+from mcld.edit.recipe import edit_recipe, read_recipe
+from mcld.edit.request import edit_request
+from mcld.errors import InputError, MCLDError, SettingsError
+from mcld.settings import load_settings
+from tests.edit.conftest import fronts
+
+
+@pytest.fixture
+def photos(dataset) -> list[str]:
+    return [str(path) for path in fronts(dataset)]
+
+
+@pytest.fixture
+def recipe(photos, tmp_path) -> Path:
+    alice, bob = photos[:2]
+    return written(
+        tmp_path / "edits.yaml",
+        [
+            {"source": alice, "out": "1.png", "upper": bob},
+            {"source": bob, "out": "deep/2.png", "recolor": ["upper=#204080", "lower=red"]},
+            {"source": alice, "out": "3.png", "interpolate": bob, "amount": "0:1:3", "seed": 5},
+            {"source": alice, "out": "4.png", "face": bob, "keep": "background"},
+        ],
+    )
+
+
+def written(path: Path, edits: list[dict]) -> Path:
+    for edit in edits:
+        edit["out"] = str(path.parent / "made" / edit["out"])
+    path.write_text(yaml.safe_dump(edits))
+    return path
+
+
+def run(recipe: Path, *overrides: str) -> tuple[list[str], list[tuple[int, int]]]:
+    said: list[str] = []
+    told: list[tuple[int, int]] = []
+    settings = load_settings(None, list(overrides))
+    edit_recipe(recipe, None, settings, say=said.append, on_done=lambda *count: told.append(count))
+    return said, told
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.png"))}
+
+
+def test_every_edit_has_its_picture_and_a_second_run_makes_only_what_is_missing(recipe, photos):
+    _, told = run(recipe)
+    assert told[-1] == (4, 4)
+    made = recipe.parent / "made"
+    first = contents(made)
+    assert set(first) == {"1.png", "deep/2.png", "3.png", "4.png"}
+    with Image.open(photos[0]) as photo, Image.open(made / "3.png") as strip:
+        assert strip.size == (3 * photo.width, photo.height)
+    (made / "1.png").unlink()
+    stamp = (made / "4.png").stat().st_mtime_ns
+    said, told = run(recipe)
+    assert told[-1] == (1, 1)
+    assert "3 of 4 pictures are there already" in said
+    assert contents(made) == first
+    assert (made / "4.png").stat().st_mtime_ns == stamp
+
+
+def test_an_edit_of_a_recipe_is_the_one_of_the_command_line(recipe, photos, tmp_path):
+    run(recipe)
+    alice, bob = photos[:2]
+    request = edit_request(
+        {"source": alice, "face": bob, "keep": "background", "out": str(tmp_path / "one.png")}, ""
+    )
+    edit_picture(
+        request, None, load_settings(None, []), say=print, on_step=lambda _done, _total: None
+    )
+    many, one = (Image.open(p) for p in (recipe.parent / "made" / "4.png", tmp_path / "one.png"))
+    with many, one:
+        difference = max(abs(a - b) for a, b in zip(many.tobytes(), one.tobytes(), strict=True))
+    assert difference <= 2  # in one thread a matrix product may round otherwise than in two
+
+
+def test_a_picture_of_another_edit_is_never_overwritten(recipe):
+    run(recipe)
+    before = contents(recipe.parent)
+    with pytest.raises(SettingsError, match="is another picture than this edit's: remove it"):
+        run(recipe, "sample.seed=9")
+    assert contents(recipe.parent) == before
+
+
+def test_an_edit_that_cannot_be_made_stops_no_other(recipe, photos, tmp_path):
+    gone = tmp_path / "gone.jpg"
+    entries = yaml.safe_load(recipe.read_text())
+    entries[1]["source"] = str(gone)
+    recipe.write_text(yaml.safe_dump(entries))
+    with pytest.raises(MCLDError, match=r"1 of 4 edits could not be made: .*gone\.jpg does not"):
+        run(recipe)
+    assert set(contents(recipe.parent / "made")) == {"1.png", "3.png", "4.png"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "must be a list of edits"),
+        ("source: a.jpg", "must be a list of edits"),
+        ("- {source: a.jpg, out: [}", "is not YAML"),
+        (
+            "- {source: a.jpg, out: a.png}\n- {source: b.jpg, out: a.png}",
+            "edits 1 and 2 both write",
+        ),
+        (
+            "- {source: a.png, out: b.png}\n- {source: b.png, out: c.png}",
+            "edit 1: another edit reads",
+        ),
+        ("- {source: a.jpg, out: a.png, shirt: b.jpg}", "edit 1: there is no shirt"),
+    ],
+)
+def test_a_recipe_that_is_none_is_said_to_be_none(text, said, tmp_path):
+    path = tmp_path / "edits.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        read_recipe(path)
+    with pytest.raises(InputError, match="does not exist"):
+        read_recipe(tmp_path / "none.yaml")
+
+
+def test_a_sheet_and_a_texture_to_paint_on(photos, tmp_path):
+    settings = load_settings(None, [])
+    alice, bob = photos[:2]
+    request = edit_request({"source": alice, "upper": bob, "out": str(tmp_path / "o.png")}, "")
+    written = edit_picture(
+        request, None, settings, sheet=True, say=print, on_step=lambda _done, _total: None
+    )
+    assert [path.name for path in written] == ["o.png", "o-sheet.png"]
+    files = export_texture(Path(alice), tmp_path / "t.png", settings, say=print)
+    assert [path.name for path in files] == ["t.png", "t-guide.png"]
+    with Image.open(files[1]) as guide:
+        assert (guide.mode, guide.size) == ("RGBA", (512, 512))
+        assert guide.tobytes() == guide_layer().tobytes()
+    # What was exported and not painted on changes nothing.
+    pictures = []
+    for name, edits in (("a.png", {}), ("b.png", {"texture": str(files[0])})):
+        request = edit_request({"source": alice, "out": str(tmp_path / name), **edits}, "")
+        edit_picture(request, None, settings, say=print, on_step=lambda _done, _total: None)
+        with Image.open(tmp_path / name) as picture:
+            pictures.append(picture.tobytes())
+    assert pictures[0] == pictures[1]
+
+
+def test_several_processes_make_what_one_does(mcld, recipe, tmp_path):
+    run(recipe)
+    one = contents(recipe.parent / "made")
+    shutil.rmtree(recipe.parent / "made")
+    done = mcld("edit", "--recipe", str(recipe), "--processes", "2", OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    assert contents(recipe.parent / "made") == one
+    assert not list((recipe.parent / "made").rglob(".mcld-*"))

@@ -1,0 +1,67 @@
+"""`mcld edit`, the real command."""
+
+import json
+import subprocess
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.edit.conftest import fronts
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_a_garment_a_colour_and_a_sheet_in_one_go(mcld: Run, dataset, tmp_path):
+    alice, bob = (str(path) for path in fronts(dataset)[:2])
+    done = mcld(
+        *("edit", "--source", alice, "--upper", bob, "--recolor", "lower=navy"),
+        *("--keep", "background", "--sheet", "--out", "made/out.png"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == ["Wrote made/out.png", "Wrote made/out-sheet.png"]
+    with Image.open(tmp_path / "made" / "out.png") as picture, Image.open(alice) as photo:
+        assert picture.size == photo.size
+        record = json.loads(picture.text["mcld"])
+        corner = np.asarray(picture)[0, 0].tolist()
+        assert corner == np.asarray(photo)[0, 0].tolist()
+    assert record["upper"] == bob
+    assert record["recolor"] == ["lower=navy"]
+
+
+def test_what_was_photographed_from_behind_has_no_face_to_give(mcld: Run, dataset, tmp_path):
+    alice = str(fronts(dataset)[0])
+    pictures = [p for s in ("train", "test") for p in dataset.image(s, "x").parent.iterdir()]
+    back = str(next(p for p in pictures if "3back" in p.stem))
+    done = mcld("edit", "--source", alice, "--face", back, "--out", "out.png")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "shows no face that could be taken" in done.stderr
+    assert not list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "--source and --out are missing"),
+        (["--source", "a.jpg"], 2, "--out is missing"),
+        (["--source", "a.jpg", "--out", "o.png"], 1, "a.jpg does not exist"),
+        (["--source", "a.jpg", "--out", "o.png", "--recolor", "upper=bluu"], 2, "no colour"),
+        (["--source", "a.jpg", "--out", "o.png", "--head", "b", "--face", "c"], 2, "two donors"),
+        (["--source", "a.jpg", "--out", "o.png", "--strength", "2"], 2, "edit.strength cannot be"),
+        (["--recipe", "r.yaml", "--source", "a.jpg"], 2, "--source goes with one picture"),
+        (["--recipe", "r.yaml"], 1, "r.yaml does not exist"),
+        (["--source", "a.jpg", "--out", "o.png", "--processes", "2"], 2, "goes with --recipe"),
+        (["--export-texture", "t.png"], 2, "--source is missing"),
+        (
+            ["--source", "a.jpg", "--export-texture", "t.png", "--upper", "b"],
+            2,
+            "--upper goes with",
+        ),
+    ],
+)
+def test_mistakes_are_one_line_and_write_nothing(mcld: Run, tmp_path, arguments, code, said):
+    done = mcld("edit", *arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+    assert said in done.stderr
+    assert not list(tmp_path.iterdir())
