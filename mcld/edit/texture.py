@@ -29,6 +29,8 @@ _EDGE = 6
 """Texels beside a hole whose colours are not spread: at outlines they blend with the background."""
 _RIM = 8.0
 """How wide the rim of a chart or a hole may be, texels."""
+_DARK = 0.75
+"""Brightness below which a texel of the rim counts as dark, as a share of that just inside."""
 _SOFTNESS = 5.0
 """Standard deviation of the blur over spread colours, texels."""
 _SHOWN = 0.02
@@ -47,7 +49,7 @@ def shows(texture: Texture, group: str) -> bool:
 
 
 def trimmed(texture: Texture) -> Texture:
-    """The map with the texels at the rims of charts and holes replaced by those just inside.
+    """The map with dark texels at the rims of charts and holes replaced by those just inside.
 
     There the inpainting of the extraction mixes in the black around; the network is used to it,
     but laid back onto a photo it draws dotted lines. What has nothing just inside stays.
@@ -59,8 +61,10 @@ def trimmed(texture: Texture) -> Texture:
     if not inner.any():
         return texture
     distance, nearest = distance_transform_edt(~inner, return_indices=True)
-    replaced = texture.any(axis=-1) & (distance <= _RIM)
-    return np.where(replaced[..., None], texture[tuple(nearest)], texture)
+    inside = texture[tuple(nearest)]
+    dark = texture.max(axis=-1) < _DARK * inside.max(axis=-1)
+    replaced = dark & texture.any(axis=-1) & (distance <= _RIM)
+    return np.where(replaced[..., None], inside, texture)
 
 
 def completed(texture: Texture, group: str) -> Texture:
