@@ -1,21 +1,25 @@
 """`mcld evaluate`: folders of results, scored as the papers do."""
 
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mcld.distributed import is_first
-from mcld.errors import InputError, MCLDError, SettingsError
+from mcld.errors import MCLDError, SettingsError
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
 from mcld_cli.options import Config, Overrides, overrides_of
 
 if TYPE_CHECKING:
-    from mcld.evaluate.run import EvaluationRequest
+    from mcld.evaluate.baseline import Figures
+    from mcld.evaluate.request import EvaluationRequest
     from mcld.evaluate.scores import Scores
     from mcld.settings import Settings
+
+_REPORT, _DIFFERENCES = "report.html", "differences.json"
 
 
 def evaluate(
@@ -74,8 +78,8 @@ def evaluate(
         bool,
         typer.Option(
             "--strict",
-            help="Exit with 1 when a pair is missing, a picture cannot be scored or a metric is"
-            " left out.",
+            help="Exit with 1 when a pair or a training picture is missing, a picture cannot be"
+            " scored or a metric is left out.",
         ),
     ] = False,
     device: Annotated[
@@ -106,55 +110,91 @@ def evaluate(
     """
     if len({path.resolve() for path in save_path}) < len(save_path):
         raise SettingsError("--save-path names one folder twice")
+    from mcld.evaluate.request import EvaluationRequest, check
+    from mcld.files import check_writable
     from mcld.settings import load_settings
 
     flags = {
         "evaluate.dataset": dataset,
-        "evaluate.metrics": f"[{metrics}]" if metrics is not None else None,
+        "evaluate.metrics": _list_of(metrics),
         "evaluate.device": device,
     }
     settings = load_settings(config, overrides_of(flags, overrides))
+    folder = out or save_path[0] / "evaluation"
+    names = _names(save_path)
+    requests = [
+        EvaluationRequest(name, settings.evaluate.dataset, path, gt_path)
+        for name, path in zip(names, save_path, strict=True)
+    ]
+    baselines = _baselines(baseline, names)
+    if is_first():
+        check(requests)
+        check_writable(folder / "metrics.json")
     if processes:
         launch(processes)
         return
-    for path in (*save_path, *filter(None, [gt_path])):
-        if not path.is_dir():
-            raise InputError(f"{path} is no folder")
     console.quiet_libraries()
-    from mcld.evaluate.baseline import read_baselines
-    from mcld.evaluate.report import write_report
-    from mcld.evaluate.run import EvaluationRequest
-    from mcld.evaluate.table import table_of
-    from mcld.files import check_writable
-
-    folder = out or save_path[0] / "evaluation"
-    check_writable(folder / "metrics.json")
-    baselines = read_baselines(baseline) if baseline else []
-    names = [path.name for path in save_path]
-    requests = [
-        EvaluationRequest(
-            name if names.count(name) == 1 else str(path), settings.evaluate.dataset, path, gt_path
-        )
-        for name, path in zip(names, save_path, strict=True)
-    ]
-    found = _scored(settings, requests)
+    found = _scored(settings, requests, folder)
     if not is_first():
         return
+    from mcld.evaluate.report import write_report
+    from mcld.evaluate.table import comparisons, table_of, write_comparisons
+
     console.show_table(*table_of(found, baselines))
-    for scores in found:
-        for uncounted in scores.uncounted():
-            console.say(uncounted)
-    for scores in found:
-        own = folder / scores.name.strip("/").replace("/", "_")
-        scores.write(folder if len(found) == 1 else own)
-    report = write_report(folder / "report.html", found, requests, baselines)
+    for line in chain.from_iterable((*s.uncounted(), *s.notes()) for s in found):
+        console.say(line)
+    compared = comparisons(found)
+    if len(found) > 1:
+        write_comparisons(folder / _DIFFERENCES, compared)
+    report = write_report(folder / _REPORT, found, requests, baselines, compared)
     console.say(f"The report is {report}.")
     if strict and any(scores.problems() for scores in found):
         raise MCLDError("--strict: not everything could be measured, see above")
 
 
-def _scored(settings: "Settings", requests: "list[EvaluationRequest]") -> "list[Scores]":
-    """Score folder after folder, each part of it under a bar of its own."""
+def _list_of(names: str | None) -> str | None:
+    """Names of metrics as a setting has them."""
+    from mcld.evaluate.scores import METRICS
+
+    if names is None:
+        return None
+    for name in names.split(","):
+        if name.strip() not in METRICS:
+            known = ",".join(METRICS)
+            raise SettingsError(f"--metrics {names}: {name!r} is no metric; give some of {known}")
+    return f"[{names}]"
+
+
+def _baselines(path: Path | None, names: list[str]) -> "list[Figures]":
+    """Published figures, none of which is called as results are."""
+    from mcld.evaluate.baseline import read_baselines
+
+    figures = read_baselines(path) if path else []
+    for name, _, _ in figures:
+        if name in names:
+            raise SettingsError(
+                f"--baseline {path}: {name} is what a folder of results is called: rename it"
+            )
+    return figures
+
+
+def _names(folders: list[Path]) -> list[str]:
+    """What results are called in tables and below --out: each as its folder, or with a number."""
+    taken = {_REPORT, _DIFFERENCES}
+    names = []
+    for folder in folders:
+        plain = name = folder.resolve().name or "results"
+        count = 1
+        while name in taken:
+            count += 1
+            name = f"{plain}-{count}"
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _scored(settings: "Settings", requests: "list[EvaluationRequest]", out: Path) -> "list[Scores]":
+    """Score folder after folder, each part under a bar of its own; write each when it is done."""
     from mcld.evaluate.run import Evaluator
 
     with ExitStack() as bars:
@@ -168,4 +208,10 @@ def _scored(settings: "Settings", requests: "list[EvaluationRequest]") -> "list[
                 counts[doing](done, total)
 
         evaluator = Evaluator(settings, say=console.say, on_picture=on_picture)
-        return [evaluator.score(request) for request in requests]
+        found = []
+        for request in requests:
+            scores = evaluator.score(request)
+            if is_first():
+                scores.write(out if len(requests) == 1 else out / scores.name)
+            found.append(scores)
+        return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -13,6 +14,21 @@ from mcld.evaluate.scores import COLUMNS
 if TYPE_CHECKING:
     from pathlib import Path
 
+
+class _Loader(yaml.SafeLoader):
+    """YAML without repeated keys, of which others take the last: 256 and "256" are one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    where = f"line {key.start_mark.line + 1}"
+                    raise yaml.YAMLError(f"{where}: {key.value} is given twice")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 Figures = tuple[str, str, dict[str, float]]
 """Whose, at which size ("256" or "512"), metric -> number."""
 
@@ -20,11 +36,14 @@ Figures = tuple[str, str, dict[str, float]]
 def read_baselines(path: Path) -> list[Figures]:
     """The figures of a YAML file: `name: {"256": {psnr: 18.9}}`.
 
-    Raises SettingsError when it cannot be read or names what is not a size or a metric.
+    Raises SettingsError when it cannot be read, says something twice, or names what is not a size,
+    a metric or a finite number.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one
+    except OSError as error:
+        raise SettingsError(f"--baseline {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise SettingsError(f"--baseline {path} cannot be read: {reason}") from error
     if not isinstance(content, dict):
@@ -43,9 +62,10 @@ def read_baselines(path: Path) -> list[Figures]:
                     raise SettingsError(
                         f"--baseline {path}: {name}: {metric} is no metric; there are {known}"
                     )
-                if isinstance(number, bool) or not isinstance(number, int | float):
+                whole = isinstance(number, int) and not isinstance(number, bool)
+                if not whole and not (isinstance(number, float) and math.isfinite(number)):
                     raise SettingsError(
-                        f"--baseline {path}: {name}: {metric}: {number} is no number"
+                        f"--baseline {path}: {name}: {metric}: {number} is no finite number"
                     )
             figures.append((str(name), str(size), {m: float(n) for m, n in numbers.items()}))
     return figures

@@ -1,25 +1,22 @@
-"""The networks that some metrics need, from the files of their makers."""
+"""Networks that come in torchvision's files, and LPIPS, which is one of them."""
 
 from __future__ import annotations
 
 import hashlib
-import warnings
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torchmetrics.functional.image.lpips import _LPIPS
-from torchvision.models import alexnet, inception_v3
+from torchvision.models import alexnet
 
 from mcld.errors import WeightsError
 from mcld.model.checkpoints import read_state_dict
 from mcld.pretrained import TORCHVISION, torchvision_folders
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
-
-FEATURES = 2048
 
 
 def torchvision_file(name: str, pretrained: Path) -> Path:
@@ -36,6 +33,42 @@ def torchvision_file(name: str, pretrained: Path) -> Path:
     )
 
 
+def load_torchvision(network: nn.Module, path: Path) -> None:
+    """Load torchvision's file into its network.
+
+    Not as strictly as our own checkpoints: PyTorch forgives old files that lack the counters of
+    batch norms. Raises WeightsError when the file is damaged or of another network.
+    """
+    try:
+        network.load_state_dict(read_state_dict(path))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"{path} is no file of this network: {reason}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """What tells a file from others, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def exactly() -> AbstractContextManager[None]:
+    """A context without TF32, so that a GPU's numbers are a CPU's but for their last digits."""
+    context: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, allow_tf32=False
+    )
+    return context
+
+
+def check_finite(numbers: Tensor, path: Path) -> None:
+    """Raise WeightsError when what a network says is no number; path: its weights."""
+    if not numbers.isfinite().all():
+        raise WeightsError(
+            f"the network in {path} gives numbers that are not finite: the file is damaged, fetch"
+            " it again with `mcld weights download`"
+        )
+
+
 class LPIPS(nn.Module):
     """Learned perceptual distance of two pictures (Zhang et al., 2018), version 0.1 on AlexNet.
 
@@ -46,8 +79,9 @@ class LPIPS(nn.Module):
 
     def __init__(self, backbone: Path) -> None:
         super().__init__()
+        self.file, self.sha256 = backbone, sha256_of(backbone)
         network = alexnet(weights=None)
-        _load(network, backbone)
+        load_torchvision(network, backbone)
         weights = network.features.state_dict()
         self.network = _LPIPS(pretrained=True, net="alex", pnet_rand=True)
         # slice2.3.weight there is features.3.weight here.
@@ -57,45 +91,11 @@ class LPIPS(nn.Module):
 
     @torch.no_grad()
     def forward(self, generated: Tensor, truth: Tensor) -> Tensor:
-        """[B, 3, H, W] in 0..1, both -> [B], 0 for equal pictures."""
-        distances: Tensor = self.network(generated, truth, normalize=True)
+        """[B, 3, H, W] in 0..1, both -> [B], 0 for equal pictures.
+
+        Raises WeightsError when a distance is not finite.
+        """
+        with exactly():
+            distances: Tensor = self.network(generated, truth, normalize=True)
+        check_finite(distances, self.file)
         return distances.flatten()
-
-
-class Inception(nn.Module):
-    """The 2048 pooled features of torchvision's Inception v3, as pose-transfer papers take them.
-
-    That is the network of IMAGENET1K_V1, not the TensorFlow port that pytorch-fid uses, and its
-    input is scaled as if it had been normalised for ImageNet, which it has not.
-
-    weights: torchvision's file. Raises WeightsError when it is damaged or of another network.
-    """
-
-    num_features = FEATURES
-
-    def __init__(self, weights: Path) -> None:
-        super().__init__()
-        with warnings.catch_warnings():  # of how long it takes to draw random weights
-            warnings.simplefilter("ignore")
-            self.network = inception_v3(weights=None, transform_input=True, init_weights=False)
-        _load(self.network, weights)
-        self.network.fc = nn.Identity()
-        self.network.AuxLogits = None
-        self.key = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
-        """What tells these weights from others."""
-        self.eval()
-
-    @torch.no_grad()
-    def forward(self, pictures: Tensor) -> Tensor:
-        """[B, 3, H, W] in 0..1 -> [B, 2048]."""
-        resized = functional.interpolate(pictures, (299, 299), mode="bilinear", align_corners=False)
-        features: Tensor = self.network(resized)
-        return features
-
-
-def _load(network: nn.Module, path: Path) -> None:
-    try:
-        network.load_state_dict(read_state_dict(path))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(f"{path} is no file of this network: {reason}") from error

@@ -13,20 +13,21 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from mcld import __version__
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv
+from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import InputError
 from mcld.evaluate.scores import COLUMNS
-from mcld.evaluate.table import differences, signed, table_of, written
+from mcld.evaluate.table import signed, table_of, written
 from mcld.files import written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mcld.evaluate.baseline import Figures
-    from mcld.evaluate.run import EvaluationRequest
+    from mcld.evaluate.request import EvaluationRequest
     from mcld.evaluate.scores import Scores
+    from mcld.evaluate.table import Comparison
 
 SHOWN = 2
 """Pairs shown of the best, of the median and of the worst."""
@@ -42,25 +43,29 @@ def write_report(
     found: Sequence[Scores],
     requests: Sequence[EvaluationRequest],
     baselines: Sequence[Figures],
+    compared: Sequence[Comparison],
 ) -> Path:
     """Write the report of one or several results; return its path.
 
-    It shows the table, the distribution of every metric, paired differences to the first results,
-    and the best, median and worst pairs of the first results by every metric.
+    It shows the table, the distribution of every metric, paired differences, and the best, median
+    and worst pairs of the first results by every metric.
+
+    Raises MCLDError when it cannot be written.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
     titles, cells = table_of(found, baselines)
     page = environment.get_template("report.html.jinja").render(
-        version=__version__,
+        versions={name: v for scores in found for name, v in scores.versions().items()},
         titles=titles,
         cells=cells,
-        problems=list(dict.fromkeys(p for scores in found for p in scores.problems())),
-        protocol=found[0].protocol,
+        problems=[problem for scores in found for problem in scores.problems()],
+        notes=[note for scores in found for note in scores.notes()],
+        protocol={name: text for scores in found for name, text in scores.protocol().items()},
         names=list(zip((s.name for s in found), _colours(), strict=False)),
         histograms=_histograms(found),
-        comparisons=_comparisons(found),
+        comparisons=[_shown(comparison) for comparison in compared],
         galleries=list(_galleries(found, requests)),
     )
     with written_whole(path) as temporary:
@@ -76,7 +81,8 @@ def _colours() -> Iterator[str]:
 def _histograms(found: Sequence[Scores]) -> list[dict[str, Any]]:
     """Of every metric at every size: title, ends of the axis, and one outline for each results."""
     drawn = []
-    for size in found[0].sizes:
+    for size in RESULT_SIZES:
+        having = [(s, c) for s, c in zip(found, _colours(), strict=False) if size in s.sizes]
         for metric, column in COLUMNS.items():
             numbers = [
                 [
@@ -84,8 +90,7 @@ def _histograms(found: Sequence[Scores]) -> list[dict[str, Any]]:
                     for row in s.sizes[size].rows.values()
                     if math.isfinite(v := row.get(metric, math.nan))
                 ]
-                for s in found
-                if size in s.sizes
+                for s, _ in having
             ]
             everything = [v for some in numbers for v in some]
             if not column.per_picture or len(everything) < 2:
@@ -101,7 +106,7 @@ def _histograms(found: Sequence[Scores]) -> list[dict[str, Any]]:
                     "high": written(metric, high),
                     "outlines": [
                         (_outline(share / top), colour)
-                        for share, colour in zip(shares, _colours(), strict=False)
+                        for share, (_, colour) in zip(shares, having, strict=True)
                     ],
                 }
             )
@@ -115,31 +120,26 @@ def _outline(heights: np.ndarray[Any, Any]) -> str:
     return " ".join(f"{a:.1f},{_HIGH * (1 - b):.1f}" for a, b in zip(x, y, strict=True))
 
 
-def _comparisons(found: Sequence[Scores]) -> list[dict[str, Any]]:
-    compared = []
-    for other in found[1:]:
-        for size in found[0].sizes:
-            rows = [
-                (
-                    COLUMNS[d.metric].title,
-                    signed(d.metric, d.mean),
-                    f"{signed(d.metric, d.low)} … {signed(d.metric, d.high)}",
-                    d.pairs,
-                    d.verdict,
-                )
-                for d in differences(found[0], other, size)
-            ]
-            if rows:
-                title = f"{other.name} less {found[0].name}, {size}"
-                compared.append({"title": title, "rows": rows})
-    return compared
+def _shown(comparison: Comparison) -> dict[str, Any]:
+    rows = [
+        (
+            COLUMNS[d.metric].title,
+            signed(d.metric, d.mean),
+            f"{signed(d.metric, d.low)} … {signed(d.metric, d.high)}",
+            d.pairs,
+            d.verdict,
+        )
+        for d in comparison.differences
+    ]
+    title = f"{comparison.second} minus {comparison.first}, {comparison.size}"
+    return {"title": title, "rows": rows}
 
 
 def _galleries(
     found: Sequence[Scores], requests: Sequence[EvaluationRequest]
 ) -> Iterator[dict[str, Any]]:
     """The best, median and worst pairs of the first results, smallest size, by every metric."""
-    size = next(iter(found[0].sizes))
+    size = next(size for size, at_size in found[0].sizes.items() if at_size.rows)
     rows = found[0].sizes[size].rows
     thumbnail = cache(_thumbnail)
     for metric, column in COLUMNS.items():

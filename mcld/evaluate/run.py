@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 import torch
 from accelerate.utils import gather_object
-from accelerate.utils import reduce as reduced
 from PIL import Image
-from torchmetrics.image.fid import FrechetInceptionDistance
 
-from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
-from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_name
+from mcld.dataset.results import RESULT_SIZES
 from mcld.distributed import PATIENCE, on_cpu
-from mcld.errors import InputError, MCLDError, SettingsError
-from mcld.estimators.face import InsightFace
+from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
+from mcld.estimators.face import InsightFace, face_pack
+from mcld.evaluate.fid import FEWEST, FrechetDistance, Inception, Statistics, Training
 from mcld.evaluate.metrics import psnr, ssim, ssim_256
-from mcld.evaluate.networks import FEATURES, LPIPS, Inception, torchvision_file
-from mcld.evaluate.scores import Scores, SizeScores
-from mcld.files import written_whole
+from mcld.evaluate.networks import LPIPS, sha256_of, torchvision_file
+from mcld.evaluate.processes import from_first
+from mcld.evaluate.request import EvaluationRequest, Listing, listings
+from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from accelerate import PartialState
     from numpy.typing import NDArray
@@ -41,43 +36,20 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-_Compared = tuple["NDArray[np.uint8]", "NDArray[np.uint8]", dict[str, float]]
-"""A result, its truth, and the metrics of both."""
 _IN_THREADS = {"psnr": psnr, "ssim": ssim, "ssim_256": ssim_256}
-FACE_PACK = "buffalo_s"
 FACE_DETECTION = (512, 352)
 """Size at which faces are looked for, as in the authors' evaluation."""
 FACE_SIZE = "256"
 """Folder of the pictures whose faces are compared."""
-_FEWEST = 2
-"""Pictures that a Fréchet distance needs."""
 
 
-@dataclass(frozen=True)
-class EvaluationRequest:
-    """What to score."""
-
-    name: str
-    """What the results are called in tables."""
-    dataset: Path
-    """Its test pairs say which pictures there should be, and its JPEGs are the truth."""
-    save_path: Path
-    """A folder of results."""
-    truth_path: Path | None = None
-    """A folder of true pictures with the names of the results, instead of the dataset's; it may
-    have folders 256 and 512 as the results do."""
-
-    def truth(self, folder: str, name: str, target: str) -> Path:
-        """The true picture of a result. folder: 256 or 512; target: its stem in the dataset."""
-        if self.truth_path is None:
-            return DatasetLayout(self.dataset).image("test", target)
-        return self.truths(folder) / name
-
-    def truths(self, folder: str) -> Path:
-        """Where the true pictures of a size lie; only with a `truth_path`."""
-        assert self.truth_path is not None
-        own = self.truth_path / folder
-        return own if own.is_dir() else self.truth_path
+class _Compared(NamedTuple):
+    generated: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    row: dict[str, float]
+    """The metrics of both."""
+    enlarged: bool
+    """Whether the truth was smaller."""
 
 
 class Evaluator:
@@ -108,95 +80,121 @@ class Evaluator:
             (say, on_picture) if self.state.is_main_process else (_ignore, _ignore)
         )
         self.left_out: dict[str, str] = {}
+        self.weights: dict[str, dict[str, str]] = {}
         pretrained = settings.sample.pretrained
         insightface = settings.prepare.insightface_root
         self.lpips = self._network(
             "lpips", lambda: LPIPS(torchvision_file("alexnet", pretrained)).to(self.device)
         )
+        # Apple's GPUs have no float64, in which features are added up.
+        sums = torch.device("cpu") if self.device.type == "mps" else self.device
         self.inception = self._network(
-            "fid", lambda: Inception(torchvision_file("inception", pretrained)).to(self.device)
+            "fid", lambda: Inception(torchvision_file("inception", pretrained)).to(sums)
         )
         self.faces = self._network(
             "face", lambda: InsightFace(insightface, FACE_PACK, str(self.device), FACE_DETECTION)
         )
+        for metric, network in (("lpips", self.lpips), ("fid", self.inception)):
+            if network is not None:
+                self.weights[metric] = {network.file.name: network.sha256}
+        if self.faces is not None:
+            pack = sorted(face_pack(insightface, FACE_PACK).glob("*.onnx"))
+            self.weights["face"] = {path.name: sha256_of(path) for path in pack}
 
     def _network(self, metric: str, load: Callable[[], Any]) -> Any:
+        """A metric's network; in no process if one of them has not got it."""
         if metric not in self.options.metrics:
             return None
+        network, reason = None, None
         try:
-            return load()
+            network = load()
         except MCLDError as error:
-            self.left_out[metric] = str(error)
-            self.say(f"{metric} is left out: {error}")
-            return None
+            reason = str(error)
+        reasons = [reason for reason in gather_object([reason]) if reason is not None]
+        if not reasons:
+            return network
+        self.left_out[metric] = reasons[0]
+        self.say(f"{metric} is left out: {reasons[0]}")
+        return None
 
     def score(self, request: EvaluationRequest) -> Scores:
         """Score one folder of results.
 
         Raises InputError when nothing in it can be scored: it is missing, empty, or of another
-        split.
+        split; WeightsError when a network gives numbers that are not finite.
         """
-        _check_split(request)
-        folders = [name for name in RESULT_SIZES if (request.save_path / name).is_dir()]
-        if not folders:
-            there = (
-                "is no folder" if not request.save_path.is_dir() else "has neither 256/ nor 512/"
-            )
-            raise InputError(f"{request.save_path} {there}: `mcld sample --split test` fills one")
+        found = from_first(self.state, lambda: listings(request))
         scores = Scores(
-            request.name, request.save_path, {}, dict(self.left_out), request.truth_path
+            request.name,
+            request.save_path,
+            request.dataset,
+            truth_path=request.truth_path,
+            device=str(self.device),
+            weights=self.weights,
         )
-        for folder in folders:
-            pairs = listed_pairs(request, folder)
-            scores.sizes[folder] = self._score_size(request, folder, pairs, scores.left_out)
-        return scores
-
-    def _score_size(
-        self,
-        request: EvaluationRequest,
-        folder: str,
-        pairs: dict[str, str],
-        left_out: dict[str, str],
-    ) -> SizeScores:
-        there = {entry.name for entry in os.scandir(request.save_path / folder)}
-        scores = SizeScores(RESULT_SIZES[folder], len(pairs))
-        scores.missing = [name for name in pairs if name not in there]
-        scores.extra = len(there - pairs.keys())
-        names = [name for name in pairs if name in there]
-        if not names:
-            raise InputError(
-                f"{request.save_path / folder} holds no picture of a test pair of"
-                f" {request.truth_path or request.dataset}"
+        for folder, listing in found.items():
+            scores.sizes[folder] = SizeScores(
+                listed=len(listing.pairs),
+                missing=listing.missing,
+                extra=listing.extra,
+                left_out=self._left_out(folder, FACE_SIZE in found),
             )
-        distance = self._distance(request, folder, left_out)
-        rows: dict[str, dict[str, float]] = {}
-        refused: dict[str, str] = {}
-        share = names[self.state.process_index :: self.state.num_processes]
-
-        def compare(name: str) -> _Compared:
-            return self._compare(request, folder, name, pairs[name])
-
-        for batch in self._in_batches(f"Scoring {request.name}/{folder}", share, compare, refused):
-            self._through_networks([compared for _, compared in batch], distance)
-            for name, (_, _, row) in batch:
-                rows[name] = {k: value for k, value in row.items() if not math.isnan(value)}
-                if undefined := row.keys() - rows[name].keys():
-                    refused[name] = f"it is all one grey, which has no {', '.join(undefined)}"
-        for shared_rows, shared_refused in gather_object([(rows, refused)]):
-            scores.rows |= shared_rows
-            scores.refused |= shared_refused
-        if not scores.rows:
-            name, reason = next(iter(scores.refused.items()))
+            self._score_size(request, folder, listing, scores.sizes[folder])
+        if not any(at_size.rows for at_size in scores.sizes.values()):
+            folder, name, reason = next(
+                (folder, *refused)
+                for folder, at_size in scores.sizes.items()
+                for refused in at_size.refused.items()
+            )
             raise InputError(
                 f"no picture in {request.save_path / folder} can be scored; {name}: {reason}"
             )
-        scores.summarise()
-        if distance is not None and len(scores.rows) < _FEWEST:
-            left_out["fid"] = f"{folder}: it needs at least {_FEWEST} pictures"
-            self.say(f"fid is left out: {left_out['fid']}")
-        elif distance is not None:
-            scores.values["fid"] = float(distance.compute())
         return scores
+
+    def _left_out(self, folder: str, faces: bool) -> dict[str, str]:
+        """What is not measured at a size; faces: whether there are pictures for them."""
+        left_out = dict(self.left_out)
+        if faces and folder != FACE_SIZE:  # where nobody looks for them
+            left_out.pop("face", None)
+        elif self.faces is not None and not faces:
+            left_out["face"] = "faces are compared at 176x256, and there is no folder 256/"
+            self.say(f"face is left out: {left_out['face']}")
+        return left_out
+
+    def _score_size(
+        self, request: EvaluationRequest, folder: str, listing: Listing, scores: SizeScores
+    ) -> None:
+        distance = self._distance(request, folder, scores) if listing.there else None
+        rows: dict[str, dict[str, float]] = {}
+        refused: dict[str, str] = {}
+        enlarged = 0
+        share = self._share(listing.there)
+
+        def compare(name: str) -> _Compared:
+            return self._compare(request, folder, name, listing.pairs[name])
+
+        for batch in self._in_batches(f"Scoring {request.name}/{folder}", share, compare, refused):
+            self._through_networks([compared for _, compared in batch], distance)
+            for name, compared in batch:
+                rows[name] = row = compared.row
+                enlarged += compared.enlarged
+                if math.isnan(row.get("ssim_256", 0)):
+                    del row["ssim_256"]
+                    refused[name] = "it is all one grey, which has no ssim_256"
+        reasons: dict[str, str] = {}
+        for shared_rows, shared_refused, some in gather_object([(rows, refused, enlarged)]):
+            scores.rows |= shared_rows
+            reasons |= shared_refused
+            scores.enlarged += some
+        scores.refused = {name: reasons[name] for name in listing.there if name in reasons}
+        assert scores.rows.keys() | scores.refused.keys() == set(listing.there)
+        scores.summarise()
+        if self.faces is not None and folder == FACE_SIZE:
+            scores.values["faces"] = sum("face_cosine" in row for row in scores.rows.values())
+        if distance is not None and len(scores.rows) < FEWEST:
+            self._leave_out_fid(scores, f"it needs at least {FEWEST} pictures in {folder}/")
+        elif distance is not None:
+            scores.values["fid"] = distance.value()
 
     def _compare(
         self, request: EvaluationRequest, folder: str, name: str, target: str
@@ -207,7 +205,8 @@ class Evaluator:
         if generated.shape[:2] != size:
             (height, width), (high, wide) = generated.shape[:2], size
             raise InputError(f"it is {width}x{height}, not {wide}x{high}")
-        truth = resized(read_image(request.truth(folder, name, target)), size)
+        original = read_image(request.truth(folder, name, target))
+        truth = resized(original, size)
         wanted: tuple[str, ...] = self.options.metrics
         row = {
             metric: measure(generated, truth)
@@ -216,71 +215,85 @@ class Evaluator:
         }
         if self.faces is not None and folder == FACE_SIZE:
             row |= _face_likeness(self.faces, generated, truth)
-        return generated, truth, row
+        return _Compared(generated, truth, row, _is_smaller(original, size))
 
-    def _through_networks(
-        self, batch: list[_Compared], distance: FrechetInceptionDistance | None
-    ) -> None:
+    def _through_networks(self, batch: list[_Compared], distance: FrechetDistance | None) -> None:
         """Add what networks say of a batch to its rows, and to the Fréchet distance."""
         if self.lpips is None and distance is None:
             return
-        generated = _tensor([picture for picture, _, _ in batch], self.device)
+        generated = _tensor([compared.generated for compared in batch], self.device)
         if self.lpips is not None:
-            truth = _tensor([picture for _, picture, _ in batch], self.device)
-            for (_, _, row), far in zip(batch, self.lpips(generated, truth).tolist(), strict=True):
-                row["lpips"] = far
+            truth = _tensor([compared.truth for compared in batch], self.device)
+            far = self.lpips(generated, truth).tolist()
+            for compared, value in zip(batch, far, strict=True):
+                compared.row["lpips"] = value
         if distance is not None:
-            distance.update(generated, real=False)
+            distance.add(generated, training=False)
 
     def _distance(
-        self, request: EvaluationRequest, folder: str, left_out: dict[str, str]
-    ) -> FrechetInceptionDistance | None:
+        self, request: EvaluationRequest, folder: str, scores: SizeScores
+    ) -> FrechetDistance | None:
         """The Fréchet distance to all training pictures, which are seen once and remembered."""
         if self.inception is None:
             return None
-        layout = DatasetLayout(request.dataset)
-        train = layout.image("train", "x").parent
-        files = sorted(train.glob("*.jpg")) if train.is_dir() else []
-        if len(files) < _FEWEST:
-            left_out["fid"] = f"{train} holds fewer than {_FEWEST} training pictures"
-            self.say(f"fid is left out: {left_out['fid']}")
+        try:
+            training = from_first(self.state, lambda: Training.of(request.dataset))
+        except InputError as error:
+            self._leave_out_fid(scores, f"it needs the training pictures: {error}")
             return None
-        distance = FrechetInceptionDistance(self.inception).to(self.device)
-        # It learns this from its first picture, which a process with an empty share never sees.
-        distance.orig_dtype = torch.float32
-        size = RESULT_SIZES[folder]
-        stamp = [(f.name, (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
-        key = hashlib.sha256(json.dumps([self.inception.key, size, stamp]).encode()).hexdigest()
-        path = request.dataset / "cache" / f"fid-{folder}-{key[:16]}.npz"
-        known = _statistics(path)
-        if known is None:
-            refused: dict[str, str] = {}
-            share = files[self.state.process_index :: self.state.num_processes]
-            doing = f"Training pictures at {folder}"
-            for batch in self._in_batches(
-                doing, share, lambda file: resized(read_image(file), size), refused
-            ):
-                pixels = _tensor([picture for _, picture in batch], self.device)
-                distance.update(pixels, real=True)
-            known = {
-                "total": reduced(distance.real_features_sum, "sum").cpu().numpy(),
-                "products": reduced(distance.real_features_cov_sum, "sum").cpu().numpy(),
-                "count": reduced(distance.real_features_num_samples, "sum").cpu().numpy(),
-            }
-            unread = sum(gather_object([len(refused)]))
-            if unread:
-                self.say(f"{unread:,} training pictures cannot be read: FID goes without them")
-            elif self.state.is_main_process:
-                with written_whole(path) as temporary, temporary.open("wb") as file:
-                    np.savez(file, **known)  # type: ignore[arg-type]
-        # Processes add up what they hold when the distance is computed: one holds the whole.
-        mine = float(self.state.is_main_process)
-        distance.real_features_sum = torch.from_numpy(known["total"]).to(self.device) * mine
-        distance.real_features_cov_sum = torch.from_numpy(known["products"]).to(self.device) * mine
-        distance.real_features_num_samples = (
-            torch.from_numpy(known["count"]).to(self.device) * int(mine)
-        ).long()
+        there = training.files()
+        path = training.cache_file(folder, self.inception.sha256)
+        distance = FrechetDistance(self.inception, self.state)
+        kept = Statistics.read(path, len(there)) if self.state.is_main_process else None
+        counts = from_first(self.state, lambda: (kept.count, kept.enlarged) if kept else None)
+        if counts is None:
+            kept = self._see(there, folder, distance)
+            counts = kept.count, kept.enlarged
+            if kept.count == len(there):
+                self._keep(kept, path)
+        used, enlarged = counts
+        scores.training = {"listed": training.listed, "used": used, "enlarged": enlarged}
+        if used < FEWEST:
+            self._leave_out_fid(
+                scores,
+                f"{request.dataset / 'train'} has fewer than {FEWEST} training pictures that can be"
+                " read",
+            )
+            return None
+        if kept is not None:
+            distance.refer_to(kept)
         return distance
+
+    def _see(self, files: list[Path], folder: str, distance: FrechetDistance) -> Statistics:
+        """The statistics of training pictures, but for those that cannot be read."""
+        size = RESULT_SIZES[folder]
+        enlarged = 0
+
+        def fitted(file: Path) -> tuple[NDArray[np.uint8], bool]:
+            original = read_image(file)
+            return resized(original, size), _is_smaller(original, size)
+
+        doing = f"Training pictures at {folder}"
+        for batch in self._in_batches(doing, self._share(files), fitted, {}):
+            pictures = [picture for _, (picture, _) in batch]
+            distance.add(_tensor(pictures, self.device), training=True)
+            enlarged += sum(smaller for _, (_, smaller) in batch)
+        return distance.training(enlarged)
+
+    def _keep(self, statistics: Statistics, path: Path) -> None:
+        if not self.state.is_main_process:
+            return
+        try:
+            statistics.write(path)
+        except MCLDError as error:
+            self.say(f"{error}: the next run will have to see all training pictures again")
+
+    def _share(self, items: list[_T]) -> list[_T]:
+        return items[self.state.process_index :: self.state.num_processes]
+
+    def _leave_out_fid(self, scores: SizeScores, reason: str) -> None:
+        scores.left_out["fid"] = reason
+        self.say(f"fid is left out: {reason}")
 
     def _in_batches(
         self, doing: str, items: list[_T], work: Callable[[_T], _R], refused: dict[str, str]
@@ -307,7 +320,7 @@ class Evaluator:
                         try:
                             batch.append((item, future.result()))
                         except InputError as error:
-                            refused[getattr(item, "name", str(item))] = str(error)
+                            refused[str(item)] = str(error)
                     if batch:
                         yield batch
                     self.on_picture(doing, done, len(items))
@@ -315,42 +328,15 @@ class Evaluator:
                 pool.shutdown(cancel_futures=True)
 
 
-def listed_pairs(request: EvaluationRequest, folder: str) -> dict[str, str]:
-    """The results that there should be at a size: file name -> stem of the target.
-
-    Raises InputError when there are none.
-    """
-    if request.truth_path is not None:
-        names = sorted(path.name for path in request.truths(folder).glob("*.png"))
-        if not names:
-            raise InputError(f"{request.truths(folder)} holds no PNG")
-        return {name: Path(name).stem.partition("_2_")[2] for name in names}
-    pairs = DatasetLayout(request.dataset).pairs("test")
-    listed = {result_name(Path(a).stem, Path(b).stem): Path(b).stem for a, b in pairs}
-    if not listed:
-        raise InputError(f"{DatasetLayout(request.dataset).pairs_file('test')} names no pair")
-    return listed
-
-
-def _check_split(request: EvaluationRequest) -> None:
-    """Raise InputError when the results say that they are of another split."""
-    try:
-        made = json.loads((request.save_path / SETTINGS_FILE).read_text(encoding="utf-8"))
-        split = made["split"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if split != "test" and request.truth_path is None:
-        raise InputError(
-            f"{request.save_path} holds pictures of the {split} split, and test pairs are scored:"
-            " sample --split test, or give --gt-path"
-        )
-
-
 def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """A picture at (height, width), bicubically with antialiasing, as Pillow does it."""
     if image.shape[:2] == size:
         return image
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+def _is_smaller(image: NDArray[np.uint8], size: tuple[int, int]) -> bool:
+    return any(side < wanted for side, wanted in zip(image.shape, size, strict=False))
 
 
 def _tensor(pictures: list[NDArray[np.uint8]], device: torch.device) -> torch.Tensor:
@@ -366,30 +352,36 @@ def _face_likeness(
     a, b = faces.largest(generated), faces.largest(truth)
     if a is None or b is None:
         return {}
-    cosine = a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
-    return {"face_cosine": float(cosine), "face_distance": float(np.linalg.norm(a - b))}
-
-
-def _statistics(path: Path) -> dict[str, NDArray[np.float64]] | None:
-    """The remembered sums over training pictures; None when there are none that can be read."""
-    try:
-        with np.load(path) as file:
-            known = {name: file[name] for name in ("total", "products", "count")}
-    except (OSError, ValueError, KeyError, EOFError):
-        return None
-    return known if known["products"].shape == (FEATURES, FEATURES) else None
+    cosine = float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+    distance = float(np.linalg.norm(a - b))
+    if not (math.isfinite(cosine) and math.isfinite(distance)):
+        raise WeightsError(
+            f"the face pack {FACE_PACK} gives embeddings that are not finite: it is damaged, fetch"
+            f" it again with `mcld weights download {FACE_PACK}`"
+        )
+    return {"face_cosine": cosine, "face_distance": distance}
 
 
 def _device(name: str | None, state: PartialState) -> torch.device:
+    """The device asked for, or this process's own."""
+    own: torch.device = state.device
     if name is None:
-        device: torch.device = state.device
-        return device
+        return own
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise SettingsError(f"evaluate.device={name} is not there: {reason}") from error
+        raise SettingsError(
+            f"evaluate.device={name} is not there: {reason}; give cpu, or leave it out"
+        ) from error
+    if device.type == "cuda" and device.index is None:  # the one that accelerate gave this process
+        device = torch.device("cuda", torch.cuda.current_device())
+    if state.num_processes > 1 and device.type != "cpu" and device != own:
+        raise SettingsError(
+            f"evaluate.device={name}: of several processes each has a GPU of its own, this one"
+            f" {own}; give cpu, or leave it out"
+        )
     return device
 
 

@@ -7,9 +7,10 @@ import io
 import json
 import math
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mcld.dataset.results import RESULT_SIZES
 from mcld.files import written_whole
 
 if TYPE_CHECKING:
@@ -40,30 +41,30 @@ COLUMNS = {
 }
 """Every number that can be in a table, in its order."""
 
-PROTOCOL = {
-    "truth": "the target's JPEG, resized with Pillow, bicubically with antialiasing, 8 bits",
+FACE_PACK = "buffalo_s"
+METRICS = {
     "psnr": "data range 1, of each picture; the mean",
     "ssim": "uniform 51x51 windows, data range 1, sample covariance, per channel, whole windows"
     " only (scikit-image with win_size=51)",
     "ssim_256": "0..255, Gaussian windows of sigma 1.5, population covariance, data range: the"
     " generated picture's largest value minus its smallest (scikit-image)",
     "lpips": "version 0.1 on AlexNet, inputs in -1..1",
-    "fid": "all training pictures, resized likewise, against the generated ones; 2048 pooled"
-    " features of torchvision's Inception v3 (IMAGENET1K_V1), inputs bilinearly resized to 299x299"
-    " without antialiasing: as pose-transfer papers report it, not pytorch-fid",
-    "face": "insightface's buffalo_s, the largest face of the 176x256 pictures, looked for at"
+    "fid": "all training pictures of the dataset, resized as the truth is, against the generated"
+    " ones; 2048 pooled features of torchvision's Inception v3 (IMAGENET1K_V1), inputs bilinearly"
+    " resized to 299x299 without antialiasing: as pose-transfer papers report it, not pytorch-fid",
+    "face": f"insightface's {FACE_PACK}, the largest face of the 176x256 pictures, looked for at"
     " 512x352; mean cosine and mean Euclidean distance of the raw embeddings, over pairs with both"
     " faces",
 }
-"""How each number is made, in words."""
+"""What can be measured, and how each number is made, in words."""
+_MODULES = ("torch", "torchvision", "torchmetrics", "numpy")
+_FACE_MODULES = ("insightface", "onnxruntime")
 
 
 @dataclass
 class SizeScores:
     """The scores at one size of the pictures."""
 
-    size: tuple[int, int]
-    """(height, width)."""
     listed: int
     """Pairs that there should be pictures of."""
     rows: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -76,6 +77,12 @@ class SizeScores:
     """File -> why it, or one number of it, is not counted."""
     extra: int = 0
     """Files that no pair asks for."""
+    enlarged: int = 0
+    """True pictures that were smaller than this size."""
+    training: dict[str, int] | None = None
+    """Of FID: how many training pictures are listed, used, and of the latter enlarged."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Metric -> why it was not measured."""
 
     def summarise(self) -> None:
         """Count and average the rows: each metric's mean is over the pictures that have it."""
@@ -84,8 +91,18 @@ class SizeScores:
             numbers = [row[name] for row in self.rows.values() if name in row]
             if column.per_picture and numbers:
                 self.values[name] = math.fsum(numbers) / len(numbers)
-        if any("face_cosine" in row for row in self.rows.values()):
-            self.values["faces"] = sum("face_cosine" in row for row in self.rows.values())
+
+    def counts(self) -> dict[str, Any]:
+        """How many pictures there should be, are, and count."""
+        counts: dict[str, Any] = {
+            "listed": self.listed,
+            "scored": len(self.rows),
+            "missing": len(self.missing),
+            "not_counted_in_full": len(self.refused),
+            "extra": self.extra,
+            "truths_enlarged": self.enlarged,
+        }
+        return counts if self.training is None else {**counts, "training": self.training}
 
 
 @dataclass
@@ -94,32 +111,60 @@ class Scores:
 
     name: str
     save_path: Path
-    sizes: dict[str, SizeScores]
-    """By the folder's name, "256" or "512"."""
-    left_out: dict[str, str]
-    """Metric -> why it was not measured."""
+    dataset: Path
     truth_path: Path | None = None
     """Where the true pictures came from, if not from the dataset."""
+    device: str = "cpu"
+    """Of the networks."""
+    weights: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Metric -> the files of its network -> sha256."""
+    sizes: dict[str, SizeScores] = field(default_factory=dict)
+    """By the folder's name, "256" or "512"."""
 
-    @property
+    def measured(self) -> list[str]:
+        """The metrics of which there is a number, as `evaluate.metrics` calls them."""
+        columns = {name for scores in self.sizes.values() for name in scores.values}
+        return [name for name in METRICS if {name, f"{name}s"} & columns]
+
     def protocol(self) -> dict[str, str]:
-        """How each number was made, in words."""
-        if self.truth_path is None:
-            return PROTOCOL
-        truth = f"the pictures in {self.truth_path}; those of another size resized bicubically"
-        return {**PROTOCOL, "truth": truth}
+        """How each number that was measured was made, in words."""
+        truth = "the target's JPEG, resized with Pillow, bicubically with antialiasing, 8 bits"
+        if self.truth_path is not None:
+            truth = f"the pictures in {self.truth_path}; those of another size resized bicubically"
+        told = {"dataset": str(self.dataset), "truth": truth}
+        for metric in self.measured():
+            told[metric] = "; ".join([METRICS[metric], *self._not_the_makers(metric)])
+        return told
 
-    def numbers(self, size: str, metric: str) -> list[float]:
-        """What single pictures got, of those that have it."""
-        return [row[metric] for row in self.sizes[size].rows.values() if metric in row]
+    def _not_the_makers(self, metric: str) -> list[str]:
+        """What to know of torchvision's files, whose names say how their sha256 begins."""
+        return [
+            f"the sha256 of {file} begins with {sha256[:8]}: these are not torchvision's weights"
+            for file, sha256 in self.weights.get(metric, {}).items()
+            if file.endswith(".pth") and not sha256.startswith(file[:-4].rpartition("-")[2])
+        ]
+
+    def versions(self) -> dict[str, str]:
+        """The libraries that made the numbers."""
+        modules = {name: name for name in ("mcld", *_MODULES)} | {"pillow": "PIL", "opencv": "cv2"}
+        if "face" in self.measured():
+            modules |= {name: name for name in _FACE_MODULES}
+        return {name: import_module(module).__version__ for name, module in modules.items()}
 
     def problems(self) -> list[str]:
         """What a strict run fails for, in words."""
-        left_out = [f"{metric} is left out: {reason}" for metric, reason in self.left_out.items()]
+        where: dict[tuple[str, str], list[str]] = {}
+        for folder, scores in self.sizes.items():
+            for told in scores.left_out.items():
+                where.setdefault(told, []).append(folder)
+        left_out = [
+            f"{self.name}/{' and '.join(folders)}: {metric} is left out: {why}"
+            for (metric, why), folders in where.items()
+        ]
         return [*left_out, *self.uncounted()]
 
     def uncounted(self) -> list[str]:
-        """Which pictures do not count, in words."""
+        """Which pictures do not count that should, in words."""
         found = []
         for folder, scores in self.sizes.items():
             where = f"{self.name}/{folder}"
@@ -135,46 +180,59 @@ class Scores:
                     f" by every metric (metrics.json names all); the first, {name}:"
                     f" {reason.replace(f'{self.save_path / folder / name} ', 'it ')}"
                 )
+            if scores.training and scores.training["used"] < scores.training["listed"]:
+                found.append(
+                    f"{where}: {scores.training['listed'] - scores.training['used']:,} of"
+                    f" {scores.training['listed']:,} training pictures are missing or cannot be"
+                    " read: FID goes without them"
+                )
+        return found
+
+    def notes(self) -> list[str]:
+        """What is all right but must be known, in words."""
+        found = []
+        for folder, scores in self.sizes.items():
+            where = f"{self.name}/{folder}"
             if scores.extra:
                 found.append(
                     f"{where}: files that belong to no pair and are ignored: {scores.extra:,}"
                 )
+            training = scores.training["enlarged"] if scores.training else 0
+            small = [
+                f"{number:,} {kind} pictures"
+                for number, kind in ((scores.enlarged, "true"), (training, "training"))
+                if number
+            ]
+            if small:
+                height, width = RESULT_SIZES[folder]
+                found.append(
+                    f"{where}: {' and '.join(small)} are smaller than {width}x{height} and were"
+                    " enlarged"
+                )
         return found
 
     def write(self, folder: Path) -> None:
-        """Write metrics.json and per_image.csv, each whole."""
-        measured = {n for s in self.sizes.values() for n in s.values}
+        """Write metrics.json and per_image.csv, each whole. Raises MCLDError when it cannot."""
         content: dict[str, Any] = {
             "results": self.name,
+            "results_path": str(self.save_path),
+            "dataset": str(self.dataset),
             "values": {
                 size: {name: _plain(value) for name, value in scores.values.items()}
                 for size, scores in self.sizes.items()
             },
-            "counts": {
-                size: {
-                    "listed": scores.listed,
-                    "scored": len(scores.rows),
-                    "missing": len(scores.missing),
-                    "not_counted_in_full": len(scores.refused),
-                    "extra": scores.extra,
-                }
-                for size, scores in self.sizes.items()
-            },
+            "counts": {size: scores.counts() for size, scores in self.sizes.items()},
             "missing": {size: scores.missing for size, scores in self.sizes.items()},
             "refused": {size: scores.refused for size, scores in self.sizes.items()},
-            "left_out": self.left_out,
-            "protocol": {
-                name: text
-                for name, text in self.protocol.items()
-                if name in ("truth", *measured) or (name == "face" and "faces" in measured)
-            },
-            "versions": {
-                package: version(package)
-                for package in ("mcld", "torch", "torchvision", "torchmetrics", "pillow", "numpy")
-            },
+            "left_out": {size: scores.left_out for size, scores in self.sizes.items()},
+            "protocol": self.protocol(),
+            "device": self.device,
+            "weights_sha256": {m: self.weights[m] for m in self.measured() if m in self.weights},
+            "versions": self.versions(),
         }
         with written_whole(folder / "metrics.json") as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        measured = {n for s in self.sizes.values() for n in s.values}
         names = [n for n, c in COLUMNS.items() if c.per_picture and n in measured]
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")

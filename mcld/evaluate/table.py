@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,9 +11,11 @@ from scipy.stats import bootstrap
 
 from mcld.dataset.results import RESULT_SIZES
 from mcld.evaluate.scores import COLUMNS
+from mcld.files import written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mcld.evaluate.baseline import Figures
     from mcld.evaluate.scores import Scores
@@ -64,19 +67,63 @@ class Difference(NamedTuple):
     mean: float
     low: float
     high: float
-    """The confidence interval of the mean, from 2,000 bootstrap samples of the pairs."""
+    """The confidence interval of the mean, from 2,000 bootstrap samples of the pairs, which are
+    taken as independent."""
     pairs: int
 
     @property
     def verdict(self) -> str:
-        """What the interval tells: better, worse, or no difference."""
+        """What the interval tells: better, worse, or nothing."""
         if self.low <= 0 <= self.high:
-            return "no difference"
+            return "not significant"
         return "better" if self.mean * COLUMNS[self.metric].better > 0 else "worse"
 
 
+class Comparison(NamedTuple):
+    """Two results at a size, pair by pair: `second` minus `first`."""
+
+    first: str
+    second: str
+    size: str
+    differences: list[Difference]
+
+
+def comparisons(found: Sequence[Scores]) -> list[Comparison]:
+    """At each size, all results against the first that have it."""
+    compared: list[Comparison] = []
+    for size in RESULT_SIZES:
+        having = [scores for scores in found if size in scores.sizes]
+        compared += [
+            Comparison(having[0].name, other.name, size, steps)
+            for other in having[1:]
+            if (steps := differences(having[0], other, size))
+        ]
+    return compared
+
+
+def write_comparisons(path: Path, compared: Sequence[Comparison]) -> None:
+    """Write differences.json. Raises MCLDError when it cannot be written."""
+    content = {
+        "intervals": f"{CONFIDENCE:.0%}, of the mean, from {RESAMPLES:,} bootstrap samples of the"
+        " pairs, which are taken as independent",
+        "differences": [
+            {
+                "first": comparison.first,
+                "second": comparison.second,
+                "size": comparison.size,
+                **step._asdict(),
+                "verdict": step.verdict,
+            }
+            for comparison in compared
+            for step in comparison.differences
+        ],
+    }
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
 def differences(first: Scores, second: Scores, size: str) -> list[Difference]:
-    """The mean paired difference, second less first, of every metric of single pictures."""
+    """The mean paired difference, second minus first, of every metric of single pictures."""
     if size not in first.sizes or size not in second.sizes:
         return []
     a, b = first.sizes[size].rows, second.sizes[size].rows

@@ -4,18 +4,19 @@ import lpips
 import numpy as np
 import pytest
 import torch
+from accelerate import PartialState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.nn import functional
-from torchmetrics.image.fid import FrechetInceptionDistance
 from torchvision.models import inception_v3
 
 from mcld.dataset.mannequin import identity, pose, render
 from mcld.errors import WeightsError
+from mcld.evaluate.fid import FrechetDistance, Inception
 from mcld.evaluate.metrics import psnr, ssim, ssim_256
-from mcld.evaluate.networks import LPIPS, Inception, torchvision_file
+from mcld.evaluate.networks import LPIPS, torchvision_file
 from mcld.pretrained import TORCHVISION
 
 
@@ -46,18 +47,32 @@ def test_psnr_and_both_kinds_of_ssim_are_those_of_scikit_image(pair):
     assert ssim(generated, truth) == pytest.approx(
         structural_similarity(a, b, win_size=51, data_range=1, channel_axis=-1), abs=1e-5
     )
-    reach = float(np.ptp(generated))
-    if reach:
-        expected = structural_similarity(
-            generated.astype(float),
-            truth.astype(float),
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            channel_axis=-1,
-            data_range=reach,
-        )
+    if np.ptp(generated):
+        expected = reference_256(generated, truth)
         assert ssim_256(generated, truth) == pytest.approx(expected, abs=1e-5)
+
+
+def reference_256(generated: np.ndarray, truth: np.ndarray) -> float:
+    return structural_similarity(
+        generated.astype(float),
+        truth.astype(float),
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        channel_axis=-1,
+        data_range=float(np.ptp(generated)),
+    )
+
+
+@pytest.mark.parametrize("darkest", [0, 54, 56, 100])
+@pytest.mark.parametrize("offset", [0, 1, 3, 10])
+@pytest.mark.parametrize("level", [240, 255])
+def test_ssim_256_is_exact_on_flat_bright_backgrounds_too(level, offset, darkest):
+    truth = np.full((256, 176, 3), level, np.uint8)
+    truth[64:192, 60:116] = np.random.default_rng(0).integers(darkest, level, (128, 56, 3))
+    generated = truth - np.uint8(offset)
+    generated[64, 60], generated[65, 61] = darkest, 255
+    assert ssim_256(generated, truth) == pytest.approx(reference_256(generated, truth), abs=1e-5)
 
 
 def test_on_people_too():
@@ -66,6 +81,7 @@ def test_on_people_too():
         structural_similarity(one / 255, other / 255, win_size=51, data_range=1, channel_axis=-1),
         abs=1e-5,
     )
+    assert ssim_256(one, other) == pytest.approx(reference_256(one, other), abs=1e-5)
     assert ssim(one, one) == pytest.approx(1)
     assert psnr(one, one) == float("inf")
 
@@ -121,14 +137,16 @@ def test_the_frechet_distance_is_that_of_scipys_square_root():
         random.normal(size=(40, 8)),
         random.normal(size=(30, 8)) @ random.normal(size=(8, 8)),
     )
-    distance = FrechetInceptionDistance(Given())
+    state = PartialState(cpu=True)
+    seen, distance = (FrechetDistance(Given(), state) for _ in range(2))
     for k in range(0, 40, 10):  # in parts, as it is used
-        distance.update(torch.from_numpy(one[k : k + 10]), real=True)
-    distance.update(torch.from_numpy(other), real=False)
+        seen.add(torch.from_numpy(one[k : k + 10]), training=True)
+    distance.refer_to(seen.training(0))
+    distance.add(torch.from_numpy(other), training=False)
     a, b = np.cov(one, rowvar=False), np.cov(other, rowvar=False)
     gap = one.mean(axis=0) - other.mean(axis=0)
     expected = gap @ gap + np.trace(a + b - 2 * sqrtm(a @ b).real)
-    assert float(distance.compute()) == pytest.approx(expected, rel=1e-6)
+    assert distance.value() == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_file_of_another_network_or_none_is_named(networks, tmp_path):

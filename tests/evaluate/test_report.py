@@ -10,8 +10,8 @@ import pytest
 from mcld.errors import SettingsError
 from mcld.evaluate.baseline import read_baselines
 from mcld.evaluate.report import write_report
-from mcld.evaluate.run import EvaluationRequest
-from mcld.evaluate.table import table_of
+from mcld.evaluate.request import EvaluationRequest
+from mcld.evaluate.table import comparisons, table_of
 from tests.evaluate.test_run import results_of, score
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -27,7 +27,7 @@ def report(dataset, tmp_path: Path) -> Path:
     found = [score(dataset, folder)[0] for folder in folders]
     requests = [EvaluationRequest("it", dataset.root, folder) for folder in folders]
     published = [("Somebody (2024)", "256", {"psnr": 18.25, "fid": 7.125})]
-    return write_report(tmp_path / "report.html", found, requests, published)
+    return write_report(tmp_path / "report.html", found, requests, published, comparisons(found))
 
 
 def test_it_is_one_file_that_shows_tables_distributions_and_pairs(report):
@@ -86,7 +86,11 @@ def test_published_figures_stand_in_the_table_with_dashes_for_what_they_lack(tmp
         ("a: 3", "give `name"),
         ("a: {1024: {psnr: 3}}", "1024 is no size"),
         ("a: {256: {psnrr: 3}}", "psnrr is no metric"),
-        ("a: {256: {psnr: high}}", "high is no number"),
+        ("a: {256: {psnr: high}}", "high is no finite number"),
+        ("a: {256: {psnr: .inf}}", "inf is no finite number"),
+        ("a: {256: {psnr: .nan}}", "nan is no finite number"),
+        ('a: {256: {psnr: 3}, "256": {psnr: 4}}', "256 is given twice"),
+        ("a: {256: {psnr: 3}}\na: {256: {psnr: 4}}", "line 2: a is given twice"),
         ("a: {", "cannot be read"),
     ],
 )

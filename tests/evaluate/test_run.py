@@ -15,14 +15,9 @@ from mcld.dataset.results import RESULT_SIZES, result_file
 from mcld.errors import InputError
 from mcld.estimators.face import InsightFace
 from mcld.evaluate.metrics import psnr
-from mcld.evaluate.run import (
-    FACE_DETECTION,
-    FACE_PACK,
-    EvaluationRequest,
-    Evaluator,
-    resized,
-)
-from mcld.evaluate.scores import Scores
+from mcld.evaluate.request import EvaluationRequest
+from mcld.evaluate.run import FACE_DETECTION, Evaluator, resized
+from mcld.evaluate.scores import FACE_PACK, Scores
 from mcld.evaluate.table import differences
 from mcld.settings import load_settings
 from tests.estimators.test_face import detector, recogniser
@@ -75,7 +70,7 @@ def test_files_say_what_was_measured_how_and_of_what(dataset, results, tmp_path)
     scores.write(tmp_path / "out")
     told = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert told["values"]["256"]["psnr"] == scores.sizes["256"].values["psnr"]
-    assert set(told["protocol"]) == {"truth", "psnr", "ssim", "ssim_256"}
+    assert set(told["protocol"]) == {"dataset", "truth", "psnr", "ssim", "ssim_256"}
     assert told["counts"]["256"]["missing"] == 0
     assert {"mcld", "torch", "pillow"} <= set(told["versions"])
     with (tmp_path / "out" / "per_image.csv").open() as file:
@@ -105,8 +100,10 @@ def test_what_cannot_be_scored_is_counted_and_named_and_changes_no_other_number(
     for name in names[4:]:
         assert found.rows[name] == whole.sizes["256"].rows[name]
     told = "\n".join(scores.problems())
-    for part in ("1 of", names[0], "3 of the pictures could not", "belong to no pair"):
+    for part in ("1 of", names[0], "3 of the pictures could not"):
         assert part in told
+    assert "belong to no pair" not in told  # they are ignored, and no problem
+    assert any("belong to no pair and are ignored: 1" in note for note in scores.notes())
 
 
 def test_pictures_of_another_split_an_empty_folder_and_none_are_refused(dataset, results, tmp_path):
@@ -114,19 +111,19 @@ def test_pictures_of_another_split_an_empty_folder_and_none_are_refused(dataset,
     with pytest.raises(InputError, match="train split"):
         score(dataset, results)
     (tmp_path / "empty" / "256").mkdir(parents=True)
-    with pytest.raises(InputError, match="holds no picture of a test pair"):
+    with pytest.raises(InputError, match="no picture of a test pair"):
         score(dataset, tmp_path / "empty")
     with pytest.raises(InputError, match="neither 256/ nor 512/"):
         score(dataset, tmp_path)
     (results / "settings.json").unlink()
-    with pytest.raises(InputError, match="prepare the dataset first"):
+    with pytest.raises(InputError, match="give --dataset"):
         score(DatasetLayout(tmp_path / "nowhere"), results)
 
 
 def test_another_truth_can_be_given(dataset, results, tmp_path):
     truth = results_of(dataset, tmp_path / "truth", noise=0)
     scores, _ = score(dataset, results, truth=truth / "256")
-    assert str(truth) in scores.protocol["truth"]
+    assert str(truth) in scores.protocol()["truth"]
     expected, _ = score(dataset, results)
     assert scores.sizes["256"].values == pytest.approx(expected.sizes["256"].values)
 
@@ -142,7 +139,8 @@ def test_a_metric_without_its_network_is_left_out_with_the_command_that_brings_i
         f"sample.pretrained={tmp_path}",
         f"prepare.insightface_root={tmp_path}",
     )
-    assert set(scores.left_out) == {"lpips", "fid", "face"}
+    assert set(scores.sizes["256"].left_out) == {"lpips", "fid", "face"}
+    assert set(scores.sizes["512"].left_out) == {"lpips", "fid"}
     for name in ("alexnet", "inception", "buffalo_s"):
         assert any(f"mcld weights download {name}" in line for line in said)
     assert set(scores.sizes["256"].values) == {"pairs", "psnr"}
@@ -191,7 +189,7 @@ def test_paired_differences_tell_the_better_of_two(dataset, results, tmp_path):
     assert found.low <= found.mean <= found.high < 0
     assert found.pairs == len(dataset.pairs("test"))
     assert {d.verdict for d in differences(first, score(dataset, same)[0], "256")} == {
-        "no difference"
+        "not significant"
     }
 
 

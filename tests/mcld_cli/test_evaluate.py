@@ -72,9 +72,9 @@ def test_two_folders_are_compared(mcld, dataset, results, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("report.html", "results", "worse")
+        *("report.html", "differences.json", "results", "worse")
     }
-    assert "worse less results, 256" in (tmp_path / "out" / "report.html").read_text()
+    assert "worse minus results, 256" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,13 @@ def test_two_folders_are_compared(mcld, dataset, results, tmp_path):
     [
         (("--save-path", "nowhere"), 1, "nowhere is no folder"),
         (("--save-path", ".", "--save-path", "."), 2, "names one folder twice"),
-        (("--save-path", ".", "--metrics", "psnr,beauty"), 2, "beauty"),
+        (
+            ("--save-path", ".", "--metrics", "psnr,beauty"),
+            2,
+            "'beauty' is no metric; give some of psnr,ssim,",
+        ),
         (("--save-path", "."), 1, "has neither 256/ nor 512/"),
-        (("--save-path", ".", "--baseline", "nowhere.yaml"), 2, "nowhere.yaml cannot be read"),
+        (("--save-path", ".", "--baseline", "nowhere.yaml"), 2, "nowhere.yaml"),
     ],
 )
 def test_a_mistake_is_one_line(mcld, arguments, code, message):

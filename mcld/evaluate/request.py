@@ -1,0 +1,141 @@
+"""What is to be scored, and what of it there is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_name
+from mcld.errors import InputError
+from mcld.files import UNFINISHED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What to score."""
+
+    name: str
+    """What the results are called in tables."""
+    dataset: Path
+    """Its test pairs say which pictures there should be, and its JPEGs are the truth."""
+    save_path: Path
+    """A folder of results."""
+    truth_path: Path | None = None
+    """A folder of true pictures with the names of the results, instead of the dataset's; it may
+    have folders 256 and 512 as the results do."""
+
+    def truth(self, folder: str, name: str, target: str) -> Path:
+        """The true picture of a result. folder: 256 or 512; target: its stem in the dataset."""
+        if self.truth_path is None:
+            return DatasetLayout(self.dataset).image("test", target)
+        return self.truths(folder) / name
+
+    def truths(self, folder: str) -> Path:
+        """Where the true pictures of a size lie; only with a `truth_path`."""
+        assert self.truth_path is not None
+        own = self.truth_path / folder
+        return own if own.is_dir() else self.truth_path
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The results of one size."""
+
+    pairs: dict[str, str]
+    """Those that there should be: file name -> stem of the target."""
+    there: list[str]
+    missing: list[str]
+    """Names of `pairs`, with and without a file."""
+    extra: int
+    """Files that no pair asks for."""
+
+
+def check(requests: Iterable[EvaluationRequest]) -> None:
+    """Raise InputError for what cannot be scored; fast, so that it is known before long work."""
+    for request in requests:
+        listings(request)
+
+
+def listings(request: EvaluationRequest) -> dict[str, Listing]:
+    """What there is of a folder of results, by size, "256" or "512".
+
+    A size without a single picture is all missing. Raises InputError when no size has one, when the
+    results are of another split, and when it is not known which pictures there should be.
+    """
+    path = request.save_path
+    _check_split(request)
+    folders = [name for name in RESULT_SIZES if (path / name).is_dir()]
+    if not folders:
+        there = "is no folder" if not path.is_dir() else "has neither 256/ nor 512/"
+        raise InputError(f"{path} {there}: `mcld sample --split test` fills one")
+    found = {}
+    for folder in folders:
+        pairs = listed_pairs(request, folder)
+        names = _names(path / folder)
+        found[folder] = Listing(
+            pairs,
+            [name for name in pairs if name in names],
+            [name for name in pairs if name not in names],
+            len(names - pairs.keys()),
+        )
+    if not any(listing.there for listing in found.values()):
+        raise InputError(
+            f"{' and '.join(str(path / folder) for folder in folders)}: no picture of a test pair"
+            f" of {request.truth_path or request.dataset} there"
+        )
+    return found
+
+
+def listed_pairs(request: EvaluationRequest, folder: str) -> dict[str, str]:
+    """The results that there should be at a size: file name -> stem of the target.
+
+    Raises InputError when there are none.
+    """
+    if request.truth_path is not None:
+        if not request.truth_path.is_dir():
+            raise InputError(f"--gt-path {request.truth_path} is no folder")
+        truths = request.truths(folder)
+        names = sorted(
+            name
+            for name in _names(truths)
+            if name.endswith(".png") and not name.startswith(UNFINISHED)
+        )
+        if not names:
+            raise InputError(f"{truths} holds no PNG")
+        return {name: Path(name).stem.partition("_2_")[2] for name in names}
+    layout = DatasetLayout(request.dataset)
+    table = layout.pairs_file("test")
+    if not table.is_file():
+        raise InputError(f"{table} is missing: give --dataset, a folder that `mcld prepare` filled")
+    pairs = layout.pairs("test")
+    listed = {result_name(Path(a).stem, Path(b).stem): Path(b).stem for a, b in pairs}
+    if not listed:
+        raise InputError(f"{table} names no pair")
+    return listed
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise InputError(f"{folder} cannot be listed: {error.strerror}") from error
+
+
+def _check_split(request: EvaluationRequest) -> None:
+    """Raise InputError when the results say that they are of another split."""
+    try:
+        made = json.loads((request.save_path / SETTINGS_FILE).read_text(encoding="utf-8"))
+        split = made["split"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if split != "test" and request.truth_path is None:
+        raise InputError(
+            f"{request.save_path} holds pictures of the {split} split, and test pairs are scored:"
+            " sample --split test, or give --gt-path"
+        )
