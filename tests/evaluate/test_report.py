@@ -9,7 +9,7 @@ import pytest
 
 from mcld.errors import SettingsError
 from mcld.evaluate.baseline import read_baselines
-from mcld.evaluate.report import write_report
+from mcld.evaluate.report import _thumbnail, write_report
 from mcld.evaluate.request import EvaluationRequest
 from mcld.evaluate.table import comparisons, table_of
 from tests.evaluate.test_run import results_of, score
@@ -37,6 +37,28 @@ def test_it_is_one_file_that_shows_tables_distributions_and_pairs(report):
     assert page.count("<polygon") == 2 * 3 * 2  # sizes, metrics, results
     assert "data:image/jpeg;base64," in page
     assert not re.findall(r"(?:src|href)=\"(?!data:)", page)
+
+
+def test_names_of_folders_are_text_and_the_gallery_goes_from_best_to_worst(dataset, tmp_path):
+    folder = results_of(dataset, tmp_path / "<script>alert(1)")
+    found = [score(dataset, folder, "evaluate.metrics=[psnr]")[0]]
+    found[0].name = folder.name
+    rows = found[0].sizes["256"].rows
+    for k, row in enumerate(rows.values()):
+        row["psnr"] = float(k)
+    requests = [EvaluationRequest(folder.name, dataset.root, folder)]
+    page = write_report(tmp_path / "report.html", found, requests, [], []).read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    gallery = page[page.index("PSNR, 256: best") : page.index("</body>")]
+    order = [float(n) for n in re.findall(r"<b>\w+</b> ([\d.]+)", gallery)]
+    assert order == sorted(order, reverse=True)
+    assert order[0] == len(rows) - 1
+    assert order[-1] == 0
+    best = list(rows)[-1]
+    shown = gallery[: gallery.index(best)]
+    truth = dataset.image("test", Path(best).stem.partition("_2_")[2])
+    assert re.findall(r'<img src="([^"]+)" alt="truth">', shown) == [_thumbnail(truth, False)]
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")

@@ -1,24 +1,31 @@
 """Folders of results, scored."""
 
 import csv
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
+import lpips
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from scipy.linalg import svdvals
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, write_png
 from mcld.dataset.results import RESULT_SIZES, result_file
-from mcld.errors import InputError
+from mcld.errors import InputError, WeightsError
 from mcld.estimators.face import InsightFace
+from mcld.evaluate.fid import Inception, Statistics, Training
 from mcld.evaluate.metrics import psnr
+from mcld.evaluate.networks import torchvision_file
 from mcld.evaluate.request import EvaluationRequest
 from mcld.evaluate.run import FACE_DETECTION, Evaluator, resized
-from mcld.evaluate.scores import FACE_PACK, Scores
-from mcld.evaluate.table import differences
+from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
+from mcld.evaluate.table import comparisons, differences
+from mcld.pretrained import TORCHVISION
 from mcld.settings import load_settings
 from tests.estimators.test_face import detector, recogniser
 
@@ -167,6 +174,194 @@ def test_lpips_and_fid_with_statistics_that_are_remembered(dataset, results, net
     assert other.sizes["256"].values["fid"] != pytest.approx(values["fid"], rel=1e-3)
 
 
+@pytest.fixture
+def uneven(dataset: DatasetLayout, tmp_path: Path) -> DatasetLayout:
+    """A dataset whose pictures are larger than, smaller than and of the size they are scored at."""
+    layout = DatasetLayout(shutil.copytree(dataset.root, tmp_path / "uneven"))
+    random = np.random.default_rng(0)
+    sides = [(256, 176), (300, 190), (640, 440), (128, 88)]
+    for split in ("train", "test"):
+        for k, name in enumerate(layout.names(split)):
+            pixels = random.integers(0, 256, (*sides[k % len(sides)], 3), np.uint8)
+            Image.fromarray(pixels).save(layout.image(split, Path(name).stem), quality=95)
+    return layout
+
+
+def as_tensor(images: list[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+
+
+def bicubic(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB").resize((176, 256), Image.Resampling.BICUBIC))
+
+
+def test_lpips_and_fid_of_pictures_of_all_sizes_are_those_of_lpips_and_scipy(
+    uneven, networks, tmp_path
+):
+    results = results_of(uneven, tmp_path / "results", noise=40)
+    shutil.rmtree(results / "512")
+    scores, _ = score(
+        uneven,
+        results,
+        *("evaluate.metrics=[lpips,fid]", f"sample.pretrained={networks}"),
+        "evaluate.batch_size=4",
+    )
+    at_size = scores.sizes["256"]
+    theirs = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
+    backbone = torch.load(networks / TORCHVISION["alexnet"])
+    names = {name: name.partition(".")[2] for name in theirs.net.state_dict()}
+    theirs.net.load_state_dict({k: backbone[f"features.{own}"] for k, own in names.items()})
+    files = {
+        result_file(results, "256", Path(a).stem, Path(b).stem): uneven.image("test", Path(b).stem)
+        for a, b in uneven.pairs("test")
+    }
+    generated = as_tensor([read_image(path) for path in files])
+    truth = as_tensor([bicubic(path) for path in files.values()])
+    with torch.no_grad():
+        expected = theirs(2 * generated - 1, 2 * truth - 1).flatten().tolist()
+    assert [at_size.rows[path.name]["lpips"] for path in files] == pytest.approx(expected, abs=1e-5)
+
+    inception = Inception(torchvision_file("inception", networks))
+    train = [bicubic(uneven.image("train", Path(name).stem)) for name in uneven.names("train")]
+    a, b = (inception(pictures).double().numpy() for pictures in (as_tensor(train), generated))
+    gap = a.mean(axis=0) - b.mean(axis=0)
+    # The trace of the root of two covariances, from singular values of the few pictures there are.
+    roots = [(x - x.mean(axis=0)) / np.sqrt(len(x) - 1) for x in (a, b)]
+    cross = svdvals(roots[0] @ roots[1].T).sum()
+    spread = sum((root**2).sum() for root in roots)
+    assert at_size.values["fid"] == pytest.approx(gap @ gap + spread - 2 * cross, rel=1e-4)
+    smaller = [name for k, name in enumerate(uneven.names("train")) if k % 4 == 3]
+    assert at_size.training == {
+        "listed": len(train),
+        "used": len(train),
+        "enlarged": len(smaller),
+    }
+    assert at_size.enlarged == sum(read_image(path).shape[0] < 256 for path in files.values())
+    (note,) = scores.notes()
+    assert f"{len(smaller)} training pictures are smaller" in note
+    assert scores.problems() == []
+
+
+def test_a_damaged_cache_of_fid_is_made_anew(uneven, networks, tmp_path):
+    results = results_of(uneven, tmp_path / "results")
+    shutil.rmtree(results / "512")
+    overrides = ("evaluate.metrics=[fid]", f"sample.pretrained={networks}")
+    expected = score(uneven, results, *overrides)[0].sizes["256"].values["fid"]
+    (kept,) = (uneven.root / "cache").glob("fid-256-*.npz")
+    whole = kept.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    for damaged in (whole[: len(whole) // 2], bytes(flipped), b"", b"PK"):
+        kept.write_bytes(damaged)
+        assert Statistics.read(kept, len(uneven.names("train"))) is None
+    assert score(uneven, results, *overrides)[0].sizes["256"].values["fid"] == expected
+    assert kept.read_bytes() == whole
+    known = Statistics.read(kept, len(uneven.names("train")))
+    assert known is not None
+    assert Statistics.read(kept, known.count + 1) is None
+    known.total[3] = np.nan
+    known.write(kept)
+    assert Statistics.read(kept, known.count) is None
+
+
+def test_what_fid_remembers_is_of_the_weights_and_of_the_pictures(dataset):
+    training = Training.of(dataset.root)
+    assert [path.name for path in training.files()] == dataset.names("train")
+    files = {training.cache_file(size, weights) for size in RESULT_SIZES for weights in ("a", "b")}
+    files.add(Training(dataset.root, training.listed, training.stamps[1:]).cache_file("256", "a"))
+    assert len(files) == 5
+
+
+def test_training_pictures_that_are_missing_are_a_problem_and_others_are_not_taken(
+    uneven, networks, tmp_path
+):
+    results = results_of(uneven, tmp_path / "results")
+    shutil.rmtree(results / "512")
+    names = uneven.names("train")
+    uneven.image("train", Path(names[0]).stem).unlink()
+    uneven.image("train", Path(names[1]).stem).write_bytes(b"no picture")
+    shutil.copy(uneven.image("train", Path(names[2]).stem), uneven.root / "train" / ".mcld-x.jpg")
+    overrides = ("evaluate.metrics=[fid]", f"sample.pretrained={networks}")
+    scores, _ = score(uneven, results, *overrides)
+    training = scores.sizes["256"].training
+    assert training is not None
+    assert (training["listed"], training["used"]) == (len(names), len(names) - 2)
+    assert any(f"2 of {len(names)} training pictures" in told for told in scores.problems())
+    assert not list((uneven.root / "cache").glob("fid-*"))
+
+
+@pytest.mark.parametrize(("metric", "network"), [("lpips", "alexnet"), ("fid", "inception")])
+def test_weights_that_give_no_numbers_are_named_and_nothing_is_kept(
+    dataset, results, networks, tmp_path, metric, network
+):
+    copy = DatasetLayout(shutil.copytree(dataset.root, tmp_path / "own"))
+    weights = torch.load(networks / TORCHVISION[network])
+    next(iter(weights.values())).view(-1)[0] = float("nan")
+    torch.save(weights, tmp_path / TORCHVISION[network])
+    with pytest.raises(WeightsError, match=f"{TORCHVISION[network]} gives numbers"):
+        score(copy, results, f"evaluate.metrics=[{metric}]", f"sample.pretrained={tmp_path}")
+    assert not list((copy.root / "cache").glob("fid-*"))
+
+
+def test_weights_that_are_not_the_makers_are_told_with_their_hash(dataset, results, networks):
+    scores, _ = score(dataset, results, "evaluate.metrics=[lpips]", f"sample.pretrained={networks}")
+    ((file, sha256),) = scores.weights["lpips"].items()
+    found = hashlib.sha256((networks / TORCHVISION["alexnet"]).read_bytes()).hexdigest()
+    assert (file, sha256) == (TORCHVISION["alexnet"], found)
+    assert "not torchvision's weights" in scores.protocol()["lpips"]
+    scores.weights = {"lpips": {file: "7be5be79" + "0" * 56}}
+    assert "not torchvision's weights" not in scores.protocol()["lpips"]
+
+
+def test_an_empty_size_beside_a_full_one_is_all_missing(dataset, results):
+    for path in (results / "512").iterdir():
+        path.unlink()
+    scores, _ = score(dataset, results, "evaluate.metrics=[psnr]")
+    assert len(scores.sizes["512"].missing) == scores.sizes["512"].listed
+    assert scores.sizes["512"].values == {"pairs": 0}
+    assert scores.sizes["256"].values["pairs"] == scores.sizes["256"].listed
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_not_fatal(dataset, results, networks, tmp_path):
+    copy = DatasetLayout(shutil.copytree(dataset.root, tmp_path / "own"))
+    shutil.rmtree(copy.root / "cache", ignore_errors=True)
+    (copy.root / "cache").touch()
+    shutil.rmtree(results / "512")
+    scores, said = score(copy, results, "evaluate.metrics=[fid]", f"sample.pretrained={networks}")
+    assert scores.sizes["256"].values["fid"] > 0
+    assert any("cannot write" in line for line in said)
+
+
+def test_the_interval_of_a_difference_is_that_of_the_closed_form():
+    steps = np.random.default_rng(1).normal(0.5, 2, 400)
+    names = [f"{k}.png" for k in range(400)]
+    first, second = (
+        Scores(name, Path(), Path(), sizes={"256": SizeScores(400, rows)})
+        for name, rows in (
+            ("a", {name: {"psnr": 20.0} for name in names}),
+            ("b", {name: {"psnr": 20 + s} for name, s in zip(names, steps, strict=True)}),
+        )
+    )
+    (found,) = differences(first, second, "256")
+    half = 1.96 * steps.std(ddof=1) / 20
+    assert found.mean == pytest.approx(steps.mean())
+    assert found.low == pytest.approx(steps.mean() - half, abs=0.02)
+    assert found.high == pytest.approx(steps.mean() + half, abs=0.02)
+
+
+def test_a_size_that_only_later_results_have_is_compared(dataset):
+    def scores(name: str, *sizes: str) -> Scores:
+        rows = {f"{k}.png": {"psnr": float(k + len(name))} for k in range(3)}
+        return Scores(name, Path(), Path(), sizes={s: SizeScores(3, rows) for s in sizes})
+
+    found = [scores("a", "256"), scores("bb", "256", "512"), scores("ccc", "512")]
+    assert [(c.first, c.second, c.size) for c in comparisons(found)] == [
+        ("a", "bb", "256"),
+        ("bb", "ccc", "512"),
+    ]
+
+
 def test_one_picture_has_no_frechet_distance(dataset, results, networks):
     shutil.rmtree(results / "512")
     for path in sorted((results / "256").iterdir())[1:]:
@@ -223,3 +418,14 @@ def test_faces_are_compared_where_both_pictures_have_one(dataset, tmp_path):
     assert found.values["face_cosine"] == pytest.approx(np.mean(cosines), abs=1e-6)
     assert found.values["face_distance"] == pytest.approx(np.mean(distances), rel=1e-5)
     assert np.mean(distances) > 0
+    for path in (tmp_path / "results" / "256").iterdir():
+        write_png(path, np.full((256, 176, 3), 99, np.uint8))
+    scores, _ = score(dataset, tmp_path / "results", *overrides, truth=tmp_path / "truth")
+    assert scores.sizes["256"].values == {"pairs": 3, "faces": 0}
+    for folder in ("results", "truth"):
+        (tmp_path / folder / "256").rename(tmp_path / folder / "512")
+        for path in (tmp_path / folder / "512").iterdir():
+            write_png(path, resized(read_image(path), RESULT_SIZES["512"]))
+    scores, said = score(dataset, tmp_path / "results", *overrides, truth=tmp_path / "truth")
+    assert "no folder 256/" in scores.sizes["512"].left_out["face"]
+    assert said

@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.errors import InputError, SettingsError
+from mcld.evaluate.request import EvaluationRequest
+from mcld.settings import load_settings
+from mcld_cli.evaluate import _baselines, _names, _scored
 from tests.evaluate.test_run import results_of
 
 
@@ -75,6 +79,43 @@ def test_two_folders_are_compared(mcld, dataset, results, tmp_path):
         *("report.html", "differences.json", "results", "worse")
     }
     assert "worse minus results, 256" in (tmp_path / "out" / "report.html").read_text()
+    told = json.loads((tmp_path / "out" / "differences.json").read_text())
+    assert [(d["metric"], d["size"], d["verdict"]) for d in told["differences"]] == [
+        ("psnr", "256", "worse"),
+        ("psnr", "512", "worse"),
+    ]
+    for name in ("results", "worse"):
+        assert (tmp_path / "out" / name / "metrics.json").is_file()
+
+
+def test_results_of_one_name_are_told_apart_and_stay_below_out(tmp_path, monkeypatch):
+    (tmp_path / "one" / "run").mkdir(parents=True)
+    (tmp_path / "two" / "run").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "one" / "run")
+    folders = [Path(), Path("../../two/run"), Path("../../two/.."), Path("/")]
+    assert _names(folders) == ["run", "run-2", tmp_path.name, "results"]
+    assert _names([Path("report.html")]) == ["report.html-2"]
+
+
+def test_a_baseline_cannot_take_the_name_of_results(tmp_path):
+    path = tmp_path / "published.yaml"
+    path.write_text("mine: {256: {psnr: 99}}\n")
+    assert _baselines(path, ["other"]) == [("mine", "256", {"psnr": 99.0})]
+    with pytest.raises(SettingsError, match="mine is what a folder of results is called"):
+        _baselines(path, ["mine"])
+
+
+def test_of_several_results_the_first_is_written_though_a_later_one_fails(
+    dataset, results, tmp_path
+):
+    broken = results_of(dataset, tmp_path / "broken")
+    for path in broken.glob("*/*.png"):
+        path.write_bytes(b"no picture")
+    settings = load_settings(None, ["evaluate.metrics=[psnr]"])
+    requests = [EvaluationRequest(p.name, dataset.root, p) for p in (results, broken)]
+    with pytest.raises(InputError, match=r"no picture in .* can be scored"):
+        _scored(settings, requests, tmp_path / "out")
+    assert (tmp_path / "out" / "results" / "metrics.json").is_file()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +129,8 @@ def test_two_folders_are_compared(mcld, dataset, results, tmp_path):
             "'beauty' is no metric; give some of psnr,ssim,",
         ),
         (("--save-path", "."), 1, "has neither 256/ nor 512/"),
-        (("--save-path", ".", "--baseline", "nowhere.yaml"), 2, "nowhere.yaml"),
+        (("--save-path", ".", "--baseline", "nowhere.yaml"), 2, "read: No such file or directory"),
+        (("--save-path", "nowhere", "--processes", "2"), 1, "nowhere is no folder"),
     ],
 )
 def test_a_mistake_is_one_line(mcld, arguments, code, message):
