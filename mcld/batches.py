@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import torch
 
 from mcld.conditions import FocalConditions
-from mcld.errors import InputError, StoppedError
+from mcld.errors import MCLDError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +35,7 @@ class Work(Generic[Inputs]):
     seed: int
     """Of its starting noise."""
     read: Callable[[], Inputs]
-    """What is needed from disk. Raises InputError for what cannot be used."""
+    """What is needed from disk. Raises an MCLDError for what cannot be used."""
     write: Callable[[Inputs, Tensor], None]
     """Takes the pictures, float32 [N, 3, H, W] in 0..1, on the CPU."""
 
@@ -96,7 +96,7 @@ class Batches(Generic[Inputs]):
                 for work, future in reading.popleft():
                     try:
                         readable.append((work, future.result()))
-                    except InputError as error:
+                    except MCLDError as error:
                         failed.append(f"{work.name}: {error}")
                 if not readable:
                     continue
@@ -141,16 +141,22 @@ class Batches(Generic[Inputs]):
             for (work, _), count in zip(readable, counts, strict=True)
             for _ in range(count)
         ]
-        latents = pipeline.denoise(
-            FocalConditions.cat(conditions),
-            pipeline.starting_noise(len(generators), *self.size, generators, None),
-            self.record["num_inference_steps"],
-            self.record["guidance_scale"],
-            generator=generators,
-            callback_on_step_end=self._after_step,
-        )
-        pictures = (pipeline.pictures_of(latents).float() / 2 + 0.5).clamp(0, 1).cpu()
-        return list(torch.split(pictures, counts))
+        whole = FocalConditions.cat(conditions)
+        # A work of many pictures is not more than memory holds.
+        rows = 1 if self.device.type == "cpu" else self.options.batch_size
+        made = []
+        for start in range(0, len(generators), rows):
+            some = generators[start : start + rows]
+            latents = pipeline.denoise(
+                whole[start : start + rows],
+                pipeline.starting_noise(len(some), *self.size, some, None),
+                self.record["num_inference_steps"],
+                self.record["guidance_scale"],
+                generator=some,
+                callback_on_step_end=self._after_step,
+            )
+            made.append((pipeline.pictures_of(latents).float() / 2 + 0.5).clamp(0, 1).cpu())
+        return list(torch.split(torch.cat(made), counts))
 
     def _after_step(
         self, _: MCLDPipeline, __: int, ___: int, state: dict[str, Tensor]

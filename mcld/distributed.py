@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcld.errors import MCLDError
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from accelerate import PartialState
     from torch import Tensor
+
+_T = TypeVar("_T")
 
 PATIENCE = timedelta(days=7)
 """How long processes wait for the slowest of them: it may train encoders, or read a slow disk."""
@@ -34,19 +36,24 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def agreed(state: PartialState, work: Callable[[], None]) -> None:
-    """Let the main process do something first; an MCLDError there is raised in all processes."""
+def agreed(state: PartialState, work: Callable[[], _T]) -> _T:
+    """What the main process finds out or does, told to all; an MCLDError there is raised in all.
+
+    Files may come and go while processes look for them: one looks. All call this together.
+    """
     from accelerate.utils import broadcast_object_list
 
-    errors: list[MCLDError | None] = [None]
+    told: list[Any] = [None, None]
     if state.is_main_process:
         try:
-            work()
+            told = [work(), None]
         except MCLDError as error:
-            errors = [error]
-    (found,) = broadcast_object_list(errors)
-    if found is not None:
-        raise found
+            told = [None, error]
+    value, wrong = broadcast_object_list(told)
+    if wrong is not None:
+        raise wrong
+    found: _T = value
+    return found
 
 
 def gathered(value: Any, *, keep: bool = True) -> Any:

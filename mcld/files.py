@@ -1,9 +1,10 @@
 """Writing files so that they appear whole or not at all."""
 
+import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +27,9 @@ def written_whole(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=path.suffix, dir=path.parent)
+        descriptor, name = tempfile.mkstemp(
+            prefix=_unfinished(path), suffix=path.suffix, dir=path.parent
+        )
     except OSError as error:
         raise MCLDError(f"cannot write {path}: {error.strerror}") from error
     os.close(descriptor)
@@ -43,6 +46,17 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise MCLDError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _unfinished(path: Path) -> str:
+    """How the names begin of what will be `path`."""
+    return f"{UNFINISHED}{hashlib.sha256(path.name.encode()).hexdigest()[:12]}-"
+
+
+def sha256_of(path: Path) -> str:
+    """What tells a file from others, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_writable(path: Path) -> None:
@@ -117,3 +131,21 @@ def remove_unfinished(folder: Path) -> None:
                     path.unlink()
     except OSError as error:
         raise MCLDError(f"cannot write in {folder}: {error.strerror or error}") from error
+
+
+def remove_unfinished_of(paths: Iterable[Path]) -> None:
+    """Remove what killed runs left behind of some files, and nothing of others.
+
+    Only for files that no other run is writing. Raises MCLDError when their folders cannot be
+    written.
+    """
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(_unfinished(path))
+    for folder, beginnings in names.items():
+        try:
+            for found in folder.glob(f"{UNFINISHED}*"):
+                if found.name.rpartition("-")[0] + "-" in beginnings:
+                    found.unlink()
+        except OSError as error:
+            raise MCLDError(f"cannot write in {folder}: {error.strerror or error}") from error

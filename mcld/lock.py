@@ -1,5 +1,7 @@
-"""One run at a time on one folder."""
+"""One run at a time on one folder, or of one file."""
 
+import hashlib
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +19,31 @@ def only_run(root: Path) -> Iterator[None]:
 
     Raises InputError when another run holds it, MCLDError when it cannot be written.
     """
-    lock = FileLock(root / LOCK_FILE)
+    with _held(root / LOCK_FILE, root):
+        yield
+
+
+@contextmanager
+def only_run_of(file: Path) -> Iterator[None]:
+    """Hold what is done as `file` says, on this machine, while the block runs.
+
+    The lock lies among the system's temporary files: the file's folder may not be ours to write.
+    Raises InputError when another run holds it.
+    """
+    name = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]
+    with _held(Path(tempfile.gettempdir()) / f"mcld-{name}.lock", file):
+        yield
+
+
+@contextmanager
+def _held(path: Path, what: Path) -> Iterator[None]:
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise InputError(f"{root} is in use by another run: wait for it to end") from error
+        raise InputError(f"{what} is in use by another run: wait for it to end") from error
     except OSError as error:
-        raise MCLDError(f"cannot write in {root}: {error.strerror or error}") from error
+        raise MCLDError(f"cannot write in {path.parent}: {error.strerror or error}") from error
     try:
         yield
     finally:

@@ -66,6 +66,16 @@ def no_face_known(name: str) -> str:
     return f"No face is known of {name}: whose face it is, is left open."
 
 
+def files_of(path: Path) -> list[Path]:
+    """The files that a person or a pose is read from: the picture, and what lies beside it."""
+    found = DatasetLayout.beside(path)
+    if found is None:
+        return [path]
+    layout, *picture = found
+    beside = [layout.densepose(*picture), layout.texture(*picture), layout.face(*picture)]
+    return [path, *(file for file in beside if file.exists())]
+
+
 class PersonReader:
     """Reads people and poses; loads an estimator the first time that one is needed.
 
@@ -166,6 +176,8 @@ class PersonReader:
             iuv = read_iuv(beside)
             if iuv.shape != photo.shape:
                 raise InputError(f"{beside} and {path} differ in size")
+            if not iuv[..., 0].any():
+                raise InputError(f"{path} shows nobody: all part labels of {beside} are 0")
             return iuv
         try:
             with self._estimating:

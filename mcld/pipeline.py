@@ -120,6 +120,10 @@ class PipelineInputs:
         """Join those of several people into one batch."""
         return cls(*(torch.cat([getattr(i, f.name) for i in inputs]) for f in fields(cls)))
 
+    def __getitem__(self, rows: slice) -> Self:
+        """Those of some of the people."""
+        return type(self)(*(getattr(self, f.name)[rows] for f in fields(self)))
+
 
 class MCLDPipeline(DiffusionPipeline):
     """Repaints a person in a new pose, from the parts of one photo.

@@ -21,10 +21,10 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from pydantic_settings import SettingsError as EnvironmentVariableError
 
 from mcld.errors import SettingsError
+from mcld.yaml_file import NULL, read_yaml, yaml_of
 
 _PREFIX = "MCLD_"
 _DELIMITER = "__"
-_NONE = "null"
 
 
 class _Group(BaseModel):
@@ -131,8 +131,10 @@ class SampleSettings(_Group):
     low_memory: bool = Field(
         False, description="Bring each network to the GPU only when it is needed."
     )
-    batch_size: PositiveInt = Field(8, description="Pictures sampled at once, of a split.")
-    workers: PositiveInt = Field(4, description="Threads that read and write pictures, of a split.")
+    batch_size: PositiveInt = Field(
+        8, description="Pictures sampled at once, of a split or a recipe."
+    )
+    workers: PositiveInt = Field(4, description="Threads that read and write pictures, of many.")
     height: int | None = Field(
         None,
         ge=8,
@@ -309,7 +311,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX,
         env_nested_delimiter=_DELIMITER,
-        env_parse_none_str=_NONE,
+        env_parse_none_str=NULL,
         extra="forbid",
         frozen=True,
         protected_namespaces=(),
@@ -356,37 +358,8 @@ def known_settings() -> dict[str, FieldInfo]:
     return dict(_FIELDS)
 
 
-class _Loader(yaml.BaseLoader):
-    """YAML whose scalars stay as written: pydantic alone decides what a value may mean.
-
-    So `1e-5` is a number and `no` a precision, in a file as in the environment and on the command
-    line.
-    """
-
-
-def _null(loader: _Loader, node: yaml.ScalarNode) -> str | None:
-    text = str(loader.construct_scalar(node))
-    return None if node.style is None and text in ("", "~", _NONE) else text
-
-
-_Loader.add_constructor("tag:yaml.org,2002:str", _null)
-
-
 def _from_file(config: Path) -> dict[str, Any]:
-    try:
-        text = config.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise SettingsError(f"{config}: no such file; --config takes a YAML file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{config}: cannot be read: {error}") from error
-    try:
-        values = yaml.load(text, _Loader)  # noqa: S506 - builds only strings, lists and dicts
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}" if mark else ""
-        raise SettingsError(f"{config}{where}: not YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{config}: not YAML: {' '.join(str(error).split())}") from error
+    values = read_yaml(config, "--config")
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -421,7 +394,7 @@ def _from_overrides(overrides: list[str]) -> dict[str, Any]:
         if key not in _FIELDS:
             raise SettingsError(_unknown(key, "the command line"))
         try:
-            value = yaml.load(text, _Loader) if text.strip() else ""  # noqa: S506 - as above
+            value = yaml_of(text) if text.strip() else ""
         except yaml.YAMLError as error:
             raise SettingsError(f"--set {override!r}: the value cannot be read") from error
         group, _, name = key.rpartition(".")
@@ -485,7 +458,7 @@ def _impossible(error: ValidationError, origins: dict[str, str]) -> str:
 def _allowed(field: FieldInfo) -> str:
     """What a field takes, in words."""
     limits = [text for limit in field.metadata if (text := _limit(limit))]
-    nothing = [_NONE] if type(None) in get_args(field.annotation) else []
+    nothing = [NULL] if type(None) in get_args(field.annotation) else []
     return " or ".join(
         [" ".join([_kind(field.annotation), " and ".join(limits)]).strip(), *nothing]
     )

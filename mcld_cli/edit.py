@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from mcld.distributed import is_first
+from mcld.errors import SettingsError
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
 from mcld_cli.options import (
@@ -38,6 +39,17 @@ def _photo(help_: str) -> typer.models.OptionInfo:
     return option
 
 
+def _one(part: str, files: list[Path] | None) -> Path | None:
+    """The one donor of a part. Raises SettingsError for two."""
+    if len(set(files or [])) > 1:
+        raise SettingsError(f"two donors for {part}: {' and '.join(map(str, files or []))}")
+    return files[0] if files else None
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def edit(
     source: Annotated[
         Path | None,
@@ -51,20 +63,23 @@ def edit(
         Path | None, _photo("Another pose: a DensePose IUV map, or a photo of somebody in it.")
     ] = None,
     pose_kind: Annotated[
-        Literal["auto", "iuv", "photo"],
+        Literal["auto", "iuv", "photo"] | None,
         typer.Option(
-            help="What --pose is; auto: a PNG whose part labels are all at most 24 is a map.",
+            help="What --pose is; auto: a PNG whose part labels are all at most 24 is a map."
+            " (default: auto)",
+            show_default=False,
             rich_help_panel=_WHAT,
         ),
-    ] = "auto",
-    face: Annotated[
-        Path | None, _photo("Who it is: the face, and the texture of the head, of this photo.")
     ] = None,
-    upper: Annotated[Path | None, _photo("Torso and arms as in this photo.")] = None,
-    lower: Annotated[Path | None, _photo("Legs as in this photo.")] = None,
-    feet: Annotated[Path | None, _photo("Feet as in this photo.")] = None,
-    hands: Annotated[Path | None, _photo("Hands as in this photo.")] = None,
-    head: Annotated[Path | None, _photo("The head's texture only, as in this photo.")] = None,
+    face: Annotated[
+        list[Path] | None,
+        _photo("Who it is: the face and the head's texture of this photo."),
+    ] = None,
+    upper: Annotated[list[Path] | None, _photo("Torso and arms as in this photo.")] = None,
+    lower: Annotated[list[Path] | None, _photo("Legs as in this photo.")] = None,
+    feet: Annotated[list[Path] | None, _photo("Feet as in this photo.")] = None,
+    hands: Annotated[list[Path] | None, _photo("Hands as in this photo.")] = None,
+    head: Annotated[list[Path] | None, _photo("The head's texture only, as in this photo.")] = None,
     garment: Annotated[
         list[str] | None,
         typer.Option(
@@ -178,13 +193,16 @@ def edit(
 
       mcld edit --recipe edits.yaml --processes 2
     """
-    named = {
+    donors = {
         "face": face,
         "head": head,
         "upper": upper,
         "lower": lower,
         "feet": feet,
         "hands": hands,
+    }
+    named = {
+        **{name: _one(name, files) for name, files in donors.items()},
         "garment": garment,
         "recolor": recolor,
         "texture": texture,
@@ -192,15 +210,21 @@ def edit(
         "amount": amount,
         "keep": keep,
         "pose": pose,
+        "pose_kind": pose_kind,
     }
     given = {name: value for name, value in named.items() if value is not None}
-    single = {"--source": source, "--out": out, **{f"--{name}": v for name, v in given.items()}}
+    single: dict[str, object] = {
+        "--source": source,
+        "--out": out,
+        **{_option(name): v for name, v in given.items()},
+    }
     if recipe is not None:
-        also = {"--export-texture": export_texture, "--sheet": sheet}
-        refuse({**single, **also}, "one picture, not with --recipe")
+        single |= {"--export-texture": export_texture, "--sheet": sheet}
+        refuse(single, "one picture, not with --recipe")
     elif export_texture is not None:
         demand({"--source": source}, "--export-texture needs a photo")
-        refuse({**single, "--source": None, "--sheet": sheet}, "--out, not with --export-texture")
+        single |= {"--source": None, "--sheet": sheet, "--processes": processes}
+        refuse(single, "--out, not with --export-texture")
     else:
         demand({"--source": source, "--out": out}, "give --source and --out, or --recipe")
         refuse({"--processes": processes}, "--recipe")
@@ -235,7 +259,7 @@ def edit(
     if export_texture is not None:
         written = export(source, export_texture, settings, say=console.say)
     else:
-        request = edit_request({"source": source, "out": out, "pose_kind": pose_kind, **given}, "")
+        request = edit_request({"source": source, "out": out, **given}, "")
         if not given:
             console.say("No edit is given: the person is repainted as they are.")
         with console.progress("Editing", "steps") as count:

@@ -117,6 +117,32 @@ def smpl_mirror() -> NDArray[np.int64]:
     return mirror
 
 
+@cache
+def smpl_borders() -> dict[tuple[int, int], NDArray[np.int64]]:
+    """Where two parts meet on the body: (label, other label) -> pixels of the SMPL layout.
+
+    The pixels are those of the first label's chart along the edges that both share, int64 [N],
+    counted row by row. In the layout itself most parts lie apart that touch on the body.
+    """
+    body = _converter()
+    shared: dict[tuple[int, int], dict[int, tuple[int, int]]] = {}
+    for label, face in zip(body.FaceIndices.tolist(), body.FacesDensePose.tolist(), strict=True):
+        for a, b in zip(face, (*face[1:], face[0]), strict=True):
+            ends = {int(body.All_vertices[a]): a, int(body.All_vertices[b]): b}
+            low, high = min(ends), max(ends)  # SMPL's vertices, which the charts repeat
+            shared.setdefault((low, high), {})[label] = ends[low], ends[high]
+    corners = np.stack([1 - body.V_norm, body.U_norm], axis=-1) * (CHART_SIZE - 1)
+    way = np.linspace(0, 1, 32)[:, None]  # an edge is shorter than so many pixels
+    found: dict[tuple[int, int], list[NDArray[np.int64]]] = {}
+    for sides in shared.values():
+        for label, (start, end) in sides.items():
+            line = np.rint(corners[start] + (corners[end] - corners[start]) * way).astype(int)
+            pixels = smpl_scatter()[label - 1, line[:, 0], line[:, 1]]
+            for other in sides.keys() - {label}:
+                found.setdefault((label, other), []).append(pixels)
+    return {labels: np.unique(np.concatenate(pixels)) for labels, pixels in found.items()}
+
+
 def texels_of(iuv: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Which pixel of the SMPL layout each pixel of an IUV map shows: int64 [H, W].
 

@@ -36,6 +36,19 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return np.asarray(picture.convert("RGB"))
 
 
+def read_painted(path: Path) -> NDArray[np.uint8]:
+    """Read a texture map that somebody painted, as `read_image` does.
+
+    What is more than half transparent comes out black: nothing is painted there, whatever colour a
+    painting program stores with it. Raises InputError as `read_image` does.
+    """
+    picture = ImageOps.exif_transpose(_opened(path))
+    if not picture.has_transparency_data:
+        return read_image(path)
+    pixels = np.asarray(picture.convert("RGBA"))
+    return np.where(pixels[..., 3:] > 127, pixels[..., :3], np.uint8(0))
+
+
 def check_image(path: Path) -> None:
     """Raise InputError for a file that `read_image` would refuse; faster than reading a JPEG."""
     _opened(path, draft=True)

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from mcld.conditions import FocalConditions
+from mcld.dataset.charts import TEXTURE_SIZE
 from mcld.edit.interpolate import between, on_the_way
 from mcld.edit.photo import background_kept, rewarped
 from mcld.edit.recolor import Colour, recoloured
-from mcld.edit.texture import GROUPS, Texture, shows, transferred
+from mcld.edit.texture import GROUPS, Texture, sewn, shows
 from mcld.errors import InputError, SettingsError
 from mcld.person import Person
 from mcld.pipeline import PipelineInputs
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mcld.conditions import FocalConditions
     from mcld.person import PosedPerson
     from mcld.pipeline import MCLDPipeline, StepCallback
     from mcld.settings import SampleSettings
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Edits:
-    """What to change about a person, in this order; what is not named stays."""
+    """What to change about a person, in this order; what is not named stays.
+
+    Raises SettingsError for an unknown group and for edits that contradict each other, InputError
+    for a painted texture map of another size.
+    """
 
     texture: Texture | None = None
     """A painted texture map instead of the person's, uint8 [512, 512, 3] RGB in the SMPL layout."""
@@ -50,47 +55,50 @@ class Edits:
     keep_background: bool = False
     """Take what is not body, with a margin, from the photo; in the photo's own pose only."""
 
+    def __post_init__(self) -> None:
+        for group in (*self.garments, *self.recolor):
+            check_group(group)
+        if self.face is not None and "head" in self.garments:
+            raise SettingsError("a face brings its own head: give no other one")
+        if self.keep_background and self.pose is not None:
+            raise SettingsError("the background is kept in the photo's own pose only: give no pose")
+        if not self.amounts or not all(0 <= amount <= 1 for amount in self.amounts):
+            raise SettingsError(f"amounts {self.amounts}: give one or more from 0 to 1")
+        if self.texture is not None:
+            check_texture(self.texture, "the painted texture map")
+
 
 def edited_person(source: PosedPerson, edits: Edits) -> Person:
     """The person with the edited texture map and face; `interpolate` and `pose` are not read.
 
     The edited texture is warped back onto the photo, so that its embedding agrees with it.
 
-    Raises InputError when a donor does not show what is taken from them, when the painted texture
-    has another size, or when there is no garment to recolor; SettingsError for an unknown group.
+    Raises InputError when a donor does not show what is taken from them, or when there is no
+    garment to recolor.
     """
-    for group in (*edits.garments, *edits.recolor):
-        check_group(group)
     before = np.asarray(source.texture)
     after = before if edits.texture is None else edits.texture
-    if after.shape != before.shape:
-        (height, width), side = after.shape[:2], before.shape[0]
-        raise InputError(
-            f"the painted texture map is {width}x{height} pixels: it must be {side}x{side}"
-        )
     face = source.face
-    donors = [(donor, group) for group, donor in edits.garments.items()]
-    if edits.face is not None:
-        if not edits.face.has_face:
-            raise InputError(f"{edits.face.name} shows no face that could be taken")
-        face = edits.face.face
-        if shows(np.asarray(edits.face.texture), "head"):
-            donors.append((edits.face, "head"))
-    after = _dressed(after, donors)
-    for group, colour in edits.recolor.items():
-        after = recoloured(after, group, colour)
-    return _with_texture(source, before, after, face)
-
-
-def _dressed(texture: Texture, donors: list[tuple[PosedPerson, str]]) -> Texture:
-    """The map with each group of its donor; the groups of one donor together, without a seam."""
-    for donor, group in donors:
+    for group, donor in edits.garments.items():
         if not shows(np.asarray(donor.texture), group):
             raise InputError(f"{donor.name} does not show {_WORDS[group]}: give another photo")
-    for donor in {id(donor): donor for donor, _ in donors}.values():
-        groups = [group for other, group in donors if other is donor]
-        texture = transferred(texture, np.asarray(donor.texture), groups)
-    return texture
+    pieces = [(np.asarray(donor.texture), group) for group, donor in edits.garments.items()]
+    if edits.face is not None:
+        if not edits.face.has_face:
+            raise InputError(
+                f"no face is known of {edits.face.name}: give a photo that shows one, or take the"
+                " head's texture alone (head)"
+            )
+        face = edits.face.face
+        head = np.asarray(edits.face.texture)
+        pieces += [(head, "head")] if shows(head, "head") else []
+    after = sewn(after, pieces)
+    for group, colour in edits.recolor.items():
+        try:
+            after = recoloured(after, group, colour)
+        except InputError as error:
+            raise InputError(f"{source.name}: {error}") from error
+    return _with_texture(source, before, after, face)
 
 
 _WORDS = {
@@ -108,11 +116,25 @@ def check_group(group: str) -> None:
         raise SettingsError(f"there is no part {group!r}: there are {', '.join(GROUPS)}")
 
 
+def check_texture(texture: Texture, name: str) -> None:
+    """Raise InputError for what has not the size of a texture map; name: what messages call it."""
+    if texture.shape != (TEXTURE_SIZE, TEXTURE_SIZE, 3):
+        height, width = texture.shape[:2]
+        side = TEXTURE_SIZE
+        raise InputError(f"{name} is {width}x{height} pixels: a texture map has {side}x{side}")
+
+
 def _with_texture(
     source: PosedPerson, before: Texture, after: Texture, face: torch.Tensor
 ) -> Person:
     photo = rewarped(np.asarray(source.photo), source.iuv, before, after)
     return Person(Image.fromarray(photo), Image.fromarray(after), face)
+
+
+LARGEST_STRIP = 89
+"""Megapixels of an interpolation's pictures together; of more, Pillow warns whoever opens them."""
+ROWS = 8
+"""Rows encoded at once: a strip has up to 66."""
 
 
 @dataclass(frozen=True)
@@ -132,17 +154,22 @@ def edit_inputs(
 ) -> EditInputs:
     """Do all of an edit that needs no network; several threads may.
 
-    height, width: the size that the network works at. Raises as `edited_person` does.
+    height, width: the size that the network works at. Raises as `edited_person` does, and
+    InputError for a strip that no other program would open.
     """
-    if edits.keep_background and edits.pose is not None:
-        raise SettingsError("the background is kept in the photo's own pose only: give no pose")
+    strip = source.photo.width * source.photo.height * len(edits.amounts) / 1e6
+    if edits.interpolate is not None and strip > LARGEST_STRIP:
+        raise InputError(
+            f"{source.name}: a strip of {len(edits.amounts)} such pictures has {strip:.0f}"
+            f" megapixels: at most {LARGEST_STRIP}; make fewer, or the photo smaller"
+        )
     person = edited_person(source, edits)
     persons, ends = [person], []
     if (goal := edits.interpolate) is not None:
         before, start, end = (np.asarray(p.texture) for p in (source, person, goal))
         persons = [
-            _with_texture(source, before, between(start, end, amount), person.face)
-            for amount in edits.amounts
+            _with_texture(source, before, texture, person.face)
+            for texture in between(start, end, edits.amounts)
         ]
         ends = [person, goal]
     pose = source.iuv if edits.pose is None else edits.pose
@@ -161,7 +188,9 @@ def edit_inputs(
 
 def encode(pipeline: MCLDPipeline, inputs: list[EditInputs]) -> list[FocalConditions]:
     """The conditions of the pictures of several edits."""
-    encoded = pipeline.conditions(PipelineInputs.cat([i.rows for i in inputs]))
+    rows = PipelineInputs.cat([i.rows for i in inputs])
+    starts = range(0, len(rows.face), ROWS)
+    encoded = FocalConditions.cat([pipeline.conditions(rows[k : k + ROWS]) for k in starts])
     conditions = []
     for one in inputs:
         mine, encoded = encoded[: len(one.rows.face)], encoded[len(one.rows.face) :]
@@ -217,9 +246,12 @@ def edit(
 
     Returns one picture of the photo's size, or with `edits.interpolate` one for each amount.
 
-    Raises InputError when a donor does not show what is taken from them, and SettingsError for
-    edits that contradict each other.
+    Raises InputError when a donor does not show what is taken from them, and SettingsError for a
+    strength that is none.
     """
+    strength = strength_of(pipeline, strength)
+    if not 0 <= strength <= 1:
+        raise SettingsError(f"strength {strength}: give 0 to 1")
     height, width = pipeline.picture_size(options.height, options.width)
     steps = steps_of(pipeline, options)
     guidance = options.guidance_scale or float(pipeline.config.guidance_scale)
@@ -242,7 +274,7 @@ def edit(
             decoded = pipeline.pictures_of(latents)
             pictures += pipeline.image_processor.postprocess(decoded, "pil")
     pipeline.maybe_free_model_hooks()
-    return finished(inputs, pictures, strength_of(pipeline, strength))
+    return finished(inputs, pictures, strength)
 
 
 def strength_of(pipeline: MCLDPipeline, strength: float | None) -> float:

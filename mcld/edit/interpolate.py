@@ -1,6 +1,7 @@
 """From one person to another."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -32,19 +33,20 @@ LONGEST = 64
 """Pictures in a strip, at most."""
 
 
-def between(start: Texture, end: Texture, amount: float) -> Texture:
-    """A texture map on the way from one to another.
+def between(start: Texture, end: Texture, amounts: Sequence[float]) -> list[Texture]:
+    """Texture maps on the way from one to another.
 
     The holes of each are filled first where it can be; where only one shows something, that is
     taken. At 0 it is `start` as it is.
     """
-    if amount == 0:
-        return start
     a, b = (_all_completed(texture) for texture in (start, end))
     a_seen, b_seen = (texture.any(axis=-1, keepdims=True) for texture in (a, b))
-    weight = amount * (a_seen & b_seen) + 1.0 * (b_seen & ~a_seen)
-    mixed: Texture = (a + (b.astype(float) - a) * weight).round().astype(a.dtype)
-    return mixed
+    found: list[Texture] = []
+    for amount in amounts:
+        weight = amount * (a_seen & b_seen) + 1.0 * (b_seen & ~a_seen)
+        mixed = (a + (b.astype(float) - a) * weight).round().astype(a.dtype)
+        found.append(start if amount == 0 else mixed)
+    return found
 
 
 def _all_completed(texture: Texture) -> Texture:

@@ -20,11 +20,12 @@ def rewarped(photo: UInt8Array, iuv: UInt8Array, before: Texture, after: Texture
     """The photo with the texels that an edit changed looked up in the edited map.
 
     photo: uint8 [H, W, 3] RGB; iuv: its map (I, U, V), of any size. So the embedding of the photo
-    agrees with the texture map.
+    agrees with the texture map. Where the edited map shows nothing, the photo stays.
     """
     iuv = fitted(iuv, photo.shape[:2])
     texels = texels_of(iuv)
-    changed = (before != after).any(axis=-1).ravel()[texels] & (iuv[..., 0] > 0)
+    changed = (before != after).any(axis=-1) & after.any(axis=-1)
+    changed = changed.ravel()[texels] & (iuv[..., 0] > 0)
     edited = after.reshape(-1, 3)[texels]
     return np.asarray(np.where(changed[..., None], edited, photo), np.uint8)
 

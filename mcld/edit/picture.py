@@ -12,6 +12,7 @@ from mcld.dataset.charts import smpl_labels
 from mcld.dataset.pictures import write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.edit.edits import edit, edited_person, strength_of
+from mcld.edit.request import EditRequest, content_hash
 from mcld.edit.texture import GROUPS
 from mcld.errors import SettingsError
 from mcld.files import check_writable, written_whole
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mcld.edit.edits import Edits
-    from mcld.edit.request import EditRequest
     from mcld.person import PosedPerson
     from mcld.pipeline import MCLDPipeline
     from mcld.settings import Settings
@@ -82,7 +82,7 @@ def edit_picture(
     pipeline = load_weights(weights or EMBEDDED, settings)
     told = {"seed": options.seed, "weights": hash_of(pipeline)}
     place(pipeline, settings, device)
-    record = {**request.told(), **told, **how_edited(pipeline, settings)}
+    record = {**request.told(content_hash), **told, **how_edited(pipeline, settings)}
     with memory_explained(options, pipeline):
         pictures = edit(
             pipeline, source, edits, options, strength=settings.edit.strength, on_step=on_step

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 from accelerate.utils import gather_object
 from PIL import Image
-from torchvision.transforms.functional import to_pil_image
 
 from mcld import __version__
 from mcld.batches import Batches, Work
@@ -19,15 +17,16 @@ from mcld.dataset.pictures import write_png
 from mcld.distributed import PATIENCE, agreed, on_cpu
 from mcld.edit.edits import EditInputs, edit_inputs, encode, finished
 from mcld.edit.picture import REMEMBERED, how_edited, read_edit, strip
-from mcld.edit.request import EditRequest, edit_request
+from mcld.edit.request import EditRequest, content_hash, edit_request
 from mcld.errors import InputError, MCLDError, SettingsError
-from mcld.files import check_writable, made_folder, remove_unfinished
-from mcld.lock import only_run
-from mcld.person import PersonReader
+from mcld.files import check_writable, remove_unfinished_of
+from mcld.lock import only_run_of
+from mcld.person import PersonReader, no_face_known
 from mcld.pipeline import EMBEDDED
 from mcld.placement import chosen_device, memory_explained, place
 from mcld.pretrained import load_weights
 from mcld.record import hash_of, png_text
+from mcld.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,19 +40,8 @@ if TYPE_CHECKING:
 
 
 def read_recipe(path: Path) -> list[EditRequest]:
-    """The edits of a YAML file.
-
-    Raises InputError when the file cannot be read, SettingsError for what is wrong in it.
-    """
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise SettingsError(f"{path} is not YAML: {reason}") from error
+    """The edits of a YAML file. Raises SettingsError for what is wrong with it."""
+    entries = read_yaml(path, "--recipe")
     if not isinstance(entries, list) or not entries:
         raise SettingsError(f"{path} must be a list of edits, each with `source` and `out`")
     requests = [
@@ -108,9 +96,10 @@ def edit_recipe(
     hashed = hash_of(pipeline)
     place(pipeline, settings, device)
     how = how_edited(pipeline, settings)
+    hash_of_content = cache(content_hash)
     records = [
         {
-            **request.told(),
+            **request.told(hash_of_content),
             "seed": options.seed if request.seed is None else request.seed,
             "weights": hashed,
             **how,
@@ -119,12 +108,14 @@ def edit_recipe(
     ]
     with ExitStack() as held:
         jobs = list(zip(requests, records, strict=True))
-        agreed(state, lambda: _begin(jobs, held))
+        agreed(state, lambda: _begin(recipe, jobs, held))
         share = jobs[state.process_index :: state.num_processes]
         todo = [(request, record) for request, record in share if not _done(request, record)]
         if len(todo) < len(share):
             say(f"{len(share) - len(todo):,} of {len(share):,} pictures are there already")
-        reader = PersonReader(settings.prepare, "cpu" if options.low_memory else str(device), say)
+        reader = PersonReader(
+            settings.prepare, "cpu" if options.low_memory else str(device), cache(say)
+        )
         posed = lru_cache(REMEMBERED)(reader.posed)
         works = [_work(*job, pipeline, reader, posed) for job in todo]
 
@@ -142,28 +133,31 @@ def edit_recipe(
         raise MCLDError(f"{len(reasons):,} of {total:,} edits could not be made: {reasons[0]}")
 
 
-def _begin(jobs: list[tuple[EditRequest, dict[str, Any]]], held: ExitStack) -> None:
-    """Hold the folders of the results, clean them, and check what lies there."""
+def _begin(recipe: Path, jobs: list[tuple[EditRequest, dict[str, Any]]], held: ExitStack) -> None:
+    """Hold the recipe, check what lies where it writes, and clean up after a killed run."""
+    held.enter_context(only_run_of(recipe))
     for request, record in jobs:
         check_writable(request.out)
         _done(request, record)
-    for folder in sorted({request.out.resolve().parent for request, _ in jobs}):
-        held.enter_context(only_run(made_folder(folder)))
-        remove_unfinished(folder)
+    remove_unfinished_of(request.out for request, _ in jobs)
 
 
 def _done(request: EditRequest, record: dict[str, Any]) -> bool:
     """Whether the picture is there. Raises SettingsError when the file is another picture."""
     if not request.out.exists():
         return False
+    remedy = "remove it, or give another `out`"
     try:
         with Image.open(request.out) as picture:
             earlier = json.loads(getattr(picture, "text", {}).get("mcld", "null"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"{request.out} cannot be read: {error}; remove it") from error
-    if earlier != {**json.loads(json.dumps(record)), "version": __version__}:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{request.out} cannot be read: {error}; {remedy}") from error
+    if not isinstance(earlier, dict):
+        raise SettingsError(f"{request.out} was not made by an edit: {remedy}")
+    now = {**json.loads(json.dumps(record)), "version": __version__}
+    if changed := [k for k in {**now, **earlier} if now.get(k) != earlier.get(k)]:
         raise SettingsError(
-            f"{request.out} is another picture than this edit's: remove it, or give another `out`"
+            f"{request.out} is another picture than this edit's, by {', '.join(changed)}: {remedy}"
         )
     return True
 
@@ -177,10 +171,14 @@ def _work(
 ) -> Work[EditInputs]:
     def read() -> EditInputs:
         source, edits = read_edit(request, reader, posed)
+        if request.face is None and not source.has_face:
+            reader.say(no_face_known(source.name))
         return edit_inputs(pipeline, source, edits, record["height"], record["width"])
 
     def write(inputs: EditInputs, pictures: torch.Tensor) -> None:
-        images = finished(inputs, [to_pil_image(p) for p in pictures], record["strength"])
+        arrays = pipeline.image_processor.pt_to_numpy(pictures)
+        images = pipeline.image_processor.numpy_to_pil(arrays)
+        images = finished(inputs, images, record["strength"])
         write_png(request.out, np.asarray(strip(images)), png_text(record))
 
     return Work(str(request.out), record["seed"], read, write)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from PIL import ImageColor
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from mcld.dataset.pictures import read_image
-from mcld.edit.edits import Edits, check_group
+from mcld.dataset.pictures import read_painted
+from mcld.edit.edits import Edits, check_group, check_texture
 from mcld.edit.interpolate import amounts_of
 from mcld.edit.texture import GROUPS
 from mcld.errors import SettingsError
-from mcld.person import PoseKind
+from mcld.files import sha256_of
+from mcld.person import PoseKind, files_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +37,7 @@ class EditRequest(BaseModel):
     out: Path
     """The PNG to write."""
     pose: Path | None = None
-    pose_kind: PoseKind = "auto"
+    pose_kind: PoseKind | None = None
     face: Path | None = None
     head: Path | None = None
     upper: Path | None = None
@@ -86,13 +88,7 @@ class EditRequest(BaseModel):
             check_group(group)
             if group in colours:
                 raise SettingsError(f"two colours for {group}: give one")
-            try:
-                red, green, blue = ImageColor.getrgb(name)[:3]
-            except ValueError as error:
-                raise SettingsError(
-                    f"--recolor {text}: {name} is no colour; give #RRGGBB or a name such as navy"
-                ) from error
-            colours[group] = (red, green, blue)
+            colours[group] = _colour(name, text)
         return colours
 
     def amounts(self) -> tuple[float, ...]:
@@ -108,6 +104,8 @@ class EditRequest(BaseModel):
         self.garments()
         self.colours()
         self.amounts()
+        if self.pose_kind and not self.pose:
+            raise SettingsError("--pose-kind goes with --pose")
         if self.keep and self.pose:
             raise SettingsError(
                 "--keep background is for the photo's own pose: leave out --pose, or --keep"
@@ -130,20 +128,55 @@ class EditRequest(BaseModel):
         posed: reads a person, `reader.posed` or one that remembers. Raises InputError for what
         cannot be read or shows nobody, and what the reader's estimators raise.
         """
+        painted = None
+        if self.texture:
+            painted = read_painted(self.texture)
+            check_texture(painted, str(self.texture))
         return Edits(
-            texture=read_image(self.texture) if self.texture else None,
+            texture=painted,
             garments={group: posed(file) for group, file in self.garments().items()},
             face=posed(self.face) if self.face else None,
             recolor=self.colours(),
             interpolate=posed(self.interpolate) if self.interpolate else None,
             amounts=self.amounts(),
-            pose=reader.pose(self.pose, self.pose_kind) if self.pose else None,
+            pose=reader.pose(self.pose, self.pose_kind or "auto") if self.pose else None,
             keep_background=self.keep is not None,
         )
 
-    def told(self) -> dict[str, Any]:
-        """What was asked for, as JSON has it, without what was not."""
-        return self.model_dump(mode="json", exclude_defaults=True, exclude={"out", "seed"})
+    def told(self, hash_of: Callable[[Path], str | None]) -> dict[str, Any]:
+        """What was asked for, as JSON has it, without what was not; and what the files hold.
+
+        hash_of: `content_hash`, or one that remembers.
+        """
+        asked = self.model_dump(mode="json", exclude_defaults=True, exclude={"out", "seed"})
+        return {**asked, "files": {str(file): hash_of(file) for file in self.inputs()}}
+
+
+def content_hash(file: Path) -> str | None:
+    """What tells apart what is read of a picture, and of what was prepared beside it.
+
+    None for what cannot be read: its edit will be refused.
+    """
+    try:
+        hashes = [sha256_of(path) for path in files_of(file)]
+    except OSError:
+        return None
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
+
+
+def _colour(name: str, text: str) -> Colour:
+    """The colour of a name. Raises SettingsError, which quotes `text`, for what is none."""
+    wrong = SettingsError(
+        f"--recolor {text}: {name} is no colour; give #RRGGBB or a name such as navy"
+    )
+    try:
+        values = ImageColor.getrgb(name)
+    except ValueError as error:
+        raise wrong from error
+    if len(values) != 3 or not all(0 <= value <= 255 for value in values):
+        raise wrong
+    red, green, blue = values
+    return red, green, blue
 
 
 def edit_request(given: Any, where: str) -> EditRequest:

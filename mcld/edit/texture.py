@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from mcld.dataset.charts import ARMS, FEET, HANDS, HEAD, LEGS, TORSO, smpl_labels, smpl_mirror
+from mcld.dataset.charts import (
+    ARMS,
+    FEET,
+    HANDS,
+    HEAD,
+    LEGS,
+    TORSO,
+    smpl_borders,
+    smpl_labels,
+    smpl_mirror,
+)
 
 Texture = NDArray[np.uint8]
 
@@ -94,20 +104,50 @@ def completed(texture: Texture, group: str) -> Texture:
     return np.where(holes[..., None], np.maximum(blurred, 1), filled)
 
 
-def transferred(texture: Texture, donor: Texture, groups: Sequence[str]) -> Texture:
-    """The map with some groups of another person's, with a soft seam.
+def sewn(texture: Texture, pieces: Sequence[tuple[Texture, str]]) -> Texture:
+    """The map with groups of other people's, with a soft seam where two people meet on the body.
 
-    The donor's holes are filled first. Along the border to a part that stays, the two maps blend
-    over `SEAM` texels; not where the first has a hole.
+    pieces: a donor's map and the group that is taken of it, no group twice. The donors' holes are
+    filled first. Along a seam, a group goes over into the map that gave its neighbour (the
+    person's own, or that of a donor before) within `SEAM` texels; not where that map has a hole.
     """
-    inside = region(groups)
-    donor = trimmed(donor)
-    for group in groups:
-        donor = completed(donor, group)
-    kept = (smpl_labels() > 0) & ~inside
-    distance = distance_transform_edt(~kept)
-    weight = np.clip(distance / (SEAM + 1), 0, 1)
-    weight[~texture.any(axis=-1)] = 1
-    weight = np.where(inside & donor.any(axis=-1), weight, 0)[..., None]
-    mixed = texture + (donor.astype(np.float64) - texture) * weight
+    maps = [texture]
+    giver = dict.fromkeys(GROUPS, 0)
+    raw = [texture]
+    for donor, group in pieces:
+        # One person, who may have been read twice, has no seams.
+        same = [k for k, known in enumerate(raw) if k > 0 and np.array_equal(known, donor)]
+        if not same:
+            raw.append(donor)
+            maps.append(trimmed(donor))
+        number = same[0] if same else len(maps) - 1
+        maps[number] = completed(maps[number], group)
+        giver[group] = number
+    mixed = texture.astype(np.float64)
+    for group, number in giver.items():
+        if not number:
+            continue
+        inside = region([group]) & maps[number].any(axis=-1)
+        mixed[inside] = maps[number][inside]
+        for other, before in giver.items():
+            border = _border(group, other) if before < number else None
+            if border is None:
+                continue
+            weight = np.clip(distance_transform_edt(~border) / SEAM, 0, 1)
+            weight = np.where(inside & maps[before].any(axis=-1), weight, 1)[..., None]
+            mixed = maps[before] + (mixed - maps[before]) * weight
     return np.rint(mixed).astype(np.uint8)
+
+
+def _border(group: str, other: str) -> NDArray[np.bool_] | None:
+    """The texels of a group that lie beside another on the body; None when they do not touch."""
+    pixels = [
+        found
+        for (label, beside), found in smpl_borders().items()
+        if label in GROUPS[group] and beside in GROUPS[other]
+    ]
+    if not pixels:
+        return None
+    border = np.zeros(smpl_labels().shape, bool)
+    border.flat[np.concatenate(pixels)] = True
+    return border

@@ -19,9 +19,9 @@ from torchvision.models import inception_v3
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.results import RESULT_SIZES
-from mcld.evaluate.networks import check_finite, exactly, load_torchvision, sha256_of
-from mcld.evaluate.processes import from_first
-from mcld.files import written_whole
+from mcld.distributed import agreed
+from mcld.evaluate.networks import check_finite, exactly, load_torchvision
+from mcld.files import sha256_of, written_whole
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -178,7 +178,7 @@ class FrechetDistance:
     def value(self) -> float:
         """The distance, told to all processes; to be asked for once."""
         self._set("fake", *self._all("fake"))
-        return from_first(self._state, lambda: float(self._metric.compute()))
+        return agreed(self._state, lambda: float(self._metric.compute()))
 
     def _all(self, kind: str) -> tuple[Tensor, Tensor, Tensor]:
         """Sum, sum of products and number of features in all processes, on the CPU."""

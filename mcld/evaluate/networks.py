@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +10,7 @@ from torchmetrics.functional.image.lpips import _LPIPS
 from torchvision.models import alexnet
 
 from mcld.errors import WeightsError
+from mcld.files import sha256_of
 from mcld.model.checkpoints import read_state_dict
 from mcld.pretrained import TORCHVISION, torchvision_folders
 
@@ -44,12 +44,6 @@ def load_torchvision(network: nn.Module, path: Path) -> None:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} is no file of this network: {reason}") from error
-
-
-def sha256_of(path: Path) -> str:
-    """What tells a file from others, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def exactly() -> AbstractContextManager[None]:

@@ -15,15 +15,15 @@ from PIL import Image
 
 from mcld.dataset.pictures import read_image
 from mcld.dataset.results import RESULT_SIZES
-from mcld.distributed import PATIENCE, on_cpu
+from mcld.distributed import PATIENCE, agreed, on_cpu
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.estimators.face import InsightFace, face_pack
 from mcld.evaluate.fid import FEWEST, FrechetDistance, Inception, Statistics, Training
 from mcld.evaluate.metrics import psnr, ssim, ssim_256
-from mcld.evaluate.networks import LPIPS, sha256_of, torchvision_file
-from mcld.evaluate.processes import from_first
+from mcld.evaluate.networks import LPIPS, torchvision_file
 from mcld.evaluate.request import EvaluationRequest, Listing, listings
 from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
+from mcld.files import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,7 +123,7 @@ class Evaluator:
         Raises InputError when nothing in it can be scored: it is missing, empty, or of another
         split; WeightsError when a network gives numbers that are not finite.
         """
-        found = from_first(self.state, lambda: listings(request))
+        found = agreed(self.state, lambda: listings(request))
         scores = Scores(
             request.name,
             request.save_path,
@@ -237,7 +237,7 @@ class Evaluator:
         if self.inception is None:
             return None
         try:
-            training = from_first(self.state, lambda: Training.of(request.dataset))
+            training = agreed(self.state, lambda: Training.of(request.dataset))
         except InputError as error:
             self._leave_out_fid(scores, f"it needs the training pictures: {error}")
             return None
@@ -245,7 +245,7 @@ class Evaluator:
         path = training.cache_file(folder, self.inception.sha256)
         distance = FrechetDistance(self.inception, self.state)
         kept = Statistics.read(path, len(there)) if self.state.is_main_process else None
-        counts = from_first(self.state, lambda: (kept.count, kept.enlarged) if kept else None)
+        counts = agreed(self.state, lambda: (kept.count, kept.enlarged) if kept else None)
         if counts is None:
             kept = self._see(there, folder, distance)
             counts = kept.count, kept.enlarged

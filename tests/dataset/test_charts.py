@@ -7,6 +7,7 @@ from mcld.dataset.charts import (
     PARTS,
     TEXTURE_SIZE,
     chart_masks,
+    smpl_borders,
     smpl_gather,
     smpl_labels,
     smpl_mirror,
@@ -72,3 +73,13 @@ def test_left_and_right_lie_where_each_others_mirror_images_do() -> None:
     mirrored = np.unravel_index(smpl_mirror()[rows[right], columns[right]], (512, 512))
     assert np.median(np.abs(mirrored[1] - (322 - columns[right]))) <= 4
     assert np.median(np.abs(mirrored[0] - rows[right])) <= 8
+
+
+def test_parts_meet_where_they_do_on_a_body() -> None:
+    borders = smpl_borders()
+    touching = {frozenset(pair) for pair in borders}
+    assert {frozenset(pair) for pair in ((1, 23), (21, 4), (12, 5), (1, 2))} <= touching
+    assert not {frozenset(pair) for pair in ((3, 4), (5, 6), (3, 23), (5, 1))} & touching
+    for (label, other), pixels in borders.items():
+        assert (other, label) in borders
+        assert (smpl_labels().ravel()[pixels] == label).all()

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mcld.edit.edits import Edits, edit, edited_person
 from mcld.edit.photo import MARGIN
-from mcld.edit.texture import GROUPS
+from mcld.edit.texture import GROUPS, region, sewn
 from mcld.errors import InputError, SettingsError
 from mcld.pipeline import MCLDPipeline, load_pipeline
 from mcld.sample.picture import sample
@@ -116,9 +116,13 @@ def test_painting_nothing_changes_nothing_and_painting_shows(alice):
 
 
 def test_two_garments_of_one_donor_are_sewn_without_a_seam_between(alice, bob):
-    both = Edits(garments={"upper": bob, "hands": bob})
+    again = replace(bob, name="bob, read again")
+    both = Edits(garments={"upper": bob, "hands": again})
     texture = np.asarray(edited_person(alice, both).texture)
-    assert texture.any()
+    pieces = [(np.asarray(bob.texture), group) for group in ("upper", "hands")]
+    np.testing.assert_array_equal(texture, sewn(np.asarray(alice.texture), pieces))
+    alone = sewn(np.asarray(alice.texture), pieces[:1])
+    assert (texture != alone)[region(["upper"])].any(), "the wrists would have a seam"
 
 
 def test_donors_that_do_not_show_what_is_asked_for_are_refused(alice, bob):
@@ -126,14 +130,24 @@ def test_donors_that_do_not_show_what_is_asked_for_are_refused(alice, bob):
     for group, words in (("upper", "an upper body"), ("feet", "feet"), ("lower", "legs")):
         with pytest.raises(InputError, match=f"does not show {words}"):
             edited_person(alice, Edits(garments={group: blind}))
-    with pytest.raises(InputError, match="shows no face"):
+    with pytest.raises(InputError, match="no face is known of"):
         edited_person(alice, Edits(face=blind))
 
 
 def test_what_cannot_be_is_refused(embedded, alice, bob):
-    with pytest.raises(InputError, match="is 88x128 pixels: it must be 512x512"):
-        edited_person(alice, Edits(texture=np.asarray(alice.photo)))
+    with pytest.raises(InputError, match="is 88x128 pixels: a texture map has 512x512"):
+        Edits(texture=np.asarray(alice.photo))
     with pytest.raises(SettingsError, match="there is no part 'hat': there are head, upper"):
-        edited_person(alice, Edits(garments={"hat": bob}))
+        Edits(garments={"hat": bob})
+    with pytest.raises(SettingsError, match="brings its own head"):
+        Edits(face=bob, garments={"head": alice})
     with pytest.raises(SettingsError, match="own pose only"):
-        made(embedded, alice, Edits(pose=bob.iuv, keep_background=True))
+        Edits(pose=bob.iuv, keep_background=True)
+    for amounts in ((), (1.5,), (0.0, -0.1)):
+        with pytest.raises(SettingsError, match="give one or more from 0 to 1"):
+            Edits(interpolate=bob, amounts=amounts)
+    with pytest.raises(SettingsError, match="strength 3: give 0 to 1"):
+        made(embedded, alice, Edits(), strength=3)
+    large = replace(alice, photo=alice.photo.resize((4000, 3000)))
+    with pytest.raises(InputError, match="a strip of 9 such pictures has 108 megapixels"):
+        edit(embedded, large, Edits(interpolate=bob, amounts=(0.5,) * 9), OPTIONS)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mcld.edit.photo import MARGIN, background_kept, rewarped
-from mcld.edit.texture import GROUPS, transferred
+from mcld.edit.texture import GROUPS, sewn
 
 
 def test_an_edit_that_changes_nothing_gives_the_photo_back(alice):
@@ -13,7 +13,7 @@ def test_an_edit_that_changes_nothing_gives_the_photo_back(alice):
 
 def test_only_the_pixels_of_the_edited_parts_change(alice, bob):
     before, photo = np.asarray(alice.texture), np.asarray(alice.photo)
-    after = transferred(before, np.asarray(bob.texture), ["lower"])
+    after = sewn(before, [(np.asarray(bob.texture), "lower")])
     warped = rewarped(photo, alice.iuv, before, after)
     legs = np.isin(alice.iuv[..., 0], GROUPS["lower"])
     np.testing.assert_array_equal(warped[~legs], photo[~legs])
@@ -22,9 +22,17 @@ def test_only_the_pixels_of_the_edited_parts_change(alice, bob):
 
 def test_the_map_may_have_another_size_than_the_photo(alice, bob):
     before, photo = np.asarray(alice.texture), np.asarray(alice.photo)
-    after = transferred(before, np.asarray(bob.texture), ["upper"])
+    after = sewn(before, [(np.asarray(bob.texture), "upper")])
     small = np.ascontiguousarray(alice.iuv[::2, ::2])
     assert (rewarped(photo, small, before, after) != photo).any()
+
+
+def test_where_the_edited_map_shows_nothing_the_photo_stays(alice):
+    photo = np.asarray(alice.photo)
+    nothing = np.zeros_like(np.asarray(alice.texture))
+    np.testing.assert_array_equal(
+        rewarped(photo, alice.iuv, np.asarray(alice.texture), nothing), photo
+    )
 
 
 def test_the_background_is_the_photos_and_the_body_the_pictures(alice):

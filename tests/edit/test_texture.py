@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from mcld.dataset.charts import ARMS, smpl_labels, smpl_mirror
-from mcld.edit.texture import GROUPS, SEAM, completed, region, shows, transferred, trimmed
+from mcld.dataset.charts import ARMS, smpl_borders, smpl_labels, smpl_mirror
+from mcld.edit.texture import GROUPS, SEAM, completed, region, sewn, shows, trimmed
 
 
 def plain(colour: tuple[int, int, int]) -> np.ndarray:
@@ -23,21 +23,56 @@ RED, BLUE = plain((200, 40, 40)), plain((40, 40, 200))
 def test_what_is_taken_is_the_donors_and_the_rest_is_untouched(groups, seed):
     noise = np.random.default_rng(seed).integers(1, 255, RED.shape)
     source = np.where(RED.any(axis=-1, keepdims=True), noise, 0).astype(np.uint8)
-    sewn = transferred(source, BLUE, sorted(groups))
+    mixed = sewn(source, [(BLUE, group) for group in groups])
     inside = region(sorted(groups))
-    np.testing.assert_array_equal(sewn[~inside], source[~inside])
-    assert (sewn[inside][:, 2] > 0).all()
+    np.testing.assert_array_equal(mixed[~inside], source[~inside])
+    away = distance_transform_edt(~borders(groups, set(GROUPS) - groups))
+    np.testing.assert_array_equal(mixed[inside & (away > SEAM)], BLUE[inside & (away > SEAM)])
 
 
-def test_a_seam_goes_over_softly():
-    sewn = transferred(RED, BLUE, ["upper"])
-    inside = region(["upper"])
-    away = distance_transform_edt(inside | (smpl_labels() == 0))
-    assert (sewn[inside & (away > SEAM + 1)] == (40, 40, 200)).all()
-    seam = inside & (away <= SEAM)
-    assert seam.any()
-    by_distance = [sewn[inside & (away == d)][:, 0].mean() for d in (1, 2, 3, 4)]
-    assert 200 > by_distance[0] > by_distance[1] > by_distance[2] > by_distance[3] > 40
+def borders(groups: set[str], others: set[str]) -> np.ndarray:
+    """The texels of groups that lie beside others on the body."""
+    found = np.zeros(smpl_labels().shape, bool)
+    parts, beside = (
+        {label for name in names for label in GROUPS[name]} for names in (groups, others)
+    )
+    for (label, other), pixels in smpl_borders().items():
+        found.flat[pixels] |= label in parts and other in beside
+    return found & region(sorted(groups))
+
+
+@pytest.mark.parametrize(
+    ("group", "beside"),
+    [("head", "upper"), ("hands", "upper"), ("feet", "lower"), ("lower", "feet")],
+)
+def test_a_seam_goes_over_softly_where_the_body_goes_on(group, beside):
+    mixed = sewn(RED, [(BLUE, group)])
+    border = borders({group}, {beside})
+    # Neck, wrists and ankles, which lie apart from their neighbours in the layout.
+    assert border.sum() > 40
+    away = np.where(region([group]), distance_transform_edt(~border), np.inf)
+    redness = [mixed[np.rint(away) == d][:, 0].mean() for d in range(SEAM + 1)]
+    assert redness == sorted(redness, reverse=True)
+    assert redness[0] == 200
+    assert redness[3] == pytest.approx(120, abs=25)
+    fingertips = region([group]) & (distance_transform_edt(~borders({group}, set(GROUPS))) > SEAM)
+    assert (mixed[fingertips] == (40, 40, 200)).all()
+
+
+def test_two_donors_meet_without_what_was_there_before():
+    green = plain((40, 200, 40))
+    mixed = sewn(RED, [(BLUE, "upper"), (green, "lower")])
+    hips = borders({"lower"}, {"upper"}) | borders({"upper"}, {"lower"})
+    near = (distance_transform_edt(~hips) <= SEAM) & region(["upper", "lower"])
+    near &= distance_transform_edt(~borders({"upper", "lower"}, {"head", "hands", "feet"})) > SEAM
+    assert near.sum() > 1000
+    assert mixed[near][:, 0].max() == 40
+
+
+def test_one_donor_has_no_seams_however_often_they_were_read():
+    mixed = sewn(RED, [(BLUE, "upper"), (BLUE.copy(), "lower"), (BLUE, "hands")])
+    hips = borders({"lower"}, {"upper"}) | borders({"upper"}, {"lower", "hands"})
+    assert (mixed[hips] == (40, 40, 200)).all()
 
 
 def test_a_hole_is_filled_from_the_mirror_image_first():

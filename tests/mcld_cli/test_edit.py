@@ -36,7 +36,7 @@ def test_what_was_photographed_from_behind_has_no_face_to_give(mcld: Run, datase
     back = str(next(p for p in pictures if "3back" in p.stem))
     done = mcld("edit", "--source", alice, "--face", back, "--out", "out.png")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
-    assert "shows no face that could be taken" in done.stderr
+    assert "no face is known of" in done.stderr
     assert not list(tmp_path.glob("*.png"))
 
 
@@ -50,7 +50,10 @@ def test_what_was_photographed_from_behind_has_no_face_to_give(mcld: Run, datase
         (["--source", "a.jpg", "--out", "o.png", "--head", "b", "--face", "c"], 2, "two donors"),
         (["--source", "a.jpg", "--out", "o.png", "--strength", "2"], 2, "edit.strength cannot be"),
         (["--recipe", "r.yaml", "--source", "a.jpg"], 2, "--source goes with one picture"),
-        (["--recipe", "r.yaml"], 1, "r.yaml does not exist"),
+        (["--recipe", "r.yaml"], 2, "r.yaml: no such file"),
+        (["--recipe", "r.yaml", "--pose-kind", "iuv"], 2, "--pose-kind goes with one picture"),
+        (["--source", "a.jpg", "--out", "o", "--upper", "b", "--upper", "c"], 2, "two donors"),
+        (["--source", "a", "--export-texture", "t.png", "--processes", "2"], 2, "--processes goes"),
         (["--source", "a.jpg", "--out", "o.png", "--processes", "2"], 2, "goes with --recipe"),
         (["--export-texture", "t.png"], 2, "--source is missing"),
         (
