@@ -34,10 +34,11 @@ KINDS = {
     "upper": ("upper",),
     "lower": ("lower",),
     "clothes": ("upper", "lower", "feet"),
+    "recolor": ("upper",),
     "face": ("head",),
     "pose": (),
 }
-"""What is edited -> the groups of parts that another person brings."""
+"""What is edited -> the groups of parts that are."""
 METHODS = (
     "edit",
     "edit, network alone",
@@ -69,9 +70,13 @@ def report(out: Path, people: int, seed: int, weights: Path | None, strength: fl
     """Edit pictures of people, write the figures and a sheet, print the scores.
 
     PSNR and SSIM (Gaussian window, sigma 1.5) against the truth, over the edited region and over
-    the rest of the picture, mean over edits. The edited region is the parts that another person
-    brings, and the whole body for another pose.
+    the rest of the picture, mean over edits. The edited region is the parts that are edited, and
+    the whole body for another pose.
+
+    Raises InputError for fewer than two people.
     """
+    if people < 2:
+        raise InputError("people are edited from each other: give at least 2 with --people")
     settings = load_settings(None, [])
     pipeline = load_pipeline(weights or EMBEDDED)
     pipeline.set_progress_bar_config(disable=True)
@@ -135,9 +140,8 @@ def _cases(seed: int, people: int) -> list[_Case]:
     for k, (who, stance, source) in enumerate(taken):
         other, other_stance, donor = taken[(k + 1) % people]
         for kind, groups in KINDS.items():
-            if any(not shows(np.asarray(donor.texture), group) for group in groups):
-                continue
-            if kind == "face" and not donor.has_face:
+            shown = all(shows(np.asarray(donor.texture), group) for group in groups)
+            if not shown or (kind == "face" and not donor.has_face):
                 continue
             stance_now = other_stance if kind == "pose" else stance
             truth, iuv = _picture(who, stance_now, _atlas(who, other, kind))
@@ -145,6 +149,9 @@ def _cases(seed: int, people: int) -> list[_Case]:
                 edits = Edits(pose=iuv)  # of this body: another's would change the figure, too
             elif kind == "face":
                 edits = Edits(face=donor)
+            elif kind == "recolor":
+                red, green, blue = (round(255 * c) for c in other.clothes.top)
+                edits = Edits(recolor={"upper": (red, green, blue)})
             else:
                 edits = Edits(garments=dict.fromkeys(groups, donor))
             cases.append(_Case(kind, source, donor, edits, truth, iuv))
@@ -156,10 +163,13 @@ def _cases(seed: int, people: int) -> list[_Case]:
 def _atlas(who: Identity, other: Identity, kind: str) -> np.ndarray:
     """What the edited person's skin is painted with.
 
-    The donor's charts for the parts that are edited; for all clothes, the person dressed anew.
+    The donor's charts for the parts that are edited; for all clothes, the person dressed anew; for
+    another colour, their own top with the main colour of the donor's.
     """
     if kind == "clothes":
-        return paint(who.face, replace(who, clothes=other.clothes).clothes)
+        return paint(who.face, other.clothes)
+    if kind == "recolor":
+        return paint(who.face, replace(who.clothes, top=other.clothes.top))
     own, others = paint(who.face, who.clothes), paint(other.face, other.clothes)
     labels = [label for group in KINDS[kind] for label in GROUPS[group]]
     brought = np.isin(np.arange(1, PARTS + 1), labels)

@@ -80,6 +80,8 @@ class Batches(Generic[Inputs]):
 
         on_done: called with (works done, works that can be done).
         """
+        if not works:
+            return []
         failed: list[str] = []
         size = self.options.batch_size
         batches = deque(works[start : start + size] for start in range(0, len(works), size))

@@ -12,7 +12,7 @@ from PIL import Image
 from mcld.conditions import FocalConditions
 from mcld.dataset.charts import TEXTURE_SIZE
 from mcld.edit.interpolate import between, on_the_way
-from mcld.edit.photo import background_kept, rewarped
+from mcld.edit.photo import background_kept, rewarped, tinted
 from mcld.edit.recolor import Colour, recoloured
 from mcld.edit.texture import GROUPS, Texture, sewn, shows
 from mcld.errors import InputError, SettingsError
@@ -71,7 +71,8 @@ class Edits:
 def edited_person(source: PosedPerson, edits: Edits) -> Person:
     """The person with the edited texture map and face; `interpolate` and `pose` are not read.
 
-    The edited texture is warped back onto the photo, so that its embedding agrees with it.
+    The edited texture is warped back onto the photo, so that its embedding agrees with it; another
+    colour tints the photo's own pixels.
 
     Raises InputError when a donor does not show what is taken from them, or when there is no
     garment to recolor.
@@ -92,13 +93,16 @@ def edited_person(source: PosedPerson, edits: Edits) -> Person:
         face = edits.face.face
         head = np.asarray(edits.face.texture)
         pieces += [(head, "head")] if shows(head, "head") else []
-    after = sewn(after, pieces)
+    dressed = sewn(after, pieces)
+    photo = rewarped(np.asarray(source.photo), source.iuv, before, dressed)
+    after = dressed
     for group, colour in edits.recolor.items():
         try:
             after = recoloured(after, group, colour)
         except InputError as error:
             raise InputError(f"{source.name}: {error}") from error
-    return _with_texture(source, before, after, face)
+    photo = tinted(photo, source.iuv, dressed, after)
+    return Person(Image.fromarray(photo), Image.fromarray(after), face)
 
 
 _WORDS = {
@@ -124,11 +128,10 @@ def check_texture(texture: Texture, name: str) -> None:
         raise InputError(f"{name} is {width}x{height} pixels: a texture map has {side}x{side}")
 
 
-def _with_texture(
-    source: PosedPerson, before: Texture, after: Texture, face: torch.Tensor
-) -> Person:
-    photo = rewarped(np.asarray(source.photo), source.iuv, before, after)
-    return Person(Image.fromarray(photo), Image.fromarray(after), face)
+def _with_texture(person: Person, iuv: NDArray[np.uint8], texture: Texture) -> Person:
+    """The person, in the pose `iuv`, with another texture map."""
+    photo = rewarped(np.asarray(person.photo), iuv, np.asarray(person.texture), texture)
+    return Person(Image.fromarray(photo), Image.fromarray(texture), person.face)
 
 
 LARGEST_STRIP = 89
@@ -166,11 +169,8 @@ def edit_inputs(
     person = edited_person(source, edits)
     persons, ends = [person], []
     if (goal := edits.interpolate) is not None:
-        before, start, end = (np.asarray(p.texture) for p in (source, person, goal))
-        persons = [
-            _with_texture(source, before, texture, person.face)
-            for texture in between(start, end, edits.amounts)
-        ]
+        way = between(np.asarray(person.texture), np.asarray(goal.texture), edits.amounts)
+        persons = [_with_texture(person, source.iuv, texture) for texture in way]
         ends = [person, goal]
     pose = source.iuv if edits.pose is None else edits.pose
     iuv = Image.fromarray(np.ascontiguousarray(pose[..., ::-1]))

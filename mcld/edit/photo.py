@@ -30,6 +30,17 @@ def rewarped(photo: UInt8Array, iuv: UInt8Array, before: Texture, after: Texture
     return np.asarray(np.where(changed[..., None], edited, photo), np.uint8)
 
 
+def tinted(photo: UInt8Array, iuv: UInt8Array, before: Texture, after: Texture) -> UInt8Array:
+    """The photo with every pixel's colour moved as its texel's was; arguments as of `rewarped`.
+
+    For edits that keep what is drawn: the photo is sharper than the map.
+    """
+    iuv = fitted(iuv, photo.shape[:2])
+    moved = (after.astype(np.int16) - before).reshape(-1, 3)[texels_of(iuv)]
+    moved[iuv[..., 0] == 0] = 0
+    return np.asarray(np.clip(photo + moved, 0, 255), np.uint8)
+
+
 def fitted(iuv: UInt8Array, size: tuple[int, int]) -> UInt8Array:
     """An IUV map at another (height, width), to the nearest pixel."""
     height, width = size

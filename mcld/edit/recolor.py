@@ -1,5 +1,7 @@
 """A garment in another colour."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,12 @@ Colour = tuple[int, int, int]
 _SKIN_CHROMA, _SKIN_LIGHTNESS = 12.0, 22.0
 """How far from a person's skin, in Lab, a texel may be and count as skin."""
 _GREY = 12.0
-"""Chroma below which a garment's main colour has no hue to turn."""
+"""Chroma below which a colour counts as grey; up to twice that, less and less."""
+_HUE = 15.0
+"""How far from the main colour's hue, in degrees, a colour counts as its shade; up to twice that,
+less and less."""
+_BIN, _NEAR = 8, 16.0
+"""Steps in which chroma is counted to find the main colour, and how near to it a texel counts."""
 _LEAST = 0.02
 """Share of a group's texels that a garment must cover."""
 
@@ -22,10 +29,10 @@ _LEAST = 0.02
 def recoloured(texture: Texture, group: str, colour: Colour) -> Texture:
     """The map with the garment of a group in another main colour; shading and pattern stay.
 
-    The main colour is the median of what is no skin. In Lab, its lightness and hue are brought to
-    the new colour's, and with it the others': lightness along a curve that keeps black and white,
-    hue and chroma by the same turn and gain, so that white stripes stay white. Skin, told by hands
-    and face, keeps its colour.
+    The main colour is the commonest of what is no skin. In Lab, it is brought to the new colour,
+    and with it its shades: lightness along a curve that keeps black and white, hue and chroma by
+    the same turn and gain. So white stripes stay white, and what has another hue, such as a print
+    or the rim of the trousers, stays as it is. Skin, told by hands and face, keeps its colour.
 
     Raises InputError when the texture shows nothing but skin there.
     """
@@ -41,8 +48,18 @@ def recoloured(texture: Texture, group: str, colour: Colour) -> Texture:
     new = _lab(np.array([[colour]], np.uint8))[0, 0]
     garment = lab[cloth]
     changed = texture.copy()
-    changed[cloth] = _rgb(_moved(garment, np.median(garment, axis=0), new))
+    changed[cloth] = _rgb(_moved(garment, _main_colour(garment), new))
     return changed
+
+
+def _main_colour(garment: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The commonest of Lab colours [N, 3], whatever their lightness."""
+    edges = np.arange(-128, 129, _BIN)
+    counts = np.histogram2d(garment[:, 1], garment[:, 2], bins=[edges, edges])[0]
+    commonest = np.unravel_index(np.argmax(cv2.blur(counts, (3, 3))), counts.shape)
+    middle = edges[list(commonest)] + _BIN / 2
+    near = np.hypot(*(garment[:, 1:] - middle).T) < _NEAR
+    return np.asarray(np.median(garment[near], axis=0), np.float32)
 
 
 def _moved(
@@ -52,12 +69,21 @@ def _moved(
     lightness = np.interp(garment[:, 0], [0, max(old[0], 1), 100], [0, new[0], 100])
     own, main = (c[..., 1] + 1j * c[..., 2] for c in (garment, old))
     wanted = new[1] + 1j * new[2]
+    shade = _fading(np.abs(own), _GREY)
     if abs(main) > _GREY:
         chroma = own * (wanted / main)
+        shade = np.maximum(shade, _fading(np.abs(np.angle(own / main, deg=True)), _HUE))
     else:  # without a hue to turn, all take the new one, the less the nearer to black or white
         room = np.minimum(lightness / max(new[0], 1), (100 - lightness) / max(100 - new[0], 1))
         chroma = own - main + wanted * np.clip(room, 0, 1)
-    return np.stack([lightness, chroma.real, chroma.imag], axis=-1).astype(np.float32)
+    moved = np.stack([lightness, chroma.real, chroma.imag], axis=-1)
+    mixed = garment + (moved - garment) * shade[:, None]
+    return mixed.astype(np.float32)
+
+
+def _fading(distance: NDArray[Any], reach: float) -> NDArray[Any]:
+    """1 up to a reach, falling to 0 at twice that."""
+    return np.asarray(np.clip(2 - distance / reach, 0, 1))
 
 
 def _skin(texture: Texture, lab: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mcld.edit.photo import MARGIN, background_kept, rewarped
+from mcld.edit.photo import MARGIN, background_kept, rewarped, tinted
 from mcld.edit.texture import GROUPS, sewn
 
 
@@ -33,6 +33,17 @@ def test_where_the_edited_map_shows_nothing_the_photo_stays(alice):
     np.testing.assert_array_equal(
         rewarped(photo, alice.iuv, np.asarray(alice.texture), nothing), photo
     )
+
+
+def test_tinting_keeps_what_is_drawn(alice):
+    before, photo = np.asarray(alice.texture), np.asarray(alice.photo)
+    after = np.where(before.any(axis=-1, keepdims=True), before // 2 + 1, 0).astype(np.uint8)
+    tinted_photo = tinted(photo, alice.iuv, before, after)
+    body = alice.iuv[..., 0] > 0
+    np.testing.assert_array_equal(tinted_photo[~body], photo[~body])
+    luma = [p[body].astype(float).mean(axis=-1) for p in (photo, tinted_photo)]
+    assert luma[1].mean() < 0.7 * luma[0].mean()
+    assert np.corrcoef(*luma)[0, 1] > 0.8
 
 
 def test_the_background_is_the_photos_and_the_body_the_pictures(alice):

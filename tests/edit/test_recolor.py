@@ -56,6 +56,19 @@ def test_shading_and_pattern_stay_in_their_order_and_white_stays_white():
     assert (changed[inside[:, 0], inside[:, 1]] >= 250).all()
 
 
+def test_prints_and_what_hangs_in_of_other_colours_stay_as_they_are():
+    texture = wearing((40, 160, 60))
+    shirt = np.isin(smpl_labels(), TORSO)
+    columns = np.arange(512)[None] % 60
+    dots, trousers = shirt & (columns < 20), shirt & (np.arange(512)[:, None] > 440)
+    texture[dots], texture[trousers] = (40, 70, 200), (200, 30, 40)
+    changed = recoloured(texture, "upper", (90, 20, 110))
+    for kept in (dots & ~trousers, trousers):
+        np.testing.assert_allclose(changed[kept], texture[kept], atol=1)
+    right = np.abs(changed[shirt & ~dots & ~trousers].astype(int) - (90, 20, 110)).max(axis=-1) <= 3
+    assert right.mean() > 0.99
+
+
 def test_where_only_skin_is_seen_there_is_nothing_to_recolor():
     with pytest.raises(InputError, match="no garment to recolor on hands: only skin"):
         recoloured(wearing((160, 30, 40)), "hands", (0, 0, 255))
