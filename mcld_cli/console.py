@@ -53,13 +53,35 @@ def show_table(
     table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(
-            column,
+            Text(column),
             justify="right" if column in (columns[1:] if numbers is None else numbers) else "left",
             overflow="fold",
         )
     for row in rows:
         table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
     Console(highlight=False).print(table)
+
+
+def fitting(titles: Sequence[str], fixed: int) -> Iterator[list[int]]:
+    """Which columns of a table to show together, so that numbers are never broken.
+
+    The first `fixed` columns stand before the others in each group; the others are taken for as
+    wide as a number, or as their title up to twice that.
+    """
+    room = Console().width - sum(len(title) + 8 for title in titles[:fixed])
+    group: list[int] = []
+    used = 0
+    for column in range(fixed, len(titles)):
+        width = min(max(len(titles[column]), _NUMBER), 2 * _NUMBER) + 2
+        if group and used + width > room:
+            yield [*range(fixed), *group]
+            group, used = [], 0
+        group.append(column)
+        used += width
+    yield [*range(fixed), *group]
+
+
+_NUMBER = 8
 
 
 def quiet_libraries() -> None:

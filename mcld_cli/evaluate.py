@@ -140,14 +140,18 @@ def evaluate(
     from mcld.evaluate.report import write_report
     from mcld.evaluate.table import comparisons, table_of, write_comparisons
 
-    console.show_table(*table_of(found, baselines))
+    titles, cells = table_of(found, baselines)
+    for columns in console.fitting(titles, fixed=2):
+        console.show_table(
+            [titles[k] for k in columns], [[row[k] for k in columns] for row in cells]
+        )
     for line in chain.from_iterable((*s.uncounted(), *s.notes()) for s in found):
         console.say(line)
     compared = comparisons(found)
     if len(found) > 1:
         write_comparisons(folder / _DIFFERENCES, compared)
     report = write_report(folder / _REPORT, found, requests, baselines, compared)
-    console.say(f"The report is {report}.")
+    console.say(f"The report is {report}; it tells how the numbers are made.")
     if strict and any(scores.problems() for scores in found):
         raise MCLDError("--strict: not everything could be measured, see above")
 

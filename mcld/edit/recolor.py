@@ -77,8 +77,7 @@ def _moved(
         room = np.minimum(lightness / max(new[0], 1), (100 - lightness) / max(100 - new[0], 1))
         chroma = own - main + wanted * np.clip(room, 0, 1)
     moved = np.stack([lightness, chroma.real, chroma.imag], axis=-1)
-    mixed = garment + (moved - garment) * shade[:, None]
-    return mixed.astype(np.float32)
+    return np.asarray(garment + (moved - garment) * shade[:, None], np.float32)
 
 
 def _fading(distance: NDArray[Any], reach: float) -> NDArray[Any]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_SHARES = ("ssim", "ssim_256", "face_cosine")
+
 Figures = tuple[str, str, dict[str, float]]
 """Whose, at which size ("256" or "512"), metric -> number."""
 
@@ -45,6 +47,12 @@ def read_baselines(path: Path) -> list[Figures]:
                     raise SettingsError(
                         f"--baseline {path}: {name}: {metric}: {number} is no finite number"
                     )
+            above = [m for m in _SHARES if float(numbers.get(m, 0)) > 1]
+            if above:
+                raise SettingsError(
+                    f"--baseline {path}: {name}: {above[0]}: {numbers[above[0]]} is above 1: give"
+                    " it as a share, not in percent"
+                )
             figures.append((str(name), str(size), {m: float(n) for m, n in numbers.items()}))
     return figures
 
@@ -57,7 +65,7 @@ def _is_finite(number: object) -> bool:
 
 
 def _mapping(path: Path, where: str, value: object) -> dict[Any, Any]:
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not value:
         raise SettingsError(
             f'--baseline {path}: {where}: give `name: {{"256": {{psnr: 18.9}}}}`, not {value!r}'
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,8 @@ def write_report(
     titles, cells = table_of(found, baselines)
     page = environment.get_template("report.html.jinja").render(
         versions={name: v for scores in found for name, v in scores.versions().items()},
+        date=datetime.now().astimezone().date().isoformat(),
+        places=[(s.name, s.save_path, s.dataset) for s in found],
         titles=titles,
         cells=cells,
         problems=[problem for scores in found for problem in scores.problems()],
@@ -156,15 +159,17 @@ def _galleries(
         shown = []
         for group, chosen in groups.items():
             for name in chosen:
-                pictures = _pictures(name, size, found, requests, thumbnail)
+                pictures = _pictures(name, size, metric, found, requests, thumbnail)
                 number = written(metric, rows[name][metric])
                 shown.append({"group": group, "name": name, "number": number, "pictures": pictures})
-        yield {"title": f"{column.title}, {size}", "pairs": shown}
+        by = f" of {found[0].name}" if len(found) > 1 else ""
+        yield {"title": f"{column.title}, {size}: best, median, worst{by}", "pairs": shown}
 
 
 def _pictures(
     name: str,
     size: str,
+    metric: str,
     found: Sequence[Scores],
     requests: Sequence[EvaluationRequest],
     thumbnail: Callable[[Path, bool], str | None],
@@ -172,7 +177,11 @@ def _pictures(
     """(what it is, the picture as a data URL, or None): source, pose, generated ones, truth."""
     source, _, target = Path(name).stem.partition("_2_")
     layout = DatasetLayout(requests[0].dataset)
-    generated = [(s.name, thumbnail(s.save_path / size / name, False)) for s in found]
+    generated = []
+    for scores in found:
+        number = scores.sizes[size].rows.get(name, {}).get(metric) if size in scores.sizes else None
+        caption = f"{scores.name} {written(metric, number)}" if len(found) > 1 else scores.name
+        generated.append((caption, thumbnail(scores.save_path / size / name, False)))
     return [
         ("source", thumbnail(layout.image("test", source), False)),
         ("pose", thumbnail(layout.densepose("test", target), True)),

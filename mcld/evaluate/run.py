@@ -140,6 +140,8 @@ class Evaluator:
                 left_out=self._left_out(folder, FACE_SIZE in found),
             )
             self._score_size(request, folder, listing, scores.sizes[folder])
+        if not scores.measured() and self.left_out:
+            raise WeightsError(f"nothing is measured: {'; '.join(self.left_out.values())}")
         if not any(at_size.rows for at_size in scores.sizes.values()):
             folder, name, reason = next(
                 (folder, *refused)
@@ -247,7 +249,7 @@ class Evaluator:
         kept = Statistics.read(path, len(there)) if self.state.is_main_process else None
         counts = agreed(self.state, lambda: (kept.count, kept.enlarged) if kept else None)
         if counts is None:
-            kept = self._see(there, folder, distance)
+            kept = self._see(there, folder, distance, scores.unread)
             counts = kept.count, kept.enlarged
             if kept.count == len(there):
                 self._keep(kept, path)
@@ -264,8 +266,10 @@ class Evaluator:
             distance.refer_to(kept)
         return distance
 
-    def _see(self, files: list[Path], folder: str, distance: FrechetDistance) -> Statistics:
-        """The statistics of training pictures, but for those that cannot be read."""
+    def _see(
+        self, files: list[Path], folder: str, distance: FrechetDistance, unread: dict[str, str]
+    ) -> Statistics:
+        """The statistics of training pictures, but for those that cannot be read: see `unread`."""
         size = RESULT_SIZES[folder]
         enlarged = 0
 
@@ -274,10 +278,13 @@ class Evaluator:
             return resized(original, size), _is_smaller(original, size)
 
         doing = f"Training pictures at {folder}"
-        for batch in self._in_batches(doing, self._share(files), fitted, {}):
+        own: dict[str, str] = {}
+        for batch in self._in_batches(doing, self._share(files), fitted, own):
             pictures = [picture for _, (picture, _) in batch]
             distance.add(_tensor(pictures, self.device), training=True)
             enlarged += sum(smaller for _, (_, smaller) in batch)
+        for theirs in gather_object([own]):
+            unread |= theirs
         return distance.training(enlarged)
 
     def _keep(self, statistics: Statistics, path: Path) -> None:
@@ -369,9 +376,9 @@ def _device(name: str | None, state: PartialState) -> torch.device:
         return own
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0][:100]
         raise SettingsError(
             f"evaluate.device={name} is not there: {reason}; give cpu, or leave it out"
         ) from error

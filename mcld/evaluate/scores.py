@@ -59,6 +59,8 @@ METRICS = {
 """What can be measured, and how each number is made, in words."""
 _MODULES = ("torch", "torchvision", "torchmetrics", "numpy")
 _FACE_MODULES = ("insightface", "onnxruntime")
+_TOLD = 5
+"""Pictures of one size that are named one by one."""
 
 
 @dataclass
@@ -81,6 +83,8 @@ class SizeScores:
     """True pictures that were smaller than this size."""
     training: dict[str, int] | None = None
     """Of FID: how many training pictures are listed, used, and of the latter enlarged."""
+    unread: dict[str, str] = field(default_factory=dict)
+    """Training picture that cannot be read -> why; empty when the statistics were kept before."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Metric -> why it was not measured."""
 
@@ -92,8 +96,15 @@ class SizeScores:
             if column.per_picture and numbers:
                 self.values[name] = math.fsum(numbers) / len(numbers)
 
+    def having(self, metric: str) -> int:
+        """How many pictures have a number of a metric."""
+        return sum(metric in row for row in self.rows.values())
+
     def counts(self) -> dict[str, Any]:
-        """How many pictures there should be, are, and count."""
+        """How many pictures there should be, are, and count.
+
+        "scored_by" has the metrics that some of the scored ones lack.
+        """
         counts: dict[str, Any] = {
             "listed": self.listed,
             "scored": len(self.rows),
@@ -101,6 +112,7 @@ class SizeScores:
             "not_counted_in_full": len(self.refused),
             "extra": self.extra,
             "truths_enlarged": self.enlarged,
+            "scored_by": {m: n for m in COLUMNS if (n := self.having(m)) and n < len(self.rows)},
         }
         return counts if self.training is None else {**counts, "training": self.training}
 
@@ -119,7 +131,7 @@ class Scores:
     weights: dict[str, dict[str, str]] = field(default_factory=dict)
     """Metric -> the files of its network -> sha256."""
     sizes: dict[str, SizeScores] = field(default_factory=dict)
-    """By the folder's name, "256" or "512"."""
+    """By the folder's name, "256" or "512"; a size that has no folder is absent."""
 
     def measured(self) -> list[str]:
         """The metrics of which there is a number, as `evaluate.metrics` calls them."""
@@ -164,8 +176,17 @@ class Scores:
         return [*left_out, *self.uncounted()]
 
     def uncounted(self) -> list[str]:
-        """Which pictures do not count that should, in words."""
-        found = []
+        """Which pictures do not count that should, and which weights should not, in words."""
+        found = [
+            f"{self.name}: there is no folder {folder}/: nothing is scored at {width}x{height}"
+            for folder, (height, width) in RESULT_SIZES.items()
+            if folder not in self.sizes
+        ]
+        found += [
+            f"{self.name}: {metric} is no published one: {reason}"
+            for metric in self.measured()
+            for reason in self._not_the_makers(metric)
+        ]
         for folder, scores in self.sizes.items():
             where = f"{self.name}/{folder}"
             if scores.missing:
@@ -173,18 +194,26 @@ class Scores:
                     f"{where}: {len(scores.missing):,} of {scores.listed:,} pairs have no picture,"
                     f" such as {scores.missing[0]}"
                 )
-            if scores.refused:
-                name, reason = next(iter(scores.refused.items()))
+            for name, reason in list(scores.refused.items())[:_TOLD]:
                 found.append(
-                    f"{where}: {len(scores.refused):,} of the pictures could not be scored, or not"
-                    f" by every metric (metrics.json names all); the first, {name}:"
-                    f" {reason.replace(f'{self.save_path / folder / name} ', 'it ')}"
+                    f"{where}/{name}: {reason.removeprefix(f'{self.save_path / folder / name} ')}"
+                )
+            if len(scores.refused) > _TOLD:
+                found.append(
+                    f"{where}: {len(scores.refused) - _TOLD:,} more pictures could not be scored,"
+                    " or not by every metric: metrics.json names them"
                 )
             if scores.training and scores.training["used"] < scores.training["listed"]:
                 found.append(
                     f"{where}: {scores.training['listed'] - scores.training['used']:,} of"
                     f" {scores.training['listed']:,} training pictures are missing or cannot be"
                     " read: FID goes without them"
+                )
+            if scores.unread:
+                name, reason = next(iter(scores.unread.items()))
+                found.append(
+                    f"{where}: as {len(scores.unread):,} training pictures cannot be read, the next"
+                    f" run must see all of them again; mend or remove them: {reason}"
                 )
         return found
 
@@ -197,6 +226,17 @@ class Scores:
                 found.append(
                     f"{where}: files that belong to no pair and are ignored: {scores.extra:,}"
                 )
+            rows = scores.rows.values()
+            if equal := sum(math.isinf(row.get("psnr", 0)) for row in rows):
+                found.append(
+                    f"{where}: pictures equal to their truth, which makes the mean PSNR infinite:"
+                    f" {equal:,}; differences and distributions go without them"
+                )
+            found += [
+                f"{where}: {COLUMNS[metric].title} is the mean of {number:,} of the pictures"
+                for metric, number in scores.counts()["scored_by"].items()
+                if not metric.startswith("face")  # whose count has a row of its own
+            ]
             training = scores.training["enlarged"] if scores.training else 0
             small = [
                 f"{number:,} {kind} pictures"
@@ -224,6 +264,7 @@ class Scores:
             "counts": {size: scores.counts() for size, scores in self.sizes.items()},
             "missing": {size: scores.missing for size, scores in self.sizes.items()},
             "refused": {size: scores.refused for size, scores in self.sizes.items()},
+            "unread_training": {size: s.unread for size, s in self.sizes.items() if s.unread},
             "left_out": {size: scores.left_out for size, scores in self.sizes.items()},
             "protocol": self.protocol(),
             "device": self.device,

@@ -32,11 +32,11 @@ def report(dataset, tmp_path: Path) -> Path:
 
 def test_it_is_one_file_that_shows_tables_distributions_and_pairs(report):
     page = report.read_text(encoding="utf-8")
-    for part in ("Somebody (2024)", "18.25", "7.125", "PSNR, 256: best, median, worst", "worse"):
+    for part in ("Somebody (2024)", "18.25", "7.125", "PSNR, 256: best, median, worst of", "worse"):
         assert part in page
     assert page.count("<polygon") == 2 * 3 * 2  # sizes, metrics, results
     assert "data:image/jpeg;base64," in page
-    assert not re.findall(r"(?:src|href)=\"(?!data:)", page)
+    assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
 
 
 def test_names_of_folders_are_text_and_the_gallery_goes_from_best_to_worst(dataset, tmp_path):
@@ -112,8 +112,10 @@ def test_published_figures_stand_in_the_table_with_dashes_for_what_they_lack(tmp
         ("a: {256: {psnr: .inf}}", "inf is no finite number"),
         ("a: {256: {psnr: .nan}}", "nan is no finite number"),
         ('a: {256: {psnr: 3}, "256": {psnr: 4}}', "256 is given twice"),
-        ("a: {256: {psnr: 3}}\na: {256: {psnr: 4}}", "line 2: a is given twice"),
-        ("a: {", "cannot be read"),
+        ("a: {256: {psnr: 3}}\na: {256: {psnr: 4}}", "line 2: not YAML: a is given twice"),
+        ("a: {", "not YAML"),
+        ("a: {256: {ssim: 73.1}}", "73.1 is above 1: give it as a share"),
+        ("a: {}", "give `name"),
     ],
 )
 def test_published_figures_that_are_none_are_refused_in_words(tmp_path, text, message):

@@ -129,7 +129,7 @@ def test_of_several_results_the_first_is_written_though_a_later_one_fails(
             "'beauty' is no metric; give some of psnr,ssim,",
         ),
         (("--save-path", "."), 1, "has neither 256/ nor 512/"),
-        (("--save-path", ".", "--baseline", "nowhere.yaml"), 2, "read: No such file or directory"),
+        (("--save-path", ".", "--baseline", "nowhere.yaml"), 2, "nowhere.yaml: no such file"),
         (("--save-path", "nowhere", "--processes", "2"), 1, "nowhere is no folder"),
     ],
 )
