@@ -186,7 +186,8 @@ def test_lpips_and_fid_with_statistics_that_are_remembered(dataset, results, net
 @pytest.fixture
 def uneven(dataset: DatasetLayout, tmp_path: Path) -> DatasetLayout:
     """A dataset whose pictures are larger than, smaller than and of the size they are scored at."""
-    layout = DatasetLayout(shutil.copytree(dataset.root, tmp_path / "uneven"))
+    without = shutil.ignore_patterns("cache")
+    layout = DatasetLayout(shutil.copytree(dataset.root, tmp_path / "uneven", ignore=without))
     random = np.random.default_rng(0)
     sides = [(256, 176), (300, 190), (640, 440), (128, 88)]
     for split in ("train", "test"):
