@@ -50,3 +50,21 @@ def test_diffusers_does_not_load_what_only_the_8_bit_optimizer_needs():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@given(st.lists(st.sampled_from(["ours", "Somebody et al. (2024)", "x [/red] y"]), min_size=1))
+def test_a_table_wider_than_the_terminal_is_several_and_breaks_no_number(names: list[str]) -> None:
+    titles = ["metric", "size", *names]
+    rows = [["SSIM-256 ↑", "256", *(f"{k:02}.2345" for k in range(len(names)))]]
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
+        patch.setenv("COLUMNS", "80")
+        shown = list(console.fitting(titles, fixed=2))
+        for columns in shown:
+            console.show_table(
+                [titles[k] for k in columns], [[row[k] for k in columns] for row in rows]
+            )
+    assert [k for columns in shown for k in columns[2:]] == list(range(2, len(titles)))
+    for k in range(len(names)):
+        assert f"{k:02}.2345" in out.getvalue()
+    assert ("[/red]" in out.getvalue()) == ("x [/red] y" in names)
