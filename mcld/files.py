@@ -61,9 +61,12 @@ def sha256_of(path: Path) -> str:
 
 def check_writable(path: Path) -> None:
     """Raise MCLDError when a file could not be written at `path`: before long work, not after."""
-    folder = next(p for p in path.absolute().parents if p.exists())
-    if path.is_dir():
-        raise MCLDError(f"cannot write {path}: it is a folder")
+    try:
+        if path.is_dir():
+            raise MCLDError(f"cannot write {path}: it is a folder")
+        folder = next(p for p in path.absolute().parents if p.exists())
+    except OSError as error:  # such as a name that is too long
+        raise MCLDError(f"cannot write {path}: {error.strerror}") from error
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -223,6 +223,8 @@ def edit(
         refuse(single, "one picture, not with --recipe")
     elif export_texture is not None:
         demand({"--source": source}, "--export-texture needs a photo")
+        if out is not None:
+            raise SettingsError("give --out or --export-texture, not both")
         single |= {"--source": None, "--sheet": sheet, "--processes": processes}
         refuse(single, "--out, not with --export-texture")
     else:
@@ -234,6 +236,7 @@ def edit(
     from mcld.settings import load_settings
 
     settings = load_settings(config, overrides_of({"edit.strength": strength, **flags}, overrides))
+    console.quiet_libraries()
     if processes:
         from mcld.edit.recipe import read_recipe
 
@@ -241,8 +244,6 @@ def edit(
         read_recipe(recipe)
         launch(processes)
         return
-    console.quiet_libraries()
-
     if recipe is not None:
         from mcld.edit.recipe import edit_recipe
 
@@ -260,8 +261,6 @@ def edit(
         written = export(source, export_texture, settings, say=console.say)
     else:
         request = edit_request({"source": source, "out": out, **given}, "")
-        if not given:
-            console.say("No edit is given: the person is repainted as they are.")
         with console.progress("Editing", "steps") as count:
             written = edit_picture(
                 request, weights, settings, sheet=sheet, say=console.say, on_step=count

@@ -21,7 +21,8 @@ def amounts_of(text: str) -> tuple[float, ...]:
     first, last, count = numbers.groups() if numbers else ("2", None, None)
     start, end = float(first), float(last or first)
     pictures = int(count) if count else 1
-    if max(start, end) > 1 or not (2 <= pictures <= LONGEST if count else pictures):
+    several = 2 <= pictures <= LONGEST and start != end
+    if max(start, end) > 1 or (count and not several):
         raise SettingsError(
             f"--amount {text}: give one number from 0 to 1, or FROM:TO:COUNT of 2 to {LONGEST}"
             " pictures, such as 0:1:7"

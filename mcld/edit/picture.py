@@ -16,7 +16,7 @@ from mcld.edit.request import EditRequest, content_hash
 from mcld.edit.texture import GROUPS
 from mcld.errors import SettingsError
 from mcld.files import check_writable, written_whole
-from mcld.person import PersonReader, no_face_known
+from mcld.person import PersonReader, files_of, no_face_known
 from mcld.pipeline import EMBEDDED
 from mcld.placement import chosen_device, memory_explained, place
 from mcld.pretrained import load_weights
@@ -66,7 +66,7 @@ def edit_picture(
         options = options.model_copy(update={"seed": request.seed})
     beside = request.out.with_name(f"{request.out.stem}-sheet.png")
     for path in [request.out, *([beside] if sheet else [])]:
-        if path.resolve() in [given.resolve() for given in request.inputs()]:
+        if path.resolve() in request.files():
             raise SettingsError(
                 f"--out {request.out}: {path} is what the picture is made from; give another name"
             )
@@ -77,6 +77,8 @@ def edit_picture(
     edited = edited_person(source, edits)  # what is wrong with it is known before networks load
     if request.face is None and not source.has_face:
         say(no_face_known(source.name))
+    if request.changes_nothing:
+        say("No edit is given: the person is repainted as they are.")
     if weights is None:
         say("Using the embedded mannequin network; give --weights for your own.")
     pipeline = load_weights(weights or EMBEDDED, settings)
@@ -133,9 +135,9 @@ def _sheet_columns(
             donors.setdefault(id(donor), ([], donor.photo))[0].append(name)
     columns = {"source": source.photo}
     columns |= {", ".join(names): photo for names, photo in donors.values()}
-    columns["edited texture"] = texture
     if edits.interpolate is None:
-        return columns | {"result": pictures[0]}
+        return columns | {"edited texture": texture, "result": pictures[0]}
+    columns["texture at the start"] = texture
     amounts = [f"{amount:.2g}" for amount in edits.amounts]
     return columns | {
         f"{k + 1}: {amount}": picture
@@ -155,8 +157,10 @@ def export_texture(
     for path in (out, guide):
         if path.suffix.lower() != ".png":
             raise SettingsError(f"--export-texture {out}: name it .png")
-        if path.resolve() == source.resolve():
-            raise SettingsError(f"--export-texture {out} is the source; give another name")
+        if path.resolve() in [given.resolve() for given in files_of(source)]:
+            raise SettingsError(
+                f"--export-texture {out}: {path} belongs to the source; give another name"
+            )
         check_writable(path)
     reader = PersonReader(settings.prepare, str(chosen_device(settings.sample)), say)
     person = reader.person(source)

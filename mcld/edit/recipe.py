@@ -48,7 +48,7 @@ def read_recipe(path: Path) -> list[EditRequest]:
         edit_request(entry, f"{path}, edit {k}") for k, entry in enumerate(entries, start=1)
     ]
     first: dict[Path, int] = {}
-    read = {file.resolve() for request in requests for file in request.inputs()}
+    read = {file for request in requests for file in request.files()}
     for k, request in enumerate(requests, start=1):
         out = request.out.resolve()
         if first.setdefault(out, k) != k:
@@ -122,6 +122,9 @@ def edit_recipe(
         def encoded(inputs: list[EditInputs]) -> list[FocalConditions]:
             return encode(pipeline, inputs)
 
+        for request, _ in todo:
+            if request.changes_nothing:
+                say(f"{request.out}: no edit is given, the person is repainted as they are")
         with memory_explained(options, pipeline, options.batch_size):
             failed = Batches(pipeline, encoded, options, how, device).make(works, on_done)
         counts = gather_object([(len(todo), failed)])

@@ -17,9 +17,13 @@ _SKIN_CHROMA, _SKIN_LIGHTNESS = 12.0, 22.0
 """How far from a person's skin, in Lab, a texel may be and count as skin."""
 _GREY = 12.0
 """Chroma below which a colour counts as grey; up to twice that, less and less."""
-_HUE = 15.0
+_HUE = 20.0
 """How far from the main colour's hue, in degrees, a colour counts as its shade; up to twice that,
 less and less."""
+_NEXT = {"upper": ("lower",), "lower": ("upper", "feet"), "feet": ("lower",)}
+"""Groups whose garments may reach into a group."""
+_OTHER = 20.0
+"""How far apart in Lab two garments' main colours are told apart."""
 _BIN, _NEAR = 8, 16.0
 """Steps in which chroma is counted to find the main colour, and how near to it a texel counts."""
 _LEAST = 0.02
@@ -38,7 +42,7 @@ def recoloured(texture: Texture, group: str, colour: Colour) -> Texture:
     """
     where = region([group]) & texture.any(axis=-1)
     lab = _lab(texture)
-    cloth = where & ~_skin(texture, lab)
+    cloth = where & ~_skin(texture, lab) & ~_beside(texture, lab, group, where)
     # As most of what is seen around a texel: stray ones would speckle.
     around, among = (cv2.blur(mask.astype(np.float32), (5, 5)) for mask in (cloth, where))
     cloth = where & (around > among / 2)
@@ -50,6 +54,23 @@ def recoloured(texture: Texture, group: str, colour: Colour) -> Texture:
     changed = texture.copy()
     changed[cloth] = _rgb(_moved(garment, _main_colour(garment), new))
     return changed
+
+
+def _beside(
+    texture: Texture, lab: NDArray[np.float32], group: str, where: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Texels of the garment next to a group's: the rim of the trousers, where the torso ends."""
+    own = _main_colour(lab[where]) if where.any() else None
+    found = np.zeros(where.shape, bool)
+    for other in _NEXT.get(group, ()):
+        seen = region([other]) & texture.any(axis=-1)
+        if own is None or not seen.any():
+            continue
+        theirs = _main_colour(lab[seen])
+        if np.linalg.norm(theirs - own) > _OTHER:
+            away = np.linalg.norm(lab - theirs, axis=-1)
+            found |= (away < _OTHER) & (away < np.linalg.norm(lab - own, axis=-1))
+    return found
 
 
 def _main_colour(garment: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -101,6 +101,9 @@ class EditRequest(BaseModel):
 
     def check(self) -> None:
         """Raise SettingsError for what is wrong with the edit before any file is opened."""
+        for name, value in self:
+            if value == Path():
+                raise SettingsError(f"--{name} is empty: give a file")
         self.garments()
         self.colours()
         self.amounts()
@@ -112,7 +115,7 @@ class EditRequest(BaseModel):
             )
         if self.out.suffix.lower() != ".png":
             raise SettingsError(f"--out {self.out}: the picture is written as PNG; name it .png")
-        if self.out.resolve() in [path.resolve() for path in self.inputs()]:
+        if self.out.resolve() in self.files():
             raise SettingsError(
                 f"--out {self.out} is what the picture is made from; give another name"
             )
@@ -121,6 +124,15 @@ class EditRequest(BaseModel):
         """Every file that is read, the source first, each once."""
         given = [self.source, self.pose, self.face, self.texture, self.interpolate]
         return list(dict.fromkeys(p for p in (*given, *self.garments().values()) if p))
+
+    def files(self) -> set[Path]:
+        """Every file that is read, resolved, with what was prepared beside the photos."""
+        return {path.resolve() for given in self.inputs() for path in files_of(given)}
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether no edit is given."""
+        return not self.model_dump(exclude_defaults=True, exclude={"source", "out", "seed"})
 
     def edits(self, reader: PersonReader, posed: Callable[[Path], PosedPerson]) -> Edits:
         """Read the donors, the pose and the painted map.
@@ -179,6 +191,14 @@ def _colour(name: str, text: str) -> Colour:
     return red, green, blue
 
 
+_WORDS = {
+    "path_type": "give one file",
+    "tuple_type": "give a text, or a list of texts; quote what begins with # or holds it",
+    "string_type": "give a text; quote what begins with # or holds it",
+}
+"""What to say of pydantic's errors."""
+
+
 def edit_request(given: Any, where: str) -> EditRequest:
     """Check what was given for one edit.
 
@@ -196,9 +216,8 @@ def edit_request(given: Any, where: str) -> EditRequest:
             raise SettingsError(f"{where}: {key} is missing") from error
         if first["type"] == "extra_forbidden":
             raise SettingsError(f"{where}: there is no {key}; there are {known}") from error
-        raise SettingsError(
-            f"{where}: {key} cannot be {first['input']!r}: {first['msg'].lower()}"
-        ) from error
+        words = _WORDS.get(first["type"], first["msg"].lower())
+        raise SettingsError(f"{where}: {key} cannot be {first['input']!r}: {words}") from error
     try:
         request.check()
     except SettingsError as error:

@@ -41,6 +41,8 @@ _RIM = 8.0
 """How wide the rim of a chart or a hole may be, texels."""
 _DARK = 0.75
 """Brightness below which a texel of the rim counts as dark, as a share of that just inside."""
+_BLACK = 40
+"""Brightness of a texel at a rim, 0..255, below which it may be the black around, mixed in."""
 _SOFTNESS = 5.0
 """Standard deviation of the blur over spread colours, texels."""
 _SHOWN = 0.02
@@ -62,7 +64,8 @@ def trimmed(texture: Texture) -> Texture:
     """The map with dark texels at the rims of charts and holes replaced by those just inside.
 
     There the inpainting of the extraction mixes in the black around; the network is used to it,
-    but laid back onto a photo it draws dotted lines. What has nothing just inside stays.
+    but laid back onto a photo it draws dotted lines. What has nothing just inside and is nearly
+    black is black after: `completed` fills it.
     """
     labels = smpl_labels()
     square = np.ones((3, 3), np.uint8)
@@ -74,7 +77,10 @@ def trimmed(texture: Texture) -> Texture:
     inside = texture[tuple(nearest)]
     dark = texture.max(axis=-1) < _DARK * inside.max(axis=-1)
     replaced = dark & texture.any(axis=-1) & (distance <= _RIM)
-    return np.where(replaced[..., None], inside, texture)
+    cleaned = np.where(replaced[..., None], inside, texture)
+    # Narrow charts have nothing just inside: there, what is nearly black counts as not seen.
+    cleaned[~inner & (cleaned.max(axis=-1) < _BLACK)] = 0
+    return cleaned
 
 
 def completed(texture: Texture, group: str) -> Texture:

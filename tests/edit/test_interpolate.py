@@ -50,7 +50,21 @@ def test_an_amount_is_a_number_or_a_range(text, found):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "0:1", "0:1:1", "0:1:0", "0:2:3", "-1:1:3", "0:1:3:4", "nan", "0:1:99", "2"]
+    "text",
+    [
+        "",
+        "a",
+        "0:1",
+        "0:1:1",
+        "0:1:0",
+        "0:2:3",
+        "-1:1:3",
+        "0:1:3:4",
+        "nan",
+        "0:1:99",
+        "2",
+        ".5:.5:3",
+    ],
 )
 def test_a_range_that_is_none_is_refused(text):
     with pytest.raises(
