@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mcld.conditions import FocalConditions
-from mcld.dataset.charts import TEXTURE_SIZE
+from mcld.dataset.charts import TEXTURE_SIZE, texels_of
 from mcld.edit.interpolate import between, on_the_way
 from mcld.edit.photo import background_kept, rewarped, tinted
 from mcld.edit.recolor import Colour, recoloured
@@ -112,6 +112,27 @@ _WORDS = {
     "feet": "feet",
     "hands": "hands",
 }
+
+
+def guesses(source: PosedPerson, edits: Edits) -> list[str]:
+    """What of an edit is mostly guessed, in words: its donor is seen from another side."""
+    pose = source.iuv if edits.pose is None else edits.pose
+    texels = texels_of(pose)
+    donors = {**edits.garments, **({"head": edits.face} if edits.face else {})}
+    found = []
+    for group, donor in donors.items():
+        shown = texels[np.isin(pose[..., 0], GROUPS[group])]
+        seen = np.asarray(donor.texture).any(axis=-1).ravel()[shown]
+        if seen.size and seen.mean() < _KNOWN:
+            found.append(
+                f"{donor.name} shows only {seen.mean():.0%} of what the picture does of"
+                f" {_WORDS[group]}: the rest is guessed"
+            )
+    return found
+
+
+_KNOWN = 0.4
+"""Share of a part, as the picture shows it, of which a donor must show as much."""
 
 
 def check_group(group: str) -> None:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from mcld.dataset.charts import smpl_labels
 from mcld.dataset.pictures import write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.edit.edits import edit, edited_person, strength_of
+from mcld.edit.edits import edit, edited_person, guesses, strength_of
 from mcld.edit.request import EditRequest, content_hash
 from mcld.edit.texture import GROUPS
 from mcld.errors import SettingsError
@@ -77,6 +77,8 @@ def edit_picture(
     edited = edited_person(source, edits)  # what is wrong with it is known before networks load
     if request.face is None and not source.has_face:
         say(no_face_known(source.name))
+    for guess in guesses(source, edits):
+        say(guess)
     if request.changes_nothing:
         say("No edit is given: the person is repainted as they are.")
     if weights is None:

@@ -15,7 +15,7 @@ from mcld import __version__
 from mcld.batches import Batches, Work
 from mcld.dataset.pictures import write_png
 from mcld.distributed import PATIENCE, agreed, on_cpu
-from mcld.edit.edits import EditInputs, edit_inputs, encode, finished
+from mcld.edit.edits import EditInputs, edit_inputs, encode, finished, guesses
 from mcld.edit.picture import REMEMBERED, how_edited, read_edit, strip
 from mcld.edit.request import EditRequest, content_hash, edit_request
 from mcld.errors import InputError, MCLDError, SettingsError
@@ -176,6 +176,8 @@ def _work(
         source, edits = read_edit(request, reader, posed)
         if request.face is None and not source.has_face:
             reader.say(no_face_known(source.name))
+        for guess in guesses(source, edits):
+            reader.say(f"{request.out}: {guess}")
         return edit_inputs(pipeline, source, edits, record["height"], record["width"])
 
     def write(inputs: EditInputs, pictures: torch.Tensor) -> None:

@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from mcld.edit.edits import Edits, edit, edited_person
+from mcld.edit.edits import Edits, edit, edited_person, guesses
 from mcld.edit.photo import MARGIN
 from mcld.edit.texture import GROUPS, region, sewn
 from mcld.errors import InputError, SettingsError
+from mcld.person import PersonReader
 from mcld.pipeline import MCLDPipeline, load_pipeline
 from mcld.sample.picture import sample
 from mcld.settings import load_settings
@@ -123,6 +124,15 @@ def test_two_garments_of_one_donor_are_sewn_without_a_seam_between(alice, bob):
     np.testing.assert_array_equal(texture, sewn(np.asarray(alice.texture), pieces))
     alone = sewn(np.asarray(alice.texture), pieces[:1])
     assert (texture != alone)[region(["upper"])].any(), "the wrists would have a seam"
+
+
+def test_a_donor_from_behind_is_said_to_be_mostly_guessed(dataset, alice, bob):
+    assert guesses(alice, Edits(garments={"lower": bob, "head": bob})) == []
+    backs = [p for s in ("train", "test") for p in dataset.image(s, "x").parent.iterdir()]
+    back = next(p for p in backs if "3back" in p.stem)
+    donor = PersonReader(load_settings(None, []).prepare, "cpu", print).posed(back)
+    (said,) = guesses(alice, Edits(garments={"head": donor}))
+    assert "of what the picture does of a head: the rest is guessed" in said
 
 
 def test_donors_that_do_not_show_what_is_asked_for_are_refused(alice, bob):

@@ -69,6 +69,16 @@ def test_prints_and_what_hangs_in_of_other_colours_stay_as_they_are():
     assert right.mean() > 0.99
 
 
+def test_the_rim_of_the_trousers_is_no_part_of_the_shirt():
+    texture, teal = wearing((120, 160, 215)), (78, 109, 129)  # of nearly the same hue
+    rim = np.isin(smpl_labels(), TORSO) & (np.arange(512)[:, None] > 420)
+    texture[region(["lower"]) | rim] = teal
+    changed = recoloured(texture, "upper", (200, 20, 20))
+    assert ((changed[rim] == teal).all(axis=-1)).mean() > 0.99
+    shirt = np.isin(smpl_labels(), TORSO) & ~rim
+    assert (changed[shirt][:, 0] > changed[shirt][:, 2].astype(int) + 100).mean() > 0.99
+
+
 def test_where_only_skin_is_seen_there_is_nothing_to_recolor():
     with pytest.raises(InputError, match="no garment to recolor on hands: only skin"):
         recoloured(wearing((160, 30, 40)), "hands", (0, 0, 255))

@@ -31,6 +31,9 @@ FILES = {"source": "alice.jpg", "out": "out.png"}
         ({"out": "out.jpg"}, "the picture is written as PNG"),
         ({"out": "alice.jpg.png", "source": "alice.jpg.png"}, "is what the picture is made from"),
         ({"uper": "b.jpg"}, "there is no uper; there are source, out"),
+        ({"upper": ""}, "--upper is empty"),
+        ({"recolor": None}, "quote what begins with #"),
+        ({"upper": ["a.jpg", "b.jpg"]}, "upper cannot be ['a.jpg', 'b.jpg']: give one file"),
         ({"seed": -1}, "seed cannot be -1"),
     ],
 )
