@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mcld.errors import MCLDError
-from mcld.files import folder_written_whole, written_whole
+from mcld.files import check_writable, folder_written_whole, written_whole
 
 
 def test_a_file_appears_with_all_its_bytes_and_ordinary_rights(tmp_path: Path):
@@ -55,3 +55,8 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path, write)
         write(tmp_path / "file" / "below"),
     ):
         pass
+
+
+def test_a_name_that_is_too_long_cannot_be_written(tmp_path):
+    with pytest.raises(MCLDError, match=r"cannot write .*File name too long"):
+        check_writable(tmp_path / (300 * "o" + ".png"))

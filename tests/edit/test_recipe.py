@@ -8,6 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from mcld.dataset.layout import DatasetLayout
 from mcld.edit.picture import edit_picture, export_texture, guide_layer
 from mcld.edit.recipe import edit_recipe, read_recipe
 from mcld.edit.request import edit_request
@@ -213,6 +214,27 @@ def test_a_sheet_and_a_texture_to_paint_on(photos, tmp_path):
         with Image.open(tmp_path / name) as picture:
             pictures.append(picture.tobytes())
     assert pictures[0] == pictures[1]
+
+
+def test_what_an_edit_reads_is_never_overwritten(dataset, tmp_path):
+    own = shutil.copytree(dataset.root, tmp_path / "own")
+    alice, bob = (own / path.relative_to(dataset.root) for path in fronts(dataset)[:2])
+    found = DatasetLayout.beside(alice)
+    assert found
+    layout, *picture = found
+    for out in (layout.texture(*picture), layout.densepose(*picture)):
+        with pytest.raises(SettingsError, match="is what the picture is made from"):
+            edit_request({"source": alice, "upper": bob, "out": out}, "")
+        with pytest.raises(SettingsError, match="belongs to the source"):
+            export_texture(alice, out, load_settings(None, []), say=print)
+        recipe = tmp_path / "edits.yaml"
+        entries = [
+            {"source": str(bob), "out": str(out)},
+            {"source": str(alice), "out": str(tmp_path / "o.png")},
+        ]
+        recipe.write_text(yaml.safe_dump(entries))
+        with pytest.raises(SettingsError, match="edit 1: another edit reads"):
+            read_recipe(recipe)
 
 
 def test_several_processes_make_what_one_does(mcld, recipe, tmp_path):
