@@ -42,7 +42,9 @@ def recoloured(texture: Texture, group: str, colour: Colour) -> Texture:
     """
     where = region([group]) & texture.any(axis=-1)
     lab = _lab(texture)
-    cloth = where & ~_skin(texture, lab) & ~_beside(texture, lab, group, where)
+    skin = _skin(texture, lab)
+    cloth = where & ~skin
+    cloth &= ~_beside(lab, cloth, group, texture.any(axis=-1) & ~skin)
     # As most of what is seen around a texel: stray ones would speckle.
     around, among = (cv2.blur(mask.astype(np.float32), (5, 5)) for mask in (cloth, where))
     cloth = where & (around > among / 2)
@@ -57,16 +59,18 @@ def recoloured(texture: Texture, group: str, colour: Colour) -> Texture:
 
 
 def _beside(
-    texture: Texture, lab: NDArray[np.float32], group: str, where: NDArray[np.bool_]
+    lab: NDArray[np.float32], cloth: NDArray[np.bool_], group: str, clothes: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Texels of the garment next to a group's: the rim of the trousers, where the torso ends."""
-    own = _main_colour(lab[where]) if where.any() else None
-    found = np.zeros(where.shape, bool)
+    """Texels of the garment next to a group's: the rim of the trousers, where the torso ends.
+
+    cloth: what of the group is no skin; clothes: the same of the whole body.
+    """
+    found = np.zeros(cloth.shape, bool)
     for other in _NEXT.get(group, ()):
-        seen = region([other]) & texture.any(axis=-1)
-        if own is None or not seen.any():
+        seen = region([other]) & clothes
+        if not (cloth.any() and seen.any()):
             continue
-        theirs = _main_colour(lab[seen])
+        own, theirs = _main_colour(lab[cloth]), _main_colour(lab[seen])
         if np.linalg.norm(theirs - own) > _OTHER:
             away = np.linalg.norm(lab - theirs, axis=-1)
             found |= (away < _OTHER) & (away < np.linalg.norm(lab - own, axis=-1))

@@ -79,6 +79,17 @@ def test_the_rim_of_the_trousers_is_no_part_of_the_shirt():
     assert (changed[shirt][:, 0] > changed[shirt][:, 2].astype(int) + 100).mean() > 0.99
 
 
+def test_a_small_vest_of_the_trousers_colour_is_a_garment_beside_bare_arms():
+    black = (25, 25, 30)
+    texture = wearing(black)
+    texture[region(["lower"])] = black
+    vest = np.isin(smpl_labels(), TORSO) & (np.arange(512)[:, None] < 300)
+    texture[np.isin(smpl_labels(), TORSO) & ~vest] = 0
+    assert vest.sum() < np.isin(smpl_labels(), ARMS).sum()
+    changed = recoloured(texture, "upper", (200, 20, 20))
+    assert (np.abs(changed[vest].astype(int) - (200, 20, 20)).max(axis=-1) <= 3).mean() > 0.99
+
+
 def test_where_only_skin_is_seen_there_is_nothing_to_recolor():
     with pytest.raises(InputError, match="no garment to recolor on hands: only skin"):
         recoloured(wearing((160, 30, 40)), "hands", (0, 0, 255))
