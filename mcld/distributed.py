@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,6 +35,23 @@ def on_cpu() -> bool:
 def is_first() -> bool:
     """Whether this process is the one that speaks; known before anything is imported."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def processes() -> PartialState:
+    """The processes of this run, which end their group before Python ends.
+
+    A thread of PyTorch's gloo backend may hold the last tensor it sent; one that outlives Python
+    aborts the process, and a run that was done would count as failed (pytorch/pytorch#190489).
+    """
+    from accelerate import PartialState
+
+    state = PartialState(cpu=on_cpu(), timeout=PATIENCE)
+    atexit.register(state.destroy_process_group)
+    return state
+
+
+def silent(*_: object) -> None:
+    """What the processes that do not speak take as their callbacks."""
 
 
 def agreed(state: PartialState, work: Callable[[], _T]) -> _T:

@@ -14,7 +14,7 @@ from PIL import Image
 from mcld import __version__
 from mcld.batches import Batches, Work
 from mcld.dataset.pictures import write_png
-from mcld.distributed import PATIENCE, agreed, on_cpu
+from mcld.distributed import agreed, processes, silent
 from mcld.edit.edits import EditInputs, edit_inputs, encode, finished, guesses
 from mcld.edit.picture import REMEMBERED, how_edited, read_edit, strip
 from mcld.edit.request import EditRequest, content_hash, edit_request
@@ -81,13 +81,11 @@ def edit_recipe(
     Raises SettingsError when an edit's file holds another picture, and InputError, WeightsError or
     MCLDError for what else the user can mend.
     """
-    from accelerate import PartialState
-
     requests = read_recipe(recipe)
-    state = PartialState(cpu=on_cpu(), timeout=PATIENCE)
+    state = processes()
     first = state.is_main_process
     if not first:
-        say, on_done = _ignore, _ignore
+        say, on_done = silent, silent
     options = settings.sample
     device = chosen_device(options, state.device)
     if weights is None:
@@ -187,7 +185,3 @@ def _work(
         write_png(request.out, np.asarray(strip(images)), png_text(record))
 
     return Work(str(request.out), record["seed"], read, write)
-
-
-def _ignore(*_: object) -> None:
-    """What the processes do with reports that only the main one gives."""

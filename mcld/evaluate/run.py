@@ -15,7 +15,7 @@ from PIL import Image
 
 from mcld.dataset.pictures import read_image
 from mcld.dataset.results import RESULT_SIZES
-from mcld.distributed import PATIENCE, agreed, on_cpu
+from mcld.distributed import agreed, processes, silent
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.estimators.face import InsightFace, face_pack
 from mcld.evaluate.fid import FEWEST, FrechetDistance, Inception, Statistics, Training
@@ -71,13 +71,11 @@ class Evaluator:
         say: Callable[[str], None],
         on_picture: Callable[[str, int, int], None],
     ) -> None:
-        from accelerate import PartialState
-
-        self.state: PartialState = PartialState(cpu=on_cpu(), timeout=PATIENCE)
+        self.state = processes()
         self.options: EvaluateSettings = settings.evaluate
         self.device = _device(self.options.device, self.state)
         self.say, self.on_picture = (
-            (say, on_picture) if self.state.is_main_process else (_ignore, _ignore)
+            (say, on_picture) if self.state.is_main_process else (silent, silent)
         )
         self.left_out: dict[str, str] = {}
         self.weights: dict[str, dict[str, str]] = {}
@@ -390,7 +388,3 @@ def _device(name: str | None, state: PartialState) -> torch.device:
             f" {own}; give cpu, or leave it out"
         )
     return device
-
-
-def _ignore(*_: object) -> None:
-    """What the processes do with reports that only the main one gives."""

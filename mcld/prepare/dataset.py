@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcld.dataset.layout import SPLITS, DatasetLayout
-from mcld.distributed import PATIENCE, on_cpu
+from mcld.distributed import processes
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.face import face_pack
 from mcld.estimators.pose import check_densepose
@@ -78,9 +78,7 @@ def prepare_dataset(
     run, and MCLDError when something is not installed, the folder cannot be written or the disk is
     full.
     """
-    from accelerate import PartialState
-
-    state = PartialState(cpu=on_cpu(), timeout=PATIENCE)
+    state = processes()
     first = state.is_main_process
     if first:  # the others would only say the same
         _check_folder(request.root)

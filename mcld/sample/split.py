@@ -21,7 +21,7 @@ from mcld.batches import Batches, Work
 from mcld.dataset.layout import SPLITS, DatasetLayout
 from mcld.dataset.pictures import read_face, read_image, read_iuv, write_png
 from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_file
-from mcld.distributed import PATIENCE, agreed, on_cpu
+from mcld.distributed import agreed, processes, silent
 from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.files import made_folder, remove_unfinished, written_whole
 from mcld.lock import only_run
@@ -87,14 +87,12 @@ def sample_split(
     Raises SettingsError when the folder holds pictures of other settings, and InputError,
     WeightsError or MCLDError for what else the user can mend.
     """
-    from accelerate import PartialState
-
     if request.split not in SPLITS:
         raise SettingsError(f"--split {request.split}: there are {' and '.join(SPLITS)}")
-    state = PartialState(cpu=on_cpu(), timeout=PATIENCE)
+    state = processes()
     first = state.is_main_process
     if not first:
-        say, on_picture = _ignore, _ignore
+        say, on_picture = silent, silent
     options = settings.sample
     device = chosen_device(options, state.device)
     layout = DatasetLayout(request.dataset)
@@ -231,7 +229,3 @@ def _check_resumed(save_path: Path, record: dict[str, Any]) -> None:
         )
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps({**record, "version": __version__}, indent=2) + "\n")
-
-
-def _ignore(*_: object) -> None:
-    """What the processes do with reports that only the main one gives."""

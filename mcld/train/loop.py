@@ -11,7 +11,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import (
     DistributedType,
-    InitProcessGroupKwargs,
     ProjectConfiguration,
     parse_flag_from_env,
 )
@@ -19,7 +18,7 @@ from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.distributed import PATIENCE, gathered, on_cpu
+from mcld.distributed import gathered, on_cpu, processes, silent
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
 from mcld.files import folder_written_whole, made_folder, remove_unfinished
 from mcld.lock import only_run
@@ -72,7 +71,7 @@ def train(
     check_trackers(settings)
     try:
         if not accelerator.is_main_process:
-            return _train(settings, accelerator, resume, _ignore, _ignore)
+            return _train(settings, accelerator, resume, silent, silent)
         with only_run(made_folder(settings.train.output)):
             return _train(settings, accelerator, resume, report, say)
     except torch.OutOfMemoryError as error:
@@ -171,6 +170,7 @@ def _accelerator(options: TrainSettings) -> Accelerator:
             "accelerate's configuration asks for DeepSpeed, which mcld does not train with: choose"
             " FSDP with fsdp_version: 2, or plain multi-GPU"
         )
+    processes()
     try:
         return Accelerator(
             cpu=on_cpu(),
@@ -180,7 +180,6 @@ def _accelerator(options: TrainSettings) -> Accelerator:
                 project_dir=str(options.output), logging_dir=str(options.output / "logs")
             ),
             gradient_accumulation_steps=options.accumulation,
-            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
         )
     except ValueError as error:
         raise SettingsError(
@@ -348,10 +347,6 @@ def _finish(
         save_authors_files(pipeline.network.state_dict(), temporary)
         write_record(temporary, settings)
     _save(pipeline, settings.train.output / "pipeline", settings)
-
-
-def _ignore(_: object) -> None:
-    """What the processes do with reports that only the main one gives."""
 
 
 def _save(pipeline: MCLDPipeline, folder: Path, settings: Settings) -> None:
