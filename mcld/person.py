@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,11 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from mcld.dataset.pictures import PoseKind
     from mcld.settings import PrepareSettings
-
-PoseKind = Literal["auto", "iuv", "photo"]
-"""What a pose file is. auto: a lossless 8-bit RGB picture whose every part label, the last channel,
-is at most 24 is an IUV map; anything else is a photo."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +61,6 @@ class PosedPerson(Person):
 def no_face_known(name: str) -> str:
     """What to say of a source without a face."""
     return f"No face is known of {name}: whose face it is, is left open."
-
-
-def files_of(path: Path) -> list[Path]:
-    """The files that a person or a pose is read from: the picture, and what lies beside it."""
-    found = DatasetLayout.beside(path)
-    if found is None:
-        return [path]
-    layout, *picture = found
-    beside = [layout.densepose(*picture), layout.texture(*picture), layout.face(*picture)]
-    return [path, *(file for file in beside if file.exists())]
 
 
 class PersonReader:

@@ -233,19 +233,20 @@ def edit(
     flags = sampling_flags(
         seed, steps, guidance, scheduler, fast, size, dtype, device, compile_, low_memory
     )
+    from mcld.dataset.pictures import check_image
     from mcld.settings import load_settings
 
     settings = load_settings(config, overrides_of({"edit.strength": strength, **flags}, overrides))
-    console.quiet_libraries()
-    if processes:
-        from mcld.edit.recipe import read_recipe
+    from mcld.edit.request import edit_request, read_recipe
 
-        assert recipe
-        read_recipe(recipe)
-        launch(processes)
-        return
+    # What can be refused at once is refused before the seconds that the libraries take.
     if recipe is not None:
-        from mcld.edit.recipe import edit_recipe
+        read_recipe(recipe)
+        if processes:
+            launch(processes)
+            return
+        with console.importing():
+            from mcld.edit.recipe import edit_recipe
 
         with console.progress("Editing", "pictures") as count:
             edit_recipe(recipe, weights, settings, say=console.say, on_done=count)
@@ -253,14 +254,18 @@ def edit(
             console.say(f"All pictures of {recipe} are there.")
         return
     assert source
-    from mcld.edit.picture import edit_picture
-    from mcld.edit.picture import export_texture as export
-    from mcld.edit.request import edit_request
-
     if export_texture is not None:
+        check_image(source)
+        with console.importing():
+            from mcld.edit.picture import export_texture as export
+
         written = export(source, export_texture, settings, say=console.say)
     else:
         request = edit_request({"source": source, "out": out, **given}, "")
+        request.check_files(sheet=sheet)
+        with console.importing():
+            from mcld.edit.picture import edit_picture
+
         with console.progress("Editing", "steps") as count:
             written = edit_picture(
                 request, weights, settings, sheet=sheet, say=console.say, on_step=count

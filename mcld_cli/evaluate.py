@@ -133,7 +133,6 @@ def evaluate(
     if processes:
         launch(processes)
         return
-    console.quiet_libraries()
     found = _scored(settings, requests, folder)
     if not is_first():
         return
@@ -199,7 +198,8 @@ def _names(folders: list[Path]) -> list[str]:
 
 def _scored(settings: "Settings", requests: "list[EvaluationRequest]", out: Path) -> "list[Scores]":
     """Score folder after folder, each part under a bar of its own; write each when it is done."""
-    from mcld.evaluate.run import Evaluator
+    with console.importing():
+        from mcld.evaluate.run import Evaluator
 
     with ExitStack() as bars:
         counts: dict[str, console.Count] = {}

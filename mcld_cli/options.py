@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mcld.errors import SettingsError
+from mcld.errors import SettingsError, WeightsError
 
 HOW = "How"
 """Help panel of the options that say how pictures are sampled."""
@@ -33,10 +33,18 @@ Overrides = Annotated[
 ]
 
 
+def _there(weights: Path | None) -> Path | None:
+    if weights is not None and not weights.is_dir():
+        what = "is no folder" if weights.exists() else "does not exist"
+        raise WeightsError(f"--weights {weights} {what}: give one that `mcld train` wrote")
+    return weights
+
+
 Weights = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
+        callback=_there,
         help="A pipeline folder, or one with the four files of the authors' layout."
         " (default: the network that came with mcld)",
         rich_help_panel=HOW,

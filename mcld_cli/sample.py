@@ -176,29 +176,34 @@ def sample(
     from mcld.settings import load_settings
 
     settings = load_settings(config, overrides_of({"sample.dataset": dataset, **flags}, overrides))
-    if processes:
-        launch(processes)
-        return
-    console.quiet_libraries()
+    from mcld.sample.request import PictureRequest, SplitRequest
 
+    # What can be refused at once is refused before the seconds that the libraries take.
     if split is None or save_path is None:
         assert source
         assert pose
         assert out
-        from mcld.sample.picture import PictureRequest, sample_picture
-
         picture = PictureRequest(
             source, pose, out, weights, pose_kind, num_images, sheet, attention_maps
         )
+        picture.check(settings.sample.seed)
+        with console.importing():
+            from mcld.sample.picture import sample_picture
+
         with console.progress("Sampling", "steps") as count:
             written = sample_picture(picture, settings, say=console.say, on_step=count)
         for path in written:
             console.say(f"Wrote {path}")
         return
 
-    from mcld.sample.split import SplitRequest, sample_split
-
     request = SplitRequest(settings.sample.dataset, split, save_path, weights, limit)
+    request.check()
+    if processes:
+        launch(processes)
+        return
+    with console.importing():
+        from mcld.sample.split import sample_split
+
     with console.progress("Sampling", "pictures") as count:
         sample_split(request, settings, say=console.say, on_picture=count)
     if is_first():

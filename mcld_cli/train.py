@@ -43,8 +43,8 @@ def train(
     if processes:
         launch(processes)
         return
-    console.quiet_libraries()
-    from mcld.train.loop import train as train_network
+    with console.importing():
+        from mcld.train.loop import train as train_network
 
     with ExitStack() as bars:
         counts: dict[str, console.Count] = {}

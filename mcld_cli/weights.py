@@ -27,8 +27,8 @@ def status(config: Config = None, overrides: Overrides = None) -> None:
     from mcld.settings import load_settings
 
     settings = load_settings(config, overrides)
-    console.quiet_libraries()
-    from mcld.weights.catalogue import catalogue
+    with console.importing():
+        from mcld.weights.catalogue import catalogue
 
     items = catalogue(settings)
     missing = [item for item in items if not item.present()]
@@ -81,9 +81,9 @@ def download(
     from mcld.settings import load_settings
 
     settings = load_settings(config, overrides)
-    console.quiet_libraries()
-    from mcld.weights.catalogue import catalogue
-    from mcld.weights.download import download as fetch_item
+    with console.importing():
+        from mcld.weights.catalogue import catalogue
+        from mcld.weights.download import download as fetch_item
 
     items = {item.name: item for item in catalogue(settings)}
     for name in names or ():
@@ -154,8 +154,8 @@ def convert(
     from mcld.settings import load_settings
 
     settings = load_settings(config, overrides)
-    console.quiet_libraries()
-    from mcld.weights.convert import convert as convert_weights
+    with console.importing():
+        from mcld.weights.convert import convert as convert_weights
 
     convert_weights(source, target, to, settings)
     console.say(f"The weights are in {target}.")

@@ -176,6 +176,16 @@ class DatasetLayout:
         return layout, folder.name, image.stem
 
 
+def files_of(picture: Path) -> list[Path]:
+    """The files that a person or a pose is read from: the picture, and what lies beside it."""
+    found = DatasetLayout.beside(picture)
+    if found is None:
+        return [picture]
+    layout, *where = found
+    beside = [layout.densepose(*where), layout.texture(*where), layout.face(*where)]
+    return [picture, *(file for file in beside if file.exists())]
+
+
 def read_pairs(path: Path) -> list[tuple[int, str, str]]:
     """The rows of a table with the columns `from` and `to`, whatever they name: (line, from, to).
 

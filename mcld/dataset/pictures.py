@@ -7,6 +7,7 @@ readers of BGR see (I, U, V).
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,10 @@ from PIL.PngImagePlugin import PngInfo
 from mcld.dataset.charts import PARTS
 from mcld.errors import InputError
 from mcld.files import written_whole
+
+PoseKind = Literal["auto", "iuv", "photo"]
+"""What a pose file is. auto: a lossless 8-bit RGB picture whose every part label, the last channel,
+is at most 24 is an IUV map; anything else is a photo."""
 
 FACE_SIZE = 512
 """Numbers in a face embedding."""

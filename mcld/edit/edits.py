@@ -14,7 +14,7 @@ from mcld.dataset.charts import TEXTURE_SIZE, texels_of
 from mcld.edit.interpolate import between, on_the_way
 from mcld.edit.photo import background_kept, rewarped, tinted
 from mcld.edit.recolor import Colour, recoloured
-from mcld.edit.texture import GROUPS, Texture, sewn, shows
+from mcld.edit.texture import GROUPS, Texture, check_group, sewn, shows
 from mcld.errors import InputError, SettingsError
 from mcld.person import Person
 from mcld.pipeline import PipelineInputs
@@ -133,12 +133,6 @@ def guesses(source: PosedPerson, edits: Edits) -> list[str]:
 
 _KNOWN = 0.4
 """Share of a part, as the picture shows it, of which a donor must show as much."""
-
-
-def check_group(group: str) -> None:
-    """Raise SettingsError for what is no key of `GROUPS`."""
-    if group not in GROUPS:
-        raise SettingsError(f"there is no part {group!r}: there are {', '.join(GROUPS)}")
 
 
 def check_texture(texture: Texture, name: str) -> None:

@@ -1,37 +1,12 @@
 """From one person to another."""
 
-import re
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mcld.conditions import FocalConditions
 from mcld.edit.texture import GROUPS, Texture, completed, trimmed
-from mcld.errors import SettingsError
-
-
-def amounts_of(text: str) -> tuple[float, ...]:
-    """The amounts of "FROM:TO:COUNT", evenly spaced, or of a single number; all in 0..1.
-
-    Raises SettingsError for anything else.
-    """
-    numbers = re.fullmatch(r"(0|1|[01]?\.\d+)(?::(0|1|[01]?\.\d+):(\d+))?", text)
-    first, last, count = numbers.groups() if numbers else ("2", None, None)
-    start, end = float(first), float(last or first)
-    pictures = int(count) if count else 1
-    several = 2 <= pictures <= LONGEST and start != end
-    if max(start, end) > 1 or (count and not several):
-        raise SettingsError(
-            f"--amount {text}: give one number from 0 to 1, or FROM:TO:COUNT of 2 to {LONGEST}"
-            " pictures, such as 0:1:7"
-        )
-    return tuple(np.linspace(start, end, pictures).tolist())
-
-
-LONGEST = 64
-"""Pictures in a strip, at most."""
 
 
 def between(start: Texture, end: Texture, amounts: Sequence[float]) -> list[Texture]:

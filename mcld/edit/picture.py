@@ -9,14 +9,15 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mcld.dataset.charts import smpl_labels
-from mcld.dataset.pictures import write_png
+from mcld.dataset.layout import files_of
+from mcld.dataset.pictures import read_painted, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.edit.edits import edit, edited_person, guesses, strength_of
+from mcld.edit.edits import Edits, check_texture, edit, edited_person, guesses, strength_of
 from mcld.edit.request import EditRequest, content_hash
 from mcld.edit.texture import GROUPS
 from mcld.errors import SettingsError
 from mcld.files import check_writable, written_whole
-from mcld.person import PersonReader, files_of, no_face_known
+from mcld.person import PersonReader, no_face_known
 from mcld.pipeline import EMBEDDED
 from mcld.placement import chosen_device, memory_explained, place
 from mcld.pretrained import load_weights
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mcld.edit.edits import Edits
     from mcld.person import PosedPerson
     from mcld.pipeline import MCLDPipeline
     from mcld.settings import Settings
@@ -61,16 +61,10 @@ def edit_picture(
     a disk that fills up.
     """
     request.check()
+    request.check_files(sheet=sheet)
     options = settings.sample
     if request.seed is not None:
         options = options.model_copy(update={"seed": request.seed})
-    beside = request.out.with_name(f"{request.out.stem}-sheet.png")
-    for path in [request.out, *([beside] if sheet else [])]:
-        if path.resolve() in request.files():
-            raise SettingsError(
-                f"--out {request.out}: {path} is what the picture is made from; give another name"
-            )
-        check_writable(path)
     device = chosen_device(options)
     reader = PersonReader(settings.prepare, "cpu" if options.low_memory else str(device), say)
     source, edits = read_edit(request, reader, lru_cache(REMEMBERED)(reader.posed))
@@ -94,20 +88,39 @@ def edit_picture(
     write_png(request.out, np.asarray(strip(pictures)), png_text(record))
     written = [request.out]
     if sheet:
-        written.append(beside)
+        written.append(request.sheet)
         columns = _sheet_columns(source, edits, edited.texture, pictures)
         width, height = source.photo.size
         cell = (max(round(_CELL * width / height), _CELL // 2), _CELL)
         picture = contact_sheet([*columns], [[*columns.values()]], cell)
-        write_png(beside, picture, png_text(record))
+        write_png(request.sheet, picture, png_text(record))
     return written
 
 
 def read_edit(
     request: EditRequest, reader: PersonReader, posed: Callable[[Path], PosedPerson]
 ) -> tuple[PosedPerson, Edits]:
-    """The source and the edits, with all their files read; raises as `EditRequest.edits` does."""
-    return posed(request.source), request.edits(reader, posed)
+    """The source and the edits, with all their files read.
+
+    posed: reads a person, `reader.posed` or one that remembers.
+
+    Raises InputError for what cannot be read or shows nobody, and what the reader's estimators
+    raise.
+    """
+    source, painted = posed(request.source), None
+    if request.texture:
+        painted = read_painted(request.texture)
+        check_texture(painted, str(request.texture))
+    return source, Edits(
+        texture=painted,
+        garments={group: posed(file) for group, file in request.garments().items()},
+        face=posed(request.face) if request.face else None,
+        recolor=request.colours(),
+        interpolate=posed(request.interpolate) if request.interpolate else None,
+        amounts=request.amounts(),
+        pose=reader.pose(request.pose, request.pose_kind or "auto") if request.pose else None,
+        keep_background=request.keep is not None,
+    )
 
 
 def how_edited(pipeline: MCLDPipeline, settings: Settings) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from mcld.dataset.pictures import write_png
 from mcld.distributed import agreed, processes, silent
 from mcld.edit.edits import EditInputs, edit_inputs, encode, finished, guesses
 from mcld.edit.picture import REMEMBERED, how_edited, read_edit, strip
-from mcld.edit.request import EditRequest, content_hash, edit_request
+from mcld.edit.request import EditRequest, content_hash, read_recipe
 from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.files import check_writable, remove_unfinished_of
 from mcld.lock import only_run_of
@@ -26,7 +26,6 @@ from mcld.pipeline import EMBEDDED
 from mcld.placement import chosen_device, memory_explained, place
 from mcld.pretrained import load_weights
 from mcld.record import hash_of, png_text
-from mcld.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,29 +36,6 @@ if TYPE_CHECKING:
     from mcld.conditions import FocalConditions
     from mcld.pipeline import MCLDPipeline
     from mcld.settings import Settings
-
-
-def read_recipe(path: Path) -> list[EditRequest]:
-    """The edits of a YAML file. Raises SettingsError for what is wrong with it."""
-    entries = read_yaml(path, "--recipe")
-    if not isinstance(entries, list) or not entries:
-        raise SettingsError(f"{path} must be a list of edits, each with `source` and `out`")
-    requests = [
-        edit_request(entry, f"{path}, edit {k}") for k, entry in enumerate(entries, start=1)
-    ]
-    first: dict[Path, int] = {}
-    read = {file for request in requests for file in request.files()}
-    for k, request in enumerate(requests, start=1):
-        out = request.out.resolve()
-        if first.setdefault(out, k) != k:
-            raise SettingsError(
-                f"{path}: edits {first[out]} and {k} both write {request.out}; give two names"
-            )
-        if out in read:
-            raise SettingsError(
-                f"{path}, edit {k}: another edit reads {request.out}; give another name"
-            )
-    return requests
 
 
 def edit_recipe(

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from PIL import ImageColor
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from mcld.dataset.pictures import read_painted
-from mcld.edit.edits import Edits, check_group, check_texture
-from mcld.edit.interpolate import amounts_of
-from mcld.edit.texture import GROUPS
+from mcld.dataset.layout import files_of
+from mcld.dataset.pictures import PoseKind, check_image
+from mcld.edit.texture import GROUPS, check_group
 from mcld.errors import SettingsError
-from mcld.files import sha256_of
-from mcld.person import PoseKind, files_of
+from mcld.files import check_writable, sha256_of
+from mcld.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mcld.edit.recolor import Colour
-    from mcld.person import PersonReader, PosedPerson
 
 _Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
 """One text, or a list of them."""
@@ -120,6 +120,27 @@ class EditRequest(BaseModel):
                 f"--out {self.out} is what the picture is made from; give another name"
             )
 
+    @property
+    def sheet(self) -> Path:
+        """The sheet beside `out`."""
+        return self.out.with_name(f"{self.out.stem}-sheet.png")
+
+    def check_files(self, *, sheet: bool) -> None:
+        """Refuse what no network is needed for to see in the files of the edit.
+
+        sheet: whether that is written, too. Raises SettingsError when it would be written over what
+        the picture is made from, MCLDError where a file cannot be written, InputError for a file
+        that is no picture.
+        """
+        for path in [self.out, *([self.sheet] if sheet else [])]:
+            if path.resolve() in self.files():
+                raise SettingsError(
+                    f"--out {self.out}: {path} is what the picture is made from; give another name"
+                )
+            check_writable(path)
+        for path in self.inputs():
+            check_image(path)
+
     def inputs(self) -> list[Path]:
         """Every file that is read, the source first, each once."""
         given = [self.source, self.pose, self.face, self.texture, self.interpolate]
@@ -133,27 +154,6 @@ class EditRequest(BaseModel):
     def changes_nothing(self) -> bool:
         """Whether no edit is given."""
         return not self.model_dump(exclude_defaults=True, exclude={"source", "out", "seed"})
-
-    def edits(self, reader: PersonReader, posed: Callable[[Path], PosedPerson]) -> Edits:
-        """Read the donors, the pose and the painted map.
-
-        posed: reads a person, `reader.posed` or one that remembers. Raises InputError for what
-        cannot be read or shows nobody, and what the reader's estimators raise.
-        """
-        painted = None
-        if self.texture:
-            painted = read_painted(self.texture)
-            check_texture(painted, str(self.texture))
-        return Edits(
-            texture=painted,
-            garments={group: posed(file) for group, file in self.garments().items()},
-            face=posed(self.face) if self.face else None,
-            recolor=self.colours(),
-            interpolate=posed(self.interpolate) if self.interpolate else None,
-            amounts=self.amounts(),
-            pose=reader.pose(self.pose, self.pose_kind or "auto") if self.pose else None,
-            keep_background=self.keep is not None,
-        )
 
     def told(self, hash_of: Callable[[Path], str | None]) -> dict[str, Any]:
         """What was asked for, as JSON has it, without what was not; and what the files hold.
@@ -174,6 +174,28 @@ def content_hash(file: Path) -> str | None:
     except OSError:
         return None
     return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
+
+
+def amounts_of(text: str) -> tuple[float, ...]:
+    """The amounts of "FROM:TO:COUNT", evenly spaced, or of a single number; all in 0..1.
+
+    Raises SettingsError for anything else.
+    """
+    numbers = re.fullmatch(r"(0|1|[01]?\.\d+)(?::(0|1|[01]?\.\d+):(\d+))?", text)
+    first, last, count = numbers.groups() if numbers else ("2", None, None)
+    start, end = float(first), float(last or first)
+    pictures = int(count) if count else 1
+    several = 2 <= pictures <= LONGEST and start != end
+    if max(start, end) > 1 or (count and not several):
+        raise SettingsError(
+            f"--amount {text}: give one number from 0 to 1, or FROM:TO:COUNT of 2 to {LONGEST}"
+            " pictures, such as 0:1:7"
+        )
+    return tuple(np.linspace(start, end, pictures).tolist())
+
+
+LONGEST = 64
+"""Pictures in a strip, at most."""
 
 
 def _colour(name: str, text: str) -> Colour:
@@ -223,3 +245,26 @@ def edit_request(given: Any, where: str) -> EditRequest:
     except SettingsError as error:
         raise SettingsError(f"{where}: {error}" if where else str(error)) from error
     return request
+
+
+def read_recipe(path: Path) -> list[EditRequest]:
+    """The edits of a YAML file. Raises SettingsError for what is wrong with it."""
+    entries = read_yaml(path, "--recipe")
+    if not isinstance(entries, list) or not entries:
+        raise SettingsError(f"{path} must be a list of edits, each with `source` and `out`")
+    requests = [
+        edit_request(entry, f"{path}, edit {k}") for k, entry in enumerate(entries, start=1)
+    ]
+    first: dict[Path, int] = {}
+    read = {file for request in requests for file in request.files()}
+    for k, request in enumerate(requests, start=1):
+        out = request.out.resolve()
+        if first.setdefault(out, k) != k:
+            raise SettingsError(
+                f"{path}: edits {first[out]} and {k} both write {request.out}; give two names"
+            )
+        if out in read:
+            raise SettingsError(
+                f"{path}, edit {k}: another edit reads {request.out}; give another name"
+            )
+    return requests

@@ -21,6 +21,7 @@ from mcld.dataset.charts import (
     smpl_labels,
     smpl_mirror,
 )
+from mcld.errors import SettingsError
 
 Texture = NDArray[np.uint8]
 
@@ -32,6 +33,13 @@ GROUPS: dict[str, tuple[int, ...]] = {
     "hands": HANDS,
 }
 """What can be edited by name -> DensePose part labels."""
+
+
+def check_group(group: str) -> None:
+    """Raise SettingsError for what is no key of `GROUPS`."""
+    if group not in GROUPS:
+        raise SettingsError(f"there is no part {group!r}: there are {', '.join(GROUPS)}")
+
 
 SEAM = 6
 """Texels over which one person's texture goes over into another's."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +11,6 @@ from PIL import Image
 
 from mcld.dataset.pictures import coloured_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.errors import SettingsError
-from mcld.files import check_writable
 from mcld.person import PersonReader
 from mcld.pipeline import EMBEDDED
 from mcld.placement import chosen_device, memory_explained, place, steps_of
@@ -25,42 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mcld.person import Person, PoseKind
+    from mcld.person import Person
     from mcld.pipeline import MCLDPipeline
+    from mcld.sample.request import PictureRequest
     from mcld.settings import SampleSettings, Settings
 
 _CELL = 384
 """Height of one picture on the sheet, pixels."""
-
-
-@dataclass(frozen=True)
-class PictureRequest:
-    """What to sample."""
-
-    source: Path
-    """Photo of the person."""
-    pose: Path
-    """IUV map of the target pose, or a photo of somebody in it."""
-    out: Path
-    """A PNG; of several pictures, each has its seed added to the name."""
-    weights: Path | None = None
-    """A pipeline folder, or one of the four files of the authors' layout; None: the embedded."""
-    pose_kind: PoseKind = "auto"
-    """What the pose file is."""
-    count: int = 1
-    """Pictures, of the seed and those after it."""
-    sheet: bool = False
-    """Write source, pose, texture and results side by side."""
-    attention_maps: bool = False
-    """Write where source, texture and face are looked at, in the last picture."""
-
-    def picture(self, seed: int) -> Path:
-        """The picture of a seed."""
-        return self.out if self.count == 1 else self.beside(str(seed))
-
-    def beside(self, what: str) -> Path:
-        """A PNG beside `out`."""
-        return self.out.with_name(f"{self.out.stem}-{what}.png")
 
 
 def sample_picture(
@@ -85,8 +53,8 @@ def sample_picture(
             disk that fills up, on which the files that were written stay.
     """
     options = settings.sample
-    seeds = range(options.seed, options.seed + request.count)
-    _check_out(request, seeds)
+    request.check(options.seed)
+    seeds = request.seeds(options.seed)
     device = chosen_device(options)
     # The estimators would share the GPU with the network.
     reader = PersonReader(settings.prepare, "cpu" if options.low_memory else str(device), say)
@@ -145,23 +113,6 @@ def sample_picture(
         written.append(request.out.with_name(f"{request.out.stem}-attention.npz"))
         write_attention(written[-1], recorder)
     return written
-
-
-def _check_out(request: PictureRequest, seeds: range) -> None:
-    """Raise SettingsError or MCLDError where no picture should or can be written."""
-    out = request.out
-    if out.suffix.lower() != ".png":
-        raise SettingsError(f"--out {out}: the picture is written as PNG; name it .png")
-    inputs = (request.source.resolve(), request.pose.resolve())
-    written = [*map(request.picture, seeds)]
-    written += [request.beside("sheet")] if request.sheet else []
-    written += [request.beside("attention")] if request.attention_maps else []
-    for path in written:
-        if path.resolve() in inputs:
-            raise SettingsError(
-                f"--out {out}: {path} is what the picture is made from; give another name"
-            )
-        check_writable(path)
 
 
 def sample(

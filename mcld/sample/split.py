@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from mcld import __version__
 from mcld.batches import Batches, Work
-from mcld.dataset.layout import SPLITS, DatasetLayout
+from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_face, read_image, read_iuv, write_png
 from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_file
 from mcld.distributed import agreed, processes, silent
@@ -35,21 +35,8 @@ if TYPE_CHECKING:
 
     from mcld.conditions import FocalConditions
     from mcld.pipeline import MCLDPipeline
+    from mcld.sample.request import SplitRequest
     from mcld.settings import Settings
-
-
-@dataclass(frozen=True)
-class SplitRequest:
-    """What to sample."""
-
-    dataset: Path
-    split: str
-    save_path: Path
-    """Folder of the results: 256/ and 512/ are made in it."""
-    weights: Path | None = None
-    """A pipeline folder, or one of the four files of the authors' layout; None: the embedded."""
-    limit: int | None = None
-    """Only so many pairs; None: all."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +74,7 @@ def sample_split(
     Raises SettingsError when the folder holds pictures of other settings, and InputError,
     WeightsError or MCLDError for what else the user can mend.
     """
-    if request.split not in SPLITS:
-        raise SettingsError(f"--split {request.split}: there are {' and '.join(SPLITS)}")
+    request.check()
     state = processes()
     first = state.is_main_process
     if not first:

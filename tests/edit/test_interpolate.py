@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcld.edit.interpolate import amounts_of, between, slerp
+from mcld.edit.interpolate import between, slerp
+from mcld.edit.request import amounts_of
 from mcld.errors import SettingsError
 
 vectors = st.lists(st.floats(-10, 10, allow_nan=False, width=32), min_size=6, max_size=6).map(

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,38 @@ def test_help_loads_nothing_heavy() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("loaded: []\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("sample --source no.jpg --pose no.png --out out.png", "no.jpg does not exist"),
+        ("sample --source a.jpg --pose b.png --out out.png --weights no", "--weights no does not"),
+        ("sample --split test --dataset no --save-path results", "no/split/test.csv is missing"),
+        ("edit --source no.jpg --face no.jpg --out out.png", "no.jpg does not exist"),
+        ("edit --recipe no.yaml", "no.yaml: no such file"),
+    ],
+)
+def test_what_is_not_there_is_told_before_the_seconds_that_torch_takes_to_load(
+    command: str, told: str, tmp_path: Path
+) -> None:
+    script = (
+        f"import sys; sys.argv = ['mcld', *{command.split()}]\n"
+        "from mcld_cli.app import main\n"
+        "try: main()\n"
+        "finally: print('loaded:', 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.stderr.startswith(f"error: {told}")
+    assert done.stdout == "loaded: False\n"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("command", [[], ["prepare"], ["train"], ["sample"]])

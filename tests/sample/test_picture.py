@@ -13,7 +13,8 @@ from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.pipeline import MCLDPipeline, load_pipeline
 from mcld.placement import memory_explained
 from mcld.record import hash_of
-from mcld.sample.picture import PictureRequest, sample_picture
+from mcld.sample.picture import sample_picture
+from mcld.sample.request import PictureRequest
 from mcld.settings import load_settings
 
 

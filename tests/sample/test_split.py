@@ -18,7 +18,8 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.pipeline import MCLDPipeline
-from mcld.sample.split import Pair, SplitRequest, sample_split
+from mcld.sample.request import SplitRequest
+from mcld.sample.split import Pair, sample_split
 from mcld.settings import load_settings
 
 

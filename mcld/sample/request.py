@@ -1,0 +1,99 @@
+"""What is to be sampled, and what of it can be refused at once.
+
+No network is needed for that: this module takes a fraction of a second to import.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mcld.dataset.layout import SPLITS, DatasetLayout
+from mcld.dataset.pictures import check_image
+from mcld.dataset.results import SETTINGS_FILE
+from mcld.errors import SettingsError
+from mcld.files import check_writable
+
+if TYPE_CHECKING:
+    from mcld.dataset.pictures import PoseKind
+
+
+@dataclass(frozen=True)
+class PictureRequest:
+    """What to sample."""
+
+    source: Path
+    """Photo of the person."""
+    pose: Path
+    """IUV map of the target pose, or a photo of somebody in it."""
+    out: Path
+    """A PNG; of several pictures, each has its seed added to the name."""
+    weights: Path | None = None
+    """A pipeline folder, or one of the four files of the authors' layout; None: the embedded."""
+    pose_kind: PoseKind = "auto"
+    """What the pose file is."""
+    count: int = 1
+    """Pictures, of the seed and those after it."""
+    sheet: bool = False
+    """Write source, pose, texture and results side by side."""
+    attention_maps: bool = False
+    """Write where source, texture and face are looked at, in the last picture."""
+
+    def picture(self, seed: int) -> Path:
+        """The picture of a seed."""
+        return self.out if self.count == 1 else self.beside(str(seed))
+
+    def beside(self, what: str) -> Path:
+        """A PNG beside `out`."""
+        return self.out.with_name(f"{self.out.stem}-{what}.png")
+
+    def seeds(self, seed: int) -> range:
+        """The seed of each picture."""
+        return range(seed, seed + self.count)
+
+    def check(self, seed: int) -> None:
+        """Refuse what no network is needed for to see. seed: of the first picture.
+
+        Raises SettingsError for a name that the picture should not have, MCLDError where it cannot
+        be written, InputError for a source or a pose that is no picture.
+        """
+        if self.out.suffix.lower() != ".png":
+            raise SettingsError(f"--out {self.out}: the picture is written as PNG; name it .png")
+        inputs = (self.source.resolve(), self.pose.resolve())
+        written = [*map(self.picture, self.seeds(seed))]
+        written += [self.beside("sheet")] if self.sheet else []
+        written += [self.beside("attention")] if self.attention_maps else []
+        for path in written:
+            if path.resolve() in inputs:
+                raise SettingsError(
+                    f"--out {self.out}: {path} is what the picture is made from; give another name"
+                )
+            check_writable(path)
+        for path in (self.source, self.pose):
+            check_image(path)
+
+
+@dataclass(frozen=True)
+class SplitRequest:
+    """What to sample."""
+
+    dataset: Path
+    split: str
+    save_path: Path
+    """Folder of the results: 256/ and 512/ are made in it."""
+    weights: Path | None = None
+    """A pipeline folder, or one of the four files of the authors' layout; None: the embedded."""
+    limit: int | None = None
+    """Only so many pairs; None: all."""
+
+    def check(self) -> None:
+        """Refuse what no network is needed for to see.
+
+        Raises SettingsError for a split that there is not, InputError for a dataset without a
+        readable table of its pairs, MCLDError where no result can be written.
+        """
+        if self.split not in SPLITS:
+            raise SettingsError(f"--split {self.split}: there are {' and '.join(SPLITS)}")
+        DatasetLayout(self.dataset).pairs(self.split)
+        check_writable(self.save_path / SETTINGS_FILE)
