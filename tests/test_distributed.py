@@ -34,7 +34,7 @@ def test_processes_end_their_group_before_python_ends(tmp_path: Path) -> None:
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", script],
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=300,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

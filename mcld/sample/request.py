@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PictureRequest:
-    """What to sample."""
+    """Pictures of one person in one pose."""
 
     source: Path
     """Photo of the person."""
@@ -76,7 +76,7 @@ class PictureRequest:
 
 @dataclass(frozen=True)
 class SplitRequest:
-    """What to sample."""
+    """Every pair of a split."""
 
     dataset: Path
     split: str
