@@ -22,14 +22,15 @@ PATIENCE = timedelta(days=7)
 
 
 def on_cpu() -> bool:
-    """Whether this machine has no accelerator.
+    """Whether there is no accelerator on this machine, or `accelerate launch --cpu` hides it.
 
     The library accelerate wants to be told: on such a machine it would take several processes for
     as many runs that know nothing of each other.
     """
     import torch
+    from accelerate.utils import parse_flag_from_env
 
-    return not torch.accelerator.is_available()
+    return parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
 
 
 def is_first() -> bool:
@@ -38,15 +39,17 @@ def is_first() -> bool:
 
 
 def processes() -> PartialState:
-    """The processes of this run, which end their group before Python ends.
+    """The processes of this run, which on a CPU end their group before Python ends.
 
     A thread of PyTorch's gloo backend may hold the last tensor it sent; one that outlives Python
-    aborts the process, and a run that was done would count as failed (pytorch/pytorch#190489).
+    aborts the process, and a run that was done would count as failed (pytorch/pytorch#190489). With
+    NCCL, a process that fails would wait for the others to end the group, and they for it.
     """
     from accelerate import PartialState
 
     state = PartialState(cpu=on_cpu(), timeout=PATIENCE)
-    atexit.register(state.destroy_process_group)
+    if state.backend == "gloo":
+        atexit.register(state.destroy_process_group)
     return state
 
 

@@ -233,15 +233,14 @@ def edit(
     flags = sampling_flags(
         seed, steps, guidance, scheduler, fast, size, dtype, device, compile_, low_memory
     )
-    from mcld.dataset.pictures import check_image
     from mcld.settings import load_settings
 
     settings = load_settings(config, overrides_of({"edit.strength": strength, **flags}, overrides))
-    from mcld.edit.request import edit_request, read_recipe
+    from mcld.edit.request import check_export, edit_request, read_recipe
 
     # What can be refused at once is refused before the seconds that the libraries take.
     if recipe is not None:
-        read_recipe(recipe)
+        requests = read_recipe(recipe)
         if processes:
             launch(processes)
             return
@@ -249,13 +248,13 @@ def edit(
             from mcld.edit.recipe import edit_recipe
 
         with console.progress("Editing", "pictures") as count:
-            edit_recipe(recipe, weights, settings, say=console.say, on_done=count)
+            edit_recipe(recipe, requests, weights, settings, say=console.say, on_done=count)
         if is_first():
             console.say(f"All pictures of {recipe} are there.")
         return
     assert source
     if export_texture is not None:
-        check_image(source)
+        check_export(source, export_texture)
         with console.importing():
             from mcld.edit.picture import export_texture as export
 

@@ -36,7 +36,10 @@ Overrides = Annotated[
 def _there(weights: Path | None) -> Path | None:
     if weights is not None and not weights.is_dir():
         what = "is no folder" if weights.exists() else "does not exist"
-        raise WeightsError(f"--weights {weights} {what}: give one that `mcld train` wrote")
+        raise WeightsError(
+            f"--weights {weights} {what}: give a pipeline folder, or one with"
+            " the four files of the authors' layout"
+        )
     return weights
 
 

@@ -197,7 +197,8 @@ def sample(
         return
 
     request = SplitRequest(settings.sample.dataset, split, save_path, weights, limit)
-    request.check()
+    if is_first():
+        request.check()
     if processes:
         launch(processes)
         return

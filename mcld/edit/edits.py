@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from mcld.conditions import FocalConditions
-from mcld.dataset.charts import TEXTURE_SIZE, texels_of
+from mcld.dataset.charts import texels_of
 from mcld.edit.interpolate import between, on_the_way
 from mcld.edit.photo import background_kept, rewarped, tinted
 from mcld.edit.recolor import Colour, recoloured
-from mcld.edit.texture import GROUPS, Texture, check_group, sewn, shows
+from mcld.edit.texture import GROUPS, Texture, check_group, check_texture, sewn, shows
 from mcld.errors import InputError, SettingsError
 from mcld.person import Person
 from mcld.pipeline import PipelineInputs
@@ -133,14 +133,6 @@ def guesses(source: PosedPerson, edits: Edits) -> list[str]:
 
 _KNOWN = 0.4
 """Share of a part, as the picture shows it, of which a donor must show as much."""
-
-
-def check_texture(texture: Texture, name: str) -> None:
-    """Raise InputError for what has not the size of a texture map; name: what messages call it."""
-    if texture.shape != (TEXTURE_SIZE, TEXTURE_SIZE, 3):
-        height, width = texture.shape[:2]
-        side = TEXTURE_SIZE
-        raise InputError(f"{name} is {width}x{height} pixels: a texture map has {side}x{side}")
 
 
 def _with_texture(person: Person, iuv: NDArray[np.uint8], texture: Texture) -> Person:

@@ -9,14 +9,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mcld.dataset.charts import smpl_labels
-from mcld.dataset.layout import files_of
 from mcld.dataset.pictures import read_painted, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.edit.edits import Edits, check_texture, edit, edited_person, guesses, strength_of
-from mcld.edit.request import EditRequest, content_hash
-from mcld.edit.texture import GROUPS
-from mcld.errors import SettingsError
-from mcld.files import check_writable, written_whole
+from mcld.edit.edits import Edits, edit, edited_person, guesses, strength_of
+from mcld.edit.request import EditRequest, check_export, content_hash
+from mcld.edit.texture import GROUPS, check_texture
+from mcld.files import written_whole
 from mcld.person import PersonReader, no_face_known
 from mcld.pipeline import EMBEDDED
 from mcld.placement import chosen_device, memory_explained, place
@@ -50,7 +48,7 @@ def edit_picture(
 
     Args:
         request: the edit.
-        weights: a pipeline folder, or one of the four files of the authors' layout; None: the
+        weights: a pipeline folder, or one with the four files of the authors' layout; None: the
             embedded.
         settings: `sample`, `scheduler`, `edit` and the weights of `prepare`'s estimators count.
         sheet: also write source, donors, edited texture and result side by side.
@@ -165,18 +163,9 @@ def export_texture(
 ) -> list[Path]:
     """Write the texture map of a photo's person, and a transparent guide layer of its parts.
 
-    Returns the two files. Raises as `PersonReader.posed` does, and SettingsError for a name that is
-    no PNG or would overwrite the source.
+    Returns the two files. Raises as `PersonReader.posed` and `check_export` do.
     """
-    guide = out.with_name(f"{out.stem}-guide.png")
-    for path in (out, guide):
-        if path.suffix.lower() != ".png":
-            raise SettingsError(f"--export-texture {out}: name it .png")
-        if path.resolve() in [given.resolve() for given in files_of(source)]:
-            raise SettingsError(
-                f"--export-texture {out}: {path} belongs to the source; give another name"
-            )
-        check_writable(path)
+    guide = check_export(source, out)
     reader = PersonReader(settings.prepare, str(chosen_device(settings.sample)), say)
     person = reader.person(source)
     write_png(out, np.asarray(person.texture))

@@ -17,7 +17,7 @@ from mcld.dataset.pictures import write_png
 from mcld.distributed import agreed, processes, silent
 from mcld.edit.edits import EditInputs, edit_inputs, encode, finished, guesses
 from mcld.edit.picture import REMEMBERED, how_edited, read_edit, strip
-from mcld.edit.request import EditRequest, content_hash, read_recipe
+from mcld.edit.request import EditRequest, content_hash
 from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.files import check_writable, remove_unfinished_of
 from mcld.lock import only_run_of
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 def edit_recipe(
     recipe: Path,
+    requests: list[EditRequest],
     weights: Path | None,
     settings: Settings,
     *,
@@ -51,13 +52,14 @@ def edit_recipe(
     Under `accelerate launch` each process takes its share. Edits that cannot be made are left out,
     and told at the end.
 
-    say: told, in one line each, what the user should know; on_done: called with (edits done, edits
-    to do) of the main process's share; both in the main process only.
+    recipe: the file that the edits are of; no other run of it may go on; requests: its edits, as
+    `read_recipe` reads them. say: told, in one line each, what the user should know; on_done:
+    called with (edits done, edits to do) of the main process's share; both in the main process
+    only.
 
     Raises SettingsError when an edit's file holds another picture, and InputError, WeightsError or
     MCLDError for what else the user can mend.
     """
-    requests = read_recipe(recipe)
     state = processes()
     first = state.is_main_process
     if not first:

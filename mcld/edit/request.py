@@ -12,8 +12,8 @@ from PIL import ImageColor
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mcld.dataset.layout import files_of
-from mcld.dataset.pictures import PoseKind, check_image
-from mcld.edit.texture import GROUPS, check_group
+from mcld.dataset.pictures import PoseKind, check_image, read_painted
+from mcld.edit.texture import GROUPS, check_group, check_texture
 from mcld.errors import SettingsError
 from mcld.files import check_writable, sha256_of
 from mcld.yaml_file import read_yaml
@@ -130,16 +130,20 @@ class EditRequest(BaseModel):
 
         sheet: whether that is written, too. Raises SettingsError when it would be written over what
         the picture is made from, MCLDError where a file cannot be written, InputError for a file
-        that is no picture.
+        that is no picture, or no texture map where one is wanted.
         """
-        for path in [self.out, *([self.sheet] if sheet else [])]:
-            if path.resolve() in self.files():
+        check_writable(self.out)
+        if sheet:
+            if self.sheet.resolve() in self.files():
                 raise SettingsError(
-                    f"--out {self.out}: {path} is what the picture is made from; give another name"
+                    f"--out {self.out}: {self.sheet} is what the picture is made from; give"
+                    " another name"
                 )
-            check_writable(path)
+            check_writable(self.sheet)
         for path in self.inputs():
             check_image(path)
+        if self.texture:
+            check_texture(read_painted(self.texture), str(self.texture))
 
     def inputs(self) -> list[Path]:
         """Every file that is read, the source first, each once."""
@@ -162,6 +166,25 @@ class EditRequest(BaseModel):
         """
         asked = self.model_dump(mode="json", exclude_defaults=True, exclude={"out", "seed"})
         return {**asked, "files": {str(file): hash_of(file) for file in self.inputs()}}
+
+
+def check_export(source: Path, out: Path) -> Path:
+    """Refuse what can be seen at once of a texture map to export; return the guide layer's file.
+
+    Raises SettingsError for a name that is no PNG or would overwrite the source, MCLDError where
+    nothing can be written, InputError for a source that is no picture.
+    """
+    guide = out.with_name(f"{out.stem}-guide.png")
+    for path in (out, guide):
+        if path.suffix.lower() != ".png":
+            raise SettingsError(f"--export-texture {out}: name it .png")
+        if path.resolve() in [given.resolve() for given in files_of(source)]:
+            raise SettingsError(
+                f"--export-texture {out}: {path} belongs to the source; give another name"
+            )
+        check_writable(path)
+    check_image(source)
+    return guide
 
 
 def content_hash(file: Path) -> str | None:

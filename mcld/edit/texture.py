@@ -16,12 +16,13 @@ from mcld.dataset.charts import (
     HANDS,
     HEAD,
     LEGS,
+    TEXTURE_SIZE,
     TORSO,
     smpl_borders,
     smpl_labels,
     smpl_mirror,
 )
-from mcld.errors import SettingsError
+from mcld.errors import InputError, SettingsError
 
 Texture = NDArray[np.uint8]
 
@@ -39,6 +40,14 @@ def check_group(group: str) -> None:
     """Raise SettingsError for what is no key of `GROUPS`."""
     if group not in GROUPS:
         raise SettingsError(f"there is no part {group!r}: there are {', '.join(GROUPS)}")
+
+
+def check_texture(texture: Texture, name: str) -> None:
+    """Raise InputError for what has not the size of a texture map; name: what messages call it."""
+    if texture.shape != (TEXTURE_SIZE, TEXTURE_SIZE, 3):
+        height, width = texture.shape[:2]
+        side = TEXTURE_SIZE
+        raise InputError(f"{name} is {width}x{height} pixels: a texture map has {side}x{side}")
 
 
 SEAM = 6

@@ -30,7 +30,7 @@ class PictureRequest:
     out: Path
     """A PNG; of several pictures, each has its seed added to the name."""
     weights: Path | None = None
-    """A pipeline folder, or one of the four files of the authors' layout; None: the embedded."""
+    """A pipeline folder, or one with the four files of the authors' layout; None: the embedded."""
     pose_kind: PoseKind = "auto"
     """What the pose file is."""
     count: int = 1
@@ -83,7 +83,7 @@ class SplitRequest:
     save_path: Path
     """Folder of the results: 256/ and 512/ are made in it."""
     weights: Path | None = None
-    """A pipeline folder, or one of the four files of the authors' layout; None: the embedded."""
+    """A pipeline folder, or one with the four files of the authors' layout; None: the embedded."""
     limit: int | None = None
     """Only so many pairs; None: all."""
 

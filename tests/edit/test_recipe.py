@@ -48,7 +48,15 @@ def run(recipe: Path, *overrides: str) -> tuple[list[str], list[tuple[int, int]]
     said: list[str] = []
     told: list[tuple[int, int]] = []
     settings = load_settings(None, list(overrides))
-    edit_recipe(recipe, None, settings, say=said.append, on_done=lambda *count: told.append(count))
+    requests = read_recipe(recipe)
+    edit_recipe(
+        recipe,
+        requests,
+        None,
+        settings,
+        say=said.append,
+        on_done=lambda *count: told.append(count),
+    )
     return said, told
 
 

@@ -49,17 +49,23 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "code", "told"),
     [
-        ("sample --source no.jpg --pose no.png --out out.png", "no.jpg does not exist"),
-        ("sample --source a.jpg --pose b.png --out out.png --weights no", "--weights no does not"),
-        ("sample --split test --dataset no --save-path results", "no/split/test.csv is missing"),
-        ("edit --source no.jpg --face no.jpg --out out.png", "no.jpg does not exist"),
-        ("edit --recipe no.yaml", "no.yaml: no such file"),
+        ("sample --source no.jpg --pose no.png --out o.png", 1, "no.jpg does not exist"),
+        ("sample --source a.jpg --pose b.png --out o.jpg", 2, "--out o.jpg: the picture is"),
+        ("sample --source a.jpg --pose b.png --out o.png --weights no", 1, "--weights no does not"),
+        ("sample --split val --save-path results", 2, "--split val: there are"),
+        ("sample --split test --dataset no --save-path r", 1, "no/split/test.csv is missing"),
+        ("sample --split test --dataset no --save-path r --processes 2", 1, "no/split/test.csv is"),
+        ("edit --source no.jpg --face no.jpg --out o.png", 1, "no.jpg does not exist"),
+        ("edit --source no.jpg --export-texture t.png", 1, "no.jpg does not exist"),
+        ("edit --source no.jpg --export-texture t.jpg", 2, "--export-texture t.jpg: name it .png"),
+        ("edit --recipe no.yaml", 2, "no.yaml: no such file"),
+        ("edit --recipe no.yaml --processes 2", 2, "no.yaml: no such file"),
     ],
 )
-def test_what_is_not_there_is_told_before_the_seconds_that_torch_takes_to_load(
-    command: str, told: str, tmp_path: Path
+def test_what_can_be_seen_at_once_is_told_before_the_seconds_that_torch_takes_to_load(
+    command: str, code: int, told: str, tmp_path: Path
 ) -> None:
     script = (
         f"import sys; sys.argv = ['mcld', *{command.split()}]\n"
@@ -77,6 +83,7 @@ def test_what_is_not_there_is_told_before_the_seconds_that_torch_takes_to_load(
     )
     assert done.stderr.startswith(f"error: {told}")
     assert done.stdout == "loaded: False\n"
+    assert done.returncode == code
     assert not list(tmp_path.iterdir())
 
 
