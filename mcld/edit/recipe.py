@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from mcld.settings import Settings
 
 
+Job = tuple[EditRequest, dict[str, Any]]
+"""An edit, and what its picture records."""
+
+
 def edit_recipe(
     recipe: Path,
     requests: list[EditRequest],
@@ -84,11 +88,10 @@ def edit_recipe(
     ]
     with ExitStack() as held:
         jobs = list(zip(requests, records, strict=True))
-        agreed(state, lambda: _begin(recipe, jobs, held))
-        share = jobs[state.process_index :: state.num_processes]
-        todo = [(request, record) for request, record in share if not _done(request, record)]
-        if len(todo) < len(share):
-            say(f"{len(share) - len(todo):,} of {len(share):,} pictures are there already")
+        left = agreed(state, lambda: _begin(recipe, jobs, held))
+        if len(left) < len(jobs):
+            say(f"{len(jobs) - len(left):,} of {len(jobs):,} pictures are there already")
+        todo = left[state.process_index :: state.num_processes]
         reader = PersonReader(
             settings.prepare, "cpu" if options.low_memory else str(device), cache(say)
         )
@@ -112,13 +115,17 @@ def edit_recipe(
         raise MCLDError(f"{len(reasons):,} of {total:,} edits could not be made: {reasons[0]}")
 
 
-def _begin(recipe: Path, jobs: list[tuple[EditRequest, dict[str, Any]]], held: ExitStack) -> None:
-    """Hold the recipe, check what lies where it writes, and clean up after a killed run."""
+def _begin(recipe: Path, jobs: list[Job], held: ExitStack) -> list[Job]:
+    """Hold the recipe, check what lies where it writes, and clean up after a killed run.
+
+    Returns the jobs that have no picture yet.
+    """
     held.enter_context(only_run_of(recipe))
-    for request, record in jobs:
+    for request, _ in jobs:
         check_writable(request.out)
-        _done(request, record)
+    left = [(request, record) for request, record in jobs if not _done(request, record)]
     remove_unfinished_of(request.out for request, _ in jobs)
+    return left
 
 
 def _done(request: EditRequest, record: dict[str, Any]) -> bool:

@@ -54,9 +54,11 @@ SEAM = 6
 """Texels over which one person's texture goes over into another's."""
 _EDGE = 6
 """Texels beside a hole whose colours are not spread: at outlines they blend with the background."""
+_MIXED = 3
+"""How far into a chart the extraction mixes black, texels beyond the rim itself."""
 _RIM = 8.0
 """How wide the rim of a chart or a hole may be, texels."""
-_DARK = 0.75
+_DARK = 0.85
 """Brightness below which a texel of the rim counts as dark, as a share of that just inside."""
 _BLACK = 40
 """Brightness of a texel at a rim, 0..255, below which it may be the black around, mixed in."""
@@ -87,7 +89,7 @@ def trimmed(texture: Texture) -> Texture:
     labels = smpl_labels()
     square = np.ones((3, 3), np.uint8)
     unsure = (cv2.dilate(labels, square) != cv2.erode(labels, square)) | ~texture.any(axis=-1)
-    inner = cv2.dilate(unsure.astype(np.uint8), square) == 0
+    inner = cv2.dilate(unsure.astype(np.uint8), np.ones((2 * _MIXED + 1,) * 2, np.uint8)) == 0
     if not inner.any():
         return texture
     distance, nearest = distance_transform_edt(~inner, return_indices=True)

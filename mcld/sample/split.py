@@ -96,11 +96,10 @@ def sample_split(
         **how_sampled(pipeline, options),
     }
     with ExitStack() as held:
-        agreed(state, lambda: _begin(request.save_path, record, held))
-        share = pairs[state.process_index :: state.num_processes]
-        todo = [pair for pair in share if not _done(pair, request.save_path)]
-        if len(todo) < len(share):
-            say(f"{len(share) - len(todo):,} of {len(share):,} pictures are there already")
+        left = agreed(state, lambda: _begin(request.save_path, record, pairs, held))
+        if len(left) < len(pairs):
+            say(f"{len(pairs) - len(left):,} of {len(pairs):,} pictures are there already")
+        todo = left[state.process_index :: state.num_processes]
         works = [_work(pair, request, layout, pipeline, record) for pair in todo]
 
         def encode(inputs: list[PipelineInputs]) -> list[FocalConditions]:
@@ -118,11 +117,17 @@ def sample_split(
         )
 
 
-def _begin(save_path: Path, record: dict[str, Any], held: ExitStack) -> None:
-    """Hold the folder of the results, clean it, and check that it is of the same settings."""
+def _begin(
+    save_path: Path, record: dict[str, Any], pairs: list[Pair], held: ExitStack
+) -> list[Pair]:
+    """Hold the folder of the results, clean it, and check that it is of the same settings.
+
+    Returns the pairs that have no picture yet.
+    """
     held.enter_context(only_run(made_folder(save_path)))
     remove_unfinished(save_path)
     _check_resumed(save_path, record)
+    return [pair for pair in pairs if not _done(pair, save_path)]
 
 
 def _work(
