@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import binary_erosion, distance_transform_edt
+from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 
 from mcld.dataset.charts import ARMS, smpl_borders, smpl_labels, smpl_mirror
 from mcld.edit.texture import GROUPS, SEAM, completed, region, sewn, shows, trimmed
@@ -115,6 +115,16 @@ def test_dark_rims_are_trimmed_off():
     body = labels > 0
     assert (cleaned[body] == (200, 40, 40)).all(axis=-1).mean() > 0.995
     assert not cleaned[~body].any()
+
+
+def test_the_dark_line_where_the_two_charts_of_a_face_meet_is_trimmed_off():
+    labels = smpl_labels()
+    left, right = (binary_dilation(labels == label, iterations=4) for label in (23, 24))
+    line = left & right & np.isin(labels, (23, 24))
+    assert line.any()
+    dark = RED.copy()
+    dark[line] = (120, 24, 24)
+    assert (trimmed(dark)[line] == (200, 40, 40)).all(axis=-1).mean() > 0.98  # but for its ends
 
 
 @pytest.mark.parametrize("group", GROUPS)
