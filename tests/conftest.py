@@ -99,7 +99,7 @@ def mcld(tmp_path: Path) -> Run:
             env={**clean, "COLUMNS": "80", **variables},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=120,
             check=False,
         )
 

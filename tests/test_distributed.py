@@ -48,7 +48,7 @@ def launched(script: Path, text: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", script],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=180,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

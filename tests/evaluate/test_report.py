@@ -73,12 +73,12 @@ def test_a_browser_shows_it(report, tmp_path):
         [*browser, "--window-size=1200,2000", f"--screenshot={shot}", report.as_uri()],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=120,
         check=True,
     )
     assert "CONSOLE" not in made.stderr  # where a page's errors go
     dom = subprocess.run(
-        [*browser, "--dump-dom", report.as_uri()], capture_output=True, timeout=300, check=True
+        [*browser, "--dump-dom", report.as_uri()], capture_output=True, timeout=120, check=True
     ).stdout
     assert dom.count(b"<img") == report.read_bytes().count(b"<img")
     from PIL import Image

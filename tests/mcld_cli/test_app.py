@@ -28,7 +28,7 @@ def acting(action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", WITH_A_COMMAND_THAT.format(action), *arguments, "act"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=60,
         check=False,
     )
 
@@ -42,7 +42,7 @@ def test_help_loads_nothing_heavy() -> None:
         f"finally: print('loaded:', [name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("loaded: []\n")
@@ -77,7 +77,7 @@ def test_what_can_be_seen_at_once_is_told_before_the_seconds_that_torch_takes_to
         [sys.executable, "-c", script],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=60,
         check=False,
         cwd=tmp_path,
     )
@@ -161,6 +161,6 @@ def test_an_interrupted_run_ends_with_130() -> None:
         assert running.stdout
         assert running.stdout.readline() == "started\n"
         os.kill(running.pid, signal.SIGINT)
-        _, complaint = running.communicate(timeout=300)
+        _, complaint = running.communicate(timeout=30)
     assert running.returncode == 130
     assert complaint == "error: interrupted\n"

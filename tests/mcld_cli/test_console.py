@@ -47,7 +47,7 @@ def test_diffusers_does_not_load_what_only_the_8_bit_optimizer_needs():
         "import bitsandbytes"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
 

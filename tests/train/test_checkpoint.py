@@ -60,7 +60,7 @@ def test_a_run_goes_on_with_or_without_sharding(tmp_path: Path, order: list[str]
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=120,
             check=False,
         )
         assert done.returncode == 0, done.stderr
