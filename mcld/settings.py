@@ -234,6 +234,12 @@ class TrainSettings(_Group):
     drop_rate: float = Field(
         0.1, ge=0, lt=1, description="Share of samples whose conditions are dropped, for guidance."
     )
+    timestep_shift: float = Field(
+        1.0,
+        gt=0,
+        description="Above 1, more samples at late, noisy timesteps (Esser et al., 2403.03206,"
+        " equation 23); 1 is the paper's uniform draw. For networks sampled in few steps.",
+    )
     patchwork: float = Field(
         0.0,
         ge=0,

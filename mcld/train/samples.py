@@ -136,7 +136,7 @@ class TrainingSamples(Dataset[Sample]):
         sample = Sample(
             target=_drawn(latents, g),
             noise=noise,
-            timestep=torch.randint(TIMESTEPS, (), generator=g),
+            timestep=shifted(torch.randint(TIMESTEPS, (), generator=g), settings.timestep_shift),
             source=embedding + self.source_std * jitter,
             texture=texture,
             reference_latents=_drawn(reference_latents, g),
@@ -149,6 +149,23 @@ class TrainingSamples(Dataset[Sample]):
         # In the noisier half, where the noisy latents do not give the colours away.
         noisier = TIMESTEPS // 2 + sample.timestep // 2
         return replace(sample, timestep=noisier, **self.patchwork(pose, g))
+
+
+def shifted(timesteps: Tensor, shift: float) -> Tensor:
+    """Timesteps moved towards the noisy end (shift above 1) or the clean one (below 1).
+
+    t -> s t / (1 + (s - 1) t) with t the middle of a timestep on a scale of 0 to 1 (Esser et al.,
+    2403.03206, equation 23).
+
+    Args:
+        timesteps: int64, 0..999.
+        shift: s, above 0; 1 changes nothing.
+
+    Returns:
+        int64, 0..999, of the same shape.
+    """
+    t = (timesteps.double() + 0.5) / TIMESTEPS
+    return (TIMESTEPS * shift * t / (1 + (shift - 1) * t)).long()
 
 
 def _drawn(moments: Tensor, generator: torch.Generator) -> Tensor:

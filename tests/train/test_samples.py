@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mcld.dataset.layout import DatasetLayout
 from mcld.settings import TrainSettings
 from mcld.train.cache import EncodedCache, EncodedPicture
-from mcld.train.samples import BatchSampler, TrainingSamples, collate
+from mcld.train.samples import BatchSampler, TrainingSamples, collate, shifted
 
 STEMS = ["a", "b", "c", "d"]
 PAIRS = torch.tensor([(0, 1), (1, 0), (2, 3), (3, 2), (0, 0)])
@@ -77,6 +77,24 @@ def test_samples_in_patches_have_their_pose_and_are_noisy(cache):
             assert torch.equal(ours.target, expected.target)
             assert ours.timestep == expected.timestep
     assert 75 < count < 125
+
+
+@given(st.floats(0.01, 100))
+def test_shifted_timesteps_stay_in_range_and_in_order(shift: float) -> None:
+    timesteps = torch.arange(1000)
+    moved = shifted(timesteps, shift)
+    assert 0 <= moved.min() and moved.max() <= 999
+    assert (moved.diff() >= 0).all()
+    assert ((moved >= timesteps) if shift >= 1 else (moved <= timesteps)).all()
+
+
+def test_a_shift_of_four_puts_half_of_the_timesteps_into_the_noisiest_fifth(cache):
+    assert torch.equal(shifted(torch.arange(1000), 1.0), torch.arange(1000))
+    assert (shifted(torch.arange(1000), 4.0) >= 800).sum() == 500
+    plain, late = made(cache), made(cache, timestep_shift=4.0)
+    for n in range(50):
+        assert late[n].timestep == shifted(plain[n].timestep, 4.0)
+        assert torch.equal(late[n].noise, plain[n].noise)
 
 
 def test_samples_travel_to_loading_processes(cache):

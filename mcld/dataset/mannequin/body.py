@@ -59,6 +59,14 @@ PARTS = {
 # torso's charts: its t is the share of the height to this power.
 TORSO_CROWDING = 0.6
 
+# Heads are a doll's, this much larger than life: in a picture of a whole figure, 256 pixels high, a
+# natural head is 30 high, too few for a face that tells people apart.
+HEAD_SCALE = 1.75
+# It grows about a point above the chin, and the neck widens to meet it, from the first of these
+# heights of the canonical body to the second, metres.
+_COLLAR, _CHIN = 0.09, 0.19
+_HEAD_PIVOT = np.array([0, 0.24, -0.012], np.float32)
+
 _X, _Y, _Z = np.eye(3)
 
 
@@ -313,9 +321,11 @@ def _fleshed(shape: BodyShape, rest: FloatArray) -> FloatArray:
     up, out_front = (y - centre[1]) / body.head_size[1], z - centre[2] > 0
     tip = np.where(up > -0.3, (up + 0.3) / 0.22, (up + 0.3) / 0.07)  # slopes up, ends sharply below
     nose = head & out_front
-    out[nose, 2] += (shape.nose * _bump(tip) * _bump(x / 0.012))[nose]
+    out[nose, 2] += (HEAD_SCALE * shape.nose * _bump(tip) * _bump(x / 0.012))[nose]
     ear = shape.ears * _bump((up + 0.02) / 0.2) * _bump((z - centre[2] + 0.008) / 0.013)
-    out[head, 0] += (np.sign(x) * ear * (np.abs(x) > 0.04))[head]
+    out[head, 0] += (HEAD_SCALE * np.sign(x) * ear * (np.abs(x) > 0.04))[head]
+    growth = (HEAD_SCALE - 1) * np.clip((y - _COLLAR) / (_CHIN - _COLLAR), 0, 1)[head, None]
+    out[head] += growth * (place[head] - _HEAD_PIVOT)
     return out
 
 

@@ -96,7 +96,7 @@ def draw_clothes(rng: np.random.Generator, gender: str) -> Clothes:
         motif=str(rng.choice(MOTIFS)),
         top=top,
         top_second=_contrasting(rng, top),
-        period=float(rng.uniform(0.13, 0.2)),
+        period=float(rng.uniform(0.16, 0.24)),
         sleeve=float(
             rng.choice(
                 [0.0, rng.uniform(0.28, 0.45), rng.uniform(0.6, 0.8), 1.0],

@@ -98,12 +98,12 @@ def draw_face(rng: np.random.Generator, gender: str) -> Face:
         style=str(rng.choice(HAIR_STYLES, p=styles)),
         parting=float(rng.uniform(-1, 1)),
         eyes=_EYE_COLOURS[rng.integers(len(_EYE_COLOURS))],
-        eye_gap=float(rng.uniform(0.030, 0.037)),
-        eye_size=float(rng.uniform(0.016, 0.021)),
-        brow=float(rng.uniform(0.006, 0.009) if woman else rng.uniform(0.008, 0.013)),
+        eye_gap=float(rng.uniform(0.031, 0.038)),
+        eye_size=float(rng.uniform(0.019, 0.026)),
+        brow=float(rng.uniform(0.006, 0.010) if woman else rng.uniform(0.009, 0.016)),
         brow_slant=float(rng.uniform(-0.25, 0.25)),
         lips=rgb(lips),
-        mouth=float(rng.uniform(0.021, 0.031)),
+        mouth=float(rng.uniform(0.022, 0.036)),
         glasses=frames,
         beard=beard,
     )
@@ -146,7 +146,7 @@ def paint_head(charts: FloatArray, looks: Face) -> None:
     cover(paint, 0.5 * shade * ahead * (y < -0.033), tone * np.float32(0.55))
 
     from_mouth = y + np.float32(0.064) - 7 * x**2  # the corners turn up a little
-    mouth = np.hypot(x / np.float32(looks.mouth), from_mouth / np.float32(0.0115))
+    mouth = np.hypot(x / np.float32(looks.mouth), from_mouth / np.float32(0.0125))
     if looks.beard:
         chin = np.minimum(-0.036 - y - 0.02 * np.cos(3 * azimuth), 1.45 - np.abs(azimuth))
         strap = np.minimum(0.014 - np.abs(y + 0.044), 0.034 - np.abs(x))
@@ -158,24 +158,24 @@ def paint_head(charts: FloatArray, looks: Face) -> None:
             strength * soft(area, 0.008) * below_chin,
             np.asarray(looks.hair, np.float32) * 0.9,
         )
-    cover(paint, soft((1 - mouth) * 0.0115) * ahead, looks.lips)
+    cover(paint, soft((1 - mouth) * 0.0125) * ahead, looks.lips)
     line = np.minimum(looks.mouth - np.abs(x), 0.0016 - np.abs(from_mouth))
     cover(paint, 0.6 * soft(line) * ahead, np.asarray(looks.lips, np.float32) * 0.4)
 
     eye_x = np.abs(x) - np.float32(looks.eye_gap)
-    height = np.float32(looks.eye_size * 0.6)
+    height = np.float32(looks.eye_size * 0.64)
     lens = np.hypot(eye_x / np.float32(looks.eye_size), (y - 0.004) / height)
     cover(paint, soft((1.25 - lens) * height) * ahead, tone * np.float32(0.35))  # lashes
     cover(paint, soft((1 - lens) * height) * ahead, (0.97, 0.97, 0.96))
     iris = np.hypot(eye_x, y - 0.004)
     white = (lens < 1.1) & ahead
-    cover(paint, soft(np.float32(looks.eye_size * 0.52) - iris) * white, looks.eyes)
+    cover(paint, soft(np.float32(looks.eye_size * 0.6) - iris) * white, looks.eyes)
     cover(
         paint,
-        soft(np.float32(looks.eye_size * 0.24) - iris) * white,
+        soft(np.float32(looks.eye_size * 0.28) - iris) * white,
         (0.03, 0.03, 0.03),
     )
-    brow_y = 0.031 + looks.brow_slant * (np.abs(x) - 0.034)
+    brow_y = 0.035 + looks.brow_slant * (np.abs(x) - 0.034)
     brow = np.minimum(looks.brow / 2 - np.abs(y - brow_y), 0.023 - np.abs(eye_x))
     brow_colour = np.asarray(looks.hair, np.float32) * 0.75
     cover(paint, soft(brow) * ahead, brow_colour)
@@ -189,10 +189,10 @@ def paint_head(charts: FloatArray, looks: Face) -> None:
     cover(paint, thick * soft((latitude - edge).astype(np.float32), 0.06), hair)
 
     if looks.glasses:
-        rim = np.hypot(eye_x / 0.027, (y - 0.003) / 0.021)
-        frame = soft(np.float32(0.0042) - np.abs(rim - 1) * np.float32(0.023))
-        bridge = np.minimum(0.012 - np.abs(x), 0.003 - np.abs(y - 0.008))
-        temple = np.minimum(0.0035 - np.abs(y - 0.008), np.abs(x) - 0.055)
+        rim = np.hypot(eye_x / 0.030, (y - 0.003) / 0.025)
+        frame = soft(np.float32(0.0065) - np.abs(rim - 1) * np.float32(0.027))
+        bridge = np.minimum(0.012 - np.abs(x), 0.004 - np.abs(y - 0.008))
+        temple = np.minimum(0.005 - np.abs(y - 0.008), np.abs(x) - 0.055)
         temple = np.minimum(temple, 1.7 - np.abs(azimuth))
         wire = np.maximum(soft(temple), np.maximum(soft(bridge), frame) * ahead)
         cover(paint, wire, looks.glasses)
