@@ -27,6 +27,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup  ## generate people, prepare them, repaint some with the shipped weights, score the result
+	rm -rf build/demo
 	$(BIN)/mcld prepare build/demo/mannequin --mannequins 6 --pictures 5 --seed 1
 	$(BIN)/python -m benchmarks mannequin build/demo/mannequin --out build/demo/pictures
 

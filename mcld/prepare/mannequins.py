@@ -26,7 +26,7 @@ from mcld.files import remove_unfinished, written_whole
 from mcld.lock import only_run
 from mcld.prepare.workers import start_worker
 
-WORLD_VERSION = 2
+WORLD_VERSION = 3
 """Raised whenever the same seed would give other pictures."""
 
 # DeepFashion's own words for what is seen.
