@@ -236,9 +236,11 @@ class TrainSettings(_Group):
     )
     timestep_shift: float = Field(
         1.0,
-        gt=0,
-        description="Above 1, more samples at late, noisy timesteps (Esser et al., 2403.03206,"
-        " equation 23); 1 is the paper's uniform draw. For networks sampled in few steps.",
+        ge=0.01,
+        le=100,
+        description="Above 1 moves the drawn timesteps towards the noisy end, below 1 towards the"
+        " clean one (Esser et al., 2403.03206, equation 23); 1 is the paper's uniform draw."
+        " Samples in patches then move into the noisier half.",
     )
     patchwork: float = Field(
         0.0,

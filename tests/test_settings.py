@@ -118,6 +118,8 @@ def test_an_unknown_key_is_told_the_nearest(
         ("train.batch_size=0", "give a whole number above 0"),
         ("train.batch_size=", "train.batch_size cannot be ''"),
         ("train.learning_rate=nan", "give a number above 0 and up to 1"),
+        ("train.timestep_shift=0", "give a number from 0.01 and up to 100"),
+        ("train.timestep_shift=1e14", "give a number from 0.01 and up to 100"),
         ("train.max_grad_norm=inf", "give a number above 0"),
         ("train.learning_rate=[1, 2]", "train.learning_rate cannot be ['1', '2']"),
         ("train.precision=fp8", "give one of no, bf16, fp16"),

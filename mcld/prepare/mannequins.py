@@ -128,6 +128,11 @@ def _claim(root: Path, world: _World) -> None:
             found = json.loads(mark.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"cannot read {mark}: {error}") from error
+        if isinstance(found, dict) and {**found, "version": WORLD_VERSION} == wanted != found:
+            raise InputError(
+                f"{root} holds mannequins of another version of mcld ({found.get('version')}, now"
+                f" {WORLD_VERSION}): remove it, or give another folder"
+            )
         if found != wanted:
             raise InputError(
                 f"{root} holds other mannequins ({_told(found)}) than asked for ({_told(wanted)}):"

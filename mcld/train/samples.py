@@ -86,7 +86,7 @@ class TrainingSamples(Dataset[Sample]):
         stems: of the pictures.
         pairs: int64 [P, 2] rows of `stems`: source, target.
         source_std: [1, D] standard deviation of source embeddings over the dataset.
-        settings: noise offset, source noise, drop rate, seed.
+        settings: noise offset, source noise, drop rate, timestep shift, patchwork, seed.
         reference_input: what ReferenceNet sees, "texture" or "source".
         patchwork: paints the people of `settings.patchwork` of all samples.
     """
@@ -146,7 +146,7 @@ class TrainingSamples(Dataset[Sample]):
         )
         if self.patchwork is None or torch.rand((), generator=g) >= settings.patchwork:
             return sample
-        # In the noisier half, where the noisy latents do not give the colours away.
+        # After the shift, into the noisier half: the noisy latents do not give the colours away.
         noisier = TIMESTEPS // 2 + sample.timestep // 2
         return replace(sample, timestep=noisier, **self.patchwork(pose, g))
 
@@ -154,18 +154,18 @@ class TrainingSamples(Dataset[Sample]):
 def shifted(timesteps: Tensor, shift: float) -> Tensor:
     """Timesteps moved towards the noisy end (shift above 1) or the clean one (below 1).
 
-    t -> s t / (1 + (s - 1) t) with t the middle of a timestep on a scale of 0 to 1 (Esser et al.,
-    2403.03206, equation 23).
+    t -> s t / (1 + (s - 1) t), the map of Esser et al. (2403.03206, equation 23), applied to the
+    middle of a timestep on a scale of 0 to 1.
 
     Args:
         timesteps: int64, 0..999.
-        shift: s, above 0; 1 changes nothing.
+        shift: s, 0.01 to 100; 1 changes nothing.
 
     Returns:
         int64, 0..999, of the same shape.
     """
     t = (timesteps.double() + 0.5) / TIMESTEPS
-    return (TIMESTEPS * shift * t / (1 + (shift - 1) * t)).long()
+    return (TIMESTEPS * shift * t / (1 + (shift - 1) * t)).long().clamp(max=TIMESTEPS - 1)
 
 
 def _drawn(moments: Tensor, generator: torch.Generator) -> Tensor:

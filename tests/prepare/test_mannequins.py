@@ -1,5 +1,6 @@
 """Filling a folder with mannequins: the files, the split, and a run that is broken off."""
 
+import json
 import os
 import signal
 import subprocess
@@ -105,6 +106,16 @@ def test_other_mannequins_are_not_mixed_in(
     with pytest.raises(InputError, match="holds other mannequins"):
         prepare_mannequins(prepared.root, mannequins, seed=seed, pictures=2, size=size)
     assert contents(prepared.root) == before
+
+
+def test_mannequins_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
+    prepare_mannequins(tmp_path, 2, seed=5, pictures=2, size=SIZE, workers=1)
+    mark = tmp_path / "mannequins.json"
+    mark.write_text(json.dumps({**json.loads(mark.read_text()), "version": 2}))
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=r"another version of mcld \(2, now \d+\): remove it"):
+        prepare_mannequins(tmp_path, 2, seed=5, pictures=2, size=SIZE)
+    assert contents(tmp_path) == before
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def test_samples_in_patches_have_their_pose_and_are_noisy(cache):
 def test_shifted_timesteps_stay_in_range_and_in_order(shift: float) -> None:
     timesteps = torch.arange(1000)
     moved = shifted(timesteps, shift)
-    assert 0 <= moved.min() and moved.max() <= 999
+    assert moved.min() >= 0
+    assert moved.max() <= 999
     assert (moved.diff() >= 0).all()
     assert ((moved >= timesteps) if shift >= 1 else (moved <= timesteps)).all()
 
@@ -95,6 +96,20 @@ def test_a_shift_of_four_puts_half_of_the_timesteps_into_the_noisiest_fifth(cach
     for n in range(50):
         assert late[n].timestep == shifted(plain[n].timestep, 4.0)
         assert torch.equal(late[n].noise, plain[n].noise)
+
+
+def test_samples_in_patches_move_into_the_noisier_half_after_the_shift(cache):
+    plain = made(cache)
+    patched = TrainingSamples(
+        cache,
+        STEMS,
+        PAIRS,
+        STD,
+        TrainSettings(patchwork=1.0, timestep_shift=4.0),
+        patchwork=lambda pose, generator: {},
+    )
+    for n in range(50):
+        assert patched[n].timestep == 500 + shifted(plain[n].timestep, 4.0) // 2
 
 
 def test_samples_travel_to_loading_processes(cache):

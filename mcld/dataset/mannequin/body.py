@@ -60,10 +60,10 @@ PARTS = {
 TORSO_CROWDING = 0.6
 
 # Heads are a doll's, this much larger than life: in a picture of a whole figure, 256 pixels high, a
-# natural head is 30 high, too few for a face that tells people apart.
+# natural head is 30 high from chin to crown, too few for a face that tells people apart.
 HEAD_SCALE = 1.75
-# It grows about a point above the chin, and the neck widens to meet it, from the first of these
-# heights of the canonical body to the second, metres.
+# It grows about the mouth, and the neck, pressed together below it, widens to meet it, from the
+# first of these heights of the canonical body to the second, metres.
 _COLLAR, _CHIN = 0.09, 0.19
 _HEAD_PIVOT = np.array([0, 0.24, -0.012], np.float32)
 
@@ -72,7 +72,10 @@ _X, _Y, _Z = np.eye(3)
 
 @dataclass(frozen=True)
 class BodyShape:
-    """One identity's figure. Girths are factors on the canonical body, 1 leaving it as it is."""
+    """One identity's figure. Girths are factors on the canonical body, 1 leaving it as it is.
+
+    What is told of the head is told of one of natural size (see HEAD_SCALE).
+    """
 
     gender: str  # 'WOMEN' or 'MEN', as DeepFashion names its folders
     betas: tuple[float, ...]  # ten SMPL-X shape coefficients: the lengths of the bones
@@ -284,7 +287,7 @@ def _bump(distance: FloatArray) -> FloatArray:
 
 
 def _fleshed(shape: BodyShape, rest: FloatArray) -> FloatArray:
-    """Give the shaped rest mesh [V,3] its girths: what bone lengths alone do not say."""
+    """Give the shaped rest mesh [V,3] its girths and its larger head: what bones do not say."""
     body = skin()
     place = body.canonical  # where on the canonical body each vertex is
     out = rest.astype(np.float32).copy()

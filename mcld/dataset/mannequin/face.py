@@ -48,7 +48,10 @@ HAIR_STYLES = ("short", "crop", "fringe", "bob", "long", "tail", "bald")
 
 @dataclass(frozen=True)
 class Face:
-    """What tells a person apart above the collar, and the colour of the skin everywhere."""
+    """What tells a person apart above the collar, and the colour of the skin everywhere.
+
+    Metres are those of a head of natural size (see `body.HEAD_SCALE`).
+    """
 
     skin: Colour
     hair: Colour
