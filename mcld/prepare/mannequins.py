@@ -130,8 +130,8 @@ def _claim(root: Path, world: _World) -> None:
             raise InputError(f"cannot read {mark}: {error}") from error
         if isinstance(found, dict) and {**found, "version": WORLD_VERSION} == wanted != found:
             raise InputError(
-                f"{root} holds mannequins of another version of mcld ({found.get('version')}, now"
-                f" {WORLD_VERSION}): remove it, or give another folder"
+                f"{root} holds mannequins of another version of their world"
+                f" ({found.get('version')}, now {WORLD_VERSION}): remove the folder, or give another"
             )
         if found != wanted:
             raise InputError(

@@ -113,7 +113,7 @@ def test_mannequins_of_an_earlier_version_are_refused(tmp_path: Path) -> None:
     mark = tmp_path / "mannequins.json"
     mark.write_text(json.dumps({**json.loads(mark.read_text()), "version": 2}))
     before = contents(tmp_path)
-    with pytest.raises(InputError, match=r"another version of mcld \(2, now \d+\): remove it"):
+    with pytest.raises(InputError, match=r"another version of their world \(2, now \d+\): remove"):
         prepare_mannequins(tmp_path, 2, seed=5, pictures=2, size=SIZE)
     assert contents(tmp_path) == before
 
