@@ -131,7 +131,7 @@ def _claim(root: Path, world: _World) -> None:
         if isinstance(found, dict) and {**found, "version": WORLD_VERSION} == wanted != found:
             raise InputError(
                 f"{root} holds mannequins of another version of their world"
-                f" ({found.get('version')}, now {WORLD_VERSION}): remove it, or give another"
+                f" ({found.get('version')}, now {WORLD_VERSION}): remove it, or give another folder"
             )
         if found != wanted:
             raise InputError(
