@@ -33,7 +33,10 @@ class FocalConditions:
     face: Tensor
     """[B, 512] face embedding; zeros where no face was found."""
     pose: Tensor
-    """[B, 3, H, W] target IUV map in the channel order of its file, (V, U, I) / 255, in 0..1."""
+    """[B, 3, H, W] target IUV map in the channel order of its file, (V, U, I) / 255, in 0..1.
+
+    For a textured pose guider [B, 6, H, W]: then the texture map laid on it, (R, G, B) / 255.
+    """
 
     def __getitem__(self, rows: slice) -> FocalConditions:
         """The conditions of some of the people."""

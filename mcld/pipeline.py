@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from mcld.conditions import FOCAL_CONDITIONS, FocalConditions
+from mcld.dataset.charts import PARTS, TEXTURE_SIZE, laid_on
 from mcld.errors import InputError, WeightsError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 
@@ -258,12 +259,17 @@ class MCLDPipeline(DiffusionPipeline):
         if face is None:
             face = torch.zeros(len(source), self.image_projector.config.embedding_dim)
         reference = source if self.config.reference_input == "source" else texture
+        maps = self.pose_processor.preprocess(pose, height, width)
+        if self.pose_guider.config.textured:
+            pixels = (maps * 255).round().to(torch.uint8)
+            laid = [textured(*row) for row in zip(pixels, texture, strict=True)]
+            maps = torch.stack(laid).float() / 255
         return PipelineInputs(
             source=self.encoder_pixels(source),
             texture=self.encoder_pixels(texture),
             reference=self.image_processor.preprocess(reference, height, width),
             face=face,
-            pose=self.pose_processor.preprocess(pose, height, width),
+            pose=maps,
         )
 
     def conditions(self, inputs: PipelineInputs) -> FocalConditions:
@@ -457,3 +463,23 @@ class MCLDPipeline(DiffusionPipeline):
         elif latents.shape != shape:
             raise InputError(f"latents must be {list(shape)}, not {list(latents.shape)}")
         return latents.to(device, torch.float32)
+
+
+def textured(pose: Tensor, texture: Image.Image) -> Tensor:
+    """An IUV map, and the source's texture map laid on its body.
+
+    Args:
+        pose: [3, H, W] uint8 (V, U, I).
+        texture: RGB, usually 512x512.
+
+    Returns:
+        [6, H, W] uint8 (V, U, I, R, G, B); the last three are 0 where nothing is seen.
+    """
+    vui = pose.permute(1, 2, 0).numpy()
+    iuv = np.ascontiguousarray(vui[..., ::-1])
+    iuv[..., 0] = iuv[..., 0].clip(max=PARTS)  # bicubic resizing overshoots
+    square = (TEXTURE_SIZE, TEXTURE_SIZE)
+    if texture.size != square:
+        texture = texture.resize(square, Image.Resampling.NEAREST)
+    laid = laid_on(iuv, np.asarray(texture.convert("RGB")))
+    return torch.cat([pose, torch.from_numpy(laid).permute(2, 0, 1)])

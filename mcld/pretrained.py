@@ -201,7 +201,11 @@ def _empty_pose_guider(folder: Path) -> PoseGuider:
     path = four_files(folder)["pose_guider"]
     weights = read_state_dict(path) if path else {}
     try:
-        guider: PoseGuider = PoseGuider(len(weights["conv_out.bias"]), guider_channels(weights))
+        guider: PoseGuider = PoseGuider(
+            len(weights["conv_out.bias"]),
+            guider_channels(weights),
+            textured="patch_embedding.weight" in weights,
+        )
     except KeyError as error:
         raise WeightsError(f"{path or folder} is no pose guider: it lacks {error}") from error
     return guider

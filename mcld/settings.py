@@ -65,6 +65,10 @@ class ModelSettings(_Group):
     reference_input: Literal["texture", "source"] = Field(
         "texture", description="What ReferenceNet sees."
     )
+    pose_input: Literal["iuv", "textured"] = Field(
+        "iuv",
+        description="What the pose guider sees: the IUV map, or the texture map laid on it, too.",
+    )
     projector_dim: PositiveInt = Field(96, description="Width of the image projector.")
     projector_depth: PositiveInt = Field(2, description="Layers of the image projector.")
     projector_heads: PositiveInt = Field(4, description="Heads of the image projector.")
@@ -230,7 +234,9 @@ class TrainSettings(_Group):
     noise_offset: float = Field(
         0.05, ge=0, le=1, description="Share of noise that is one number per sample and channel."
     )
-    face_loss: bool = Field(True, description="Count the loss on the face twice.")
+    face_loss_weight: float = Field(
+        1.0, ge=0, description="How much the loss on the face counts, beside that on everything."
+    )
     drop_rate: float = Field(
         0.1, ge=0, lt=1, description="Share of samples whose conditions are dropped, for guidance."
     )

@@ -14,7 +14,7 @@ from transformers import CLIPImageProcessor
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
 from mcld.person import PersonReader
-from mcld.pipeline import MCLDPipeline, load_pipeline
+from mcld.pipeline import MCLDPipeline, load_pipeline, textured
 from mcld.settings import PrepareSettings
 
 
@@ -50,6 +50,32 @@ def test_every_condition_counts(pipeline, person, condition):
     other = person[condition]
     other = -other if condition == "face" else other.rotate(180)
     assert np.abs(run(pipeline, person) - run(pipeline, person, **{condition: other})).max() > 2e-5
+
+
+def test_a_textured_guider_sees_the_texture_map_laid_on_the_pose(pipeline, person):
+    plain = run(pipeline, person)
+    guider = pipeline.pose_guider
+    guider.add_texture()
+    np.testing.assert_allclose(run(pipeline, person), plain, atol=1e-5)
+    torch.nn.init.normal_(guider.patch_embedding.weight)
+    photos, textures, poses = ([person[name]] for name in ("source", "texture", "pose"))
+    inputs = pipeline.inputs(photos, textures, poses, person["face"], 64, 48)
+    iuv = pipeline.pose_processor.preprocess(poses, 64, 48)
+    assert torch.equal(inputs.pose[:, :3], iuv)
+    laid = inputs.pose[0, 3:].any(dim=0)
+    assert not laid[iuv[0, 2] == 0].any()
+    assert laid.float().mean() > 0.1
+    assert np.abs(run(pipeline, person) - plain).max() > 1e-3
+
+
+def test_what_is_laid_on_a_pose_comes_from_a_map_of_any_size_and_blended_labels_do_no_harm(person):
+    pose = torch.from_numpy(np.array(person["pose"])).permute(2, 0, 1)
+    small = person["texture"].resize((256, 256), Image.Resampling.NEAREST)
+    whole, coarse = textured(pose, person["texture"]), textured(pose, small)
+    assert torch.equal(whole[:3], coarse[:3])
+    assert (whole[3:].float() - coarse[3:].float()).abs().median() <= 4
+    pose[2] += 3 * (pose[2] > 0)  # beyond the last label
+    assert textured(pose, small).shape == (6, *pose.shape[1:])
 
 
 def test_no_face_is_a_face_of_zeros(pipeline, person):

@@ -143,6 +143,16 @@ def smpl_borders() -> dict[tuple[int, int], NDArray[np.int64]]:
     return {labels: np.unique(np.concatenate(pixels)) for labels, pixels in found.items()}
 
 
+def laid_on(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A texture map laid on the body of an IUV map: uint8 [H, W, 3] RGB.
+
+    iuv: uint8 [H, W, 3] (I, U, V); texture: uint8 [512, 512, 3] RGB, 0 where it has a hole. The
+    picture is 0 there, too, and around the body.
+    """
+    colours = texture.reshape(-1, 3)[texels_of(iuv)]
+    return np.asarray(np.where(iuv[..., :1] > 0, colours, 0), np.uint8)
+
+
 def texels_of(iuv: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Which pixel of the SMPL layout each pixel of an IUV map shows: int64 [H, W].
 

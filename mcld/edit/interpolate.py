@@ -37,8 +37,8 @@ def on_the_way(
 ) -> FocalConditions:
     """The conditions of one picture on the way from one person to another, one row each.
 
-    Embeddings (source, texture, face) move on the sphere; what ReferenceNet sees comes from
-    `textured`, the conditions of the texture map in between; the pose is the first's.
+    Embeddings (source, texture, face) move on the sphere; what ReferenceNet and the pose guider
+    see comes from `textured`, the conditions of the texture map in between; all have one pose.
     """
     if amount == 0:
         return start
@@ -47,7 +47,7 @@ def on_the_way(
         texture=slerp(start.texture, end.texture, amount),
         reference_latents=textured.reference_latents,
         face=slerp(start.face, end.face, amount),
-        pose=start.pose,
+        pose=textured.pose,
     )
 
 

@@ -1,7 +1,12 @@
-"""The pose guider: a target IUV map becomes features that join the denoising UNet at `conv_in`."""
+"""The pose guider: a target IUV map becomes features that join the denoising UNet at `conv_in`.
+
+A *textured* guider sees, beside the map, the source's texture map laid on its body: what the photo
+shows of the target is then there without a search, as in Neverova et al. (1809.01995).
+"""
 
 from itertools import pairwise
 
+import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
@@ -14,6 +19,7 @@ class PoseGuider(ModelMixin, ConfigMixin):
     Args:
         conditioning_embedding_channels: channels of the output, the denoising UNet's first width.
         block_out_channels: width at each resolution, full size first.
+        textured: whether the texture map comes with the IUV map.
 
     The last convolution starts at zero, so that an untrained guider changes nothing.
     """
@@ -23,6 +29,7 @@ class PoseGuider(ModelMixin, ConfigMixin):
         self,
         conditioning_embedding_channels: int = 320,
         block_out_channels: tuple[int, ...] = (16, 32, 96, 256),
+        textured: bool = False,
     ) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(3, block_out_channels[0], kernel_size=3, padding=1)
@@ -35,10 +42,30 @@ class PoseGuider(ModelMixin, ConfigMixin):
         )
         for parameter in self.conv_out.parameters():
             nn.init.zeros_(parameter)
+        if textured:
+            self.add_texture()
+
+    def add_texture(self) -> None:
+        """Become a textured guider, to which what is laid on the map says nothing yet."""
+        widths, features = self.config.block_out_channels, self.conv_out.out_channels
+        side = 2 ** (len(widths) - 1)
+        self.patch_embedding = nn.Conv2d(4, features, side, stride=side).to(self.conv_out.weight)
+        for parameter in self.patch_embedding.parameters():
+            nn.init.zeros_(parameter)
+        self.register_to_config(textured=True)
 
     def forward(self, pose: Tensor) -> Tensor:
-        """[B, 3, H, W] IUV map, (V, U, I) / 255 in 0..1 -> [B, C, H/8, W/8] pose features."""
-        features = functional.silu(self.conv_in(pose))
+        """[B, 3, H, W] IUV map, (V, U, I) / 255 in 0..1 -> [B, C, H/8, W/8] pose features.
+
+        [B, 6, H, W] for a textured guider, whose last three are RGB / 255, 0 where nothing is seen.
+        """
+        iuv, laid = pose.tensor_split([3], dim=1)
+        features = functional.silu(self.conv_in(iuv))
         for block in self.blocks:
             features = functional.silu(block(features))
-        return self.conv_out(features)  # type: ignore[no-any-return]
+        features = self.conv_out(features)
+        if not self.config.textured:
+            return features  # type: ignore[no-any-return]
+        seen = laid.any(dim=1, keepdim=True).to(laid)
+        # Where nothing is seen, neither light nor dark.
+        return features + self.patch_embedding(torch.cat([(laid - 0.5) * seen, seen], dim=1))  # type: ignore[no-any-return]

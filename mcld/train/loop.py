@@ -129,6 +129,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
         options,
         pipeline.config.reference_input,
         _patchwork(options, start),
+        pipeline.pose_guider.config.textured,
     )
     validation = _validation(settings, layout, start, accelerator, say) if main else None
     if main:
@@ -206,6 +207,8 @@ def _make_start(
         fit_autoencoder(pipeline, layout, stems, settings, counted)
         counted = _counter(report, "Training the image encoder")
         fit_image_encoder(pipeline, layout, stems, settings, counted)
+    if settings.model.pose_input == "textured" and not pipeline.pose_guider.config.textured:
+        pipeline.pose_guider.add_texture()
     remember_size(pipeline, settings.train)
     _save(pipeline, folder, settings)
 

