@@ -47,7 +47,7 @@ bench: setup  ## measure; one JSON line per figure
 
 mannequin-model: setup  ## rebuild the shipped weights from nothing (hours)
 	$(BIN)/mcld prepare build/model/mannequin --mannequins 800 --pictures 6 --seed 0
-	rm -rf $(foreach n,1 2 3 4 5 6 7 8 9,build/model/$(n))
+	rm -rf $(foreach n,1 2 3 4 5 6 7 8 9 10,build/model/$(n))
 	$(TRAIN) --set train.output=build/model/1 --set train.adapt_decoder_images=0
 	$(FURTHER) --set train.output=build/model/2 --set train.start_from=build/model/1/pipeline \
 		--set train.images=96000 --set train.batch_size=12 --set train.seed=1
@@ -78,7 +78,14 @@ mannequin-model: setup  ## rebuild the shipped weights from nothing (hours)
 		--set train.timestep_shift=4 --set train.drop_rate=0.03 \
 		--set train.learning_rate=8e-4 --set train.lr_warmup_images=1500 \
 		--set train.adapt_decoder_images=20000
-	rm -rf mcld/weights/mannequin && cp -r build/model/9/pipeline mcld/weights/mannequin
+	$(FURTHER) --set train.output=build/model/10 --set train.start_from=build/model/9/pipeline \
+		--set train.height=256 --set train.width=176 --set train.batch_size=12 \
+		--set train.images=34000 --set train.seed=11 --set train.patchwork=0.15 \
+		--set train.timestep_shift=4 --set train.drop_rate=0.03 \
+		--set train.learning_rate=8e-4 --set train.lr_warmup_images=1500 \
+		--set model.pose_input=textured --set train.face_loss_weight=3 \
+		--set train.adapt_decoder_images=20000
+	rm -rf mcld/weights/mannequin && cp -r build/model/10/pipeline mcld/weights/mannequin
 	sed -i 's/"num_inference_steps": 1/"num_inference_steps": 2/' mcld/weights/mannequin/model_index.json
 
 clean:  ## remove what the targets made, but not .venv
