@@ -2,9 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# Decoders learn best from latents of one step, also for pictures of two.
-TRAIN := $(BIN)/mcld train --config configs/mannequin.yaml --set train.dataset=build/model/mannequin \
-	--set sample.num_inference_steps=1
+TRAIN := $(BIN)/mcld train --config configs/mannequin.yaml --set train.dataset=build/model/mannequin
 FURTHER := $(TRAIN) --set train.batch_size=16 --set train.learning_rate=6e-4 \
 	--set train.lr_warmup_images=2000 --set train.adapt_decoder_images=0
 export HF_HUB_OFFLINE ?= 1
@@ -80,13 +78,12 @@ mannequin-model: setup  ## rebuild the shipped weights from nothing (hours)
 		--set train.adapt_decoder_images=20000
 	$(FURTHER) --set train.output=build/model/10 --set train.start_from=build/model/9/pipeline \
 		--set train.height=256 --set train.width=176 --set train.batch_size=12 \
-		--set train.images=34000 --set train.seed=11 --set train.patchwork=0.15 \
+		--set train.images=30000 --set train.seed=11 --set train.patchwork=0.15 \
 		--set train.timestep_shift=4 --set train.drop_rate=0.03 \
 		--set train.learning_rate=8e-4 --set train.lr_warmup_images=1500 \
 		--set model.pose_input=textured --set train.face_loss_weight=3 \
-		--set train.adapt_decoder_images=20000
+		--set train.adapt_decoder_images=24000
 	rm -rf mcld/weights/mannequin && cp -r build/model/10/pipeline mcld/weights/mannequin
-	sed -i 's/"num_inference_steps": 1/"num_inference_steps": 2/' mcld/weights/mannequin/model_index.json
 
 clean:  ## remove what the targets made, but not .venv
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
