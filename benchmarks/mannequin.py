@@ -14,7 +14,7 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from mcld.dataset.charts import texels_of
+from mcld.dataset.charts import warped
 from mcld.dataset.layout import DatasetLayout, identity_of
 from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
@@ -99,8 +99,7 @@ def paste_texture(texture: np.ndarray, iuv: np.ndarray, photo: np.ndarray) -> np
     """
     seen = texture.any(axis=-1)
     filled = np.where(seen[..., None], texture, texture[seen].mean(axis=0).astype(np.uint8))
-    body = filled.reshape(-1, 3)[texels_of(iuv)]
-    return np.where(iuv[..., :1] > 0, body, photo[0, 0]).astype(np.uint8)
+    return np.where(iuv[..., :1] > 0, warped(iuv, filled), photo[0, 0]).astype(np.uint8)
 
 
 def _psnr_and_ssim(picture: np.ndarray, truth: np.ndarray) -> tuple[float, float]:

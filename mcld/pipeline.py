@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from mcld.conditions import FOCAL_CONDITIONS, FocalConditions
-from mcld.dataset.charts import PARTS, TEXTURE_SIZE, laid_on
+from mcld.dataset.charts import TEXTURE_SIZE, warped
 from mcld.errors import InputError, WeightsError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 
@@ -114,7 +114,10 @@ class PipelineInputs:
     face: Tensor
     """[B, 512] face embedding; zeros where no face was found."""
     pose: Tensor
-    """[B, 3, H, W] target IUV map, (V, U, I) / 255."""
+    """[B, 3, H, W] target IUV map, (V, U, I) / 255.
+
+    For a textured pose guider [B, 6, H, W]: then the texture map warped onto it, (R, G, B) / 255.
+    """
 
     @classmethod
     def cat(cls, inputs: list[Self]) -> Self:
@@ -262,8 +265,8 @@ class MCLDPipeline(DiffusionPipeline):
         maps = self.pose_processor.preprocess(pose, height, width)
         if self.pose_guider.config.textured:
             pixels = (maps * 255).round().to(torch.uint8)
-            laid = [textured(*row) for row in zip(pixels, texture, strict=True)]
-            maps = torch.stack(laid).float() / 255
+            rows = [with_warped_texture(*row) for row in zip(pixels, texture, strict=True)]
+            maps = torch.stack(rows).float() / 255
         return PipelineInputs(
             source=self.encoder_pixels(source),
             texture=self.encoder_pixels(texture),
@@ -465,21 +468,17 @@ class MCLDPipeline(DiffusionPipeline):
         return latents.to(device, torch.float32)
 
 
-def textured(pose: Tensor, texture: Image.Image) -> Tensor:
-    """An IUV map, and the source's texture map laid on its body.
+def with_warped_texture(pose: Tensor, texture: Image.Image) -> Tensor:
+    """An IUV map, and the source's texture map warped onto its body.
 
     Args:
         pose: [3, H, W] uint8 (V, U, I).
-        texture: RGB, usually 512x512.
+        texture: RGB, usually 512x512; (0, 0, 0) where it has a hole.
 
     Returns:
         [6, H, W] uint8 (V, U, I, R, G, B); the last three are 0 where nothing is seen.
     """
-    vui = pose.permute(1, 2, 0).numpy()
-    iuv = np.ascontiguousarray(vui[..., ::-1])
-    iuv[..., 0] = iuv[..., 0].clip(max=PARTS)  # bicubic resizing overshoots
+    iuv = np.ascontiguousarray(pose.permute(1, 2, 0).numpy()[..., ::-1])
     square = (TEXTURE_SIZE, TEXTURE_SIZE)
-    if texture.size != square:
-        texture = texture.resize(square, Image.Resampling.NEAREST)
-    laid = laid_on(iuv, np.asarray(texture.convert("RGB")))
-    return torch.cat([pose, torch.from_numpy(laid).permute(2, 0, 1)])
+    texture = texture.convert("RGB").resize(square, Image.Resampling.NEAREST)
+    return torch.cat([pose, torch.from_numpy(warped(iuv, np.asarray(texture))).permute(2, 0, 1)])

@@ -168,11 +168,12 @@ def _pipeline_of(folder: Path, settings: Settings) -> MCLDPipeline:
             f" encoder of {root}, and there is no such folder: set sample.pretrained"
         )
     config = unet_config(root)
+    pose_guider = _empty_pose_guider(folder)
     return MCLDPipeline(
         **frozen_parts(root, config["cross_attention_dim"]),
         denoising_unet=DenoisingUNet.from_config(config),
         reference_unet=ReferenceNet.from_config(config),
-        pose_guider=_empty_pose_guider(folder),
+        pose_guider=pose_guider,
         image_projector=_empty_image_projector(folder, settings.model),
         scheduler=ddim_scheduler(
             settings.scheduler.beta_schedule,
@@ -181,6 +182,7 @@ def _pipeline_of(folder: Path, settings: Settings) -> MCLDPipeline:
         ),
         focal_conditions=list(settings.model.focal_conditions),
         reference_input=settings.model.reference_input,
+        pose_resample="nearest" if pose_guider.config.textured else "bicubic",
     )
 
 

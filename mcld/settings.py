@@ -67,7 +67,7 @@ class ModelSettings(_Group):
     )
     pose_input: Literal["iuv", "textured"] = Field(
         "iuv",
-        description="What the pose guider sees: the IUV map, or the texture map laid on it, too.",
+        description="What the pose guider sees: the IUV map, or that and the texture map.",
     )
     projector_dim: PositiveInt = Field(96, description="Width of the image projector.")
     projector_depth: PositiveInt = Field(2, description="Layers of the image projector.")

@@ -143,8 +143,8 @@ def smpl_borders() -> dict[tuple[int, int], NDArray[np.int64]]:
     return {labels: np.unique(np.concatenate(pixels)) for labels, pixels in found.items()}
 
 
-def laid_on(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A texture map laid on the body of an IUV map: uint8 [H, W, 3] RGB.
+def warped(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A texture map warped onto the body of an IUV map: uint8 [H, W, 3] RGB.
 
     iuv: uint8 [H, W, 3] (I, U, V); texture: uint8 [512, 512, 3] RGB, 0 where it has a hole. The
     picture is 0 there, too, and around the body.

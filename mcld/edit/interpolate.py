@@ -33,21 +33,21 @@ def _all_completed(texture: Texture) -> Texture:
 
 
 def on_the_way(
-    start: FocalConditions, end: FocalConditions, textured: FocalConditions, amount: float
+    start: FocalConditions, end: FocalConditions, midway: FocalConditions, amount: float
 ) -> FocalConditions:
     """The conditions of one picture on the way from one person to another, one row each.
 
     Embeddings (source, texture, face) move on the sphere; what ReferenceNet and the pose guider
-    see comes from `textured`, the conditions of the texture map in between; all have one pose.
+    see comes from `midway`, the conditions of the texture map in between; all have one pose.
     """
     if amount == 0:
         return start
     return FocalConditions(
         source=slerp(start.source, end.source, amount),
         texture=slerp(start.texture, end.texture, amount),
-        reference_latents=textured.reference_latents,
+        reference_latents=midway.reference_latents,
         face=slerp(start.face, end.face, amount),
-        pose=textured.pose,
+        pose=midway.pose,
     )
 
 

@@ -60,7 +60,7 @@ class MCLD(nn.Module):
             latents: [B, C, h, w] noisy latents.
             timesteps: [B], 0..999.
             conditions: of the B samples.
-            dropped: the first `dropped` samples lose everything but their pose, exactly as the
+            dropped: the first `dropped` samples lose all but `conditions.pose`, exactly as the
                 unconditional branch of guided sampling does.
 
         Returns:

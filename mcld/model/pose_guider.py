@@ -1,7 +1,7 @@
 """The pose guider: a target IUV map becomes features that join the denoising UNet at `conv_in`.
 
-A *textured* guider sees, beside the map, the source's texture map laid on its body: what the photo
-shows of the target is then there without a search, as in Neverova et al. (1809.01995).
+A *textured* guider sees, beside the map, the source's texture map warped onto its body: what the
+photo shows of the target is then there without a search, as in Neverova et al. (1809.01995).
 """
 
 from itertools import pairwise
@@ -46,7 +46,7 @@ class PoseGuider(ModelMixin, ConfigMixin):
             self.add_texture()
 
     def add_texture(self) -> None:
-        """Become a textured guider, to which what is laid on the map says nothing yet."""
+        """Become a textured guider, to which what is warped onto the map says nothing yet."""
         widths, features = self.config.block_out_channels, self.conv_out.out_channels
         side = 2 ** (len(widths) - 1)
         self.patch_embedding = nn.Conv2d(4, features, side, stride=side).to(self.conv_out.weight)
@@ -59,13 +59,16 @@ class PoseGuider(ModelMixin, ConfigMixin):
 
         [B, 6, H, W] for a textured guider, whose last three are RGB / 255, 0 where nothing is seen.
         """
-        iuv, laid = pose.tensor_split([3], dim=1)
+        if not self.config.textured:
+            return self._features(pose)
+        iuv, texture = pose.tensor_split([3], dim=1)
+        seen = texture.any(dim=1, keepdim=True).to(texture)
+        # Where nothing is seen, neither light nor dark.
+        patches = torch.cat([(texture - 0.5) * seen, seen], dim=1)
+        return self._features(iuv) + self.patch_embedding(patches)  # type: ignore[no-any-return]
+
+    def _features(self, iuv: Tensor) -> Tensor:
         features = functional.silu(self.conv_in(iuv))
         for block in self.blocks:
             features = functional.silu(block(features))
-        features = self.conv_out(features)
-        if not self.config.textured:
-            return features  # type: ignore[no-any-return]
-        seen = laid.any(dim=1, keepdim=True).to(laid)
-        # Where nothing is seen, neither light nor dark.
-        return features + self.patch_embedding(torch.cat([(laid - 0.5) * seen, seen], dim=1))  # type: ignore[no-any-return]
+        return self.conv_out(features)  # type: ignore[no-any-return]

@@ -80,9 +80,9 @@ def check_ablation(settings: Settings, pipeline: MCLDPipeline) -> None:
             raise SettingsError(
                 f"model.{name}: the network in {settings.train.start_from} was trained with {found}"
             )
-    given = "pose_input" in settings.model.model_fields_set
-    if given and settings.model.pose_input == "iuv" and pipeline.pose_guider.config.textured:
+    asked = "pose_input" in settings.model.model_fields_set and settings.model.pose_input
+    if asked == "iuv" and pipeline.pose_guider.config.textured:
         raise SettingsError(
             f"model.pose_input: the network in {settings.train.start_from} was trained"
-            " with textured"
+            " with textured: leave it out"
         )

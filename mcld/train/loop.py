@@ -209,6 +209,8 @@ def _make_start(
         fit_image_encoder(pipeline, layout, stems, settings, counted)
     if settings.model.pose_input == "textured" and not pipeline.pose_guider.config.textured:
         pipeline.pose_guider.add_texture()
+        # A label blended with its neighbour's is another part, whose texels would be looked up.
+        pipeline.register_to_config(pose_resample="nearest")
     remember_size(pipeline, settings.train)
     _save(pipeline, folder, settings)
 

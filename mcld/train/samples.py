@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from mcld.conditions import FocalConditions
 from mcld.dataset.pictures import read_image
-from mcld.pipeline import textured
+from mcld.pipeline import with_warped_texture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ class Sample:
     pose: Tensor
     """[3, H, W] uint8 IUV map of the target, (V, U, I); [6, H, W] for a textured pose guider."""
     dropped: bool
-    """Whether the conditions are dropped, all but the pose."""
+    """Whether the conditions are dropped, all but `pose`."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class TrainingSamples(Dataset[Sample]):
         reference_input: what ReferenceNet sees, "texture" or "source".
         patchwork: paints the people of `settings.patchwork` of all samples.
         textured_pose: whether the pose guider is a textured one. People in patches have nothing
-            laid on their map: it would be their picture.
+            warped onto their map: it would be their picture.
     """
 
     def __init__(
@@ -152,18 +152,20 @@ class TrainingSamples(Dataset[Sample]):
             dropped=bool(torch.rand((), generator=g) < settings.drop_rate),
         )
         if self.patchwork is None or torch.rand((), generator=g) >= settings.patchwork:
-            return replace(sample, pose=self._with_texture(pose, source))
+            return replace(sample, pose=self._pose(pose, source))
         # After the shift, into the noisier half: the noisy latents do not give the colours away.
         noisier = TIMESTEPS // 2 + sample.timestep // 2
-        blank = torch.zeros_like(pose)
-        laid = torch.cat([pose, blank]) if self.textured_pose else pose
-        return replace(sample, timestep=noisier, pose=laid, **self.patchwork(pose, g))
+        made = self.patchwork(pose, g)
+        return replace(sample, timestep=noisier, pose=self._pose(pose, None), **made)
 
-    def _with_texture(self, pose: Tensor, source: str) -> Tensor:
+    def _pose(self, pose: Tensor, source: str | None) -> Tensor:
+        """What the pose guider sees; of no source, with nothing warped onto the map."""
         if not self.textured_pose:
             return pose
+        if source is None:
+            return torch.cat([pose, torch.zeros_like(pose)])
         texture = read_image(self.cache.layout.texture(self.cache.split, source))
-        return textured(pose, Image.fromarray(texture))
+        return with_warped_texture(pose, Image.fromarray(texture))
 
 
 def shifted(timesteps: Tensor, shift: float) -> Tensor:

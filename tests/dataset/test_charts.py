@@ -9,12 +9,12 @@ from mcld.dataset.charts import (
     PARTS,
     TEXTURE_SIZE,
     chart_masks,
-    laid_on,
     smpl_borders,
     smpl_gather,
     smpl_labels,
     smpl_mirror,
     texels_of,
+    warped,
 )
 from mcld.dataset.pictures import read_image, read_iuv
 
@@ -58,17 +58,17 @@ def test_a_pixel_of_the_map_is_found_again_through_its_u_and_v() -> None:
     assert (away <= 3).mean() > 0.98
 
 
-def test_a_texture_map_laid_on_its_own_photo_is_the_photo(dataset) -> None:
+def test_a_texture_map_warped_onto_its_own_pose_is_the_photo(dataset) -> None:
     stem = Path(dataset.names("train")[0]).stem
     photo, iuv = (
         read_image(dataset.image("train", stem)),
         read_iuv(dataset.densepose("train", stem)),
     )
-    laid = laid_on(iuv, read_image(dataset.texture("train", stem)))
-    body, seen = iuv[..., 0] > 0, laid.any(axis=-1)
+    found = warped(iuv, read_image(dataset.texture("train", stem)))
+    body, seen = iuv[..., 0] > 0, found.any(axis=-1)
     assert not seen[~body].any()
     assert seen[body].mean() > 0.9
-    away = np.abs(laid.astype(int) - photo).max(axis=-1)
+    away = np.abs(found.astype(int) - photo).max(axis=-1)
     assert np.median(away[seen]) <= 8
 
 

@@ -323,6 +323,7 @@ def test_a_trained_network_is_trained_further_with_textured_maps_and_keeps_them(
     guider = load_pipeline(second).pose_guider
     assert guider.config.textured
     assert guider.patch_embedding.weight.any()  # from zeros
+    assert load_pipeline(second).config.pose_resample == "nearest"
     third = with_train(short, start_from=second, output=tmp_path / "again")
     assert load_pipeline(
         train(third, resume=False, report=quiet, say=print)
@@ -333,6 +334,18 @@ def test_a_trained_network_is_trained_further_with_textured_maps_and_keeps_them(
     )
     with pytest.raises(SettingsError, match=r"model\.pose_input: .* was trained with textured"):
         train(back, resume=False, report=quiet, say=print)
+
+
+def test_the_loss_on_the_face_counts_as_it_is_told(short, tmp_path):
+    losses = {}
+    for weight in (0.0, 1.0, 3.0):
+        reports: list[TrainReport] = []
+        options = {"face_loss_weight": weight, "images": 4, "output": tmp_path / str(weight)}
+        train(with_train(short, **options), resume=False, report=reports.append, say=print)
+        losses[weight] = next(r.loss for r in reversed(reports) if r.stage == "Training")
+    of_faces = losses[1.0] - losses[0.0]
+    assert of_faces > 0
+    assert losses[3.0] - losses[0.0] == pytest.approx(3 * of_faces, rel=1e-3)
 
 
 def test_a_damaged_cache_is_one_line_from_a_loading_process(short):

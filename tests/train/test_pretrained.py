@@ -62,23 +62,36 @@ def test_files_that_pytorch_wrote_are_read_as_well(settings: Settings, pretraine
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_training_starts_there_and_ends_in_a_pipeline_that_samples(settings: Settings) -> None:
-    folder = train(settings, resume=False, report=lambda _: None, say=print)
+@pytest.mark.parametrize("pose_input", ["iuv", "textured"])
+def test_training_starts_there_and_ends_in_a_pipeline_that_samples(
+    settings: Settings, pose_input: str
+) -> None:
+    folder = train(posed(settings, pose_input), resume=False, report=lambda _: None, say=print)
     pipeline = load_pipeline(folder)
     assert isinstance(pipeline.vae, AutoencoderKL)
+    assert pipeline.pose_guider.config.textured == (pose_input == "textured")
     assert pipeline.picture_size(None, None) == (64, 48)
 
 
+def posed(settings: Settings, pose_input: str) -> Settings:
+    """The same settings, with what the pose guider sees."""
+    model = settings.model.model_copy(update={"pose_input": pose_input})
+    return settings.model_copy(update={"model": model})
+
+
+@pytest.mark.parametrize("pose_input", ["iuv", "textured"])
 def test_the_four_files_sample_with_the_encoders_of_the_pretrained_folder(
-    settings: Settings, pretrained: Path, tmp_path: Path
+    settings: Settings, pretrained: Path, tmp_path: Path, pose_input: str
 ) -> None:
     """As for the authors' own release, which holds nothing but these files."""
+    settings = posed(settings, pose_input)
     folder = train(settings, resume=False, report=lambda _: None, say=print)
     alone = (folder.parent / "weights").rename(tmp_path / "checkpoints")
     (alone / "image_projector.pth").rename(alone / "image_proj_model.pth")
     sample = settings.sample.model_copy(update={"pretrained": pretrained})
     loaded = load_weights(alone, settings.model_copy(update={"sample": sample}))
     expected = load_pipeline(folder)
+    assert loaded.config.pose_resample == expected.config.pose_resample
     for name, part in expected.components.items():
         if isinstance(part, torch.nn.Module):
             if name != "image_encoder":  # whose configuration is none of diffusers'

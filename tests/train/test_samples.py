@@ -12,7 +12,7 @@ from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, read_iuv
-from mcld.pipeline import textured
+from mcld.pipeline import with_warped_texture
 from mcld.settings import TrainSettings
 from mcld.train.cache import EncodedCache, EncodedPicture
 from mcld.train.samples import BatchSampler, TrainingSamples, collate, shifted
@@ -175,18 +175,18 @@ def encoded(dataset: DatasetLayout, tmp_path) -> tuple[EncodedCache, list[str], 
     return made, stems, torch.tensor([(0, 1)])
 
 
-def test_a_textured_guider_sees_the_texture_of_the_source_laid_on_the_target(encoded):
+def test_a_textured_guider_sees_the_texture_of_the_source_warped_onto_the_target(encoded):
     cache, stems, pairs = encoded
     sample = TrainingSamples(cache, stems, pairs, STD, TrainSettings(), textured_pose=True)[0]
     texture = Image.fromarray(read_image(cache.layout.texture("train", stems[0])))
     (pose,) = cache.read(stems[1], "pose")
-    assert torch.equal(sample.pose, textured(pose, texture))
+    assert torch.equal(sample.pose, with_warped_texture(pose, texture))
     assert torch.equal(sample.pose[:3], pose)
     assert sample.pose[3:].any()
     assert collate([sample]).conditions.pose.shape == (1, *sample.pose.shape)
 
 
-def test_nothing_is_laid_on_people_in_patches(encoded):
+def test_nothing_is_warped_onto_people_in_patches(encoded):
     cache, stems, pairs = encoded
     sample = TrainingSamples(
         cache,
