@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from mcld.conditions import FOCAL_CONDITIONS, FocalConditions
-from mcld.dataset.charts import TEXTURE_SIZE, warped
+from mcld.dataset.charts import HEAD, TEXTURE_SIZE, smpl_labels, smpl_mirror, warped
 from mcld.errors import InputError, WeightsError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 
@@ -471,6 +471,9 @@ class MCLDPipeline(DiffusionPipeline):
 def with_warped_texture(pose: Tensor, texture: Image.Image) -> Tensor:
     """An IUV map, and the source's texture map warped onto its body.
 
+    Faces are nearly symmetric: what the photo shows of one side of the head stands in for the other
+    side, where that is not seen.
+
     Args:
         pose: [3, H, W] uint8 (V, U, I).
         texture: RGB, usually 512x512; (0, 0, 0) where it has a hole.
@@ -480,5 +483,7 @@ def with_warped_texture(pose: Tensor, texture: Image.Image) -> Tensor:
     """
     iuv = np.ascontiguousarray(pose.permute(1, 2, 0).numpy()[..., ::-1])
     square = (TEXTURE_SIZE, TEXTURE_SIZE)
-    texture = texture.convert("RGB").resize(square, Image.Resampling.NEAREST)
-    return torch.cat([pose, torch.from_numpy(warped(iuv, np.asarray(texture))).permute(2, 0, 1)])
+    texels = np.asarray(texture.convert("RGB").resize(square, Image.Resampling.NEAREST))
+    unseen = ~texels.any(axis=-1, keepdims=True) & np.isin(smpl_labels(), HEAD)[..., np.newaxis]
+    texels = np.where(unseen, texels.reshape(-1, 3)[smpl_mirror()], texels)
+    return torch.cat([pose, torch.from_numpy(warped(iuv, texels)).permute(2, 0, 1)])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import CLIPImageProcessor
 
+from mcld.dataset.charts import smpl_labels
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
 from mcld.person import PersonReader
@@ -78,6 +79,19 @@ def test_what_is_warped_onto_a_pose_may_come_from_a_texture_map_of_another_size(
     seen = shown & (coarse[3:].amax(dim=0) > 0)
     assert seen.sum() > 0.8 * shown.sum() > 0
     assert (whole[3:, seen].float() - coarse[3:, seen].float()).abs().median() <= 8
+
+
+def test_the_side_of_a_head_that_is_seen_stands_in_for_the_other(person):
+    labels = smpl_labels()
+    one_side = Image.fromarray(
+        np.where(labels[..., None] == 23, 200, 0).astype(np.uint8).repeat(3, 2)
+    )
+    pose = torch.from_numpy(np.array(person["pose"])).permute(2, 0, 1)
+    pose[2, :8], pose[2, 8:16], pose[2, 16:24] = 23, 24, 16
+    shown = with_warped_texture(pose, one_side)[3:].amax(dim=0) > 0
+    assert shown[:8].float().mean() > 0.9
+    assert shown[8:16].float().mean() > 0.9
+    assert not shown[16:24].any()
 
 
 def test_no_face_is_a_face_of_zeros(pipeline, person):
