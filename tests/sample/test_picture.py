@@ -243,7 +243,7 @@ def test_fast_takes_few_steps_only_of_weights_that_want_more(files, pipeline, tm
     run({**files, "weights": None}, *fast)
     with Image.open(files["out"]) as picture:
         own = json.loads(picture.text["mcld"])
-    assert (own["num_inference_steps"], own["scheduler"]) == (2, "DDIMScheduler")
+    assert (own["num_inference_steps"], own["scheduler"]) == (1, "DDIMScheduler")
     pipeline.register_to_config(num_inference_steps=20)
     pipeline.save_pretrained(tmp_path / "many")
     run({**files, "weights": tmp_path / "many"}, *fast)
