@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from mcld.conditions import FOCAL_CONDITIONS, FocalConditions
-from mcld.dataset.charts import HEAD, TEXTURE_SIZE, smpl_labels, smpl_mirror, warped
+from mcld.dataset.charts import HEAD, TEXTURE_SIZE, smpl_mirror, texels_of, warped
 from mcld.errors import InputError, WeightsError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 
@@ -484,6 +484,8 @@ def with_warped_texture(pose: Tensor, texture: Image.Image) -> Tensor:
     iuv = np.ascontiguousarray(pose.permute(1, 2, 0).numpy()[..., ::-1])
     square = (TEXTURE_SIZE, TEXTURE_SIZE)
     texels = np.asarray(texture.convert("RGB").resize(square, Image.Resampling.NEAREST))
-    unseen = ~texels.any(axis=-1, keepdims=True) & np.isin(smpl_labels(), HEAD)[..., np.newaxis]
-    texels = np.where(unseen, texels.reshape(-1, 3)[smpl_mirror()], texels)
-    return torch.cat([pose, torch.from_numpy(warped(iuv, texels)).permute(2, 0, 1)])
+    colours = warped(iuv, texels)
+    unseen = np.isin(iuv[..., 0], HEAD) & ~colours.any(axis=-1)
+    mirrored = smpl_mirror().ravel()[texels_of(iuv[unseen])]
+    colours[unseen] = texels.reshape(-1, 3)[mirrored]
+    return torch.cat([pose, torch.from_numpy(colours).permute(2, 0, 1)])

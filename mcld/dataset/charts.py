@@ -154,9 +154,9 @@ def warped(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> NDArray[np.uin
 
 
 def texels_of(iuv: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Which pixel of the SMPL layout each pixel of an IUV map shows: int64 [H, W].
+    """Which pixel of the SMPL layout each pixel of an IUV map shows: int64 [...].
 
-    iuv: uint8 [H, W, 3] (I, U, V). Values index the layout's pixels, row by row; where the map has
+    iuv: uint8 [..., 3] (I, U, V). Values index the layout's pixels, row by row; where the map has
     no body (label 0) they mean nothing.
     """
     part, u, v = np.moveaxis(iuv.astype(np.intp), -1, 0)

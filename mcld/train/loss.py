@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-HEAD_LABELS = (23, 24)
-"""DensePose parts of the head, whose pixels count more."""
+from mcld.dataset.charts import HEAD
 
 
 def min_snr_weights(alphas_cumprod: Tensor, timesteps: Tensor, gamma: float) -> Tensor:
@@ -28,7 +27,7 @@ def min_snr_weights(alphas_cumprod: Tensor, timesteps: Tensor, gamma: float) -> 
 
 def face_mask(part_labels: Tensor, size: tuple[int, int]) -> Tensor:
     """[B, H, W] part labels 0..24 -> [B, 1, h, w] mask of the head, nearest-resized to `size`."""
-    head = torch.isin(part_labels, torch.tensor(HEAD_LABELS, device=part_labels.device))
+    head = torch.isin(part_labels, torch.tensor(HEAD, device=part_labels.device))
     return functional.interpolate(head[:, None].float(), size=size, mode="nearest")
 
 
