@@ -26,6 +26,8 @@ from mcld.settings import SampleSettings, load_settings
 
 METHODS = ("mcld", "texture pasted through the pose", "the source photo itself")
 SHEET_ROWS = 6
+BEHIND = "back"
+"""In the names of pictures from behind."""
 
 
 def score(
@@ -52,7 +54,7 @@ def score(
     layout = DatasetLayout(dataset)
     chosen = _spread([(s, *p) for s in ("train", "test") for p in layout.pairs(s)], pairs)
     scores: dict[str, list[tuple[float, float]]] = {method: [] for method in METHODS}
-    rows: dict[str, list[np.ndarray]] = {}
+    rows: dict[str, list[tuple[bool, list[np.ndarray]]]] = {}
     for split, name_from, name_to in track(chosen, "Sampling", console=Console(stderr=True)):
         source, target = Path(name_from).stem, Path(name_to).stem
         made, row = _one_pair(pipeline, settings.sample, reader, layout, split, source, target)
@@ -60,9 +62,10 @@ def score(
         for method, picture in made.items():
             scores[method].append(_psnr_and_ssim(picture, truth))
         write_png(out / f"{source}_2_{target}.png", made["mcld"])
-        rows.setdefault(identity_of(name_from), row)
+        rows.setdefault(identity_of(name_from), []).append((BEHIND in source + target, row))
     sheet = out / "sheet.png"
-    write_png(sheet, _sheet(list(rows.values())[:SHEET_ROWS]))
+    # Of each person the first pair that shows the face, if there is one.
+    write_png(sheet, _sheet([min(of, key=lambda r: r[0])[1] for of in rows.values()][:SHEET_ROWS]))
     means = {method: np.mean(values, axis=0) for method, values in scores.items()}
     _print(means, len(chosen))
     with written_whole(out / "scores.json") as path:

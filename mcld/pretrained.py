@@ -25,6 +25,7 @@ from mcld.model.checkpoints import four_files, load_checkpoint, read_state_dict
 from mcld.pipeline import MCLDPipeline, align, ddim_scheduler, load_pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from torch import Tensor
@@ -156,6 +157,34 @@ def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:
     found = next((place for place in places if (place / "model_index.json").is_file()), None)
     pipeline = load_pipeline(found) if found else _pipeline_of(folder, settings)
     load_checkpoint(pipeline.network, folder)
+    return pipeline
+
+
+def chosen_pipeline(
+    weights: Path | None, settings: Settings, say: Callable[[str], None]
+) -> MCLDPipeline:
+    """The pipeline in a folder, or, when none is chosen, the embedded one, which is said in a line.
+
+    say: also told when `sample` asks the embedded network for what it was not trained for.
+
+    Raises WeightsError as `load_weights` does.
+    """
+    if weights is not None:
+        return load_weights(weights, settings)
+    say("Using the embedded mannequin network; give --weights for your own.")
+    pipeline = load_pipeline()
+    saved, options = pipeline.config, settings.sample
+    height, width = pipeline.picture_size(None, None)
+    departures = (
+        (options.height or height, options.width or width) != (height, width),
+        (options.num_inference_steps or saved.num_inference_steps) != saved.num_inference_steps,
+        (options.guidance_scale or saved.guidance_scale) != saved.guidance_scale,
+    )
+    if any(departures):
+        say(
+            f"It was made for {height}x{width} and num_inference_steps={saved.num_inference_steps},"
+            f" guidance_scale={saved.guidance_scale:g}: other values spoil its pictures."
+        )
     return pipeline
 
 

@@ -125,6 +125,7 @@ def main() -> None:
         if not hasattr(error, "format_message"):
             raise
         if said := error.format_message():  # else the help was shown, for want of a command
-            console.fail(f"{said.rstrip('.')}. See {error.ctx.command_path} --help")  # type: ignore[attr-defined]
+            end = "" if said.endswith((".", "?")) else "."
+            console.fail(f"{said}{end} See {error.ctx.command_path} --help")  # type: ignore[attr-defined]
         raise SystemExit(WRONG_USAGE) from error
     raise SystemExit(code or 0)

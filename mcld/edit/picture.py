@@ -16,9 +16,8 @@ from mcld.edit.request import EditRequest, check_export, content_hash
 from mcld.edit.texture import GROUPS, check_texture
 from mcld.files import written_whole
 from mcld.person import PersonReader, no_face_known
-from mcld.pipeline import EMBEDDED
 from mcld.placement import chosen_device, memory_explained, place
-from mcld.pretrained import load_weights
+from mcld.pretrained import chosen_pipeline
 from mcld.record import hash_of, how_sampled, png_text
 
 if TYPE_CHECKING:
@@ -73,9 +72,7 @@ def edit_picture(
         say(guess)
     if request.changes_nothing:
         say("No edit is given: the person is repainted as they are.")
-    if weights is None:
-        say("Using the embedded mannequin network; give --weights for your own.")
-    pipeline = load_weights(weights or EMBEDDED, settings)
+    pipeline = chosen_pipeline(weights, settings, say)
     told = {"seed": options.seed, "weights": hash_of(pipeline)}
     place(pipeline, settings, device)
     record = {**request.told(content_hash), **told, **how_edited(pipeline, settings)}

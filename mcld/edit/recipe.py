@@ -22,9 +22,8 @@ from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.files import check_writable, remove_unfinished_of
 from mcld.lock import only_run_of
 from mcld.person import PersonReader, no_face_known
-from mcld.pipeline import EMBEDDED
 from mcld.placement import chosen_device, memory_explained, place
-from mcld.pretrained import load_weights
+from mcld.pretrained import chosen_pipeline
 from mcld.record import hash_of, png_text
 
 if TYPE_CHECKING:
@@ -70,9 +69,7 @@ def edit_recipe(
         say, on_done = silent, silent
     options = settings.sample
     device = chosen_device(options, state.device)
-    if weights is None:
-        say("Using the embedded mannequin network; give --weights for your own.")
-    pipeline = load_weights(weights or EMBEDDED, settings)
+    pipeline = chosen_pipeline(weights, settings, say)
     hashed = hash_of(pipeline)
     place(pipeline, settings, device)
     how = how_edited(pipeline, settings)

@@ -12,9 +12,8 @@ from PIL import Image
 from mcld.dataset.pictures import coloured_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.person import PersonReader
-from mcld.pipeline import EMBEDDED
 from mcld.placement import chosen_device, memory_explained, place, steps_of
-from mcld.pretrained import load_weights
+from mcld.pretrained import chosen_pipeline
 from mcld.record import hash_of, how_sampled, png_text
 from mcld.sample.attention import attention_sheet, write_attention
 
@@ -60,9 +59,7 @@ def sample_picture(
     reader = PersonReader(settings.prepare, "cpu" if options.low_memory else str(device), say)
     person = reader.person(request.source)
     iuv = reader.pose(request.pose, request.pose_kind)
-    if request.weights is None:
-        say("Using the embedded mannequin network; give --weights for your own.")
-    pipeline = load_weights(request.weights or EMBEDDED, settings)
+    pipeline = chosen_pipeline(request.weights, settings, say)
     weights = hash_of(pipeline)
     place(pipeline, settings, device)
     if options.compile:

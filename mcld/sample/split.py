@@ -25,9 +25,9 @@ from mcld.distributed import agreed, processes, silent
 from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.files import made_folder, remove_unfinished, written_whole
 from mcld.lock import only_run
-from mcld.pipeline import EMBEDDED, PipelineInputs
+from mcld.pipeline import PipelineInputs
 from mcld.placement import chosen_device, memory_explained, place
-from mcld.pretrained import load_weights
+from mcld.pretrained import chosen_pipeline
 from mcld.record import hash_of, how_sampled, png_text
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ def sample_split(
     device = chosen_device(options, state.device)
     layout = DatasetLayout(request.dataset)
     pairs = _prepared_pairs(layout, request, say)
-    if request.weights is None:
-        say("Using the embedded mannequin network; give --weights for your own.")
-    pipeline = load_weights(request.weights or EMBEDDED, settings)
+    pipeline = chosen_pipeline(request.weights, settings, say)
     weights = hash_of(pipeline)
     place(pipeline, settings, device)
     record = {

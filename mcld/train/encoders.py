@@ -1,4 +1,8 @@
-"""The two frozen encoders of a new network, made from nothing but a prepared dataset."""
+"""The two frozen encoders of a new network, made from nothing but a prepared dataset.
+
+The pictures stay in the CPU's memory, and what is random is drawn there: a GPU sees a batch at a
+time, and the same batches.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +51,7 @@ def fit_autoencoder(
     Its components are known in closed form. The convolutions of its decoder learn to give photos
     back from latents with a little noise, because the latents that sampling ends with have some.
 
-    on_image: called with (pictures seen, pictures to see).
+    pipeline: on the device to train on. on_image: called with (pictures seen, pictures to see).
     """
     size = (settings.train.height, settings.train.width)
     chosen = stems[:: _stride(len(stems), AUTOENCODER_PICTURES)]
@@ -66,7 +70,8 @@ def fit_autoencoder(
     generator = torch.Generator().manual_seed(settings.train.seed)
 
     def draw(rows: Tensor) -> Tensor:
-        latents: Tensor = pipeline.vae.encode(pixels[rows]).latent_dist.mode()
+        photos = pixels[rows].to(pipeline.vae.device)
+        latents: Tensor = pipeline.vae.encode(photos).latent_dist.mode().cpu()
         level = DECODER_NOISE * torch.rand(len(latents), 1, 1, 1, generator=generator)
         return latents + level * torch.randn(latents.shape, generator=generator)
 
@@ -106,7 +111,8 @@ def _train_decoder(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, DECODER_LEARNING_RATE, steps)
     for step in range(steps):
         rows = torch.randint(len(pixels), (DECODER_BATCH,), generator=generator)
-        loss = functional.l1_loss(vae.decode(draw(rows)).sample, pixels[rows])
+        decoded = vae.decode(draw(rows).to(vae.device)).sample
+        loss = functional.l1_loss(decoded, pixels[rows].to(vae.device))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -153,7 +159,7 @@ def adapt_decoder(
             output_type="latent",
             return_dict=False,
         )[0]
-        latents.append(sampled / pipeline.vae.config.scaling_factor)
+        latents.append(sampled.cpu() / pipeline.vae.config.scaling_factor)
         photos = pipeline.image_processor.preprocess([f.image for f in targets], *size)
         pixels[start : start + len(batch)] = photos
         on_image(start + len(batch), total)
@@ -230,7 +236,8 @@ def _train_image_encoder(
     The pictures are seen in an order drawn from `seed`. The background is asked of photos only.
     """
     generator = torch.Generator().manual_seed(seed)
-    read_out = nn.Linear(encoder.config.projection_dim, colours[0].numel())
+    device = encoder.device
+    read_out = nn.Linear(encoder.config.projection_dim, colours[0].numel()).to(device)
     optimizer = torch.optim.AdamW(
         [*encoder.parameters(), *read_out.parameters()], ENCODER_LEARNING_RATE
     )
@@ -240,9 +247,10 @@ def _train_image_encoder(
     for step in range(steps):
         rows = torch.randint(len(pixels), (ENCODER_BATCH,), generator=generator)
         kinds = torch.randint(2, (ENCODER_BATCH,), generator=generator)
-        wanted = colours[rows].clone()
+        wanted = colours[rows]
         wanted[kinds == 1, 0] = torch.nan
-        told = read_out(encoder(pixels[rows, kinds]).image_embeds).view_as(wanted)
+        wanted = wanted.to(device)
+        told = read_out(encoder(pixels[rows, kinds].to(device)).image_embeds).view_as(wanted)
         seen = ~wanted.isnan()
         loss = functional.mse_loss(told[seen], wanted[seen])
         optimizer.zero_grad()

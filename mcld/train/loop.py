@@ -101,7 +101,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     if main:
         remove_unfinished(options.output)
         if not resume:
-            _make_start(settings, layout, stems, start, report)
+            _make_start(settings, layout, stems, start, accelerator, report)
         elif changes := check_resumed(start, settings):
             say(changes)
     accelerator.wait_for_everyone()
@@ -160,7 +160,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     weights = gathered(network.state_dict(), keep=main)
     if main:
         names = [(stems[source], stems[target]) for source, target in pairs.tolist()]
-        _finish(weights, layout, names, settings, report)
+        _finish(weights, layout, names, settings, accelerator, report)
     accelerator.end_training()
     return options.output / "pipeline"
 
@@ -193,6 +193,7 @@ def _make_start(
     layout: DatasetLayout,
     stems: list[str],
     folder: Path,
+    accelerator: Accelerator,
     report: Callable[[TrainReport], None],
 ) -> None:
     """Write the pipeline folder that training starts from, with its frozen encoders."""
@@ -202,7 +203,7 @@ def _make_start(
     elif settings.train.pretrained:
         pipeline = pretrained_pipeline(settings)
     else:
-        pipeline = new_pipeline(settings)
+        pipeline = new_pipeline(settings).to(accelerator.device)
         counted = _counter(report, "Training the autoencoder")
         fit_autoencoder(pipeline, layout, stems, settings, counted)
         counted = _counter(report, "Training the image encoder")
@@ -212,6 +213,9 @@ def _make_start(
         # A label blended with its neighbour's is another part, whose texels would be looked up.
         pipeline.register_to_config(pose_resample="nearest")
     remember_size(pipeline, settings.train)
+    for name in ("num_inference_steps", "guidance_scale"):
+        if (given := getattr(settings.sample, name)) is not None:
+            pipeline.register_to_config(**{name: given})
     _save(pipeline, folder, settings)
 
 
@@ -334,6 +338,7 @@ def _finish(
     layout: DatasetLayout,
     pairs: list[tuple[str, str]],
     settings: Settings,
+    accelerator: Accelerator,
     report: Callable[[TrainReport], None],
 ) -> None:
     """Write the trained network, its decoder adapted if it shall be.
@@ -343,6 +348,7 @@ def _finish(
     pipeline = load_pipeline(settings.train.output / "start")
     pipeline.network.load_state_dict(weights)
     if settings.train.adapt_decoder_images:
+        pipeline.to(accelerator.device)
         counted = _counter(report, "Adapting the decoder")
         adapt_decoder(pipeline, layout, pairs, settings, counted)
     if settings.train.save_dtype == "float16":

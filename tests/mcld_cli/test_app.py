@@ -116,6 +116,14 @@ def test_wrong_usage_is_one_line_that_names_the_help(mcld: Run) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_question_is_not_followed_by_a_full_stop(mcld: Run) -> None:
+    done = mcld("sampel")
+    assert done.returncode == 2
+    assert (
+        done.stderr == "error: No such command 'sampel'. Did you mean 'sample'? See mcld --help\n"
+    )
+
+
 def test_output_that_nobody_reads_to_the_end_is_no_error() -> None:
     command = f"{sys.executable} -m mcld_cli train --help | head -c 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)

@@ -12,6 +12,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.pipeline import MCLDPipeline, load_pipeline
 from mcld.placement import memory_explained
+from mcld.pretrained import chosen_pipeline
 from mcld.record import hash_of
 from mcld.sample.picture import sample_picture
 from mcld.sample.request import PictureRequest
@@ -190,9 +191,29 @@ KINDS = ("reference", "aggregated", "face")
 
 
 def test_a_device_that_is_not_there_is_named(files):
-    with pytest.raises(SettingsError, match=r"sample\.device=cuda:99 is not there"):
+    reason = "" if torch.cuda.is_available() else ": PyTorch finds no GPU; give cpu"
+    with pytest.raises(SettingsError, match=rf"sample\.device=cuda:99 is not there{reason}"):
         run(files, "sample.device=cuda:99")
     assert not files["out"].exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "warned"),
+    [
+        ("sample.num_inference_steps=1", False),
+        ("sample.num_inference_steps=2", True),
+        ("sample.guidance_scale=2", True),
+        ("sample.width=48", True),
+    ],
+)
+def test_the_embedded_network_says_what_spoils_its_pictures(override, warned):
+    said: list[str] = []
+    overrides = ["sample.height=256", "sample.width=176", override]
+    chosen_pipeline(None, load_settings(None, overrides), said.append)
+    assert said[0].startswith("Using the embedded mannequin network;")
+    assert len(said) == 1 + warned
+    if warned:
+        assert said[1].startswith("It was made for 256x176 and num_inference_steps=1, guidance")
 
 
 @pytest.mark.parametrize("name", ["dpm++", "unipc", "euler"])

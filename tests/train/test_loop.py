@@ -161,6 +161,16 @@ def test_further_training_keeps_the_encoders_and_begins_at_the_trained_network(s
     assert any(not torch.equal(before[key], after[key]) for key in before)
 
 
+def test_steps_and_guidance_that_are_set_count_in_further_training_as_well(short, tmp_path):
+    first = train(short, resume=False, report=quiet, say=print)
+    sample = short.sample.model_copy(update={"num_inference_steps": 3})
+    settings = short.model_copy(update={"sample": sample})
+    further = with_train(settings, start_from=first, output=tmp_path / "more", images=8)
+    config = load_pipeline(train(further, resume=False, report=quiet, say=print)).config
+    assert config.num_inference_steps == 3
+    assert config.guidance_scale == load_pipeline(first).config.guidance_scale
+
+
 def test_training_changes_what_it_should_and_freezes_what_it_is_told(short):
     frozen = with_train(short, frozen=("reference_unet.", "pose_guider.conv_in."))
     before = None
