@@ -29,6 +29,7 @@ $(READY): pyproject.toml constraints.txt
 demo: setup  ## anew: generate people, prepare them, repaint some with the shipped weights, score the result
 	rm -rf build/demo
 	$(BIN)/mcld prepare build/demo/mannequin --mannequins 6 --pictures 5 --seed 1
+	@echo 'To use mcld by this name: . $(BIN)/activate'
 	$(BIN)/python -m benchmarks mannequin build/demo/mannequin --out build/demo/pictures
 
 test: setup  ## run all tests
