@@ -27,7 +27,7 @@ from mcld.settings import SampleSettings, load_settings
 METHODS = ("mcld", "texture pasted through the pose", "the source photo itself")
 SHEET_ROWS = 6
 BEHIND = "back"
-"""In the names of pictures from behind."""
+"""The end of the stem of a picture from behind."""
 
 
 def score(
@@ -54,7 +54,7 @@ def score(
     layout = DatasetLayout(dataset)
     chosen = _spread([(s, *p) for s in ("train", "test") for p in layout.pairs(s)], pairs)
     scores: dict[str, list[tuple[float, float]]] = {method: [] for method in METHODS}
-    rows: dict[str, list[tuple[bool, list[np.ndarray]]]] = {}
+    rows: dict[str, tuple[bool, list[np.ndarray]]] = {}
     for split, name_from, name_to in track(chosen, "Sampling", console=Console(stderr=True)):
         source, target = Path(name_from).stem, Path(name_to).stem
         made, row = _one_pair(pipeline, settings.sample, reader, layout, split, source, target)
@@ -62,10 +62,12 @@ def score(
         for method, picture in made.items():
             scores[method].append(_psnr_and_ssim(picture, truth))
         write_png(out / f"{source}_2_{target}.png", made["mcld"])
-        rows.setdefault(identity_of(name_from), []).append((BEHIND in source + target, row))
+        behind, person = source.endswith(BEHIND) or target.endswith(BEHIND), identity_of(name_from)
+        # Of each person the first pair without a view from behind, if there is one.
+        if person not in rows or behind < rows[person][0]:
+            rows[person] = behind, row
     sheet = out / "sheet.png"
-    # Of each person the first pair that shows the face, if there is one.
-    write_png(sheet, _sheet([min(of, key=lambda r: r[0])[1] for of in rows.values()][:SHEET_ROWS]))
+    write_png(sheet, _sheet([row for _, row in rows.values()][:SHEET_ROWS]))
     means = {method: np.mean(values, axis=0) for method, values in scores.items()}
     _print(means, len(chosen))
     with written_whole(out / "scores.json") as path:

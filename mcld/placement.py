@@ -49,8 +49,8 @@ def chosen_device(options: SampleSettings, default: torch.device | None = None) 
         device = torch.device(options.device)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        no_gpu = options.device.startswith("cuda") and not torch.cuda.is_available()
-        reason = "PyTorch finds no GPU" if no_gpu else str(error).splitlines()[0]
+        # Torch goes on with what to download.
+        reason = str(error).splitlines()[0].partition(" on your system.")[0]
         raise SettingsError(
             f"sample.device={options.device} is not there: {reason}; give cpu, or leave it out"
         ) from error

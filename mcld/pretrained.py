@@ -23,6 +23,7 @@ from mcld.errors import WeightsError
 from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 from mcld.model.checkpoints import four_files, load_checkpoint, read_state_dict
 from mcld.pipeline import MCLDPipeline, align, ddim_scheduler, load_pipeline
+from mcld.placement import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,7 +166,7 @@ def chosen_pipeline(
 ) -> MCLDPipeline:
     """The pipeline in a folder, or, when none is chosen, the embedded one, which is said in a line.
 
-    say: also told when `sample` asks the embedded network for what it was not trained for.
+    say: also told when `sample` departs from the size, steps or guidance that it was saved with.
 
     Raises WeightsError as `load_weights` does.
     """
@@ -173,17 +174,18 @@ def chosen_pipeline(
         return load_weights(weights, settings)
     say("Using the embedded mannequin network; give --weights for your own.")
     pipeline = load_pipeline()
-    saved, options = pipeline.config, settings.sample
+    options, saved = settings.sample, pipeline.config
     height, width = pipeline.picture_size(None, None)
-    departures = (
-        (options.height or height, options.width or width) != (height, width),
-        (options.num_inference_steps or saved.num_inference_steps) != saved.num_inference_steps,
-        (options.guidance_scale or saved.guidance_scale) != saved.guidance_scale,
+    made_for = (height, width, saved.num_inference_steps, saved.guidance_scale)
+    asked = (
+        *pipeline.picture_size(options.height, options.width),
+        steps_of(pipeline, options),
+        options.guidance_scale or saved.guidance_scale,
     )
-    if any(departures):
+    if asked != made_for:
         say(
-            f"It was made for {height}x{width} and num_inference_steps={saved.num_inference_steps},"
-            f" guidance_scale={saved.guidance_scale:g}: other values spoil its pictures."
+            f"It was made for {height}x{width}, num_inference_steps={saved.num_inference_steps},"
+            f" guidance_scale={saved.guidance_scale:g}: with other values its pictures are worse."
         )
     return pipeline
 

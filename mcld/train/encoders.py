@@ -1,7 +1,7 @@
 """The two frozen encoders of a new network, made from nothing but a prepared dataset.
 
-The pictures stay in the CPU's memory, and what is random is drawn there: a GPU sees a batch at a
-time, and the same batches.
+They are trained where the pipeline's parts are. The pictures stay in the CPU's memory, and what is
+random is drawn there: a GPU sees a batch at a time, and the same batches.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def fit_autoencoder(
     Its components are known in closed form. The convolutions of its decoder learn to give photos
     back from latents with a little noise, because the latents that sampling ends with have some.
 
-    pipeline: on the device to train on. on_image: called with (pictures seen, pictures to see).
+    on_image: called with (pictures seen, pictures to see).
     """
     size = (settings.train.height, settings.train.width)
     chosen = stems[:: _stride(len(stems), AUTOENCODER_PICTURES)]
@@ -144,8 +144,9 @@ def adapt_decoder(
     pipeline.set_progress_bar_config(disable=True)
     latents = []
     pixels = torch.empty(len(chosen), 3, *size)
-    for start in range(0, len(chosen), BATCH):
-        batch = chosen[start : start + BATCH]
+    at_once = min(BATCH, options.batch_size)  # a GPU that trained has room for so many
+    for start in range(0, len(chosen), at_once):
+        batch = chosen[start : start + at_once]
         sources = next(read_batches(layout, "train", [source for source, _ in batch]))
         targets = next(read_batches(layout, "train", [target for _, target in batch]))
         sampled = pipeline(

@@ -33,7 +33,7 @@ from mcld.train.interrupt import Interrupt
 from mcld.train.patchwork import Patchwork
 from mcld.train.pretrained import pretrained_pipeline
 from mcld.train.samples import TrainingSamples
-from mcld.train.start import new_pipeline, remember_size
+from mcld.train.start import new_pipeline, remember_sampling, remember_size
 from mcld.train.steps import Trainer, TrainReport, set_up
 from mcld.train.trackers import check_resumed, check_trackers, start_trackers, write_record
 from mcld.train.validation import Validation
@@ -101,7 +101,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     if main:
         remove_unfinished(options.output)
         if not resume:
-            _make_start(settings, layout, stems, start, accelerator, report)
+            _make_start(settings, layout, stems, start, accelerator.device, report)
         elif changes := check_resumed(start, settings):
             say(changes)
     accelerator.wait_for_everyone()
@@ -160,7 +160,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     weights = gathered(network.state_dict(), keep=main)
     if main:
         names = [(stems[source], stems[target]) for source, target in pairs.tolist()]
-        _finish(weights, layout, names, settings, accelerator, report)
+        _finish(weights, layout, names, settings, accelerator.device, report)
     accelerator.end_training()
     return options.output / "pipeline"
 
@@ -193,17 +193,20 @@ def _make_start(
     layout: DatasetLayout,
     stems: list[str],
     folder: Path,
-    accelerator: Accelerator,
+    device: torch.device,
     report: Callable[[TrainReport], None],
 ) -> None:
     """Write the pipeline folder that training starts from, with its frozen encoders."""
     if settings.train.start_from:
         pipeline = load_pipeline(settings.train.start_from)
         check_ablation(settings, pipeline)
+        remember_sampling(pipeline, settings)
     elif settings.train.pretrained:
         pipeline = pretrained_pipeline(settings)
     else:
-        pipeline = new_pipeline(settings).to(accelerator.device)
+        pipeline = new_pipeline(settings)
+        pipeline.vae.to(device)
+        pipeline.image_encoder.to(device)
         counted = _counter(report, "Training the autoencoder")
         fit_autoencoder(pipeline, layout, stems, settings, counted)
         counted = _counter(report, "Training the image encoder")
@@ -213,9 +216,6 @@ def _make_start(
         # A label blended with its neighbour's is another part, whose texels would be looked up.
         pipeline.register_to_config(pose_resample="nearest")
     remember_size(pipeline, settings.train)
-    for name in ("num_inference_steps", "guidance_scale"):
-        if (given := getattr(settings.sample, name)) is not None:
-            pipeline.register_to_config(**{name: given})
     _save(pipeline, folder, settings)
 
 
@@ -338,7 +338,7 @@ def _finish(
     layout: DatasetLayout,
     pairs: list[tuple[str, str]],
     settings: Settings,
-    accelerator: Accelerator,
+    device: torch.device,
     report: Callable[[TrainReport], None],
 ) -> None:
     """Write the trained network, its decoder adapted if it shall be.
@@ -348,7 +348,7 @@ def _finish(
     pipeline = load_pipeline(settings.train.output / "start")
     pipeline.network.load_state_dict(weights)
     if settings.train.adapt_decoder_images:
-        pipeline.to(accelerator.device)
+        pipeline.to(device)
         counted = _counter(report, "Adapting the decoder")
         adapt_decoder(pipeline, layout, pairs, settings, counted)
     if settings.train.save_dtype == "float16":

@@ -104,6 +104,16 @@ def remember_size(pipeline: MCLDPipeline, options: TrainSettings) -> None:
         unet.register_to_config(sample_size=size)
 
 
+def remember_sampling(pipeline: MCLDPipeline, settings: Settings) -> None:
+    """Let a trained network sample and edit as the settings say, where they say anything."""
+    said = {
+        "num_inference_steps": settings.sample.num_inference_steps,
+        "guidance_scale": settings.sample.guidance_scale,
+        "edit_strength": settings.edit.strength,
+    }
+    pipeline.register_to_config(**{name: v for name, v in said.items() if v is not None})
+
+
 def _check_widths(model: ModelSettings) -> None:
     shared = (
         ("block_out_channels", model.block_out_channels, "norm_num_groups"),

@@ -161,14 +161,18 @@ def test_further_training_keeps_the_encoders_and_begins_at_the_trained_network(s
     assert any(not torch.equal(before[key], after[key]) for key in before)
 
 
-def test_steps_and_guidance_that_are_set_count_in_further_training_as_well(short, tmp_path):
+def test_how_to_sample_counts_in_further_training_where_it_is_set_and_else_stays(short, tmp_path):
     first = train(short, resume=False, report=quiet, say=print)
-    sample = short.sample.model_copy(update={"num_inference_steps": 3})
-    settings = short.model_copy(update={"sample": sample})
-    further = with_train(settings, start_from=first, output=tmp_path / "more", images=8)
-    config = load_pipeline(train(further, resume=False, report=quiet, say=print)).config
-    assert config.num_inference_steps == 3
-    assert config.guidance_scale == load_pipeline(first).config.guidance_scale
+    sample = short.sample.model_copy(update={"num_inference_steps": 3, "guidance_scale": 2.0})
+    changed = short.model_copy(update={"sample": sample})
+    second = with_train(changed, start_from=first, output=tmp_path / "more", images=8)
+    second = train(second, resume=False, report=quiet, say=print)
+    third = with_train(short, start_from=second, output=tmp_path / "again", images=8)
+    third = train(third, resume=False, report=quiet, say=print)
+    for folder in (second, third):
+        config = load_pipeline(folder).config
+        assert (config.num_inference_steps, config.guidance_scale) == (3, 2.0)
+    assert load_pipeline(first).config.num_inference_steps != 3
 
 
 def test_training_changes_what_it_should_and_freezes_what_it_is_told(short):
