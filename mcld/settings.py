@@ -142,12 +142,14 @@ class SampleSettings(_Group):
     height: int | None = Field(
         None,
         ge=8,
+        le=4096,
         multiple_of=8,
         description="Height the network works at, in pixels; null: the height it was trained at.",
     )
     width: int | None = Field(
         None,
         ge=8,
+        le=4096,
         multiple_of=8,
         description="Width the network works at, in pixels; null: the width it was trained at.",
     )
@@ -213,9 +215,11 @@ class TrainSettings(_Group):
         1, description="Forward passes per step, for larger batches than memory holds."
     )
     height: int = Field(
-        512, ge=8, multiple_of=8, description="Pictures are resized to this height."
+        512, ge=8, le=4096, multiple_of=8, description="Pictures are resized to this height."
     )
-    width: int = Field(512, ge=8, multiple_of=8, description="Pictures are resized to this width.")
+    width: int = Field(
+        512, ge=8, le=4096, multiple_of=8, description="Pictures are resized to this width."
+    )
     learning_rate: float = Field(1e-5, gt=0, le=1, description="AdamW's learning rate.")
     lr_warmup_images: NonNegativeInt = Field(
         0, description="Pictures over which the learning rate rises from zero."

@@ -125,7 +125,11 @@ def test_an_unknown_key_is_told_the_nearest(
         ("train.precision=fp8", "give one of no, bf16, fp16"),
         ("train.compile=maybe", "give true or false"),
         ("train.seed=null", "give a whole number from 0"),
-        ("sample.height=100", "give a whole number from 8 and divisible by 8 or null"),
+        (
+            "sample.height=100",
+            "give a whole number from 8 and up to 4096 and divisible by 8 or null",
+        ),
+        ("train.width=80000", "give a whole number from 8 and up to 4096 and divisible by 8"),
         ("train.seed", "give KEY=VALUE"),
         ("=3", "give KEY=VALUE"),
         ("train=3", "train is a group; name a setting in it: dataset, "),
