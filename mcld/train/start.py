@@ -87,12 +87,10 @@ def sampled_pipeline(settings: Settings, **parts: Any) -> MCLDPipeline:
             settings.scheduler.beta_start,
             settings.scheduler.beta_end,
         ),
-        num_inference_steps=settings.sample.num_inference_steps or 20,
-        guidance_scale=settings.sample.guidance_scale or 3.5,
         focal_conditions=list(settings.model.focal_conditions),
         reference_input=settings.model.reference_input,
-        edit_strength=1.0 if settings.edit.strength is None else settings.edit.strength,
     )
+    remember_sampling(pipeline, settings)
     remember_size(pipeline, settings.train)
     return pipeline
 
@@ -105,7 +103,7 @@ def remember_size(pipeline: MCLDPipeline, options: TrainSettings) -> None:
 
 
 def remember_sampling(pipeline: MCLDPipeline, settings: Settings) -> None:
-    """Let a trained network sample and edit as the settings say, where they say anything."""
+    """Let the network sample and edit as the settings say, where they say anything."""
     said = {
         "num_inference_steps": settings.sample.num_inference_steps,
         "guidance_scale": settings.sample.guidance_scale,
