@@ -83,7 +83,7 @@ mannequin-model: setup  ## rebuild the shipped weights from nothing (hours)
 		--set train.timestep_shift=4 --set train.drop_rate=0.03 \
 		--set train.learning_rate=8e-4 --set train.lr_warmup_images=1500 \
 		--set model.pose_input=textured --set train.face_loss_weight=3 \
-		--set train.adapt_decoder_images=24000
+		--set train.adapt_decoder_images=249600
 	rm -rf mcld/weights/mannequin && cp -r build/model/10/pipeline mcld/weights/mannequin
 
 clean:  ## remove what the targets made, but not .venv

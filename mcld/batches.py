@@ -149,15 +149,17 @@ class Batches(Generic[Inputs]):
         made = []
         for start in range(0, len(generators), rows):
             some = generators[start : start + rows]
+            some_conditions = whole[start : start + rows]
             latents = pipeline.denoise(
-                whole[start : start + rows],
+                some_conditions,
                 pipeline.starting_noise(len(some), *self.size, some, None),
                 self.record["num_inference_steps"],
                 self.record["guidance_scale"],
                 generator=some,
                 callback_on_step_end=self._after_step,
             )
-            made.append((pipeline.pictures_of(latents).float() / 2 + 0.5).clamp(0, 1).cpu())
+            decoded = pipeline.pictures_of(latents, some_conditions.pose)
+            made.append((decoded.float() / 2 + 0.5).clamp(0, 1).cpu())
         return list(torch.split(torch.cat(made), counts))
 
     def _after_step(

@@ -241,10 +241,14 @@ class MCLDPipeline(DiffusionPipeline):
         """B pictures of any size -> [B, C, height / 8, width / 8] scaled latents, without noise."""
         return self.moments_of(images, height, width)[0]
 
-    def pictures_of(self, latents: Tensor) -> Tensor:
-        """[B, C, h, w] scaled latents -> [B, 3, 8h, 8w] pictures, about -1..1."""
+    def pictures_of(self, latents: Tensor, pose: Tensor) -> Tensor:
+        """[B, C, h, w] scaled latents -> [B, 3, 8h, 8w] pictures, about -1..1.
+
+        pose: what they were sampled for, as in `FocalConditions`; a textured decoder looks at it.
+        """
         latents = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
-        return self.vae.decode(latents).sample  # type: ignore[no-any-return]
+        looked_at = {"pose": pose.to(latents)} if self.vae.config.get("textured") else {}
+        return self.vae.decode(latents, **looked_at).sample  # type: ignore[no-any-return]
 
     def inputs(
         self,
@@ -366,7 +370,8 @@ class MCLDPipeline(DiffusionPipeline):
         if output_type == "latent":
             images = latents
         else:
-            images = self.image_processor.postprocess(self.pictures_of(latents), output_type)
+            pictures = self.pictures_of(latents, inputs.pose)
+            images = self.image_processor.postprocess(pictures, output_type)
         self.maybe_free_model_hooks()
         return MCLDPipelineOutput(images=images) if return_dict else (images,)
 

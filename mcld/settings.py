@@ -67,7 +67,8 @@ class ModelSettings(_Group):
     )
     pose_input: Literal["iuv", "textured"] = Field(
         "iuv",
-        description="What the pose guider sees: the IUV map, or that and the texture map.",
+        description="What the pose guider, and a decoder that is adapted, sees: the IUV map, or"
+        " that and the texture map.",
     )
     projector_dim: PositiveInt = Field(96, description="Width of the image projector.")
     projector_depth: PositiveInt = Field(2, description="Layers of the image projector.")

@@ -278,7 +278,7 @@ def edit(
                 generator=generator,
                 callback_on_step_end=_counting(on_step, k * steps, total),
             )
-            decoded = pipeline.pictures_of(latents)
+            decoded = pipeline.pictures_of(latents, conditions.pose[k : k + 1])
             pictures += pipeline.image_processor.postprocess(decoded, "pil")
     pipeline.maybe_free_model_hooks()
     return finished(inputs, pictures, strength)

@@ -6,6 +6,7 @@ random is drawn there: a GPU sees a batch at a time, and the same batches.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.transforms.functional import pil_to_tensor
 
-from mcld.dataset.charts import PARTS
+from mcld.dataset.charts import HEAD, PARTS
+from mcld.pipeline import SCALE_FACTOR
 from mcld.train.encode import BATCH, read_batches
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from mcld.dataset.layout import DatasetLayout
     from mcld.model import PatchAutoencoder
     from mcld.pipeline import MCLDPipeline
-    from mcld.settings import Settings
+    from mcld.settings import Settings, TrainSettings
 
 AUTOENCODER_PICTURES = 4096
 """At most so many photos are held in memory to train the autoencoder's decoder on."""
@@ -33,6 +35,9 @@ COMPONENT_PICTURES = 256
 """Photos and as many texture maps: some 100,000 patches at 128x96 for 192 by 192 covariances."""
 DECODER_BATCH = 32
 DECODER_LEARNING_RATE = 2e-3
+DECODER_CROP = 96
+"""Side, in pixels, of the crops that a textured decoder learns from; half of them show a head."""
+DECODER_CROP_JITTER = 16
 DECODER_NOISE = 0.3
 """Largest standard deviation of the noise on latents that the decoder learns to see through."""
 ENCODER_BATCH = 64
@@ -69,15 +74,15 @@ def fit_autoencoder(
     pipeline.vae.fit(torch.cat([pixels[::stride], *textures]))
     generator = torch.Generator().manual_seed(settings.train.seed)
 
-    def draw(rows: Tensor) -> Tensor:
-        photos = pixels[rows].to(pipeline.vae.device)
-        latents: Tensor = pipeline.vae.encode(photos).latent_dist.mode().cpu()
+    def draw(rows: Tensor) -> tuple[Tensor, Tensor, None]:
+        photos = pixels[rows]
+        latents = pipeline.vae.encode(photos.to(pipeline.vae.device)).latent_dist.mode().cpu()
         level = DECODER_NOISE * torch.rand(len(latents), 1, 1, 1, generator=generator)
-        return latents + level * torch.randn(latents.shape, generator=generator)
+        return photos, latents + level * torch.randn(latents.shape, generator=generator), None
 
     _train_decoder(
         pipeline.vae,
-        pixels,
+        len(pixels),
         draw,
         images=settings.model.decoder_images,
         generator=generator,
@@ -92,33 +97,84 @@ def _stride(count: int, most: int) -> int:
 
 def _train_decoder(
     vae: PatchAutoencoder,
-    pixels: Tensor,
-    draw: Callable[[Tensor], Tensor],
+    count: int,
+    draw: Callable[[Tensor], tuple[Tensor, Tensor, Tensor | None]],
     *,
     images: int,
     generator: torch.Generator,
     on_image: Callable[[int, int], None],
 ) -> None:
-    """Train the refinement to give pixels [N, 3, H, W] in -1..1 back.
+    """Train all of the decoder but its components to give `count` pictures back.
 
-    draw: rows of `pixels`, int64 [B] -> latents of them. The order is drawn from `generator`.
+    draw: rows of the pictures, int64 [B] -> what they show, [B, 3, h, w] in -1..1, and of that the
+    latents and the pose, if the decoder looks at it. The order is drawn from `generator`.
     """
-    vae.requires_grad_(False)
-    trained = vae.refinement.requires_grad_(True).parameters()
+    for name, parameter in vae.named_parameters():
+        parameter.requires_grad_("refinement" in name)
+    trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
     vae.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(trained, DECODER_LEARNING_RATE)
     steps = max(1, images // DECODER_BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, DECODER_LEARNING_RATE, steps)
     for step in range(steps):
-        rows = torch.randint(len(pixels), (DECODER_BATCH,), generator=generator)
-        decoded = vae.decode(draw(rows).to(vae.device)).sample
-        loss = functional.l1_loss(decoded, pixels[rows].to(vae.device))
+        rows = torch.randint(count, (DECODER_BATCH,), generator=generator)
+        pixels, latents, pose = draw(rows)
+        pose = None if pose is None else pose.to(vae.device)
+        decoded = vae.decode(latents.to(vae.device), pose=pose).sample
+        loss = functional.l1_loss(decoded, pixels.to(vae.device))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         on_image((step + 1) * DECODER_BATCH, steps * DECODER_BATCH)
     vae.requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    """N photos and what a network made of their poses, on the CPU."""
+
+    latents: Tensor
+    """[N, C, h, w] as the decoder takes them."""
+    photos: Tensor
+    """[N, 3, H, W] uint8 RGB."""
+    poses: Tensor
+    """[N, 3 or 6, H, W] uint8, those of the conditions."""
+
+    def whole(self, rows: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Photos in -1..1 and latents."""
+        return self.photos[rows] / 127.5 - 1, self.latents[rows], None
+
+    def cropped(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Photos in -1..1, latents and poses in a window of each, every other one at the head."""
+        crops = [self._crop(row, generator) for row in rows.tolist()]
+        photos, latents, poses = (torch.stack(kind) for kind in zip(*crops, strict=True))
+        return photos / 127.5 - 1, latents, poses / 255
+
+    def _crop(self, row: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        def drawn(below: int) -> int:
+            return int(torch.randint(below, (), generator=generator))
+
+        pose = self.poses[row]
+        head = (pose[2] >= HEAD[0]).nonzero().float()
+        at_head = len(head) > 0 and drawn(2) == 0
+        window = []
+        for axis, pixels in enumerate(pose.shape[1:]):
+            side = min(DECODER_CROP, pixels)
+            if at_head:
+                jitter = drawn(2 * DECODER_CROP_JITTER) - DECODER_CROP_JITTER
+                middle = int(head[:, axis].mean()) + jitter
+                start = max(0, min(middle - side // 2, pixels - side)) // SCALE_FACTOR
+            else:
+                start = drawn((pixels - side) // SCALE_FACTOR + 1)
+            window.append((start, start + side // SCALE_FACTOR))
+        (top, bottom), (left, right) = window
+        rows, columns = (slice(a * SCALE_FACTOR, b * SCALE_FACTOR) for a, b in window)
+        return (
+            self.photos[row, :, rows, columns],
+            self.latents[row, :, top:bottom, left:right],
+            pose[:, rows, columns],
+        )
 
 
 def adapt_decoder(
@@ -131,52 +187,78 @@ def adapt_decoder(
     """Train the autoencoder's decoder on latents that the trained network samples.
 
     They differ from what the encoder gives in ways the decoder can learn to see through, such as
-    blotches in a plain background. The encoder stays as it is, and so do the latents.
+    blotches in a plain background. The encoder stays as it is, and so do the latents. Beside a
+    textured pose guider the decoder becomes a textured one, and learns from crops.
 
     pairs: stems, (source, target), of training pictures. on_image: called with (pictures sampled
     and seen, pictures to sample and see).
     """
     options = settings.train
-    size = (options.height, options.width)
     chosen = pairs[:: _stride(len(pairs), AUTOENCODER_PICTURES)]
     total = len(chosen) + options.adapt_decoder_images
     generator = torch.Generator().manual_seed(options.seed)
-    pipeline.set_progress_bar_config(disable=True)
-    latents = []
-    pixels = torch.empty(len(chosen), 3, *size)
-    at_once = min(BATCH, options.batch_size)  # a GPU that trained has room for so many
-    for start in range(0, len(chosen), at_once):
-        batch = chosen[start : start + at_once]
-        sources = next(read_batches(layout, "train", [source for source, _ in batch]))
-        targets = next(read_batches(layout, "train", [target for _, target in batch]))
-        sampled = pipeline(
-            [f.image for f in sources],
-            [f.texture for f in sources],
-            [f.pose for f in targets],
-            torch.stack([f.face for f in sources]),
-            height=size[0],
-            width=size[1],
-            generator=generator,
-            output_type="latent",
-            return_dict=False,
-        )[0]
-        latents.append(sampled.cpu() / pipeline.vae.config.scaling_factor)
-        photos = pipeline.image_processor.preprocess([f.image for f in targets], *size)
-        pixels[start : start + len(batch)] = photos
-        on_image(start + len(batch), total)
-    every = torch.cat(latents)
+    sampled = _sampled(
+        pipeline, layout, chosen, options, generator, lambda done: on_image(done, total)
+    )
+    textured = pipeline.pose_guider.config.textured
+    if textured and not pipeline.vae.config.textured:
+        torch.manual_seed(options.seed)
+        pipeline.vae.add_texture()
 
-    def draw(rows: Tensor) -> Tensor:
-        return every[rows]
+    def draw(rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        return sampled.cropped(rows, generator) if textured else sampled.whole(rows)
 
     _train_decoder(
         pipeline.vae,
-        pixels,
+        len(chosen),
         draw,
         images=options.adapt_decoder_images,
         generator=generator,
         on_image=lambda seen, _: on_image(min(len(chosen) + seen, total), total),
     )
+
+
+@torch.no_grad()
+def _sampled(
+    pipeline: MCLDPipeline,
+    layout: DatasetLayout,
+    pairs: list[tuple[str, str]],
+    options: TrainSettings,
+    generator: torch.Generator,
+    on_image: Callable[[int], None],
+) -> _Sampled:
+    """Sample the pairs of training pictures as the pipeline samples."""
+    size = (options.height, options.width)
+    made: list[tuple[Tensor, Tensor, Tensor]] = []
+    at_once = min(BATCH, options.batch_size)  # a GPU that trained has room for so many
+    for start in range(0, len(pairs), at_once):
+        batch = pairs[start : start + at_once]
+        sources = next(read_batches(layout, "train", [source for source, _ in batch]))
+        targets = next(read_batches(layout, "train", [target for _, target in batch]))
+        inputs = pipeline.inputs(
+            [f.image for f in sources],
+            [f.texture for f in sources],
+            [f.pose for f in targets],
+            torch.stack([f.face for f in sources]),
+            *size,
+        )
+        latents = pipeline.denoise(
+            pipeline.conditions(inputs),
+            pipeline.starting_noise(len(batch), *size, generator, None),
+            pipeline.config.num_inference_steps,
+            pipeline.config.guidance_scale,
+            generator=generator,
+        )
+        photos = pipeline.image_processor.preprocess([f.image for f in targets], *size)
+        made.append(
+            (
+                latents.cpu() / pipeline.vae.config.scaling_factor,
+                ((photos + 1) * 127.5).round().to(torch.uint8),
+                (inputs.pose * 255).round().to(torch.uint8),
+            )
+        )
+        on_image(start + len(batch))
+    return _Sampled(*(torch.cat(kind) for kind in zip(*made, strict=True)))
 
 
 def fit_image_encoder(

@@ -54,3 +54,48 @@ def test_a_flat_grey_picture_comes_back_flat(pictures):
     grey = torch.full((1, 3, 64, 48), 0.2)
     back = vae.decode(vae.encode(grey).latent_dist.mode()).sample
     torch.testing.assert_close(back, grey, atol=0.01, rtol=0)
+
+
+@pytest.fixture
+def latents() -> torch.Tensor:
+    return torch.randn(2, 12, 4, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def maps() -> torch.Tensor:
+    """Two IUV maps with a texture warped onto them."""
+    return torch.rand(2, 6, 32, 24, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_decoder_that_becomes_textured_decodes_as_before(latents, maps):
+    vae = PatchAutoencoder(12)
+    torch.nn.init.normal_(vae.refinement[-2].weight)
+    before = vae.decode(latents).sample
+    vae.add_texture()
+    assert torch.equal(vae.decode(latents, pose=maps).sample, before)
+
+
+def test_a_textured_decoder_is_saved_and_loaded_and_looks_at_each_map(latents, maps, tmp_path):
+    vae = PatchAutoencoder(12)
+    vae.add_texture()
+    torch.nn.init.normal_(vae.textured_refinement.conv_out.weight)
+    vae.save_pretrained(tmp_path)
+    loaded = PatchAutoencoder.from_pretrained(tmp_path)
+    decoded = vae.decode(latents, pose=maps).sample
+    assert torch.equal(loaded.decode(latents, pose=maps).sample, decoded)
+    for channel in range(6):
+        changed = maps.clone()
+        changed[:, channel] *= 0.5
+        assert not torch.equal(vae.decode(latents, pose=changed).sample, decoded)
+
+
+def test_a_textured_decoder_says_that_it_needs_the_pose(latents):
+    vae = PatchAutoencoder(12, textured=True)
+    with pytest.raises(ValueError, match="needs the pose"):
+        vae.decode(latents)
+
+
+def test_a_decoder_becomes_textured_in_its_own_dtype():
+    vae = PatchAutoencoder(12).half()
+    vae.add_texture()
+    assert {p.dtype for p in vae.parameters()} == {torch.float16}

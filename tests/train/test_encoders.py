@@ -7,7 +7,8 @@ from PIL import Image
 from mcld.dataset.layout import DatasetLayout
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings, load_settings
-from mcld.train.encoders import fit_autoencoder, fit_image_encoder, part_colours
+from mcld.train.encode import read_picture
+from mcld.train.encoders import adapt_decoder, fit_autoencoder, fit_image_encoder, part_colours
 from tests.conftest import TINY
 
 
@@ -62,3 +63,33 @@ def test_the_autoencoder_gives_a_photo_back_and_sees_through_noise_on_latents(
     with torch.no_grad():
         assert error(vae.decode(latents).sample) < 0.2
         assert error(vae.decode(noisy).sample) < 0.9 * error(vae.decoder(noisy))
+
+
+def test_a_textured_decoder_shows_what_is_warped_onto_the_pose_and_not_in_the_latents(
+    dataset: DatasetLayout, pipeline: MCLDPipeline
+):
+    names = [(a.removesuffix(".jpg"), b.removesuffix(".jpg")) for a, b in dataset.pairs("train")]
+    photos = [read_picture(dataset, "train", stem).image for stem in stems_of(dataset)]
+    pipeline.vae.fit(pipeline.image_processor.preprocess(photos, 64, 48))
+    pipeline.pose_guider.add_texture()
+    settings = load_settings(None, [*TINY, "train.adapt_decoder_images=3200"])
+    counts: list[tuple[int, int]] = []
+    adapt_decoder(pipeline, dataset, names, settings, lambda *count: counts.append(count))
+    assert counts[-1] == (len(names) + 3200, len(names) + 3200)
+    assert pipeline.vae.config.textured
+    assert not any(p.requires_grad for p in pipeline.vae.parameters())
+
+    source, target = (read_picture(dataset, "train", stem) for stem in names[0])
+    conditions = [source.image], [source.texture], [target.pose], source.face[None]
+    latents = pipeline(*conditions, height=64, width=48, output_type="latent").images
+    pose = pipeline.inputs(*conditions, 64, 48).pose
+    photo = pipeline.image_processor.preprocess([target.image], 64, 48)
+    seen = pose[:, 3:].any(dim=1, keepdim=True).expand_as(photo)
+
+    def error(pose: torch.Tensor) -> float:
+        with torch.no_grad():
+            return float((pipeline.pictures_of(latents, pose) - photo)[seen].abs().mean())
+
+    hidden = pose.clone()
+    hidden[:, 3:] = 0
+    assert error(pose) < 0.7 * error(hidden)
