@@ -35,7 +35,8 @@ class FocalConditions:
     pose: Tensor
     """[B, 3, H, W] target IUV map in the channel order of its file, (V, U, I) / 255, in 0..1.
 
-    For a textured pose guider [B, 6, H, W]: then the texture map warped onto it, (R, G, B) / 255.
+    For a textured pose guider, and decoder, [B, 6, H, W]: then the texture map warped onto it,
+    (R, G, B) / 255.
     """
 
     def __getitem__(self, rows: slice) -> FocalConditions:

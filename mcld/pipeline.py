@@ -116,7 +116,8 @@ class PipelineInputs:
     pose: Tensor
     """[B, 3, H, W] target IUV map, (V, U, I) / 255.
 
-    For a textured pose guider [B, 6, H, W]: then the texture map warped onto it, (R, G, B) / 255.
+    For a textured pose guider, and decoder, [B, 6, H, W]: then the texture map warped onto it,
+    (R, G, B) / 255.
     """
 
     @classmethod
@@ -326,7 +327,8 @@ class MCLDPipeline(DiffusionPipeline):
             generator: where the starting noise comes from; one for all, or one a picture.
             latents: [B, C, height / 8, width / 8] starting noise instead of the generator's.
             output_type: "pil", "np" (float32 [B, H, W, 3] in 0..1), "pt" ([B, 3, H, W] in 0..1) or
-                "latent" (the scaled latents).
+                "latent" (the scaled latents; `pictures_of` decodes them, with the pose that
+                `inputs` makes of the same arguments).
             return_dict: return an MCLDPipelineOutput rather than a tuple.
             callback_on_step_end: called with (pipeline, step, timestep, {"latents": ...}) after
                 every step; the latents it returns go on.

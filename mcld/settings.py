@@ -296,8 +296,8 @@ class TrainSettings(_Group):
     )
     adapt_decoder_images: NonNegativeInt = Field(
         0,
-        description="Pictures on which, at the end, a small autoencoder's decoder learns from what"
-        " the network samples; 0: none.",
+        description="Pictures, or crops for a textured decoder, on which, at the end, a small"
+        " autoencoder's decoder learns from what the network samples; 0: none.",
     )
     save_dtype: Literal["float32", "float16"] = Field(
         "float32", description="Precision of the weights in the finished pipeline folder."

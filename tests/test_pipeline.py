@@ -69,6 +69,15 @@ def test_a_textured_guider_sees_the_texture_map_warped_onto_the_pose(pipeline, p
     assert np.abs(run(pipeline, person) - plain).max() > 1e-3
 
 
+def test_a_textured_decoder_is_given_the_pose_in_its_own_precision(pipeline, person):
+    pipeline.pose_guider.add_texture()
+    pipeline.vae.add_texture()
+    torch.nn.init.normal_(pipeline.vae.textured_refinement.conv_out.weight, std=0.05)
+    whole = run(pipeline, person)
+    pipeline.to(dtype=torch.bfloat16)
+    assert np.abs(run(pipeline, person) - whole).mean() < 0.05 * whole.std()
+
+
 def test_what_is_warped_onto_a_pose_may_come_from_a_texture_map_of_another_size(person):
     pose = torch.from_numpy(np.array(person["pose"])).permute(2, 0, 1)
     small = person["texture"].resize((256, 256), Image.Resampling.NEAREST)

@@ -92,7 +92,9 @@ def write_png(path: Path, image: NDArray[np.uint8], text: Mapping[str, str] | No
     for key, value in (text or {}).items():
         metadata.add_text(key, value)
     with written_whole(path) as file:
-        Image.fromarray(image).save(file, "PNG", pnginfo=metadata)
+        # Half the time of the usual level, 6, for a tenth more bytes: preparing is one picture's
+        # rendering and two of these.
+        Image.fromarray(image).save(file, "PNG", pnginfo=metadata, compress_level=3)
 
 
 def write_iuv(path: Path, iuv: NDArray[np.uint8]) -> None:

@@ -26,8 +26,10 @@ LOG_VARIANCE = -30.0
 
 
 REFINEMENT_BLOCKS = 2
-LABELS, FIRST_HEAD_LABEL = 24, 23
-"""DensePose's part labels are 1 to 24; the last two are the head's halves."""
+# As in mcld.dataset.charts, which a model does not import: labels are 1 to 24, the head's the last.
+_LABELS, _FIRST_HEAD_LABEL = 24, 23
+TEXTURED_POSE = 6
+"""Channels of a pose with the texture map warped onto it."""
 TEXTURED_WIDTHS = (24, 28)
 """Channels of a textured decoder's convolutions at half and a quarter of the picture's size."""
 
@@ -51,8 +53,8 @@ class _ResidualBlock(nn.Module):
 class TexturedRefinement(nn.Module):
     """A decoded picture, sharpened by the texture map that is warped onto the pose.
 
-    Convolutions at half and a quarter of the picture's size say how much of the texture to blend
-    in at each pixel, and what to add. They start with nothing of both.
+    Convolutions at half and a quarter of the picture's size say of each pixel what share of its
+    difference from the texture to add, and what besides. They start with nothing of both.
     """
 
     def __init__(self) -> None:
@@ -69,21 +71,21 @@ class TexturedRefinement(nn.Module):
             if isinstance(module, nn.Conv2d):  # or what comes out is too faint to learn from
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-                if name.endswith("convolutions.3"):  # the last of a residual block
+                if name.endswith("convolutions.3"):  # or every residual block doubles the variance
                     module.weight.data *= 0.3
         nn.init.zeros_(self.conv_out.weight)
 
     def forward(self, decoded: Tensor, pose: Tensor) -> Tensor:
-        """Decoded [B, 3, H, W], about -1..1, and pose [B, 6, H, W] -> [B, 3, H, W].
+        """Decoded [B, 3, H, W], about -1..1, and pose [B, 6, H, W] -> [B, 3, H, W], about -1..1.
 
-        pose: (V, U, I, R, G, B) / 255, as in `FocalConditions`.
+        pose: (V, U, I, R, G, B) / 255, as in `FocalConditions`. H and W are multiples of 4.
         """
         iuv, texture = pose.tensor_split([3], dim=1)
         seen = texture.any(dim=1, keepdim=True).to(texture)
         difference = (texture * 2 - 1 - decoded) * seen
         label = iuv[:, 2:] * 255
-        head = (label > FIRST_HEAD_LABEL - 0.5).to(texture)
-        maps = [iuv[:, :2] * 2 - 1, label / LABELS * 2 - 1, difference, seen, head]
+        head = (label > _FIRST_HEAD_LABEL - 0.5).to(texture)
+        maps = [iuv[:, :2] * 2 - 1, label / _LABELS * 2 - 1, difference, seen, head]
         fine = self.conv_in(functional.pixel_unshuffle(torch.cat([decoded, *maps], dim=1), 2))
         fine = self.fine(fine)
         coarse = self.coarse(self.down(functional.silu(fine)))
@@ -175,13 +177,13 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
     ) -> DecoderOutput:
         """[B, C, H/8, W/8] -> an output whose `sample` is [B, 3, H, W], about -1..1.
 
-        pose: [B, 6, H, W] the pose that a textured decoder looks at, as in `FocalConditions`.
+        pose: [B, 6, H, W] what a textured decoder looks at, as in `FocalConditions`, and no other.
 
-        Raises ValueError for a textured decoder without one.
+        Raises ValueError for a textured decoder without a pose, or with one that has no texture.
         """
         sample = self.decoder(z) + self.refinement(z)
         if self.config.textured:
-            if pose is None:
-                raise ValueError("a textured decoder needs the pose that the latents are of")
+            if pose is None or pose.shape[1] != TEXTURED_POSE:
+                raise ValueError("a textured decoder needs the pose, with the warped texture map")
             sample = self.textured_refinement(sample, pose)
         return DecoderOutput(sample=sample) if return_dict else (sample,)

@@ -36,8 +36,13 @@ COMPONENT_PICTURES = 256
 DECODER_BATCH = 32
 DECODER_LEARNING_RATE = 2e-3
 DECODER_CROP = 96
-"""Side, in pixels, of the crops that a textured decoder learns from; half of them show a head."""
+"""Side, in pixels, of the crops that a textured decoder learns from.
+
+Half of them show a head, which is a twentieth of a picture. Smaller ones would be quicker, but the
+convolutions see zeros beyond a crop's border, where in a picture there is more of it.
+"""
 DECODER_CROP_JITTER = 16
+"""Pixels that a crop's middle is off the head's, at most."""
 DECODER_NOISE = 0.3
 """Largest standard deviation of the noise on latents that the decoder learns to see through."""
 ENCODER_BATCH = 64
@@ -109,8 +114,9 @@ def _train_decoder(
     draw: rows of the pictures, int64 [B] -> what they show, [B, 3, h, w] in -1..1, and of that the
     latents and the pose, if the decoder looks at it. The order is drawn from `generator`.
     """
-    for name, parameter in vae.named_parameters():
-        parameter.requires_grad_("refinement" in name)
+    vae.requires_grad_(True)
+    for components in (vae.encoder, vae.decoder):
+        components.requires_grad_(False)
     trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
     vae.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(trained, DECODER_LEARNING_RATE)
@@ -146,7 +152,7 @@ class _Sampled:
         return self.photos[rows] / 127.5 - 1, self.latents[rows], None
 
     def cropped(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Photos in -1..1, latents and poses in a window of each, every other one at the head."""
+        """Photos in -1..1, latents and poses in a window of each, one in two at the head."""
         crops = [self._crop(row, generator) for row in rows.tolist()]
         photos, latents, poses = (torch.stack(kind) for kind in zip(*crops, strict=True))
         return photos / 127.5 - 1, latents, poses / 255
@@ -202,8 +208,9 @@ def adapt_decoder(
     )
     textured = pipeline.pose_guider.config.textured
     if textured and not pipeline.vae.config.textured:
-        torch.manual_seed(options.seed)
-        pipeline.vae.add_texture()
+        with torch.random.fork_rng():
+            torch.manual_seed(options.seed)
+            pipeline.vae.add_texture()
 
     def draw(rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         return sampled.cropped(rows, generator) if textured else sampled.whole(rows)
@@ -229,7 +236,15 @@ def _sampled(
 ) -> _Sampled:
     """Sample the pairs of training pictures as the pipeline samples."""
     size = (options.height, options.width)
-    made: list[tuple[Tensor, Tensor, Tensor]] = []
+    channels = pipeline.denoising_unet.config.in_channels
+    # Made at once, since thousands of pictures are not copied for nothing
+    sampled = _Sampled(
+        torch.empty(len(pairs), channels, *(side // SCALE_FACTOR for side in size)),
+        torch.empty(len(pairs), 3, *size, dtype=torch.uint8),
+        torch.empty(
+            len(pairs), 6 if pipeline.pose_guider.config.textured else 3, *size, dtype=torch.uint8
+        ),
+    )
     at_once = min(BATCH, options.batch_size)  # a GPU that trained has room for so many
     for start in range(0, len(pairs), at_once):
         batch = pairs[start : start + at_once]
@@ -250,15 +265,12 @@ def _sampled(
             generator=generator,
         )
         photos = pipeline.image_processor.preprocess([f.image for f in targets], *size)
-        made.append(
-            (
-                latents.cpu() / pipeline.vae.config.scaling_factor,
-                ((photos + 1) * 127.5).round().to(torch.uint8),
-                (inputs.pose * 255).round().to(torch.uint8),
-            )
-        )
+        rows = slice(start, start + len(batch))
+        sampled.latents[rows] = latents.cpu() / pipeline.vae.config.scaling_factor
+        sampled.photos[rows] = ((photos + 1) * 127.5).round().to(torch.uint8)
+        sampled.poses[rows] = (inputs.pose * 255).round().to(torch.uint8)
         on_image(start + len(batch))
-    return _Sampled(*(torch.cat(kind) for kind in zip(*made, strict=True)))
+    return sampled
 
 
 def fit_image_encoder(

@@ -86,6 +86,23 @@ def test_a_strip_begins_with_the_person_and_ends_with_the_other(embedded, alice,
     assert halfway.mean() < 0.2 * np.abs(laid_on[0] - laid_on[2]).mean()
 
 
+def test_every_picture_of_a_strip_is_decoded_with_its_own_texture(
+    embedded, alice, bob, monkeypatch
+):
+    decode, poses = embedded.pictures_of, []
+
+    def watched(latents: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+        poses.append(pose)
+        return decode(latents, pose)
+
+    monkeypatch.setattr(embedded, "pictures_of", watched)
+    edit(embedded, alice, Edits(interpolate=bob, amounts=(0.0, 0.5, 1.0)), OPTIONS)
+    first, middle, last = torch.cat(poses)[:, 3:]
+    both = (first.amax(dim=0) > 0) & (last.amax(dim=0) > 0)
+    assert (first - last)[:, both].abs().mean() > 0.05
+    assert (middle - (first + last) / 2)[:, both].abs().mean() < 0.02
+
+
 def test_the_kept_background_is_the_photos_to_the_bit(embedded, alice, bob):
     edits = Edits(garments={"upper": bob}, keep_background=True)
     picture = made(embedded, alice, edits)

@@ -63,8 +63,12 @@ def latents() -> torch.Tensor:
 
 @pytest.fixture
 def maps() -> torch.Tensor:
-    """Two IUV maps with a texture warped onto them."""
-    return torch.rand(2, 6, 32, 24, generator=torch.Generator().manual_seed(1))
+    """Two IUV maps with a texture warped onto them, which shows nothing in the upper half."""
+    generator = torch.Generator().manual_seed(1)
+    made = 0.1 + 0.9 * torch.rand(2, 6, 32, 24, generator=generator)
+    made[:, 2] = torch.randint(25, (2, 32, 24), generator=generator) / 255
+    made[:, 3:, :16] = 0
+    return made
 
 
 def test_a_decoder_that_becomes_textured_decodes_as_before(latents, maps):
@@ -89,10 +93,46 @@ def test_a_textured_decoder_is_saved_and_loaded_and_looks_at_each_map(latents, m
         assert not torch.equal(vae.decode(latents, pose=changed).sample, decoded)
 
 
-def test_a_textured_decoder_says_that_it_needs_the_pose(latents):
+def test_the_share_of_the_texture_counts_where_there_is_one(latents, maps):
+    vae = PatchAutoencoder(12, textured=True)
+    decoded = vae.decode(latents, pose=maps).sample
+    vae.textured_refinement.conv_out.bias[12:] = 1  # the share; three colours of 2x2 pixels before
+    shared = vae.decode(latents, pose=maps).sample
+    torch.testing.assert_close(shared[:, :, 16:], maps[:, 3:, 16:] * 2 - 1)
+    assert torch.equal(shared[:, :, :16], decoded[:, :, :16])
+
+
+def test_a_textured_decoder_tells_the_head_from_the_rest(latents, maps):
+    vae = PatchAutoencoder(12, textured=True)
+    torch.nn.init.normal_(vae.textured_refinement.conv_out.weight)
+
+    def step(label: int) -> float:
+        """How far the picture moves when the whole map shows the next part."""
+        pictures = []
+        for part in (label, label + 1):
+            maps[:, 2] = part / 255
+            pictures.append(vae.decode(latents, pose=maps).sample)
+        return float((pictures[1] - pictures[0]).abs().mean())
+
+    assert step(22) > 2 * step(21)
+    assert step(22) > 2 * step(23)
+
+
+def test_a_textured_decoder_in_half_precision_decodes_nearly_the_same(latents, maps):
+    vae = PatchAutoencoder(12, textured=True)
+    torch.nn.init.normal_(vae.textured_refinement.conv_out.weight, std=0.05)
+    decoded = vae.decode(latents, pose=maps).sample
+    vae.to(torch.bfloat16)
+    half = vae.decode(latents.bfloat16(), pose=maps.bfloat16()).sample
+    assert half.dtype == torch.bfloat16
+    assert (half.float() - decoded).abs().mean() < 0.02 * decoded.std()
+
+
+@pytest.mark.parametrize("channels", [0, 3])
+def test_a_textured_decoder_says_that_it_needs_the_pose(latents, maps, channels):
     vae = PatchAutoencoder(12, textured=True)
     with pytest.raises(ValueError, match="needs the pose"):
-        vae.decode(latents)
+        vae.decode(latents, pose=maps[:, :channels] if channels else None)
 
 
 def test_a_decoder_becomes_textured_in_its_own_dtype():
