@@ -27,6 +27,8 @@ _PLANES = 10
 _ALONG_X, _ALONG_Y = 4, 7
 """The first planes of the gradients; distance is plane 0, the colours are planes 1 to 3."""
 
+# Everything is inlined: a function that the process has compiled runs as it was compiled alone, one
+# read from numba's cache as part of its caller, and under fastmath the two round otherwise.
 _f = np.float32
 _u = np.uint64
 _FAR = _f(1e30)
@@ -129,7 +131,7 @@ def _neighbour(
     )
 
 
-@compiled(fastmath=True, error_model="numpy")
+@compiled(fastmath=True, error_model="numpy", inline="always")
 def _estimate(planes: Any, at: Any, stride: Any, size: Any, weights: Any, towards_x: Any) -> None:
     """Set the colour of a pixel, whose distance is known, from its known neighbours."""
     p = _u(at)
@@ -189,7 +191,7 @@ def _estimate(planes: Any, at: Any, stride: Any, size: Any, weights: Any, toward
     planes[p + _u(3) * size] = _level((b + n[3] + m[3]) / w, bx, by + n[9] + m[9])
 
 
-@compiled(fastmath=True, error_model="numpy")
+@compiled(fastmath=True, error_model="numpy", inline="always")
 def _load(colours: Any, holes: Any, reach: Any, planes: Any, todo: Any, stride: int) -> None:
     """Fill the working array from the picture; what is known lies at distance -2 until `_band`."""
     height, width = holes.shape
@@ -210,7 +212,7 @@ def _load(colours: Any, holes: Any, reach: Any, planes: Any, todo: Any, stride: 
             p += _u(1)
 
 
-@compiled(fastmath=True, error_model="numpy")
+@compiled(fastmath=True, error_model="numpy", inline="always")
 def _band(planes: Any, todo: Any, stride: Any, band: Any) -> int:
     """List the known pixels that touch a hole, at distance 0; those behind them come to -1."""
     count = 0
@@ -230,7 +232,7 @@ def _band(planes: Any, todo: Any, stride: Any, band: Any) -> int:
     return count
 
 
-@compiled(fastmath=True, error_model="numpy")
+@compiled(fastmath=True, error_model="numpy", inline="always")
 def _first_gradients(planes: Any, stride: Any, size: Any) -> None:
     """Keep the gradients at and beside what is known and not black: elsewhere they are zero."""
     for p in range(_u(_BORDER) * stride, size - _u(_BORDER) * stride):
@@ -252,7 +254,7 @@ def _distance_at(planes: Any, p: Any, stride: Any) -> Any:
     return (x + y + np.sqrt(_f(2) - apart * apart)) * _f(0.5)
 
 
-@compiled(fastmath=True, error_model="numpy")
+@compiled(fastmath=True, error_model="numpy", inline="always")
 def _store(colours: Any, holes: Any, reach: Any, planes: Any, stride: int, size: int) -> None:
     """Put the colours of the filled holes back into the picture."""
     for y in range(holes.shape[0]):

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +83,26 @@ def test_a_label_that_is_no_part_is_refused():
     iuv[1, 1] = (25, 0, 0)
     with pytest.raises(ValueError, match="part label 25"):
         extract_texture(image, iuv)
+
+
+def test_a_process_that_compiles_extracts_what_one_that_reads_the_cache_does(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import hashlib\n"
+        "from mcld.dataset.mannequin import identity, pose, render\n"
+        "from mcld.estimators.texture import extract_texture\n"
+        "told = hashlib.sha256()\n"
+        "for k in range(4):\n"
+        "    told.update(extract_texture(*render(identity(1, k), pose(1, k, k), (256, 176))))\n"
+        "print(told.hexdigest())\n"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    compiled, cached = (
+        subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, check=True
+        ).stdout
+        for _ in range(2)
+    )
+    assert any(tmp_path.rglob("*.nbc"))
+    assert compiled == cached
