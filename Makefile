@@ -84,7 +84,7 @@ mannequin-model: setup  ## rebuild the shipped weights from nothing (hours)
 		--set train.learning_rate=8e-4 --set train.lr_warmup_images=1500 \
 		--set model.pose_input=textured --set train.face_loss_weight=3 \
 		--set train.adapt_decoder_images=249600
-	rm -rf mcld/weights/mannequin && cp -r build/model/10/pipeline mcld/weights/mannequin
+	rm -rf mcld/mannequin/weights && cp -r build/model/10/pipeline mcld/mannequin/weights
 
 clean:  ## remove what the targets made, but not .venv
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

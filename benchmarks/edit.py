@@ -13,22 +13,22 @@ from rich.table import Table
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from benchmarks.mannequin import paste_texture
-from mcld.dataset.charts import PARTS
-from mcld.dataset.mannequin import Identity, Pose, identity, pose
-from mcld.dataset.mannequin.atlas import paint
-from mcld.dataset.mannequin.body import posed_vertices
-from mcld.dataset.mannequin.render import render
 from mcld.dataset.pictures import write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.edit.edits import Edits, edit, edited_person
 from mcld.edit.texture import GROUPS, shows
 from mcld.errors import InputError
-from mcld.estimators.face import HeadCrop
 from mcld.estimators.texture import extract_texture
-from mcld.files import written_whole
+from mcld.machine.files import written_whole
+from mcld.mannequin.head import HeadCrop
+from mcld.mannequin.world import Identity, Pose, identity, pose
+from mcld.mannequin.world.atlas import paint
+from mcld.mannequin.world.body import posed_vertices
+from mcld.mannequin.world.render import render
+from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import PosedPerson
-from mcld.pipeline import EMBEDDED, load_pipeline
 from mcld.settings import load_settings
+from mcld.surface.parts import PARTS
 
 KINDS = {
     "upper": ("upper",),

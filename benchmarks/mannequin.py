@@ -14,15 +14,15 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from mcld.dataset.charts import warped
 from mcld.dataset.layout import DatasetLayout, identity_of
 from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.files import written_whole
+from mcld.machine.files import written_whole
+from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import PersonReader
-from mcld.pipeline import EMBEDDED, load_pipeline
 from mcld.sample.picture import sample
 from mcld.settings import SampleSettings, load_settings
+from mcld.surface.charts import warped
 
 METHODS = ("mcld", "texture pasted through the pose", "the source photo itself")
 SHEET_ROWS = 6

@@ -74,7 +74,7 @@ def _full_size(changes: dict[str, Any]) -> dict[str, float]:
 
     from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
     from mcld.pipeline import MCLDPipeline, PipelineInputs, ddim_scheduler
-    from mcld.placement import place
+    from mcld.sampling.placement import place
     from mcld.settings import load_settings
 
     gpu = torch.cuda.is_available()
@@ -161,10 +161,10 @@ def steps(
     from mcld.dataset.layout import DatasetLayout
     from mcld.dataset.pictures import read_image
     from mcld.errors import InputError
+    from mcld.networks.folders import EMBEDDED, load_weights
     from mcld.person import PersonReader
-    from mcld.pipeline import EMBEDDED, PipelineInputs
-    from mcld.placement import SCHEDULERS, chosen_device, place
-    from mcld.pretrained import load_weights
+    from mcld.pipeline import PipelineInputs
+    from mcld.sampling.placement import SCHEDULERS, chosen_device, place
     from mcld.settings import load_settings
 
     settings = load_settings(None, [])

@@ -32,7 +32,7 @@ def tell(name: str, figure: str, value: float) -> None:
 
 
 def render_person(index: int) -> int:
-    from mcld.dataset.mannequin import identity, pose, render
+    from mcld.mannequin.world import identity, pose, render
 
     person = identity(0, index)
     for picture in range(PICTURES):
@@ -54,8 +54,8 @@ def texture() -> dict[str, float]:
     """Milliseconds of `extract_texture` for one picture on one core, decoded pictures given."""
     import cv2
 
-    from mcld.dataset.mannequin import identity, pose, render
     from mcld.estimators.texture import extract_texture
+    from mcld.mannequin.world import identity, pose, render
 
     cv2.setNumThreads(1)
     figures = {}
@@ -78,9 +78,9 @@ def prepare() -> dict[str, float]:
     DensePose and insightface are measured where they and their weights are installed.
     """
     from mcld.dataset.layout import DatasetLayout, flat_name
-    from mcld.dataset.mannequin import identity, pose, render
     from mcld.dataset.pictures import write_iuv, write_jpeg
     from mcld.errors import MCLDError
+    from mcld.mannequin.world import identity, pose, render
     from mcld.prepare.dataset import STAGES, PrepareRequest, prepare_dataset
     from mcld.settings import load_settings
 
@@ -133,8 +133,8 @@ def evaluate() -> dict[str, float]:
     import numpy as np
     from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-    from mcld.dataset.mannequin import identity, pose, render
     from mcld.evaluate.metrics import psnr, ssim, ssim_256
+    from mcld.mannequin.world import identity, pose, render
 
     def ours(pair):
         return psnr(*pair), ssim(*pair), ssim_256(*pair)

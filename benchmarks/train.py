@@ -206,7 +206,7 @@ def sd_cache(root: Path) -> tuple[Any, list[str]]:
     import torch
 
     from mcld.dataset.layout import DatasetLayout
-    from mcld.dataset.mannequin import identity, pose, render
+    from mcld.mannequin.world import identity, pose, render
     from mcld.train.cache import EncodedCache, EncodedPicture
 
     cache = EncodedCache(root, DatasetLayout(root), "train")

@@ -5,30 +5,25 @@ What was prepared lies beside a picture of a dataset; for any other photo it is 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import FACE_SIZE, read_face, read_image, read_iuv
+from mcld.dataset.pictures import FACE_SIZE, PoseKind, read_face, read_image, read_iuv
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.face import InsightFace
 from mcld.estimators.pose import DensePose
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from mcld.dataset.pictures import PoseKind
-    from mcld.settings import PrepareSettings
+from mcld.settings import PrepareSettings
 
 
 @dataclass(frozen=True)
@@ -182,3 +177,51 @@ class PersonReader:
         except MCLDError as error:
             self.say(f"The face cannot be read: {error}")
             return None
+
+
+BATCH = 32
+"""Pictures encoded at once."""
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """One picture and its conditions, as read from disk."""
+
+    image: Image.Image
+    texture: Image.Image
+    pose: Image.Image
+    face: Tensor
+
+
+def read_picture(layout: DatasetLayout, split: str, stem: str) -> PictureFiles:
+    """Read a prepared picture. Raises InputError for a file that is missing or cannot be used."""
+    face_path = layout.face(split, stem)
+    face = read_face(face_path) if face_path.exists() else np.zeros(FACE_SIZE, np.float32)
+    iuv = read_iuv(layout.densepose(split, stem))
+    return PictureFiles(
+        image=Image.fromarray(read_image(layout.image(split, stem))),
+        texture=Image.fromarray(read_image(layout.texture(split, stem))),
+        pose=Image.fromarray(np.ascontiguousarray(iuv[..., ::-1])),
+        face=torch.from_numpy(face),
+    )
+
+
+def read_batches(
+    layout: DatasetLayout, split: str, stems: list[str], size: int = BATCH
+) -> Iterator[list[PictureFiles]]:
+    """Read prepared pictures in batches of `size`, the next batch while this one is worked on."""
+    with ThreadPoolExecutor() as pool:
+        starts = range(0, len(stems), size)
+        read = [
+            pool.map(lambda stem: read_picture(layout, split, stem), stems[start : start + size])
+            for start in starts[:2]
+        ]
+        for start in starts:
+            yield list(read.pop(0))
+            ahead = start + 2 * size
+            if ahead < len(stems):
+                read.append(
+                    pool.map(
+                        lambda stem: read_picture(layout, split, stem), stems[ahead : ahead + size]
+                    )
+                )

@@ -4,7 +4,6 @@ import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -15,14 +14,14 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from mcld.conditions import FOCAL_CONDITIONS, FocalConditions
-from mcld.dataset.charts import HEAD, TEXTURE_SIZE, smpl_mirror, texels_of, warped
-from mcld.errors import InputError, WeightsError
+from mcld.errors import InputError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
+from mcld.surface.charts import TEXTURE_SIZE, smpl_mirror, texels_of, warped
+from mcld.surface.parts import HEAD
 
 StepCallback = Callable[["MCLDPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
 """Called with (pipeline, step, timestep, {"latents": ...}); returns what goes on."""
@@ -52,46 +51,6 @@ def ddim_scheduler(
         steps_offset=1,
         clip_sample=False,
     )
-
-
-EMBEDDED = Path(__file__).parent / "weights" / "mannequin"
-"""The pipeline folder that comes with mcld: a small network trained on the mannequin world."""
-
-
-def load_pipeline(folder: Path = EMBEDDED, **parts: nn.Module | None) -> "MCLDPipeline":
-    """Load a pipeline folder, as `save_pretrained` writes it, from disk only.
-
-    parts: by their names, to be used in place of what the folder holds; None leaves one out.
-
-    Raises WeightsError when the folder is missing, is no pipeline folder, or is damaged.
-    """
-    if not (folder / "model_index.json").is_file():
-        raise WeightsError(
-            f"{folder} is no pipeline folder: it "
-            + ("has no model_index.json" if folder.is_dir() else "does not exist")
-            + "; give the `pipeline` or `weights` folder that `mcld train` wrote"
-        )
-    try:
-        pipeline: MCLDPipeline = MCLDPipeline.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, **parts
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"cannot load the weights in {folder}: {reason}") from error
-    for name, part in pipeline.components.items():
-        if isinstance(part, nn.Module) and name not in parts:
-            align(part)
-    return pipeline
-
-
-def align(module: nn.Module) -> None:
-    """Copy all weights to memory that begins where PyTorch's own does.
-
-    Weights that were just loaded lie as they did in their file, sometimes. On a CPU a matrix
-    product rounds otherwise there, so that the same picture would differ from run to run.
-    """
-    for tensor in (*module.parameters(), *module.buffers()):
-        tensor.data = tensor.data.clone(memory_format=torch.preserve_format)
 
 
 @dataclass

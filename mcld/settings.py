@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from pydantic_settings import SettingsError as EnvironmentVariableError
 
 from mcld.errors import SettingsError
-from mcld.yaml_file import NULL, read_yaml, yaml_of
+from mcld.machine.yaml_file import NULL, read_yaml, yaml_of
 
 _PREFIX = "MCLD_"
 _DELIMITER = "__"

@@ -11,8 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 from mcld import __version__
-from mcld.distributed import is_first
 from mcld.errors import MCLDError, SettingsError, StoppedError
+from mcld.machine.processes import is_first
 from mcld_cli import console
 from mcld_cli.edit import edit
 from mcld_cli.evaluate import evaluate

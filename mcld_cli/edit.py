@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from mcld.distributed import is_first
 from mcld.errors import SettingsError
+from mcld.machine.processes import is_first
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
 from mcld_cli.options import (

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcld.distributed import is_first
 from mcld.errors import MCLDError, SettingsError
+from mcld.machine.processes import is_first
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
 from mcld_cli.options import Config, Overrides, overrides_of
@@ -111,7 +111,7 @@ def evaluate(
     if len({path.resolve() for path in save_path}) < len(save_path):
         raise SettingsError("--save-path names one folder twice")
     from mcld.evaluate.request import EvaluationRequest, check
-    from mcld.files import check_writable
+    from mcld.machine.files import check_writable
     from mcld.settings import load_settings
 
     flags = {

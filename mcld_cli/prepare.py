@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcld.distributed import is_first
 from mcld.errors import MCLDError, SettingsError
+from mcld.machine.processes import is_first
 from mcld_cli import console
 from mcld_cli.options import Config, Overrides, overrides_of
 
@@ -233,7 +233,7 @@ def _name_files(root: Path) -> None:
 
 
 def _people(root: Path, mannequins: int, wanted: "PrepareSettings") -> None:
-    from mcld.prepare.mannequins import prepare_mannequins
+    from mcld.mannequin.prepare import prepare_mannequins
 
     with console.progress("Preparing", "pictures") as count:
         layout = prepare_mannequins(

@@ -11,9 +11,9 @@ import torch
 from torchvision.models import alexnet, inception_v3
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.mannequin.prepare import prepare_mannequins
+from mcld.networks.folders import TORCHVISION
 from mcld.pipeline import MCLDPipeline
-from mcld.prepare.mannequins import prepare_mannequins
-from mcld.pretrained import TORCHVISION
 from mcld.settings import Settings, load_settings
 from mcld.train.start import new_pipeline
 

@@ -9,8 +9,8 @@ from PIL import Image
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, read_iuv, write_iuv, write_jpeg, write_png
 from mcld.errors import InputError, MCLDError
-from mcld.estimators.face import HeadCrop
 from mcld.estimators.texture import extract_texture
+from mcld.mannequin.head import HeadCrop
 from mcld.person import PersonReader
 from mcld.settings import PrepareSettings
 

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import CLIPImageProcessor
 
-from mcld.dataset.charts import smpl_labels
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
+from mcld.networks.folders import load_pipeline
 from mcld.person import PersonReader
-from mcld.pipeline import MCLDPipeline, load_pipeline, with_warped_texture
+from mcld.pipeline import MCLDPipeline, with_warped_texture
 from mcld.settings import PrepareSettings
+from mcld.surface.charts import smpl_labels
 
 
 @pytest.fixture

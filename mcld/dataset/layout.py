@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from mcld.errors import InputError
-from mcld.files import written_whole
+from mcld.machine.files import written_whole
 
 SPLITS = ("train", "test")
 LONGEST_NAME = 240

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from mcld.dataset.charts import PARTS
 from mcld.errors import InputError
-from mcld.files import written_whole
+from mcld.machine.files import written_whole
+from mcld.surface.parts import PARTS
 
 PoseKind = Literal["auto", "iuv", "photo"]
 """What a pose file is. auto: a lossless 8-bit RGB picture whose every part label, the last channel,

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from mcld.conditions import FocalConditions
-from mcld.dataset.charts import texels_of
 from mcld.edit.interpolate import between, on_the_way
 from mcld.edit.photo import background_kept, rewarped, tinted
 from mcld.edit.recolor import Colour, recoloured
 from mcld.edit.texture import GROUPS, Texture, check_group, check_texture, sewn, shows
 from mcld.errors import InputError, SettingsError
-from mcld.person import Person
-from mcld.pipeline import PipelineInputs
-from mcld.placement import steps_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from numpy.typing import NDArray
-
-    from mcld.person import PosedPerson
-    from mcld.pipeline import MCLDPipeline, StepCallback
-    from mcld.settings import SampleSettings
+from mcld.person import Person, PosedPerson
+from mcld.pipeline import MCLDPipeline, PipelineInputs, StepCallback
+from mcld.sampling.placement import steps_of
+from mcld.settings import SampleSettings
+from mcld.surface.charts import texels_of
 
 
 @dataclass(frozen=True)

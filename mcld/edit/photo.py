@@ -5,8 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from mcld.dataset.charts import texels_of
 from mcld.edit.texture import Texture
+from mcld.surface.charts import texels_of
 
 UInt8Array = NDArray[np.uint8]
 

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mcld.dataset.charts import smpl_labels
 from mcld.dataset.pictures import read_painted, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.edit.edits import Edits, edit, edited_person, guesses, strength_of
 from mcld.edit.request import EditRequest, check_export, content_hash
 from mcld.edit.texture import GROUPS, check_texture
-from mcld.files import written_whole
-from mcld.person import PersonReader, no_face_known
-from mcld.placement import chosen_device, memory_explained, place
-from mcld.pretrained import chosen_pipeline
-from mcld.record import hash_of, how_sampled, png_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from mcld.person import PosedPerson
-    from mcld.pipeline import MCLDPipeline
-    from mcld.settings import Settings
+from mcld.machine.files import written_whole
+from mcld.networks.folders import chosen_pipeline
+from mcld.person import PersonReader, PosedPerson, no_face_known
+from mcld.pipeline import MCLDPipeline
+from mcld.sampling.placement import chosen_device, memory_explained, place
+from mcld.sampling.record import hash_of, how_sampled, png_text
+from mcld.settings import Settings
+from mcld.surface.charts import smpl_labels
 
 _CELL = 384
 """Height of one picture on the sheet, pixels."""

@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from accelerate.utils import gather_object
 from PIL import Image
 
 from mcld import __version__
-from mcld.batches import Batches, Work
+from mcld.conditions import FocalConditions
 from mcld.dataset.pictures import write_png
-from mcld.distributed import agreed, processes, silent
 from mcld.edit.edits import EditInputs, edit_inputs, encode, finished, guesses
 from mcld.edit.picture import REMEMBERED, how_edited, read_edit, strip
 from mcld.edit.request import EditRequest, content_hash
 from mcld.errors import InputError, MCLDError, SettingsError
-from mcld.files import check_writable, remove_unfinished_of
-from mcld.lock import only_run_of
+from mcld.machine.files import check_writable, remove_unfinished_of
+from mcld.machine.lock import only_run_of
+from mcld.machine.processes import agreed, processes, silent
+from mcld.networks.folders import chosen_pipeline
 from mcld.person import PersonReader, no_face_known
-from mcld.placement import chosen_device, memory_explained, place
-from mcld.pretrained import chosen_pipeline
-from mcld.record import hash_of, png_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    import torch
-
-    from mcld.conditions import FocalConditions
-    from mcld.pipeline import MCLDPipeline
-    from mcld.settings import Settings
-
+from mcld.pipeline import MCLDPipeline
+from mcld.sampling.placement import chosen_device, memory_explained, place
+from mcld.sampling.record import hash_of, png_text
+from mcld.sampling.run import Batches, Work
+from mcld.settings import Settings
 
 Job = tuple[EditRequest, dict[str, Any]]
 """An edit, and what its picture records."""

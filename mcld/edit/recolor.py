@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.dataset.charts import CHART_SIZE, HANDS, HEAD, NOWHERE, smpl_gather, smpl_labels
 from mcld.edit.texture import Texture, region
 from mcld.errors import InputError
+from mcld.surface.charts import CHART_SIZE, NOWHERE, smpl_gather, smpl_labels
+from mcld.surface.parts import HANDS, HEAD
 
 Colour = tuple[int, int, int]
 """R, G, B, 0..255."""

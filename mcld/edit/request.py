@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from PIL import ImageColor
@@ -13,15 +14,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from mcld.dataset.layout import files_of
 from mcld.dataset.pictures import PoseKind, check_image, read_painted
+from mcld.edit.recolor import Colour
 from mcld.edit.texture import GROUPS, check_group, check_texture
 from mcld.errors import SettingsError
-from mcld.files import check_writable, sha256_of
-from mcld.yaml_file import read_yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from mcld.edit.recolor import Colour
+from mcld.machine.files import check_writable, sha256_of
+from mcld.machine.yaml_file import read_yaml
 
 _Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
 """One text, or a list of them."""

@@ -10,19 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from mcld.dataset.charts import (
-    ARMS,
-    FEET,
-    HANDS,
-    HEAD,
-    LEGS,
-    TEXTURE_SIZE,
-    TORSO,
-    smpl_borders,
-    smpl_labels,
-    smpl_mirror,
-)
 from mcld.errors import InputError, SettingsError
+from mcld.surface.charts import TEXTURE_SIZE, smpl_borders, smpl_labels, smpl_mirror
+from mcld.surface.parts import ARMS, FEET, HANDS, HEAD, LEGS, TORSO
 
 Texture = NDArray[np.uint8]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.compiled import compiled
+from mcld.machine.compiled import compiled
 
 RADIUS = 3
 _BORDER = RADIUS + 1

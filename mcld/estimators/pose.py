@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcld.errors import MCLDError, WeightsError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 HOW_TO_INSTALL = (
     "git clone https://github.com/facebookresearch/detectron2"

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.compiled import compiled
-from mcld.dataset.charts import CHART_SIZE, NOWHERE, PARTS, chart_masks, smpl_gather
 from mcld.estimators.inpaint import RADIUS, inpaint, workspace_for
+from mcld.machine.compiled import compiled
+from mcld.surface.charts import CHART_SIZE, NOWHERE, chart_masks, smpl_gather
+from mcld.surface.parts import PARTS
 
 _ROW_OF_V = ((255 - np.arange(256)) * (CHART_SIZE - 1) // 255).astype(np.intp)
 _COLUMN_OF_U = (np.arange(256) * (CHART_SIZE - 1) // 255).astype(np.intp)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import SettingsError
 from mcld.evaluate.scores import COLUMNS
-from mcld.yaml_file import read_yaml
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
+from mcld.machine.yaml_file import read_yaml
 
 _SHARES = ("ssim", "ssim_256", "face_cosine")
 

@@ -7,11 +7,13 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from accelerate.utils import reduce as reduced
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -19,13 +21,9 @@ from torchvision.models import inception_v3
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.results import RESULT_SIZES
-from mcld.distributed import agreed
 from mcld.evaluate.networks import check_finite, exactly, load_torchvision
-from mcld.files import sha256_of, written_whole
-
-if TYPE_CHECKING:
-    from accelerate import PartialState
-    from numpy.typing import NDArray
+from mcld.machine.files import sha256_of, written_whole
+from mcld.machine.processes import agreed
 
 FEATURES = 2048
 FEWEST = 2

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.compiled import compiled
+from mcld.machine.compiled import compiled
 
 WINDOW = 51
 """Side of SSIM's uniform window, pixels."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +11,9 @@ from torchmetrics.functional.image.lpips import _LPIPS
 from torchvision.models import alexnet
 
 from mcld.errors import WeightsError
-from mcld.files import sha256_of
+from mcld.machine.files import sha256_of
 from mcld.model.checkpoints import read_state_dict
-from mcld.pretrained import TORCHVISION, torchvision_folders
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-    from pathlib import Path
+from mcld.networks.folders import TORCHVISION, torchvision_folders
 
 
 def torchvision_file(name: str, pretrained: Path) -> Path:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,17 +19,11 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import InputError
-from mcld.evaluate.scores import COLUMNS
-from mcld.evaluate.table import signed, table_of, written
-from mcld.files import written_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from mcld.evaluate.baseline import Figures
-    from mcld.evaluate.request import EvaluationRequest
-    from mcld.evaluate.scores import Scores
-    from mcld.evaluate.table import Comparison
+from mcld.evaluate.baseline import Figures
+from mcld.evaluate.request import EvaluationRequest
+from mcld.evaluate.scores import COLUMNS, Scores
+from mcld.evaluate.table import Comparison, signed, table_of, written
+from mcld.machine.files import written_whole
 
 SHOWN = 2
 """Pairs shown of the best, of the median and of the worst."""

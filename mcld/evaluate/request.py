@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_name
 from mcld.errors import InputError
-from mcld.files import UNFINISHED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from mcld.machine.files import UNFINISHED
 
 
 @dataclass(frozen=True)

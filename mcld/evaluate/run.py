@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 import torch
+from accelerate import PartialState
 from accelerate.utils import gather_object
+from numpy.typing import NDArray
 from PIL import Image
 
 from mcld.dataset.pictures import read_image
 from mcld.dataset.results import RESULT_SIZES
-from mcld.distributed import agreed, processes, silent
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.estimators.face import InsightFace, face_pack
 from mcld.evaluate.fid import FEWEST, FrechetDistance, Inception, Statistics, Training
@@ -23,16 +26,9 @@ from mcld.evaluate.metrics import psnr, ssim, ssim_256
 from mcld.evaluate.networks import LPIPS, torchvision_file
 from mcld.evaluate.request import EvaluationRequest, Listing, listings
 from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
-from mcld.files import sha256_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from accelerate import PartialState
-    from numpy.typing import NDArray
-
-    from mcld.settings import EvaluateSettings, Settings
+from mcld.machine.files import sha256_of
+from mcld.machine.processes import agreed, processes, silent
+from mcld.settings import EvaluateSettings, Settings
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

@@ -8,13 +8,11 @@ import json
 import math
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from mcld.dataset.results import RESULT_SIZES
-from mcld.files import written_whole
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from mcld.machine.files import written_whole
 
 
 @dataclass(frozen=True)

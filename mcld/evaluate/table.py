@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import bootstrap
 
 from mcld.dataset.results import RESULT_SIZES
-from mcld.evaluate.scores import COLUMNS
-from mcld.files import written_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from mcld.evaluate.baseline import Figures
-    from mcld.evaluate.scores import Scores
+from mcld.evaluate.baseline import Figures
+from mcld.evaluate.scores import COLUMNS, Scores
+from mcld.machine.files import written_whole
 
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 RESAMPLES = 2000

@@ -1,6 +1,5 @@
 """The network of MCLD: two diffusers UNets, a pose guider and an image projector."""
 
-from mcld.model.autoencoder import PatchAutoencoder
 from mcld.model.network import MCLD
 from mcld.model.pose_guider import PoseGuider
 from mcld.model.projector import ImageProjector
@@ -11,7 +10,6 @@ __all__ = [
     "DenoisingUNet",
     "FocalContext",
     "ImageProjector",
-    "PatchAutoencoder",
     "PoseGuider",
     "ReferenceNet",
 ]

@@ -9,14 +9,11 @@ sampling, and the only definition of "unconditional" in the project.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 from torch.nn import functional
-
-if TYPE_CHECKING:
-    from diffusers.models.attention_processor import Attention
 
 FACE_SCALE = 0.5
 """Weight of the face tokens' attention beside the source's and texture's (the authors' value)."""

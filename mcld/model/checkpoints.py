@@ -11,24 +11,19 @@ from __future__ import annotations
 import errno
 import hashlib
 import pickle
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-from mcld.distributed import placed_like
 from mcld.errors import MCLDError, WeightsError
-from mcld.files import written_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import Tensor, nn
-
-    from mcld.model.network import MCLD
+from mcld.machine.files import written_whole
+from mcld.machine.processes import placed_like
+from mcld.model.network import MCLD
 
 FILE_STEMS = {
     "denoising_unet": ("denoising_unet",),

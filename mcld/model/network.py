@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-if TYPE_CHECKING:
-    from mcld.conditions import FocalConditions
-    from mcld.model.pose_guider import PoseGuider
-    from mcld.model.projector import ImageProjector
-    from mcld.model.unets import DenoisingUNet, FocalContext, ReferenceNet
+from mcld.conditions import FocalConditions
+from mcld.model.pose_guider import PoseGuider
+from mcld.model.projector import ImageProjector
+from mcld.model.unets import DenoisingUNet, FocalContext, ReferenceNet
 
 
 class MCLD(nn.Module):

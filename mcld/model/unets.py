@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator
+from typing import Any, cast
 
 import torch
 from diffusers import ModelMixin, UNet2DConditionModel  # noqa: F401 - see MCLDUNet
 from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
@@ -27,11 +29,6 @@ from mcld.model.attention import (
     SingleTokenCrossAttention,
     split_heads,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from diffusers.models.transformers.transformer_2d import Transformer2DModel
 
 __all__ = ["DenoisingUNet", "FocalContext", "ReferenceNet"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
@@ -13,14 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcld.dataset.layout import SPLITS, DatasetLayout
-from mcld.distributed import processes
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.face import face_pack
 from mcld.estimators.pose import check_densepose
-from mcld.files import remove_unfinished
-from mcld.lock import only_run
+from mcld.machine.files import remove_unfinished
+from mcld.machine.lock import only_run
+from mcld.machine.processes import processes
+from mcld.machine.workers import start_worker
 from mcld.prepare.preview import write_preview
-from mcld.prepare.raw import GENDERS, RAW_FOLDERS, RawPictures, find_lists, find_raw, write_lists
+from mcld.prepare.raw import (
+    GENDERS,
+    RAW_FOLDERS,
+    Lists,
+    RawPictures,
+    find_lists,
+    find_raw,
+    write_lists,
+)
 from mcld.prepare.report import PrepareReport, StageReport
 from mcld.prepare.stages import (
     NOT_RAW,
@@ -33,15 +42,10 @@ from mcld.prepare.stages import (
     TextureStage,
     no_map,
 )
-from mcld.prepare.workers import start_worker
+from mcld.settings import PrepareSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from accelerate import PartialState
-
-    from mcld.prepare.raw import Lists
-    from mcld.settings import PrepareSettings
 
 STAGES = ("split", "pose", "texture", "face")
 

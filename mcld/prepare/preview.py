@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -11,12 +11,8 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.errors import InputError
-from mcld.estimators.face import LEFT_HEAD, RIGHT_HEAD
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from mcld.prepare.stages import Picture
+from mcld.prepare.stages import Picture
+from mcld.surface.parts import head_box
 
 PREVIEW_FILE = "prepare-preview.png"
 ROWS = 6
@@ -53,10 +49,9 @@ def write_preview(layout: DatasetLayout, pictures: list[Picture]) -> Path | None
 def _row(layout: DatasetLayout, picture: Picture) -> list[Image.Image]:
     image, iuv = read_image(layout.image(*picture)), read_iuv(layout.densepose(*picture))
     texture = read_image(layout.texture(*picture))
-    head = np.isin(iuv[..., 0], (RIGHT_HEAD, LEFT_HEAD))
-    if layout.face(*picture).exists() and head.any() and image.shape == iuv.shape:
-        rows, columns = np.flatnonzero(head.any(axis=1)), np.flatnonzero(head.any(axis=0))
-        face = Image.fromarray(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    box = head_box(iuv)
+    if layout.face(*picture).exists() and box is not None and image.shape == iuv.shape:
+        face = Image.fromarray(image[box])
     else:
         face = Image.new("RGB", CELL, (240, 240, 240))
         ImageDraw.Draw(face).text((CELL[0] / 2, CELL[1] / 2), "no face", "grey", anchor="mm")

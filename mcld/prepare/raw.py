@@ -24,7 +24,7 @@ from mcld.dataset.layout import (
     read_pairs,
 )
 from mcld.errors import InputError
-from mcld.files import written_whole
+from mcld.machine.files import written_whole
 
 GENDERS = ("MEN", "WOMEN")
 RAW_FOLDERS = (".", "img_highres", "img")

@@ -6,12 +6,9 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from mcld.files import written_whole
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from mcld.machine.files import written_whole
 
 REPORT_FILE = "prepare-report.json"
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import (
     check_image,
     read_image,
@@ -27,15 +30,7 @@ from mcld.estimators.face import InsightFace, runs_on_gpu
 from mcld.estimators.pose import DensePose
 from mcld.estimators.texture import extract_texture
 from mcld.prepare.raw import link_or_copy
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from mcld.dataset.layout import DatasetLayout
-    from mcld.settings import PrepareSettings
-
+from mcld.settings import PrepareSettings
 
 NOT_RAW = "listed, but not among the raw pictures"
 

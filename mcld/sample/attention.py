@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mcld.dataset.sheet import contact_sheet
-from mcld.files import written_whole
+from mcld.machine.files import written_whole
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from mcld.model.attention import AttentionRecorder

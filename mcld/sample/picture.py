@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,20 +12,14 @@ from PIL import Image
 
 from mcld.dataset.pictures import coloured_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.person import PersonReader
-from mcld.placement import chosen_device, memory_explained, place, steps_of
-from mcld.pretrained import chosen_pipeline
-from mcld.record import hash_of, how_sampled, png_text
+from mcld.networks.folders import chosen_pipeline
+from mcld.person import Person, PersonReader
+from mcld.pipeline import MCLDPipeline
 from mcld.sample.attention import attention_sheet, write_attention
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from mcld.person import Person
-    from mcld.pipeline import MCLDPipeline
-    from mcld.sample.request import PictureRequest
-    from mcld.settings import SampleSettings, Settings
+from mcld.sample.request import PictureRequest
+from mcld.sampling.placement import chosen_device, memory_explained, place, steps_of
+from mcld.sampling.record import hash_of, how_sampled, png_text
+from mcld.settings import SampleSettings, Settings
 
 _CELL = 384
 """Height of one picture on the sheet, pixels."""

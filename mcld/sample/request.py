@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mcld.dataset.layout import SPLITS, DatasetLayout
-from mcld.dataset.pictures import check_image
+from mcld.dataset.pictures import PoseKind, check_image
 from mcld.dataset.results import SETTINGS_FILE
 from mcld.errors import SettingsError
-from mcld.files import check_writable
-
-if TYPE_CHECKING:
-    from mcld.dataset.pictures import PoseKind
+from mcld.machine.files import check_writable
 
 
 @dataclass(frozen=True)

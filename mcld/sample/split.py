@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,26 +18,21 @@ from PIL import Image
 from torch.nn import functional
 
 from mcld import __version__
-from mcld.batches import Batches, Work
+from mcld.conditions import FocalConditions
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_face, read_image, read_iuv, write_png
 from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_file
-from mcld.distributed import agreed, processes, silent
 from mcld.errors import InputError, MCLDError, SettingsError
-from mcld.files import made_folder, remove_unfinished, written_whole
-from mcld.lock import only_run
-from mcld.pipeline import PipelineInputs
-from mcld.placement import chosen_device, memory_explained, place
-from mcld.pretrained import chosen_pipeline
-from mcld.record import hash_of, how_sampled, png_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from mcld.conditions import FocalConditions
-    from mcld.pipeline import MCLDPipeline
-    from mcld.sample.request import SplitRequest
-    from mcld.settings import Settings
+from mcld.machine.files import made_folder, remove_unfinished, written_whole
+from mcld.machine.lock import only_run
+from mcld.machine.processes import agreed, processes, silent
+from mcld.networks.folders import chosen_pipeline
+from mcld.pipeline import MCLDPipeline, PipelineInputs
+from mcld.sample.request import SplitRequest
+from mcld.sampling.placement import chosen_device, memory_explained, place
+from mcld.sampling.record import hash_of, how_sampled, png_text
+from mcld.sampling.run import Batches, Work
+from mcld.settings import Settings
 
 
 @dataclass(frozen=True)

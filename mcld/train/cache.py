@@ -13,22 +13,18 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
 from mcld.model.checkpoints import write_tensors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from mcld.dataset.layout import DatasetLayout
 
 VERSION = 2
 """Raised whenever the same picture would be encoded otherwise."""

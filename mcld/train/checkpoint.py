@@ -8,23 +8,19 @@ from __future__ import annotations
 import pickle
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from diffusers.training_utils import EMAModel
 
-from mcld.distributed import gathered, placed_like
 from mcld.errors import MCLDError, WeightsError
-from mcld.files import folder_written_whole
+from mcld.machine.files import folder_written_whole
+from mcld.machine.processes import gathered, placed_like
+from mcld.model import MCLD
 from mcld.model.checkpoints import load_checkpoint, save_checkpoint
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from diffusers.training_utils import EMAModel
-
-    from mcld.model import MCLD
 
 STATE_FILE = "training_state.pt"
 

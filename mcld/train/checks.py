@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
 from mcld.errors import SettingsError
-from mcld.model import PatchAutoencoder
+from mcld.mannequin.autoencoder import PatchAutoencoder
 from mcld.pipeline import MCLDPipeline
+from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
 from mcld.train.steps import total_batch
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from accelerate import Accelerator
-
-    from mcld.settings import Settings, TrainSettings
 
 
 def check_sharding(options: TrainSettings, accelerator: Accelerator) -> None:

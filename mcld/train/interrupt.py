@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+from accelerate import Accelerator
 
 
 class Interrupt:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
@@ -18,31 +18,29 @@ from diffusers.training_utils import EMAModel
 from safetensors import SafetensorError
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.distributed import gathered, on_cpu, processes, silent
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
-from mcld.files import folder_written_whole, made_folder, remove_unfinished
-from mcld.lock import only_run
+from mcld.machine.files import folder_written_whole, made_folder, remove_unfinished
+from mcld.machine.lock import only_run
+from mcld.machine.processes import gathered, on_cpu, processes, silent
+from mcld.mannequin.encoders import adapt_decoder, fit_autoencoder, fit_image_encoder
+from mcld.mannequin.patches import Patchwork
+from mcld.model import MCLD
 from mcld.model.checkpoints import save_authors_files
-from mcld.pipeline import MCLDPipeline, load_pipeline
+from mcld.networks.folders import load_pipeline
+from mcld.person import BATCH
+from mcld.pipeline import MCLDPipeline
+from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache, cache_key
 from mcld.train.checks import check_ablation, check_run, check_sharding, check_small
-from mcld.train.encode import BATCH, fill_cache
-from mcld.train.encoders import adapt_decoder, fit_autoencoder, fit_image_encoder
+from mcld.train.encode import fill_cache
 from mcld.train.interrupt import Interrupt
-from mcld.train.patchwork import Patchwork
 from mcld.train.pretrained import pretrained_pipeline
 from mcld.train.samples import TrainingSamples
 from mcld.train.start import new_pipeline, remember_sampling, remember_size
 from mcld.train.steps import Trainer, TrainReport, set_up
 from mcld.train.trackers import check_resumed, check_trackers, start_trackers, write_record
 from mcld.train.validation import Validation
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from mcld.model import MCLD
-    from mcld.settings import Settings, TrainSettings
 
 
 def train(

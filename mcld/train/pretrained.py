@@ -7,14 +7,15 @@ pose guider's last convolution) starts at random, or at zero.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from mcld.errors import WeightsError
 from mcld.model import DenoisingUNet, PoseGuider, ReferenceNet
 from mcld.model.checkpoints import read_state_dict
-from mcld.pretrained import (
+from mcld.networks.folders import (
     CONTROLNET,
     UNET,
     frozen_parts,
@@ -22,15 +23,9 @@ from mcld.pretrained import (
     unet_config,
     weights_file,
 )
+from mcld.pipeline import MCLDPipeline
+from mcld.settings import Settings
 from mcld.train.start import image_projector, sampled_pipeline
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import Tensor, nn
-
-    from mcld.pipeline import MCLDPipeline
-    from mcld.settings import Settings
 
 _GUIDER_PREFIX = "controlnet_cond_embedding."
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,14 +13,10 @@ from torch.utils.data import Dataset
 
 from mcld.conditions import FocalConditions
 from mcld.dataset.pictures import read_image
+from mcld.mannequin.patches import Patchwork
 from mcld.pipeline import with_warped_texture
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mcld.settings import TrainSettings
-    from mcld.train.cache import EncodedCache
-    from mcld.train.patchwork import Patchwork
+from mcld.settings import TrainSettings
+from mcld.train.cache import EncodedCache
 
 TIMESTEPS = 1000
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from mcld.dataset.charts import PARTS
 from mcld.errors import SettingsError
-from mcld.model import DenoisingUNet, ImageProjector, PatchAutoencoder, PoseGuider, ReferenceNet
+from mcld.mannequin.autoencoder import PatchAutoencoder
+from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 from mcld.pipeline import SCALE_FACTOR, MCLDPipeline, ddim_scheduler
-
-if TYPE_CHECKING:
-    from mcld.settings import ModelSettings, Settings, TrainSettings
+from mcld.settings import ModelSettings, Settings, TrainSettings
+from mcld.surface.parts import PARTS
 
 
 def new_pipeline(settings: Settings) -> MCLDPipeline:

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch.utils.data import DataLoader
 
-from mcld.distributed import gathered
 from mcld.errors import InputError, MCLDError, SettingsError
+from mcld.machine.processes import gathered
+from mcld.model import MCLD
 from mcld.pipeline import ddim_scheduler
+from mcld.settings import Settings, TrainSettings
 from mcld.train.interrupt import Interrupt
 from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
 from mcld.train.samples import Batch, BatchSampler, TrainingSamples, collate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from accelerate import Accelerator
-
-    from mcld.model import MCLD
-    from mcld.settings import Settings, TrainSettings
 
 
 @dataclass(frozen=True)

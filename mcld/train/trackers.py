@@ -13,11 +13,10 @@ import yaml
 import mcld
 from mcld.dataset.pictures import read_image
 from mcld.errors import SettingsError
+from mcld.settings import Settings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-    from mcld.settings import Settings
 
 RECORD_FILE = "training.yaml"
 _FIXED = ("train.optimizer", "train.frozen")

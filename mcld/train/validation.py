@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
 from PIL import Image
 from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
@@ -14,21 +16,14 @@ from torchmetrics.functional.image import (
 )
 from torchvision.transforms.functional import pil_to_tensor
 
+from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import coloured_iuv, read_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.pipeline import load_pipeline
-from mcld.train.encode import read_picture
+from mcld.model import MCLD
+from mcld.networks.folders import load_pipeline
+from mcld.person import read_picture
+from mcld.settings import Settings
 from mcld.train.trackers import log_validation
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from accelerate import Accelerator
-    from numpy.typing import NDArray
-
-    from mcld.dataset.layout import DatasetLayout
-    from mcld.model import MCLD
-    from mcld.settings import Settings
 
 FOLDER = "validation"
 COLUMNS = ("source", "texture", "pose", "generated", "target")

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mcld.model.checkpoints import FILE_STEMS
-from mcld.pretrained import (
+from mcld.networks.folders import (
     CONTROLNET,
     IMAGE_ENCODER,
     TORCHVISION,
     UNET,
     VAE,
+    Pretrained,
     torchvision_folders,
 )
-
-if TYPE_CHECKING:
-    from mcld.pretrained import Pretrained
-    from mcld.settings import Settings
+from mcld.settings import Settings
 
 CHECKPOINTS = Path("checkpoints")
 _OPENRAIL = "CreativeML OpenRAIL-M"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
 
 from mcld.errors import SettingsError, WeightsError
-from mcld.files import folder_written_whole
+from mcld.machine.files import folder_written_whole
 from mcld.model.checkpoints import (
     FILE_STEMS,
     four_files,
@@ -14,14 +17,8 @@ from mcld.model.checkpoints import (
     save_checkpoint,
     write_tensors,
 )
-from mcld.pretrained import load_weights
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from mcld.settings import Settings
+from mcld.networks.folders import load_weights
+from mcld.settings import Settings
 
 Format = Literal["pth", "safetensors", "pipeline"]
 _IN_PIPELINE = "diffusion_pytorch_model.safetensors"

@@ -9,16 +9,14 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
+from collections.abc import Callable
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from mcld.errors import MCLDError, WeightsError
-from mcld.files import folder_written_whole, made_folder
+from mcld.machine.files import folder_written_whole, made_folder
 from mcld.weights.catalogue import Hub, Item, Web
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 INCOMPLETE = ".incomplete"
 """What is added to the name of a file that has not arrived as a whole."""

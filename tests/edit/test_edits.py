@@ -11,8 +11,9 @@ from mcld.edit.edits import Edits, edit, edited_person, guesses
 from mcld.edit.photo import MARGIN
 from mcld.edit.texture import GROUPS, region, sewn
 from mcld.errors import InputError, SettingsError
+from mcld.networks.folders import load_pipeline
 from mcld.person import PersonReader
-from mcld.pipeline import MCLDPipeline, load_pipeline
+from mcld.pipeline import MCLDPipeline
 from mcld.sample.picture import sample
 from mcld.settings import load_settings
 

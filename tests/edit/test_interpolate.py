@@ -98,7 +98,7 @@ def test_the_texture_laid_on_the_pose_is_that_in_between():
 
 @pytest.fixture
 def shown_bodies():
-    from mcld.dataset.charts import smpl_labels
+    from mcld.surface.charts import smpl_labels
 
     body = smpl_labels()[..., None] > 0
     return [np.where(body, c, 0).astype(np.uint8) for c in ((200, 40, 40), (40, 40, 200))]

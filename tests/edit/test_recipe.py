@@ -13,7 +13,7 @@ from mcld.edit.picture import edit_picture, export_texture, guide_layer
 from mcld.edit.recipe import edit_recipe
 from mcld.edit.request import edit_request, read_recipe
 from mcld.errors import MCLDError, SettingsError
-from mcld.files import written_whole
+from mcld.machine.files import written_whole
 from mcld.settings import load_settings
 from tests.edit.conftest import fronts
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from mcld.dataset.charts import ARMS, HANDS, HEAD, TORSO, smpl_labels
 from mcld.edit.recolor import recoloured
 from mcld.edit.texture import region
 from mcld.errors import InputError
+from mcld.surface.charts import smpl_labels
+from mcld.surface.parts import ARMS, HANDS, HEAD, TORSO
 
 SKIN = (224, 172, 140)
 

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 
-from mcld.dataset.charts import ARMS, smpl_borders, smpl_labels, smpl_mirror
 from mcld.edit.texture import GROUPS, SEAM, completed, region, sewn, shows, trimmed
+from mcld.surface.charts import smpl_borders, smpl_labels, smpl_mirror
+from mcld.surface.parts import ARMS
 
 
 def plain(colour: tuple[int, int, int]) -> np.ndarray:

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mcld.errors import WeightsError
-from mcld.estimators.face import DETECTION_SIZE, HeadCrop, InsightFace, face_pack, head_region
+from mcld.estimators.face import DETECTION_SIZE, InsightFace, face_pack, head_region
+from mcld.mannequin.head import HeadCrop
 
 U8 = NDArray[np.uint8]
 

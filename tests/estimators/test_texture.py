@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mcld.dataset.charts import NOWHERE, smpl_gather
 from mcld.dataset.pictures import read_image, read_iuv
 from mcld.estimators.texture import extract_texture
+from mcld.surface.charts import NOWHERE, smpl_gather
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "texture"
 U8 = NDArray[np.uint8]
@@ -90,7 +90,7 @@ def test_a_process_that_compiles_extracts_what_one_that_reads_the_cache_does(
 ) -> None:
     code = (
         "import hashlib\n"
-        "from mcld.dataset.mannequin import identity, pose, render\n"
+        "from mcld.mannequin.world import identity, pose, render\n"
         "from mcld.estimators.texture import extract_texture\n"
         "told = hashlib.sha256()\n"
         "for k in range(4):\n"

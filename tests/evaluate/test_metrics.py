@@ -12,12 +12,12 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.nn import functional
 from torchvision.models import inception_v3
 
-from mcld.dataset.mannequin import identity, pose, render
 from mcld.errors import WeightsError
 from mcld.evaluate.fid import FrechetDistance, Inception
 from mcld.evaluate.metrics import psnr, ssim, ssim_256
 from mcld.evaluate.networks import LPIPS, torchvision_file
-from mcld.pretrained import TORCHVISION
+from mcld.mannequin.world import identity, pose, render
+from mcld.networks.folders import TORCHVISION
 
 
 @st.composite

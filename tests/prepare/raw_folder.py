@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from mcld.dataset.layout import DatasetLayout, flat_name, outfit_of
-from mcld.dataset.mannequin import identity, pose, render
 from mcld.dataset.pictures import write_iuv, write_jpeg
+from mcld.mannequin.world import identity, pose, render
 
 VIEWS = ("1_front", "2_side", "7_additional")
 SIZE = (128, 88)

@@ -21,7 +21,7 @@ from PIL import Image
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
 from mcld.errors import InputError, MCLDError
-from mcld.lock import LOCK_FILE
+from mcld.machine.lock import LOCK_FILE
 from mcld.prepare.dataset import PrepareRequest, _made, plan_dataset, prepare_dataset
 from mcld.prepare.report import PrepareReport
 from mcld.prepare.stages import Picture, PoseStage, Stage

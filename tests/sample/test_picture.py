@@ -10,12 +10,12 @@ from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
-from mcld.pipeline import MCLDPipeline, load_pipeline
-from mcld.placement import memory_explained
-from mcld.pretrained import chosen_pipeline
-from mcld.record import hash_of
+from mcld.networks.folders import chosen_pipeline, load_pipeline
+from mcld.pipeline import MCLDPipeline
 from mcld.sample.picture import sample_picture
 from mcld.sample.request import PictureRequest
+from mcld.sampling.placement import memory_explained
+from mcld.sampling.record import hash_of
 from mcld.settings import load_settings
 
 

@@ -12,7 +12,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from mcld.distributed import gathered
+from mcld.machine.processes import gathered
 from mcld.settings import load_settings
 from mcld.train import checkpoint
 from mcld.train.start import new_pipeline

@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.person import read_batches, read_picture
 from mcld.pipeline import MCLDPipeline
 from mcld.train.cache import EncodedCache
-from mcld.train.encode import fill_cache, read_batches, read_picture
+from mcld.train.encode import fill_cache
 
 
 def test_training_sees_what_sampling_computes(

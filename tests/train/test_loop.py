@@ -14,13 +14,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError, WeightsError
-from mcld.lock import only_run
+from mcld.machine.lock import only_run
 from mcld.model.checkpoints import FILE_STEMS, save_checkpoint
-from mcld.pipeline import load_pipeline
-from mcld.pretrained import load_weights
+from mcld.networks.folders import load_pipeline, load_weights
+from mcld.person import read_picture
 from mcld.settings import Settings, TrainSettings, load_settings
 from mcld.train import checkpoint
-from mcld.train.encode import read_picture
 from mcld.train.loop import train
 from mcld.train.steps import TrainReport, learning_rate
 

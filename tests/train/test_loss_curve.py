@@ -14,7 +14,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from mcld.distributed import on_cpu
+from mcld.machine.processes import on_cpu
 from mcld.settings import load_settings
 from mcld.train.samples import Sample
 from mcld.train.steps import Trainer, set_up

@@ -10,8 +10,7 @@ from safetensors.torch import load_file
 
 from mcld.errors import WeightsError
 from mcld.model.checkpoints import save_checkpoint
-from mcld.pipeline import load_pipeline
-from mcld.pretrained import load_weights
+from mcld.networks.folders import load_pipeline, load_weights
 from mcld.settings import Settings
 from mcld.train.loop import train
 from mcld.train.pretrained import pretrained_pipeline

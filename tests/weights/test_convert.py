@@ -7,7 +7,7 @@ import torch
 
 from mcld.errors import SettingsError, WeightsError
 from mcld.model.checkpoints import FILE_STEMS, read_state_dict
-from mcld.pipeline import load_pipeline
+from mcld.networks.folders import load_pipeline
 from mcld.settings import Settings, load_settings
 from mcld.train.pretrained import pretrained_pipeline
 from mcld.weights.convert import convert

@@ -1,0 +1,1 @@
+"""What the machine lends: files, locks, processes, compiled functions."""

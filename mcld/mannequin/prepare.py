@@ -1,0 +1,206 @@
+"""Fill a dataset folder with mannequins: pictures, maps, faces, splits and pairs."""
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from itertools import permutations
+from pathlib import Path
+
+from mcld.dataset.layout import DatasetLayout, flat_name
+from mcld.dataset.pictures import (
+    read_image,
+    read_iuv,
+    write_face,
+    write_iuv,
+    write_jpeg,
+    write_png,
+)
+from mcld.errors import InputError
+from mcld.estimators.texture import extract_texture
+from mcld.machine.files import remove_unfinished, written_whole
+from mcld.machine.lock import only_run
+from mcld.machine.workers import start_worker
+from mcld.mannequin.head import HeadCrop
+from mcld.mannequin.world import identity, pose, render
+
+WORLD_VERSION = 3
+"""Raised whenever the same seed would give other pictures."""
+
+# DeepFashion's own words for what is seen.
+_VIEW_WORDS = {
+    "front": "1_front",
+    "side": "2_side",
+    "back": "3_back",
+    "turned": "7_additional",
+}
+
+
+@dataclass(frozen=True)
+class _World:
+    """What decides every byte of the folder; kept in it as mannequins.json."""
+
+    version: int
+    seed: int
+    mannequins: int
+    pictures: int
+    height: int
+    width: int
+
+    def split(self, index: int) -> str:
+        """Every tenth person is held out; of fewer than ten, the last."""
+        held_out = index % 10 == 9 or (self.mannequins < 10 and index == self.mannequins - 1)
+        return "test" if held_out else "train"
+
+    def names(self, index: int) -> list[str]:
+        """The flat names of one person's pictures."""
+        gender = identity(self.seed, index).body.gender
+        folder = f"{gender}/Mannequins/id_{index:08d}"
+        views = (pose(self.seed, index, k).view for k in range(self.pictures))
+        return [
+            flat_name(f"{folder}/{k + 1:02d}_{_VIEW_WORDS[view]}.jpg")
+            for k, view in enumerate(views)
+        ]
+
+
+def prepare_mannequins(
+    root: Path,
+    mannequins: int,
+    *,
+    seed: int = 0,
+    pictures: int = 8,
+    size: tuple[int, int] = (256, 176),
+    workers: int | None = None,
+    on_picture: Callable[[int, int], None] | None = None,
+) -> DatasetLayout:
+    """Write `mannequins` people of the mannequin world `seed`, prepared, below the folder `root`.
+
+    Each person has `pictures` pictures of size (height, width); all ordered pairs of two pictures
+    of one person are listed in split/*.csv. Every tenth person, at least one, is in the test split
+    and nowhere else. The bytes are a function of the arguments alone, not of `workers` (processes;
+    by default one per core). `on_picture` is told (pictures done, pictures in all) on the way.
+
+    A run that was broken off goes on where it stopped: files that are there are kept. The lists
+    are written last, so a folder with lists is whole.
+
+    Raises InputError when a number is impossible, or when `root` holds other mannequins or anything
+    else, or is being prepared by another run.
+    """
+    if mannequins < 2:
+        raise InputError(
+            f"{mannequins} mannequins cannot be split into train and test: give 2 or more"
+        )
+    if pictures < 2 or min(size) < 16 or seed < 0:
+        raise InputError(
+            f"cannot take {pictures} pictures of {size[0]}x{size[1]} with seed {seed}:"
+            " give at least 2 pictures of 16x16 and a seed from 0"
+        )
+    world = _World(WORLD_VERSION, seed, mannequins, pictures, *size)
+    _claim(root, world)
+    with only_run(root):
+        remove_unfinished(root)
+        total = mannequins * pictures
+        unfinished = [i for i in range(mannequins) if not _is_prepared(root, world, i)]
+        done = total - pictures * len(unfinished)
+        if on_picture:
+            on_picture(done, total)
+        for _ in _finished(root, world, unfinished, workers or os.cpu_count() or 1):
+            done += pictures
+            if on_picture:
+                on_picture(done, total)
+
+        layout = DatasetLayout(root)
+        for split in ("train", "test"):
+            people = [world.names(i) for i in range(mannequins) if world.split(i) == split]
+            layout.write_names(split, (name for names in people for name in names))
+            layout.write_pairs(split, (pair for names in people for pair in permutations(names, 2)))
+    return layout
+
+
+def _claim(root: Path, world: _World) -> None:
+    """Make sure that `root` is free or holds this very world, and mark it."""
+    mark = root / "mannequins.json"
+    wanted = asdict(world)
+    if mark.exists():
+        try:
+            found = json.loads(mark.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot read {mark}: {error}") from error
+        if isinstance(found, dict) and {**found, "version": WORLD_VERSION} == wanted != found:
+            raise InputError(
+                f"{root} holds mannequins of another version of their world"
+                f" ({found.get('version')}, now {WORLD_VERSION}): remove it, or give another folder"
+            )
+        if found != wanted:
+            raise InputError(
+                f"{root} holds other mannequins ({_told(found)}) than asked for ({_told(wanted)}):"
+                " ask for those, or give another folder"
+            )
+        return
+    if root.exists() and not root.is_dir():
+        raise InputError(f"{root} is a file: give a folder")
+    if root.exists() and any(not entry.name.startswith(".") for entry in root.iterdir()):
+        raise InputError(
+            f"{root} already holds files that are no mannequins: give an empty or a new folder"
+        )
+    with written_whole(mark) as path:
+        path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+def _told(world: object) -> str:
+    if not isinstance(world, dict):
+        return "unknown"
+    return ", ".join(f"{key} {value}" for key, value in world.items())
+
+
+def _is_prepared(root: Path, world: _World, index: int) -> bool:
+    """Whether a person's files are there; who shows no face in some picture is looked at again."""
+    layout, split = DatasetLayout(root), world.split(index)
+    stems = [name.removesuffix(".jpg") for name in world.names(index)]
+    return all(layout.prepared(split, stem) and layout.face(split, stem).exists() for stem in stems)
+
+
+def _finished(root: Path, world: _World, people: list[int], workers: int) -> Iterator[None]:
+    """Make these people's files in `workers` processes; yield once a person."""
+    if not people:
+        return
+    # Spawned, because a forked child of a process with threads may hang.
+    pool = ProcessPoolExecutor(
+        min(workers, len(people)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=start_worker,
+    )
+    try:
+        tasks: list[Future[None]] = [
+            pool.submit(_prepare_person, root, world, index) for index in people
+        ]
+        for task in as_completed(tasks):
+            yield task.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _prepare_person(root: Path, world: _World, index: int) -> None:
+    layout, split = DatasetLayout(root), world.split(index)
+    for picture, name in enumerate(world.names(index)):
+        stem = name.removesuffix(".jpg")
+        image_file, iuv_file = layout.image(split, stem), layout.densepose(split, stem)
+        if not (image_file.exists() and iuv_file.exists()):
+            person, stance = (
+                identity(world.seed, index),
+                pose(world.seed, index, picture),
+            )
+            image, iuv = render(person, stance, (world.height, world.width))
+            write_jpeg(image_file, image)
+            write_iuv(iuv_file, iuv)
+        texture_file, face_file = layout.texture(split, stem), layout.face(split, stem)
+        if texture_file.exists() and face_file.exists():
+            continue
+        # As stored: what anyone gets who extracts it again from the files.
+        image, iuv = read_image(image_file), read_iuv(iuv_file)
+        if not texture_file.exists():
+            write_png(texture_file, extract_texture(image, iuv))
+        if not face_file.exists() and (face := HeadCrop().embed(image, iuv)) is not None:
+            write_face(face_file, face)

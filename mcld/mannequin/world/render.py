@@ -1,0 +1,164 @@
+"""Picture and IUV map of a dressed body, from one pass of rays."""
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore import EmbreeDevice
+from embreex.rtcore_scene import EmbreeScene
+
+from mcld.mannequin.world.body import FloatArray, IntArray, chart_position, skin
+from mcld.mannequin.world.poses import Pose
+from mcld.surface.charts import chart_masks
+
+UInt8Array = npt.NDArray[np.uint8]
+
+# Rays of one pixel, in pixels from its centre. The first decides label and chart coordinates; the
+# picture is the mean of all five (a rotated grid, so that near-level edges get four steps).
+_SAMPLES = np.array(
+    [(0.0, 0.0), (-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125)],
+    np.float32,
+)
+
+# A soft lamp beside the camera, fixed to it; the shade is never darker than _AMBIENT.
+_LAMP = np.array([-0.25, 0.35, 0.9], np.float32) / np.float32(np.sqrt(0.25**2 + 0.35**2 + 0.9**2))
+_AMBIENT = 0.70
+
+
+@cache
+def _rays_device() -> EmbreeDevice:
+    return EmbreeDevice()
+
+
+@cache
+def _valid_columns() -> tuple[IntArray, IntArray, IntArray]:
+    """(first, last) valid row [24,2] of each DensePose chart; and for each of its rows how many
+    columns are valid [24,200] and which [24,200,200], ascending, as many as there are.
+    """
+    rows = np.zeros((24, 2), np.int32)
+    counts = np.zeros((24, 200), np.int32)
+    columns = np.zeros((24, 200, 200), np.int32)
+    for k, mask in enumerate(chart_masks()):
+        used = np.flatnonzero(mask.any(1))
+        rows[k] = used[0], used[-1]
+        # A row without a valid column, inside a chart, takes the nearest one's.
+        filled = mask[used[np.abs(np.arange(200)[:, None] - used).argmin(1)]]
+        counts[k] = filled.sum(1)
+        columns[k] = np.argsort(~filled, axis=1, kind="stable")
+    return rows, counts, columns
+
+
+def densepose_uv(part: UInt8Array, s: FloatArray, t: FloatArray) -> tuple[UInt8Array, UInt8Array]:
+    """DensePose's U and V (0..255) of points at (s, t) of the unit chart of `part` (1..24).
+
+    Our unit square is laid into the valid pixels of DensePose's own chart, row by row, so that
+    nothing painted is lost when an atlas is turned into the SMPL texture layout.
+    """
+    rows, counts, columns = _valid_columns()
+    k = part.astype(np.int32) - 1
+    row = np.rint(rows[k, 0] + t * (rows[k, 1] - rows[k, 0])).astype(np.int32)
+    column = columns[k, row, np.rint(s * (counts[k, row] - 1)).astype(np.int32)]
+    # The smallest bytes whose pixel, (255 - V) * 199 // 255 and U * 199 // 255, is this one.
+    down, across = -(-row * 255 // 199), -(-column * 255 // 199)
+    return across.astype(np.uint8), (255 - down).astype(np.uint8)
+
+
+def _sampled(atlas: FloatArray, part: UInt8Array, s: FloatArray, t: FloatArray) -> FloatArray:
+    """Bilinear colours [N,3] of the painted atlas [24,N,N,3] at chart positions."""
+    size = atlas.shape[1]
+    x = np.clip(s * size - 0.5, 0, size - 1.001)
+    y = np.clip(t * size - 0.5, 0, size - 1.001)
+    column, row = x.astype(np.int32), y.astype(np.int32)
+    fx, fy = (x - column)[:, None], (y - row)[:, None]
+    corner = ((part.astype(np.int32) - 1) * size + row) * size + column
+    texels = atlas.reshape(-1, 3)
+    top = texels[corner] * (1 - fx) + texels[corner + 1] * fx
+    bottom = texels[corner + size] * (1 - fx) + texels[corner + size + 1] * fx
+    return np.asarray(top * (1 - fy) + bottom * fy, np.float32)
+
+
+def _framed(vertices: FloatArray, pose: Pose, height: int, width: int) -> FloatArray:
+    """Turn the figure and place it before the camera: x right, y down in pixels, z towards us."""
+    cosine, sine = np.cos(pose.turn), np.sin(pose.turn)
+    turn = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]], np.float32)
+    seen = vertices @ turn.T
+    seen[:, 1] *= -1
+    low, high = seen.min(0), seen.max(0)
+    # An arm held out may not leave the frame: a wide figure is drawn smaller.
+    scale = min(pose.fill * height / (high[1] - low[1]), 0.94 * width / (high[0] - low[0]))
+    seen = (seen - (low + high) / 2) * np.float32(scale)
+    free = (np.array([width, height]) - (high - low)[:2] * scale) / 2
+    shift = np.clip(np.array(pose.shift) * height, -0.8 * free, 0.8 * free)
+    seen[:, :2] += (np.array([width, height]) / 2 + shift).astype(np.float32)
+    return np.asarray(seen, np.float32)
+
+
+def render(
+    vertices: FloatArray,
+    atlas: FloatArray,
+    background: tuple[float, float, float],
+    pose: Pose,
+    height: int,
+    width: int,
+    shaded: bool = True,
+) -> tuple[UInt8Array, UInt8Array]:
+    """Draw a posed body.
+
+    vertices: [V,3] metres, of `skin()`. atlas: [24,N,N,3] RGB in 0..1, row t and column s of each
+    part's unit chart. background: RGB in 0..1. Returns the picture uint8 [H,W,3] RGB and its IUV
+    map uint8 [H,W,3] (I, U, V). The map is that of each pixel's centre ray, one of the rays that
+    the picture is the mean of. `shaded` off leaves the colours as painted.
+    """
+    body = skin()
+    seen = _framed(vertices, pose, height, width)
+
+    corners = seen[body.faces]
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = body.around @ flat
+    # y points down here, which turns the faces inside out: the front ones have negative z.
+    front = np.flatnonzero(flat[:, 2] < 0)
+    scene = EmbreeScene(_rays_device())
+    TriangleMesh(scene, seen, body.faces[front])  # building it is half the time: front faces only
+
+    left, top = np.clip(np.floor(seen[:, :2].min(0)).astype(int) - 1, 0, (width, height))
+    right, bottom = np.clip(np.ceil(seen[:, :2].max(0)).astype(int) + 1, 0, (width, height))
+    rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
+    origins = np.empty((len(_SAMPLES), *rows.shape, 3), np.float32)
+    origins[..., 0] = columns + 0.5 + _SAMPLES[:, 0, None, None]
+    origins[..., 1] = rows + 0.5 + _SAMPLES[:, 1, None, None]
+    origins[..., 2] = seen[:, 2].max() + 1
+    origins = origins.reshape(-1, 3)
+    directions = np.tile(np.array([0, 0, -1], np.float32), (len(origins), 1))
+    hits = scene.run(origins, directions, output=True)
+
+    struck = np.flatnonzero(hits["primID"] >= 0)
+    face = body.faces[front[hits["primID"][struck]]]
+    share = np.stack([1 - hits["u"] - hits["v"], hits["u"], hits["v"]], 1)[struck].astype(
+        np.float32
+    )
+    position = np.einsum("nk,nkd->nd", share, body.canonical[face])
+    part, s, t = chart_position(body.segment[face[:, 0]], position)
+
+    colours = np.empty((len(origins), 3), np.float32)
+    colours[:] = background
+    painted = _sampled(atlas, part, s, t)
+    if shaded:
+        normal = np.einsum("nk,nkd->nd", share, normals[face])
+        normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
+        # Mirroring y also turned the normals inwards.
+        light = np.clip(normal @ (_LAMP * np.array([-1, 1, -1], np.float32)), 0, 1)
+        painted = painted * (_AMBIENT + (1 - _AMBIENT) * light)[:, None]
+    colours[struck] = painted
+
+    image = np.empty((height, width, 3), np.float32)
+    image[:] = background
+    image[top:bottom, left:right] = colours.reshape(len(_SAMPLES), *rows.shape, 3).mean(0)
+    iuv = np.zeros((height, width, 3), np.uint8)
+    central = struck < rows.size
+    where = struck[central]
+    u, v = densepose_uv(part[central], s[central], t[central])
+    window = iuv[top:bottom, left:right].reshape(-1, 3)
+    window[where] = np.stack([part[central], u, v], 1)
+    iuv[top:bottom, left:right] = window.reshape(*rows.shape, 3)
+    return (image * 255 + 0.5).astype(np.uint8), iuv

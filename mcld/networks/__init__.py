@@ -1,0 +1,1 @@
+"""Weights as they lie on a user's disk."""

@@ -1,0 +1,164 @@
+"""Where and how a pipeline runs: device, dtype, scheduler, compiled or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
+from torch import nn
+
+from mcld.errors import MCLDError, SettingsError
+from mcld.pipeline import MCLDPipeline
+from mcld.settings import SampleSettings, Settings
+
+SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "ddim": (DDIMScheduler, {}),
+    "dpm++": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++"}),
+    "unipc": (UniPCMultistepScheduler, {}),
+    "euler": (EulerDiscreteScheduler, {}),
+}
+"""`sample.scheduler` -> diffusers' class and what else it is told."""
+
+
+FAST_SCHEDULER, FAST_STEPS = "unipc", 10
+"""What `sample.fast` takes; the table in docs/sampling.md is why."""
+
+
+def chosen_device(options: SampleSettings, default: torch.device | None = None) -> torch.device:
+    """The device of `sample.device`; when that is not set, `default`, or a GPU where there is one.
+
+    Raises SettingsError when this machine has no such device, or when other settings need another.
+    """
+    if options.device is None:
+        default = default or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        _check_low_memory(options, default)
+        return default
+    try:
+        device = torch.device(options.device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        # Torch goes on with what to download.
+        reason = str(error).splitlines()[0].partition(" on your system.")[0]
+        raise SettingsError(
+            f"sample.device={options.device} is not there: {reason}; give cpu, or leave it out"
+        ) from error
+    if device.type == "cuda" and device.index is None:  # the one that accelerate gave this process
+        device = torch.device("cuda", torch.cuda.current_device())
+    _check_low_memory(options, device)
+    return device
+
+
+def _check_low_memory(options: SampleSettings, device: torch.device) -> None:
+    if options.low_memory and device.type == "cpu":
+        raise SettingsError(
+            "--low-memory spares a GPU's memory, and this runs on the CPU: leave it out"
+        )
+    if options.low_memory and options.compile:
+        raise SettingsError("--low-memory and --compile do not go together: leave one out")
+
+
+def steps_of(pipeline: MCLDPipeline, options: SampleSettings) -> int:
+    """Denoising steps: those of the settings or else of the weights, but few with `sample.fast`."""
+    steps: int = options.num_inference_steps or pipeline.config.num_inference_steps
+    return min(steps, FAST_STEPS) if options.fast else steps
+
+
+def chosen_dtype(options: SampleSettings, device: torch.device) -> torch.dtype:
+    """The dtype of `sample.dtype` on that device."""
+    if options.dtype is None:
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype: torch.dtype = getattr(torch, options.dtype)
+    return dtype
+
+
+def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> None:
+    """Bring a pipeline to its device and dtype, and give it the scheduler asked for.
+
+    Where `sample.fast` makes the steps fewer, it is a scheduler that needs few. With
+    `sample.low_memory` the networks stay in main memory; each comes to the device when it is
+    needed, and but for the autoencoder leaves it when the next one comes.
+    """
+    options = settings.sample
+    fewer = steps_of(pipeline, options) < steps_of(
+        pipeline, options.model_copy(update={"fast": False})
+    )
+    pipeline.scheduler = _scheduler(
+        pipeline, settings, FAST_SCHEDULER if fewer else options.scheduler
+    )
+    home = torch.device("cpu") if options.low_memory else device
+    try:
+        for part in pipeline.components.values():
+            if isinstance(part, nn.Module):  # diffusers' own `to` warns of what does not concern us
+                nn.Module.to(part, home, chosen_dtype(options, device))
+        if device.type == "cuda":
+            for part in (pipeline.denoising_unet, pipeline.reference_unet, pipeline.vae):
+                part.to(memory_format=torch.channels_last)
+    except torch.OutOfMemoryError as error:
+        raise MCLDError(
+            f"the weights do not fit into the memory of {device}: {_or(_smaller(options, device))}"
+        ) from error
+    if options.low_memory:
+        pipeline.enable_model_cpu_offload(device=device)
+        if isinstance(pipeline.vae, AutoencoderKL):
+            pipeline.vae.enable_slicing()
+    if options.compile:
+        pipeline.denoising_unet.compile()
+        pipeline.vae.decoder.compile()
+    pipeline.set_progress_bar_config(disable=True)
+
+
+def _scheduler(pipeline: MCLDPipeline, settings: Settings, name: str | None) -> Any:
+    """That of the weights, or the one named; but for what the settings change."""
+    changes = settings.scheduler.model_dump(include=settings.scheduler.model_fields_set)
+    changes.pop("train_beta_schedule", None)
+    if name is None:
+        kind: Any = type(pipeline.scheduler)
+    else:
+        kind, also = SCHEDULERS[name]
+        changes |= also
+    return kind.from_config(pipeline.scheduler.config, **changes)
+
+
+@contextmanager
+def memory_explained(
+    options: SampleSettings, pipeline: MCLDPipeline, at_once: int = 1
+) -> Iterator[None]:
+    """Turn running out of memory into an MCLDError that says what to lower."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not memory and "can't allocate memory" not in str(error):
+            raise
+        height, width = pipeline.picture_size(options.height, options.width)
+        ways = [f"lower --size, {height}x{width}"]
+        if at_once > 1:
+            ways.insert(0, f"lower sample.batch_size, {at_once}")
+        if pipeline._execution_device.type == "cpu":  # noqa: SLF001 - where an offloaded one runs
+            ways += ["give --dtype bfloat16"] if pipeline.dtype == torch.float32 else []
+        else:
+            ways += _smaller(options, pipeline._execution_device)[:-1]  # noqa: SLF001
+        raise MCLDError(f"out of memory: {_or(ways)}") from error
+
+
+def _smaller(options: SampleSettings, device: torch.device) -> list[str]:
+    """What would need less of a GPU's memory, in words; the last is to go without one."""
+    ways = []
+    if not options.low_memory:
+        ways.append("give --low-memory" + (" and not --compile" if options.compile else ""))
+    if chosen_dtype(options, device) == torch.float32:
+        ways.append("give --dtype bfloat16")
+    return [*ways, "give --device cpu"]
+
+
+def _or(ways: list[str]) -> str:
+    return ", or ".join(ways)

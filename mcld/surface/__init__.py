@@ -1,0 +1,1 @@
+"""The surface of the body: its parts, its charts, its texture layout."""

@@ -1,0 +1,75 @@
+"""Several processes: they end together."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from mcld.machine.processes import on_cpu
+
+RUN = """
+import atexit
+
+import torch
+
+
+def left():
+    assert torch.distributed.is_initialized() is False, "the group outlives the run"
+    print("ended", flush=True)
+
+
+atexit.register(left)  # called last
+
+from mcld.machine.processes import agreed, processes
+
+state = processes()
+assert state.num_processes == 2
+assert agreed(state, lambda: 7) == 7
+"""
+
+
+FAILING = """
+from mcld.machine.processes import agreed, processes
+
+state = processes()
+assert state.num_processes == 2
+agreed(state, lambda: 7)
+if not state.is_main_process:
+    raise RuntimeError("this one fails")
+agreed(state, lambda: 7)
+"""
+
+
+def launched(script: Path, text: str) -> subprocess.CompletedProcess[str]:
+    script.write_text(text)
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", script],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_processes_end_their_group_before_python_ends(tmp_path: Path) -> None:
+    # PyTorch aborts now and then when they do not: pytorch/pytorch#190489.
+    done = launched(tmp_path / "run.py", RUN)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("ended") == 2
+    assert "AssertionError" not in done.stderr
+
+
+def test_a_process_that_fails_ends_those_that_wait_for_it(tmp_path: Path) -> None:
+    done = launched(tmp_path / "run.py", FAILING)
+    assert done.returncode == 1
+    assert "this one fails" in done.stderr
+
+
+def test_accelerate_can_be_told_to_leave_the_accelerator_alone(monkeypatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    assert not on_cpu()
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")  # as `accelerate launch --cpu` does
+    assert on_cpu()
