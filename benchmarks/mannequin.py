@@ -15,7 +15,7 @@ from torchmetrics.functional.image import (
 )
 
 from mcld.dataset.layout import DatasetLayout, identity_of
-from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv, write_png
+from mcld.dataset.pictures import colour_iuv, read_image, read_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.machine.files import written_whole
 from mcld.networks.folders import EMBEDDED, load_pipeline
@@ -94,7 +94,7 @@ def _one_pair(
     pasted = paste_texture(np.asarray(person.texture), iuv, photo)
     pictures = dict(zip(METHODS, (np.asarray(made), pasted, photo), strict=True))
     unrolled = np.asarray(person.texture.resize(truth.shape[1::-1]))
-    return pictures, [photo, unrolled, coloured_iuv(iuv), pasted, np.asarray(made), truth]
+    return pictures, [photo, unrolled, colour_iuv(iuv), pasted, np.asarray(made), truth]
 
 
 def paste_texture(texture: np.ndarray, iuv: np.ndarray, photo: np.ndarray) -> np.ndarray:

@@ -164,12 +164,12 @@ def steps(
     from mcld.networks.folders import EMBEDDED, load_weights
     from mcld.person import PersonReader
     from mcld.pipeline import PipelineInputs
-    from mcld.sampling.placement import SCHEDULERS, chosen_device, place
+    from mcld.sampling.placement import SCHEDULERS, choose_device, place
     from mcld.settings import load_settings
 
     settings = load_settings(None, [])
     pipeline = load_weights(weights or EMBEDDED, settings)
-    place(pipeline, settings, chosen_device(settings.sample))
+    place(pipeline, settings, choose_device(settings.sample))
     own = pipeline.scheduler
     size = pipeline.picture_size(None, None)
     scale = float(pipeline.config.guidance_scale) if guidance is None else guidance

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,26 +30,51 @@ class FocalConditions:
     face: Tensor
     """[B, 512] face embedding; zeros where no face was found."""
     pose: Tensor
-    """[B, 3, H, W] target IUV map in the channel order of its file, (V, U, I) / 255, in 0..1.
-
-    For a textured pose guider, and decoder, [B, 6, H, W]: then the texture map warped onto it,
-    (R, G, B) / 255.
-    """
+    """[B, 3, H, W] target IUV map in the channel order of its file, (V, U, I) / 255, in 0..1."""
+    warped: Tensor | None = None
+    """[B, 3, H, W] the texture map warped onto the pose, RGB / 255, 0 where nothing is seen; None
+    for a network whose pose guider looks at the pose alone. It goes where `texture` goes."""
 
     def __getitem__(self, rows: slice) -> FocalConditions:
         """The conditions of some of the people."""
-        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return self._map(lambda tensor: tensor[rows])
 
     @classmethod
     def cat(cls, conditions: list[FocalConditions]) -> FocalConditions:
         """Join the conditions of several groups of people into one batch."""
-        return cls(*(torch.cat([getattr(c, f.name) for c in conditions]) for f in fields(cls)))
+        parts = ([getattr(c, f.name) for c in conditions] for f in fields(cls))
+        joined: list[Any] = [None if part[0] is None else torch.cat(part) for part in parts]
+        return cls(*joined)
 
     def keep(self, names: Sequence[str]) -> FocalConditions:
-        """The same with zeros for each of source, texture and face that is not in `names`."""
-        left_out = set(FOCAL_CONDITIONS).difference(names)
-        return replace(self, **{name: torch.zeros_like(getattr(self, name)) for name in left_out})
+        """The same with zeros for each of source, texture and face that is not in `names`.
 
-    def to(self, *args: torch.device | torch.dtype | str) -> FocalConditions:
+        Without the texture nothing of it is warped onto the pose either.
+        """
+        left_out = set(FOCAL_CONDITIONS).difference(names)
+        kept = replace(self, **{name: torch.zeros_like(getattr(self, name)) for name in left_out})
+        return kept if "texture" in names else kept.drop_warped(len(self.pose))
+
+    def drop_warped(self, count: int) -> FocalConditions:
+        """The same with nothing warped onto the first `count` poses."""
+        if self.warped is None or not count:
+            return self
+        nothing = torch.zeros_like(self.warped[:count])
+        return replace(self, warped=torch.cat([nothing, self.warped[count:]]))
+
+    def to(self, *args: Any) -> FocalConditions:
         """The same conditions on another device or in another dtype, as `Tensor.to` reads it."""
-        return replace(self, **{f.name: getattr(self, f.name).to(*args) for f in fields(self)})
+        return self._map(lambda tensor: tensor.to(*args))
+
+    def _map(self, change: Callable[[Tensor], Any]) -> FocalConditions:
+        tensors = (getattr(self, f.name) for f in fields(self))
+        changed: list[Any] = [None if t is None else change(t) for t in tensors]
+        return FocalConditions(*changed)
+
+
+def scale_iuv(iuv: Tensor) -> Tensor:
+    """An IUV map as networks read it.
+
+    uint8 [B, 3, H, W] (I, U, V) -> float32 [B, 3, H, W], (V, U, I) / 255, on the same device.
+    """
+    return iuv.flip(1).float() / 255

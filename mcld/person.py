@@ -1,4 +1,4 @@
-"""A person as the network reads them: photo, texture map, face. And a pose, as it is asked for.
+"""A person as they are read of one picture: photo, pose, texture map, face.
 
 What was prepared lies beside a picture of a dataset; for any other photo it is estimated.
 """
@@ -25,27 +25,24 @@ from mcld.estimators.face import InsightFace
 from mcld.estimators.pose import DensePose
 from mcld.settings import PrepareSettings
 
+BATCH = 32
+"""Prepared pictures that are read at once."""
+
 
 @dataclass(frozen=True)
 class Person:
-    """One person, as the source of a picture."""
+    """A person, and the pose they have in their picture."""
 
+    name: str
+    """What messages call the person, such as the file name."""
     photo: Image.Image
     """RGB, of any size."""
+    iuv: NDArray[np.uint8]
+    """The photo's IUV map, uint8 [H, W, 3] (I, U, V)."""
     texture: Image.Image
     """Texture map in the SMPL layout, RGB, 512x512."""
     face: Tensor
     """[512] face embedding; zeros where no face was found."""
-
-
-@dataclass(frozen=True)
-class PosedPerson(Person):
-    """A person, and the pose they have in their photo."""
-
-    iuv: NDArray[np.uint8]
-    """The photo's IUV map, uint8 [H, W, 3] (I, U, V)."""
-    name: str
-    """What messages call the person, such as the file name."""
 
     @property
     def has_face(self) -> bool:
@@ -53,9 +50,46 @@ class PosedPerson(Person):
         return bool(self.face.any())
 
 
-def no_face_known(name: str) -> str:
-    """What to say of a source without a face."""
-    return f"No face is known of {name}: whose face it is, is left open."
+def warn_of_no_face(person: Person, say: Callable[[str], None]) -> None:
+    """Say that a source has no face, if it has none."""
+    if not person.has_face:
+        name = Path(person.name).name
+        say(f"No face is known of {name}: whose face it is, is left open.")
+
+
+def read_prepared(layout: DatasetLayout, split: str, stem: str) -> Person:
+    """Read a prepared picture. Raises InputError for a file that is missing or cannot be used."""
+    path = layout.image(split, stem)
+    face = layout.face(split, stem)
+    embedding = read_face(face) if face.exists() else np.zeros(FACE_SIZE, np.float32)
+    return Person(
+        name=str(path),
+        photo=Image.fromarray(read_image(path)),
+        iuv=read_iuv(layout.densepose(split, stem)),
+        texture=Image.fromarray(read_image(layout.texture(split, stem))),
+        face=torch.from_numpy(embedding),
+    )
+
+
+def read_batches(
+    layout: DatasetLayout, split: str, stems: list[str], size: int = BATCH
+) -> Iterator[list[Person]]:
+    """Read prepared pictures in batches of `size`, the next batch while this one is worked on."""
+    with ThreadPoolExecutor() as pool:
+        starts = range(0, len(stems), size)
+        read = [
+            pool.map(lambda stem: read_prepared(layout, split, stem), stems[start : start + size])
+            for start in starts[:2]
+        ]
+        for start in starts:
+            yield list(read.pop(0))
+            ahead = start + 2 * size
+            if ahead < len(stems):
+                read.append(
+                    pool.map(
+                        lambda stem: read_prepared(layout, split, stem), stems[ahead : ahead + size]
+                    )
+                )
 
 
 class PersonReader:
@@ -91,36 +125,24 @@ class PersonReader:
         Raises InputError when the photo cannot be read or shows nobody, MCLDError or WeightsError
         when what must be estimated cannot be here. A face that cannot be estimated is left out.
         """
-        person = self._person(source, read_image(source), None)
-        if not person.face.any():
-            self.say(no_face_known(source.name))
-        return person
-
-    def posed(self, source: Path) -> PosedPerson:
-        """Read the person of a photo and the photo's own pose; raises as `person` does."""
-        photo = read_image(source)
-        iuv = self._estimated(source, photo)
-        person = self._person(source, photo, iuv)
-        return PosedPerson(person.photo, person.texture, person.face, iuv, str(source))
-
-    def _person(
-        self, source: Path, photo: NDArray[np.uint8], iuv: NDArray[np.uint8] | None
-    ) -> Person:
         found = DatasetLayout.beside(source)
-        if found is not None and found[0].texture(*found[1:]).exists():
-            layout, *picture = found
-            texture, face = read_image(layout.texture(*picture)), layout.face(*picture)
-            embedding = read_face(face) if face.exists() else None
-        else:
-            if iuv is None:
-                iuv = self._estimated(source, photo)
-            # Here, because its compiler takes half a second to load.
-            from mcld.estimators.texture import extract_texture
+        if found is not None and found[0].prepared(*found[1:]):
+            person = read_prepared(*found)
+            check_pose(person.iuv, np.asarray(person.photo), found[0].densepose(*found[1:]), source)
+            return person
+        photo = read_image(source)
+        iuv = self._photo_pose(source, photo)
+        # Here, because its compiler takes half a second to load.
+        from mcld.estimators.texture import extract_texture
 
-            texture, embedding = extract_texture(photo, iuv), self._face(photo, iuv)
-        if embedding is None:
-            embedding = np.zeros(FACE_SIZE, np.float32)
-        return Person(Image.fromarray(photo), Image.fromarray(texture), torch.from_numpy(embedding))
+        texture, face = extract_texture(photo, iuv), self._embed_face(photo, iuv)
+        return Person(
+            str(source),
+            Image.fromarray(photo),
+            iuv,
+            Image.fromarray(texture),
+            torch.zeros(FACE_SIZE) if face is None else torch.from_numpy(face),
+        )
 
     def pose(self, path: Path, kind: PoseKind = "auto") -> NDArray[np.uint8]:
         """A target pose, uint8 [H, W, 3] (I, U, V), from an IUV map or a photo of somebody.
@@ -129,7 +151,7 @@ class PersonReader:
         MCLDError or WeightsError when a photo's pose cannot be estimated here.
         """
         if kind == "photo":
-            return self._estimated(path, read_image(path))
+            return self._photo_pose(path, read_image(path))
         lossy = path.suffix.lower() in (".jpg", ".jpeg")
         if kind == "auto" and lossy:
             return self._photo_after_all(path, f"{path} is a JPEG, which no IUV map is")
@@ -146,20 +168,18 @@ class PersonReader:
     def _photo_after_all(self, path: Path, no_map: str) -> NDArray[np.uint8]:
         photo = read_image(path)  # or it is no picture at all
         try:
-            return self._estimated(path, photo)
+            return self._photo_pose(path, photo)
         except InputError:
             raise
         except MCLDError as error:
             raise type(error)(f"{no_map}; as a photo, {error}") from error
 
-    def _estimated(self, path: Path, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _photo_pose(self, path: Path, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The pose in a photo: that of the map beside it, or estimated."""
         found = DatasetLayout.beside(path)
         if found is not None and (beside := found[0].densepose(*found[1:])).exists():
             iuv = read_iuv(beside)
-            if iuv.shape != photo.shape:
-                raise InputError(f"{beside} and {path} differ in size")
-            if not iuv[..., 0].any():
-                raise InputError(f"{path} shows nobody: all part labels of {beside} are 0")
+            check_pose(iuv, photo, beside, path)
             return iuv
         try:
             with self._estimating:
@@ -170,7 +190,9 @@ class PersonReader:
             raise InputError(f"{path} shows nobody: no person was found in it")
         return estimated
 
-    def _face(self, photo: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    def _embed_face(
+        self, photo: NDArray[np.uint8], iuv: NDArray[np.uint8]
+    ) -> NDArray[np.float32] | None:
         try:
             with self._estimating:
                 return self.face_embedder.embed(photo, iuv)
@@ -179,49 +201,11 @@ class PersonReader:
             return None
 
 
-BATCH = 32
-"""Pictures encoded at once."""
-
-
-@dataclass(frozen=True)
-class PictureFiles:
-    """One picture and its conditions, as read from disk."""
-
-    image: Image.Image
-    texture: Image.Image
-    pose: Image.Image
-    face: Tensor
-
-
-def read_picture(layout: DatasetLayout, split: str, stem: str) -> PictureFiles:
-    """Read a prepared picture. Raises InputError for a file that is missing or cannot be used."""
-    face_path = layout.face(split, stem)
-    face = read_face(face_path) if face_path.exists() else np.zeros(FACE_SIZE, np.float32)
-    iuv = read_iuv(layout.densepose(split, stem))
-    return PictureFiles(
-        image=Image.fromarray(read_image(layout.image(split, stem))),
-        texture=Image.fromarray(read_image(layout.texture(split, stem))),
-        pose=Image.fromarray(np.ascontiguousarray(iuv[..., ::-1])),
-        face=torch.from_numpy(face),
-    )
-
-
-def read_batches(
-    layout: DatasetLayout, split: str, stems: list[str], size: int = BATCH
-) -> Iterator[list[PictureFiles]]:
-    """Read prepared pictures in batches of `size`, the next batch while this one is worked on."""
-    with ThreadPoolExecutor() as pool:
-        starts = range(0, len(stems), size)
-        read = [
-            pool.map(lambda stem: read_picture(layout, split, stem), stems[start : start + size])
-            for start in starts[:2]
-        ]
-        for start in starts:
-            yield list(read.pop(0))
-            ahead = start + 2 * size
-            if ahead < len(stems):
-                read.append(
-                    pool.map(
-                        lambda stem: read_picture(layout, split, stem), stems[ahead : ahead + size]
-                    )
-                )
+def check_pose(
+    iuv: NDArray[np.uint8], photo: NDArray[np.uint8], beside: Path, source: Path
+) -> None:
+    """Raise InputError for the map `beside` of a photo that differs in size or shows nobody."""
+    if iuv.shape != photo.shape:
+        raise InputError(f"{beside} and {source} differ in size")
+    if not iuv[..., 0].any():
+        raise InputError(f"{source} shows nobody: all part labels of {beside} are 0")

@@ -3,7 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -14,22 +14,20 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-from mcld.conditions import FOCAL_CONDITIONS, FocalConditions
+from mcld.conditions import FOCAL_CONDITIONS, FocalConditions, scale_iuv
 from mcld.errors import InputError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
-from mcld.surface.charts import TEXTURE_SIZE, smpl_mirror, texels_of, warped
-from mcld.surface.parts import HEAD
 
 StepCallback = Callable[["MCLDPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
 """Called with (pipeline, step, timestep, {"latents": ...}); returns what goes on."""
 
 SCALE_FACTOR = 8
 """Pixels of a picture along one latent pixel's side: the pose guider's downsampling is fixed."""
-
-
+TIMESTEPS = 1000
+"""Of the noise schedule that networks are trained on."""
 SQUARE = 512
 """Side, in pixels, of the square that a picture is squashed to before an image encoder crops it."""
 
@@ -73,30 +71,68 @@ class PipelineInputs:
     face: Tensor
     """[B, 512] face embedding; zeros where no face was found."""
     pose: Tensor
-    """[B, 3, H, W] target IUV map, (V, U, I) / 255.
-
-    For a textured pose guider, and decoder, [B, 6, H, W]: then the texture map warped onto it,
-    (R, G, B) / 255.
-    """
+    """[B, 3, H, W] uint8 target IUV map, (I, U, V)."""
+    warped: Tensor | None
+    """[B, 3, H, W] uint8 RGB, what the pose guider sees besides; None for one that sees no more."""
 
     @classmethod
     def cat(cls, inputs: list[Self]) -> Self:
         """Join those of several people into one batch."""
-        return cls(*(torch.cat([getattr(i, f.name) for i in inputs]) for f in fields(cls)))
+        parts = ([getattr(i, f.name) for i in inputs] for f in fields(cls))
+        joined: list[Any] = [None if part[0] is None else torch.cat(part) for part in parts]
+        return cls(*joined)
 
     def __getitem__(self, rows: slice) -> Self:
         """Those of some of the people."""
-        return type(self)(*(getattr(self, f.name)[rows] for f in fields(self)))
+        parts = (getattr(self, f.name) for f in fields(self))
+        chosen: list[Any] = [None if part is None else part[rows] for part in parts]
+        return type(self)(*chosen)
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How pictures are sampled, all of it resolved: it paints them, and it is their record."""
+
+    num_inference_steps: int
+    """Denoising steps, at least 1."""
+    guidance_scale: float
+    """s of classifier-free guidance, at least 1, which is none."""
+    height: int
+    """Of what the network makes, pixels, a multiple of 8."""
+    width: int
+    """Likewise."""
+    dtype: str
+    """Of the networks, such as "float32"."""
+    focal_conditions: list[str]
+    """Which of source, texture and face the network gets."""
+    reference_input: str
+    """What ReferenceNet sees, "texture" or "source"."""
+    pose_resample: str
+    """How IUV maps are resized, "bicubic" or "nearest"."""
+    projector_heads: int
+    """Heads of the image projector, which its weights do not tell."""
+    scheduler: str
+    """The scheduler's class."""
+    scheduler_config: dict[str, Any]
+    """What the scheduler was made with."""
+
+    def record(self) -> dict[str, Any]:
+        """As JSON has it, without nesting: what a picture depends on besides its inputs."""
+        record = asdict(self)
+        config = record.pop("scheduler_config")
+        return {**record, **{f"scheduler.{name}": value for name, value in config.items()}}
 
 
 class MCLDPipeline(DiffusionPipeline):
     """Repaints a person in a new pose, from the parts of one photo.
 
     Args:
-        vae: pictures <-> latents, frozen (AutoencoderKL, or the embedded PatchAutoencoder).
+        vae: pictures <-> latents, frozen (AutoencoderKL, or what stands in for it).
         image_encoder, feature_extractor: CLIP vision model and its preprocessing, frozen.
         denoising_unet, reference_unet, pose_guider, image_projector: the network of MCLD.
         scheduler: any diffusers scheduler; the paper's is DDIM.
+        refiner: an optional part: (decoded pictures [B, 3, H, W] about -1..1, pose and warped
+            texture as in `FocalConditions`) -> the same pictures, refined.
         num_inference_steps, guidance_scale: what `__call__` uses when it is not told; saved with
             the weights, because a network knows best how it wants to be sampled.
         focal_conditions: which of source, texture and face it was trained with (None: all); zeros
@@ -109,10 +145,11 @@ class MCLDPipeline(DiffusionPipeline):
     """
 
     model_cpu_offload_seq = (
-        "image_encoder->reference_unet->image_projector->pose_guider->denoising_unet->vae"
+        "image_encoder->reference_unet->image_projector->pose_guider->denoising_unet->vae->refiner"
     )
     """For diffusers' `enable_model_cpu_offload`: each leaves the GPU when the next is needed, the
-    last, which is needed first as well, when a call ends."""
+    last when a call ends."""
+    _optional_components = ["refiner"]  # noqa: RUF012 - diffusers' own way
 
     def __init__(
         self,
@@ -124,6 +161,7 @@ class MCLDPipeline(DiffusionPipeline):
         pose_guider: PoseGuider,
         image_projector: ImageProjector,
         scheduler: SchedulerMixin,
+        refiner: nn.Module | None = None,
         num_inference_steps: int = 20,
         guidance_scale: float = 3.5,
         focal_conditions: list[str] | None = None,
@@ -149,11 +187,9 @@ class MCLDPipeline(DiffusionPipeline):
             pose_guider=pose_guider,
             image_projector=image_projector,
             scheduler=scheduler,
+            refiner=refiner,
         )
         self.image_processor = VaeImageProcessor(SCALE_FACTOR, resample="bicubic")
-        self.pose_processor = VaeImageProcessor(
-            SCALE_FACTOR, resample=pose_resample, do_normalize=False
-        )
 
     @property
     def network(self) -> MCLD:
@@ -173,83 +209,85 @@ class MCLDPipeline(DiffusionPipeline):
         pixels: Tensor = self.feature_extractor(images=images, return_tensors="pt").pixel_values
         return pixels
 
-    def embed_pixels(self, pixels: Tensor) -> Tensor:
-        """[B, 3, S, S] -> [B, 1, D] embeddings of the image encoder."""
+    def embed(self, pixels: Tensor) -> Tensor:
+        """[B, 3, S, S] of `encoder_pixels` -> [B, 1, D] embeddings of the image encoder."""
         pixels = pixels.to(self._execution_device, self.image_encoder.dtype)
         return self.image_encoder(pixels).image_embeds[:, None]  # type: ignore[no-any-return]
 
-    def embed(self, images: list[Image.Image]) -> Tensor:
-        """B pictures of any size -> [B, 1, D] embeddings of the image encoder."""
-        return self.embed_pixels(self.encoder_pixels(images))
+    def encode_moments(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, 3, H, W] pictures, -1..1 -> mean and standard deviation of their scaled latents.
 
-    def moments_of(
-        self, images: list[Image.Image], height: int, width: int
-    ) -> tuple[Tensor, Tensor]:
-        """B pictures of any size -> mean and standard deviation of their scaled latents.
-
-        Both are [B, C, height / 8, width / 8].
+        Both are [B, C, H / 8, W / 8].
         """
-        return self.encode_pixels(self.image_processor.preprocess(images, height, width))
-
-    def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, 3, H, W] pictures, -1..1 -> mean and standard deviation of their scaled latents."""
         encoded = self.vae.encode(pixels.to(self._execution_device, self.vae.dtype)).latent_dist
         factor = self.vae.config.scaling_factor
         return encoded.mean * factor, encoded.std * factor
 
-    def latents_of(self, images: list[Image.Image], height: int, width: int) -> Tensor:
-        """B pictures of any size -> [B, C, height / 8, width / 8] scaled latents, without noise."""
-        return self.moments_of(images, height, width)[0]
+    def decode(self, latents: Tensor, conditions: FocalConditions) -> Tensor:
+        """[B, C, h, w] scaled latents -> [B, 3, 8h, 8w] float32 pictures, 0..1.
 
-    def pictures_of(self, latents: Tensor, pose: Tensor) -> Tensor:
-        """[B, C, h, w] scaled latents -> [B, 3, 8h, 8w] pictures, about -1..1.
-
-        pose: what they were sampled for, as in `FocalConditions`; a textured decoder looks at it.
+        conditions: what they were sampled for; a refiner looks at the pose and the texture on it.
         """
         latents = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
-        looked_at = {"pose": pose.to(latents)} if self.vae.config.get("textured") else {}
-        return self.vae.decode(latents, **looked_at).sample  # type: ignore[no-any-return]
+        pictures: Tensor = self.vae.decode(latents).sample
+        if self.refiner is not None:
+            pictures = self.refiner(pictures, conditions.pose, conditions.warped)
+        return (pictures.float() / 2 + 0.5).clamp(0, 1)
+
+    def resize_iuv(self, iuv: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+        """An IUV map, uint8 [H, W, 3], at another size, as the network was trained on them."""
+        resample = Image.Resampling[self.config.pose_resample.upper()]
+        return np.array(Image.fromarray(iuv).resize((width, height), resample))
 
     def inputs(
         self,
         source: list[Image.Image],
         texture: list[Image.Image],
-        pose: list[Image.Image],
+        pose: list[NDArray[np.uint8]],
         face: Tensor | None,
         height: int,
         width: int,
     ) -> PipelineInputs:
-        """Bring B source photos, texture maps, IUV maps and face embeddings to the networks' sizes.
+        """Bring B people and poses to the networks' sizes. Needs no network: several threads may.
 
-        The arguments are those of `__call__`, as lists. Needs no network: several threads may.
+        Args:
+            source: B photos, RGB, of any size.
+            texture: their texture maps, RGB, usually 512x512.
+            pose: B IUV maps, uint8 [H, W, 3] (I, U, V), of any size.
+            face: [B, 512] face embeddings; None for none.
+            height, width: of the pictures to make, pixels.
         """
         if face is None:
             face = torch.zeros(len(source), self.image_projector.config.embedding_dim)
         reference = source if self.config.reference_input == "source" else texture
-        maps = self.pose_processor.preprocess(pose, height, width)
-        if self.pose_guider.config.textured:
-            pixels = (maps * 255).round().to(torch.uint8)
-            rows = [with_warped_texture(*row) for row in zip(pixels, texture, strict=True)]
-            maps = torch.stack(rows).float() / 255
+        maps = [self.resize_iuv(iuv, height, width) for iuv in pose]
+        seen = [
+            self.pose_guider.look(iuv, np.asarray(image.convert("RGB")))
+            for iuv, image in zip(maps, texture, strict=True)
+        ]
         return PipelineInputs(
             source=self.encoder_pixels(source),
             texture=self.encoder_pixels(texture),
             reference=self.image_processor.preprocess(reference, height, width),
             face=face,
-            pose=maps,
+            pose=torch.from_numpy(np.stack(maps)).permute(0, 3, 1, 2).contiguous(),
+            warped=None if seen[0] is None else torch.stack(seen).contiguous(),
         )
 
     def conditions(self, inputs: PipelineInputs) -> FocalConditions:
         """Encode what was read of B people."""
+        device = self._execution_device
+        warped = inputs.warped
         conditions = FocalConditions(
-            source=self.embed_pixels(inputs.source),
-            texture=self.embed_pixels(inputs.texture),
-            reference_latents=self.encode_pixels(inputs.reference)[0],
+            source=self.embed(inputs.source),
+            texture=self.embed(inputs.texture),
+            reference_latents=self.encode_moments(inputs.reference)[0],
             face=inputs.face,
-            pose=inputs.pose,
+            pose=scale_iuv(inputs.pose.to(device)),
+            warped=None if warped is None else warped.to(device).float() / 255,
         )
         kept = conditions.keep(self.config.focal_conditions)
-        return kept.to(self._execution_device, self.denoising_unet.dtype)
+        return kept.to(device, self.denoising_unet.dtype)
 
     @torch.no_grad()
     def __call__(
@@ -286,8 +324,7 @@ class MCLDPipeline(DiffusionPipeline):
             generator: where the starting noise comes from; one for all, or one a picture.
             latents: [B, C, height / 8, width / 8] starting noise instead of the generator's.
             output_type: "pil", "np" (float32 [B, H, W, 3] in 0..1), "pt" ([B, 3, H, W] in 0..1) or
-                "latent" (the scaled latents; `pictures_of` decodes them, with the pose that
-                `inputs` makes of the same arguments).
+                "latent" (the scaled latents, which `decode` turns into pictures).
             return_dict: return an MCLDPipelineOutput rather than a tuple.
             callback_on_step_end: called with (pipeline, step, timestep, {"latents": ...}) after
                 every step; the latents it returns go on.
@@ -300,17 +337,10 @@ class MCLDPipeline(DiffusionPipeline):
             [images] if isinstance(images, Image.Image) else list(images)
             for images in (source, texture, pose)
         )
-        height, width = self.picture_size(height, width)
-        if num_inference_steps is None:
-            num_inference_steps = int(self.config.num_inference_steps)
-        if guidance_scale is None:
-            guidance_scale = float(self.config.guidance_scale)
-        if num_inference_steps < 1:
-            raise InputError(f"num_inference_steps {num_inference_steps} is below 1")
-        self.check_inputs(sources, textures, poses, face, guidance_scale, output_type)
-
-        inputs = self.inputs(sources, textures, poses, face, height, width)
-        with self.progress_bar(total=num_inference_steps) as progress:
+        options = self.resolve_options(height, width, num_inference_steps, guidance_scale)
+        self.check_inputs(sources, textures, poses, face, output_type)
+        maps = [np.asarray(image.convert("RGB"))[..., ::-1] for image in poses]
+        with self.progress_bar(total=options.num_inference_steps) as progress:
 
             def after_step(
                 pipeline: "MCLDPipeline", step: int, timestep: int, state: dict[str, Tensor]
@@ -319,20 +349,23 @@ class MCLDPipeline(DiffusionPipeline):
                 called = callback_on_step_end
                 return state if called is None else called(pipeline, step, timestep, state)
 
+            inputs = self.inputs(sources, textures, maps, face, options.height, options.width)
+            conditions = self.conditions(inputs)
+            noise = self.draw_noise(len(sources), options, generator, latents)
             latents = self.denoise(
-                self.conditions(inputs),
-                self.starting_noise(len(sources), height, width, generator, latents),
-                num_inference_steps,
-                guidance_scale,
+                conditions,
+                noise,
+                options,
                 eta=eta,
                 generator=generator,
                 callback_on_step_end=after_step,
             )
-        if output_type == "latent":
-            images = latents
-        else:
-            pictures = self.pictures_of(latents, inputs.pose)
-            images = self.image_processor.postprocess(pictures, output_type)
+        images = latents
+        if output_type != "latent":
+            pictures = self.decode(latents, conditions)
+            images = self.image_processor.postprocess(
+                pictures, output_type, do_denormalize=[False] * len(pictures)
+            )
         self.maybe_free_model_hooks()
         return MCLDPipelineOutput(images=images) if return_dict else (images,)
 
@@ -341,8 +374,7 @@ class MCLDPipeline(DiffusionPipeline):
         self,
         conditions: FocalConditions,
         noise: Tensor,
-        num_inference_steps: int,
-        guidance_scale: float,
+        options: SamplingOptions,
         *,
         eta: float = 0.0,
         generator: torch.Generator | list[torch.Generator] | None = None,
@@ -350,30 +382,64 @@ class MCLDPipeline(DiffusionPipeline):
     ) -> Tensor:
         """From noise to latents, [B, C, h, w] float32 both, in whatever dtype the network is.
 
-        noise: of unit variance. The other arguments are those of `__call__`. What the steps share
-        is computed once. The scheduler is copied first, so that threads may call this at once.
+        noise: of unit variance. options: steps and guidance count. The other arguments are those of
+        `__call__`. What the steps share is computed once. The scheduler is copied first, so that
+        threads may call this at once.
         """
-        network = self.network
-        focal, pose_features = network.encode(conditions), self.pose_guider(conditions.pose)
+        network, scale = self.network, options.guidance_scale
+        focal, pose_features = network.encode(conditions), network.guide_pose(conditions, scale)
         scheduler = copy.deepcopy(self.scheduler)
-        scheduler.set_timesteps(num_inference_steps, device=noise.device)
+        scheduler.set_timesteps(options.num_inference_steps, device=noise.device)
         known = inspect.signature(scheduler.step).parameters
         arguments = {"eta": eta, "generator": generator}
         arguments = {name: value for name, value in arguments.items() if name in known}
         latents = noise * float(scheduler.init_noise_sigma)
         for step, timestep in enumerate(scheduler.timesteps):
-            prediction = network.guided(
-                scheduler.scale_model_input(latents, timestep).to(pose_features.dtype),
-                timestep,
-                pose_features,
-                focal,
-                guidance_scale,
-            )
+            scaled = scheduler.scale_model_input(latents, timestep).to(pose_features.dtype)
+            prediction = network.guided(scaled, timestep, pose_features, focal, scale)
             latents = scheduler.step(prediction.float(), timestep, latents, **arguments).prev_sample
             if callback_on_step_end is not None:
                 state = callback_on_step_end(self, step, timestep, {"latents": latents})
                 latents = state.get("latents", latents)
         return latents
+
+    def resolve_options(
+        self,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+    ) -> SamplingOptions:
+        """How pictures are sampled: as told, and where nothing is, as the weights were saved with.
+
+        Scheduler and dtype are those that the pipeline has now. Raises InputError for a size that
+        is no positive multiple of 8, for steps and for a guidance scale below 1.
+        """
+        config, scheduler = self.config, self.scheduler
+        steps = config.num_inference_steps if num_inference_steps is None else num_inference_steps
+        scale = config.guidance_scale if guidance_scale is None else guidance_scale
+        if steps < 1:
+            raise InputError(f"num_inference_steps {steps} is below 1")
+        if not scale >= 1:  # nor NaN
+            raise InputError(f"guidance_scale {scale} is below 1, which is no guidance")
+        height, width = self.picture_size(height, width)
+        return SamplingOptions(
+            num_inference_steps=int(steps),
+            guidance_scale=float(scale),
+            height=height,
+            width=width,
+            dtype=str(self.denoising_unet.dtype).removeprefix("torch."),
+            focal_conditions=list(config.focal_conditions),
+            reference_input=config.reference_input,
+            pose_resample=config.pose_resample,
+            projector_heads=self.image_projector.config.heads,
+            scheduler=type(scheduler).__name__,
+            scheduler_config={
+                name: value
+                for name, value in sorted(scheduler.config.items())
+                if not name.startswith("_")
+            },
+        )
 
     def picture_size(self, height: int | None, width: int | None) -> tuple[int, int]:
         """(height, width) in pixels, the trained size for what is None.
@@ -398,7 +464,6 @@ class MCLDPipeline(DiffusionPipeline):
         texture: list[Image.Image],
         pose: list[Image.Image],
         face: Tensor | None,
-        guidance_scale: float,
         output_type: str,
     ) -> None:
         """Raise InputError for arguments of `__call__` that do not go together."""
@@ -410,48 +475,23 @@ class MCLDPipeline(DiffusionPipeline):
             raise InputError(
                 f"face embeddings must be [{len(source)}, {embedding_dim}], not {list(face.shape)}"
             )
-        if not guidance_scale >= 1:  # nor NaN
-            raise InputError(f"guidance_scale {guidance_scale} is below 1, which is no guidance")
         if output_type not in ("pil", "np", "pt", "latent"):
             raise InputError(f"output_type {output_type!r} is none of pil, np, pt, latent")
 
-    def starting_noise(
+    def draw_noise(
         self,
         count: int,
-        height: int,
-        width: int,
+        options: SamplingOptions,
         generator: torch.Generator | list[torch.Generator] | None,
-        latents: Tensor | None,
+        latents: Tensor | None = None,
     ) -> Tensor:
-        """[B, C, h, w] float32 noise of unit variance, drawn unless `latents` is given."""
+        """[B, C, h, w] float32 starting noise of unit variance, drawn unless `latents` is given."""
         channels = self.denoising_unet.config.in_channels
-        shape = (count, channels, height // SCALE_FACTOR, width // SCALE_FACTOR)
+        size = options.height // SCALE_FACTOR, options.width // SCALE_FACTOR
+        shape = (count, channels, *size)
         device = self._execution_device
         if latents is None:
             latents = randn_tensor(shape, generator, device, torch.float32)
         elif latents.shape != shape:
             raise InputError(f"latents must be {list(shape)}, not {list(latents.shape)}")
         return latents.to(device, torch.float32)
-
-
-def with_warped_texture(pose: Tensor, texture: Image.Image) -> Tensor:
-    """An IUV map, and the source's texture map warped onto its body.
-
-    Faces are nearly symmetric: what the photo shows of one side of the head stands in for the other
-    side, where that is not seen.
-
-    Args:
-        pose: [3, H, W] uint8 (V, U, I).
-        texture: RGB, usually 512x512; (0, 0, 0) where it has a hole.
-
-    Returns:
-        [6, H, W] uint8 (V, U, I, R, G, B); the last three are 0 where nothing is seen.
-    """
-    iuv = np.ascontiguousarray(pose.permute(1, 2, 0).numpy()[..., ::-1])
-    square = (TEXTURE_SIZE, TEXTURE_SIZE)
-    texels = np.asarray(texture.convert("RGB").resize(square, Image.Resampling.NEAREST))
-    colours = warped(iuv, texels)
-    unseen = np.isin(iuv[..., 0], HEAD) & ~colours.any(axis=-1)
-    mirrored = smpl_mirror().ravel()[texels_of(iuv[unseen])]
-    colours[unseen] = texels.reshape(-1, 3)[mirrored]
-    return torch.cat([pose, torch.from_numpy(colours).permute(2, 0, 1)])

@@ -1,7 +1,6 @@
 """Typed settings: defaults < YAML file < MCLD_* environment < command line.
 
-The defaults are the paper's, but for `model`, the widths of the small network that comes with mcld,
-and for what names parts of a larger one.
+The defaults are the paper's; the small network that comes with mcld has a group of its own.
 A new setting is one field here: its description, its limits, and everything said when it is given
 wrongly follow from the field.
 """
@@ -32,7 +31,22 @@ class _Group(BaseModel):
 
 
 class ModelSettings(_Group):
-    """What a new network is; one that is loaded brings its own."""
+    """What a network is, as far as pretrained weights leave it open."""
+
+    focal_conditions: tuple[Literal["source", "texture", "face"], ...] = Field(
+        ("source", "texture", "face"),
+        description="Which conditions the network gets; zeros stand in for the others.",
+    )
+    reference_input: Literal["texture", "source"] = Field(
+        "texture", description="What ReferenceNet sees."
+    )
+    projector_dim: PositiveInt = Field(1280, description="Width of the image projector.")
+    projector_depth: PositiveInt = Field(4, description="Layers of the image projector.")
+    projector_heads: PositiveInt = Field(20, description="Heads of the image projector.")
+
+
+class MannequinSettings(_Group):
+    """The small network of the mannequin world, which `train.pretrained=null` makes anew."""
 
     block_out_channels: tuple[PositiveInt, ...] = Field(
         (64, 112), min_length=1, description="Width of the UNets at each resolution."
@@ -58,21 +72,11 @@ class ModelSettings(_Group):
         max_length=4,
         description="Width of the pose guider at each resolution.",
     )
-    focal_conditions: tuple[Literal["source", "texture", "face"], ...] = Field(
-        ("source", "texture", "face"),
-        description="Which conditions the network gets; zeros stand in for the others.",
-    )
-    reference_input: Literal["texture", "source"] = Field(
-        "texture", description="What ReferenceNet sees."
-    )
     pose_input: Literal["iuv", "textured"] = Field(
         "iuv",
-        description="What the pose guider, and a decoder that is adapted, sees: the IUV map, or"
-        " that and the texture map.",
+        description="What the pose guider of any network sees: the IUV map, or that and the"
+        " texture map warped onto it.",
     )
-    projector_dim: PositiveInt = Field(96, description="Width of the image projector.")
-    projector_depth: PositiveInt = Field(2, description="Layers of the image projector.")
-    projector_heads: PositiveInt = Field(4, description="Heads of the image projector.")
     image_encoder_size: int = Field(
         64, ge=8, multiple_of=8, description="The image encoder's pictures are this wide and high."
     )
@@ -80,6 +84,13 @@ class ModelSettings(_Group):
     image_encoder_layers: PositiveInt = Field(3, description="Layers of the image encoder.")
     image_encoder_images: PositiveInt = Field(
         24_000, description="Pictures the image encoder sees before it is frozen."
+    )
+    patches: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of training samples whose person wears random patches, from which a"
+        " small network learns to look colours up in the texture map.",
     )
 
 
@@ -199,14 +210,14 @@ class TrainSettings(_Group):
         Path("runs/deepfashion"), description="Checkpoints and the finished pipeline go here."
     )
     pretrained: Path | None = Field(
-        None,
+        Path("pretrained_weights"),
         description="Folder of Stable Diffusion and its companions, to start from them; null: a"
-        " new network.",
+        " new small network, of `mannequin`'s widths.",
     )
     start_from: Path | None = Field(
         None,
         description="Pipeline folder whose network is trained further, its encoders kept;"
-        " null: train.pretrained, or a new network.",
+        " null: train.pretrained, or a new small network.",
     )
     images: PositiveInt = Field(
         1_440_000, description="Pictures to see before training ends (the paper: 60,000 x 24)."
@@ -250,15 +261,7 @@ class TrainSettings(_Group):
         ge=0.01,
         le=100,
         description="Above 1 moves the drawn timesteps towards the noisy end, below 1 towards the"
-        " clean one (Esser et al., 2403.03206, equation 23); 1 is the paper's uniform draw."
-        " Samples in patches then move into the noisier half.",
-    )
-    patchwork: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Share of samples whose person wears random patches, from which a small network"
-        " learns to look colours up in the texture map.",
+        " clean one (Esser et al., 2403.03206, equation 23); 1 is the paper's uniform draw.",
     )
     source_noise: float = Field(
         0.05,
@@ -292,12 +295,8 @@ class TrainSettings(_Group):
         ("tensorboard",), description="Where losses and validation sheets are logged to."
     )
     frozen: tuple[str, ...] = Field(
-        (), description="Beginnings of the names of weights that are not trained."
-    )
-    adapt_decoder_images: NonNegativeInt = Field(
-        0,
-        description="Pictures, or crops for a textured decoder, on which, at the end, a small"
-        " autoencoder's decoder learns from what the network samples; 0: none.",
+        ("reference_unet.up_blocks.3.",),
+        description="Beginnings of the names of weights that are not trained.",
     )
     save_dtype: Literal["float32", "float16"] = Field(
         "float32", description="Precision of the weights in the finished pipeline folder."
@@ -337,6 +336,7 @@ class Settings(BaseSettings):
     )
 
     model: ModelSettings = ModelSettings()
+    mannequin: MannequinSettings = MannequinSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     sample: SampleSettings = SampleSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

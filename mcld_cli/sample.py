@@ -183,10 +183,10 @@ def sample(
         assert source
         assert pose
         assert out
+        seed = settings.sample.seed
         picture = PictureRequest(
-            source, pose, out, weights, pose_kind, num_images, sheet, attention_maps
+            source, pose, out, weights, pose_kind, seed, num_images, sheet, attention_maps
         )
-        picture.check(settings.sample.seed)
         with console.importing():
             from mcld.sample.picture import sample_picture
 
@@ -197,8 +197,6 @@ def sample(
         return
 
     request = SplitRequest(settings.sample.dataset, split, save_path, weights, limit)
-    if is_first():
-        request.check()
     if processes:
         launch(processes)
         return

@@ -11,7 +11,7 @@ from mcld_cli.launch import Processes, launch
 from mcld_cli.options import Config, Overrides, overrides_of
 
 if TYPE_CHECKING:
-    from mcld.train.steps import TrainReport
+    from mcld.train.report import TrainReport
 
 
 def train(

@@ -102,7 +102,7 @@ def write_iuv(path: Path, iuv: NDArray[np.uint8]) -> None:
     write_png(path, np.ascontiguousarray(iuv[..., ::-1]))
 
 
-def coloured_iuv(iuv: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def colour_iuv(iuv: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """An IUV map as people look at it, uint8 [H, W, 3] RGB: V, U, and ten times the part label."""
     return np.stack([iuv[..., 2], iuv[..., 1], iuv[..., 0] * 10], axis=-1)
 

@@ -1,9 +1,7 @@
 """What can be changed about a person, and the one function that changes it."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,15 +9,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mcld.conditions import FocalConditions
-from mcld.edit.interpolate import between, on_the_way
-from mcld.edit.photo import background_kept, rewarped, tinted
-from mcld.edit.recolor import Colour, recoloured
-from mcld.edit.texture import GROUPS, Texture, check_group, check_texture, sewn, shows
+from mcld.edit.interpolate import blend_conditions, blend_textures
+from mcld.edit.photo import keep_background, rewarp, tint
+from mcld.edit.recolor import Colour, recolor
+from mcld.edit.texture import GROUPS, Texture, check_group, check_texture, sew, shows
 from mcld.errors import InputError, SettingsError
-from mcld.person import Person, PosedPerson
-from mcld.pipeline import MCLDPipeline, PipelineInputs, StepCallback
-from mcld.sampling.placement import steps_of
-from mcld.settings import SampleSettings
+from mcld.machine.processes import silent
+from mcld.person import Person
+from mcld.pipeline import MCLDPipeline, PipelineInputs, SamplingOptions
+from mcld.sampling.paint import OnStep, as_images, paint, read_inputs
 from mcld.surface.charts import texels_of
 
 
@@ -33,13 +31,13 @@ class Edits:
 
     texture: Texture | None = None
     """A painted texture map instead of the person's, uint8 [512, 512, 3] RGB in the SMPL layout."""
-    garments: Mapping[str, PosedPerson] = field(default_factory=dict)
+    garments: Mapping[str, Person] = field(default_factory=dict)
     """Keys of `GROUPS` -> whose texture is taken there."""
-    face: PosedPerson | None = None
+    face: Person | None = None
     """Whose face embedding and head texture are taken."""
     recolor: Mapping[str, Colour] = field(default_factory=dict)
     """Keys of `GROUPS` -> the garment's new main colour."""
-    interpolate: PosedPerson | None = None
+    interpolate: Person | None = None
     """Who the person turns into."""
     amounts: tuple[float, ...] = (1.0,)
     """How far, 0..1; a picture for each. Without `interpolate` they do not count."""
@@ -61,7 +59,7 @@ class Edits:
             check_texture(self.texture, "the painted texture map")
 
 
-def edited_person(source: PosedPerson, edits: Edits) -> Person:
+def edit_person(source: Person, edits: Edits) -> Person:
     """The person with the edited texture map and face; `interpolate` and `pose` are not read.
 
     The edited texture is warped back onto the photo, so that its embedding agrees with it; another
@@ -86,16 +84,16 @@ def edited_person(source: PosedPerson, edits: Edits) -> Person:
         face = edits.face.face
         head = np.asarray(edits.face.texture)
         pieces += [(head, "head")] if shows(head, "head") else []
-    dressed = sewn(after, pieces)
-    photo = rewarped(np.asarray(source.photo), source.iuv, before, dressed)
+    dressed = sew(after, pieces)
+    photo = rewarp(np.asarray(source.photo), source.iuv, before, dressed)
     after = dressed
     for group, colour in edits.recolor.items():
         try:
-            after = recoloured(after, group, colour)
+            after = recolor(after, group, colour)
         except InputError as error:
             raise InputError(f"{source.name}: {error}") from error
-    photo = tinted(photo, source.iuv, dressed, after)
-    return Person(Image.fromarray(photo), Image.fromarray(after), face)
+    photo = tint(photo, source.iuv, dressed, after)
+    return replace(source, photo=Image.fromarray(photo), texture=Image.fromarray(after), face=face)
 
 
 _WORDS = {
@@ -107,7 +105,7 @@ _WORDS = {
 }
 
 
-def guesses(source: PosedPerson, edits: Edits) -> list[str]:
+def find_guesses(source: Person, edits: Edits) -> list[str]:
     """What of an edit is mostly guessed, in words: its donor is seen from another side."""
     pose = source.iuv if edits.pose is None else edits.pose
     texels = texels_of(pose)
@@ -128,10 +126,10 @@ _KNOWN = 0.4
 """Share of a part, as the picture shows it, of which a donor must show as much."""
 
 
-def _with_texture(person: Person, iuv: NDArray[np.uint8], texture: Texture) -> Person:
-    """The person, in the pose `iuv`, with another texture map."""
-    photo = rewarped(np.asarray(person.photo), iuv, np.asarray(person.texture), texture)
-    return Person(Image.fromarray(photo), Image.fromarray(texture), person.face)
+def _wear_texture(person: Person, texture: Texture) -> Person:
+    """The person with another texture map, which the photo shows as well."""
+    photo = rewarp(np.asarray(person.photo), person.iuv, np.asarray(person.texture), texture)
+    return replace(person, photo=Image.fromarray(photo), texture=Image.fromarray(texture))
 
 
 LARGEST_STRIP = 89
@@ -141,24 +139,26 @@ ROWS = 8
 
 
 @dataclass(frozen=True)
-class EditInputs:
-    """All that the pictures of one edit are made of; read and computed without a network."""
+class SewnEdit:
+    """An edit carried out on photo, texture map and face; what is left is to paint it."""
 
-    source: PosedPerson
+    source: Person
     edits: Edits
     persons: list[Person]
     """The person of each picture."""
-    rows: PipelineInputs
-    """One row for each picture; after them, when interpolating, the two ends."""
+    ends: list[Person]
+    """When interpolating, the two that it goes from and to."""
+
+    @property
+    def pose(self) -> NDArray[np.uint8]:
+        """The pose of all pictures, uint8 [H, W, 3] (I, U, V)."""
+        return self.source.iuv if self.edits.pose is None else self.edits.pose
 
 
-def edit_inputs(
-    pipeline: MCLDPipeline, source: PosedPerson, edits: Edits, height: int, width: int
-) -> EditInputs:
+def sew_edit(source: Person, edits: Edits) -> SewnEdit:
     """Do all of an edit that needs no network; several threads may.
 
-    height, width: the size that the network works at. Raises as `edited_person` does, and
-    InputError for a strip that no other program would open.
+    Raises as `edit_person` does, and InputError for a strip that no other program would open.
     """
     strip = source.photo.width * source.photo.height * len(edits.amounts) / 1e6
     if edits.interpolate is not None and strip > LARGEST_STRIP:
@@ -166,82 +166,91 @@ def edit_inputs(
             f"{source.name}: a strip of {len(edits.amounts)} such pictures has {strip:.0f}"
             f" megapixels: at most {LARGEST_STRIP}; make fewer, or the photo smaller"
         )
-    person = edited_person(source, edits)
-    persons, ends = [person], []
-    if (goal := edits.interpolate) is not None:
-        way = between(np.asarray(person.texture), np.asarray(goal.texture), edits.amounts)
-        persons = [_with_texture(person, source.iuv, texture) for texture in way]
-        ends = [person, goal]
-    pose = source.iuv if edits.pose is None else edits.pose
-    iuv = Image.fromarray(np.ascontiguousarray(pose[..., ::-1]))
-    everybody = [*persons, *ends]
-    rows = pipeline.inputs(
-        [p.photo for p in everybody],
-        [p.texture for p in everybody],
-        [iuv] * len(everybody),
-        torch.stack([p.face for p in everybody]),
-        height,
-        width,
+    person = edit_person(source, edits)
+    if (goal := edits.interpolate) is None:
+        return SewnEdit(source, edits, [person], [])
+    textures = blend_textures(np.asarray(person.texture), np.asarray(goal.texture), edits.amounts)
+    persons = [_wear_texture(person, texture) for texture in textures]
+    return SewnEdit(source, edits, persons, [person, goal])
+
+
+def read_edit_inputs(
+    pipeline: MCLDPipeline, sewn: SewnEdit, options: SamplingOptions
+) -> PipelineInputs:
+    """One row for each picture of an edit; after them, when interpolating, the two ends."""
+    return read_inputs(pipeline, [*sewn.persons, *sewn.ends], sewn.pose, options)
+
+
+def blend_rows(sewn: SewnEdit, conditions: FocalConditions) -> FocalConditions:
+    """The conditions of an edit's pictures, from those of the rows of `read_edit_inputs`."""
+    if not sewn.ends:
+        return conditions
+    count = len(sewn.persons)
+    start, end = conditions[count : count + 1], conditions[count + 1 :]
+    return FocalConditions.cat(
+        [
+            blend_conditions(start, end, conditions[k : k + 1], amount)
+            for k, amount in enumerate(sewn.edits.amounts)
+        ]
     )
-    return EditInputs(source, edits, persons, rows)
 
 
-def encode(pipeline: MCLDPipeline, inputs: list[EditInputs]) -> list[FocalConditions]:
-    """The conditions of the pictures of several edits."""
-    rows = PipelineInputs.cat([i.rows for i in inputs])
-    starts = range(0, len(rows.face), ROWS)
-    encoded = FocalConditions.cat([pipeline.conditions(rows[k : k + ROWS]) for k in starts])
-    conditions = []
-    for one in inputs:
-        mine, encoded = encoded[: len(one.rows.face)], encoded[len(one.rows.face) :]
-        count = len(one.persons)
-        if one.edits.interpolate is not None:
-            start, end = mine[count : count + 1], mine[count + 1 :]
-            way = [
-                on_the_way(start, end, mine[k : k + 1], amount)
-                for k, amount in enumerate(one.edits.amounts)
-            ]
-            mine = type(mine).cat(way)
-        conditions.append(mine)
-    return conditions
-
-
-def finished(inputs: EditInputs, pictures: list[Image.Image], strength: float) -> list[Image.Image]:
+def finish(sewn: SewnEdit, pictures: list[Image.Image], strength: float) -> list[Image.Image]:
     """The network's pictures at the photo's size, and with what the photo gives them.
 
     strength: the network's share, 0..1, in the photo's own pose; the rest is the photo with the
     edited texture warped onto it. In another pose the picture is the network's alone.
     """
-    photo = np.asarray(inputs.source.photo)
-    done = []
-    for person, picture in zip(inputs.persons, pictures, strict=True):
-        resized = picture.resize(inputs.source.photo.size, Image.Resampling.BICUBIC)
-        if inputs.edits.pose is None:
+    photo = np.asarray(sewn.source.photo)
+    finished = []
+    for person, picture in zip(sewn.persons, pictures, strict=True):
+        resized = picture.resize(sewn.source.photo.size, Image.Resampling.BICUBIC)
+        if sewn.edits.pose is None:
             resized = Image.blend(person.photo, resized, strength)
-        if inputs.edits.keep_background:
-            kept = background_kept(np.asarray(resized), photo, inputs.source.iuv)
+        if sewn.edits.keep_background:
+            kept = keep_background(np.asarray(resized), photo, sewn.source.iuv)
             resized = Image.fromarray(kept)
-        done.append(resized)
-    return done
+        finished.append(resized)
+    return finished
+
+
+@torch.no_grad()
+def paint_edit(
+    pipeline: MCLDPipeline,
+    sewn: SewnEdit,
+    options: SamplingOptions,
+    seed: int,
+    strength: float,
+    on_step: OnStep = silent,
+) -> list[Image.Image]:
+    """The pictures of an edit, at the photo's size, all from the same noise; see `edit`."""
+    inputs = read_edit_inputs(pipeline, sewn, options)
+    starts = range(0, len(inputs.face), ROWS)
+    rows = FocalConditions.cat([pipeline.conditions(inputs[k : k + ROWS]) for k in starts])
+    seeds = [seed] * len(sewn.persons)
+    pictures = paint(pipeline, blend_rows(sewn, rows), options, seeds, on_step=on_step)
+    return finish(sewn, as_images(pictures), strength)
 
 
 def edit(
     pipeline: MCLDPipeline,
-    source: PosedPerson,
+    source: Person,
     edits: Edits,
-    options: SampleSettings,
+    options: SamplingOptions | None = None,
     *,
+    seed: int = 0,
     strength: float | None = None,
-    on_step: Callable[[int, int], None] = lambda _done, _total: None,
+    on_step: OnStep = silent,
 ) -> list[Image.Image]:
     """Change what `edits` names about the person of a photo, and nothing else.
 
     Args:
         pipeline: the network, in its place.
-        source: the person; `PersonReader.posed` reads one.
+        source: the person; `PersonReader.person` reads one.
         edits: what to change.
-        options: seed, steps, guidance and size count. All pictures start from the same noise.
-        strength: see `finished`; None: as the weights were saved with.
+        options: how to sample; None: as the weights were saved with.
+        seed: of the starting noise, from which all pictures start.
+        strength: see `finish`; None: as the weights were saved with.
         on_step: called with (steps done, steps to do), over all pictures.
 
     Returns one picture of the photo's size, or with `edits.interpolate` one for each amount.
@@ -249,44 +258,14 @@ def edit(
     Raises InputError when a donor does not show what is taken from them, and SettingsError for a
     strength that is none.
     """
-    strength = strength_of(pipeline, strength)
+    strength = resolve_strength(pipeline, strength)
+    options = options or pipeline.resolve_options()
+    return paint_edit(pipeline, sew_edit(source, edits), options, seed, strength, on_step)
+
+
+def resolve_strength(pipeline: MCLDPipeline, strength: float | None) -> float:
+    """The strength asked for, or else that of the weights. Raises SettingsError beyond 0..1."""
+    strength = float(pipeline.config.edit_strength) if strength is None else strength
     if not 0 <= strength <= 1:
         raise SettingsError(f"strength {strength}: give 0 to 1")
-    height, width = pipeline.picture_size(options.height, options.width)
-    steps = steps_of(pipeline, options)
-    guidance = options.guidance_scale or float(pipeline.config.guidance_scale)
-    inputs = edit_inputs(pipeline, source, edits, height, width)
-    total = steps * len(inputs.persons)
-    on_step(0, total)
-    pictures: list[Image.Image] = []
-    with torch.no_grad():
-        (conditions,) = encode(pipeline, [inputs])
-        for k in range(len(inputs.persons)):
-            generator = torch.Generator().manual_seed(options.seed)
-            latents = pipeline.denoise(
-                conditions[k : k + 1],
-                pipeline.starting_noise(1, height, width, generator, None),
-                steps,
-                guidance,
-                generator=generator,
-                callback_on_step_end=_counting(on_step, k * steps, total),
-            )
-            decoded = pipeline.pictures_of(latents, conditions.pose[k : k + 1])
-            pictures += pipeline.image_processor.postprocess(decoded, "pil")
-    pipeline.maybe_free_model_hooks()
-    return finished(inputs, pictures, strength)
-
-
-def strength_of(pipeline: MCLDPipeline, strength: float | None) -> float:
-    """The strength asked for, or else that of the weights."""
-    return float(pipeline.config.edit_strength) if strength is None else strength
-
-
-def _counting(on_step: Callable[[int, int], None], before: int, total: int) -> StepCallback:
-    def counted(
-        _: MCLDPipeline, step: int, __: int, state: dict[str, torch.Tensor]
-    ) -> dict[str, torch.Tensor]:
-        on_step(before + step + 1, total)
-        return state
-
-    return counted
+    return strength

@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 from mcld.conditions import FocalConditions
-from mcld.edit.texture import GROUPS, Texture, completed, trimmed
+from mcld.edit.texture import GROUPS, Texture, fill_group, trim_rims
 
 
-def between(start: Texture, end: Texture, amounts: Sequence[float]) -> list[Texture]:
+def blend_textures(start: Texture, end: Texture, amounts: Sequence[float]) -> list[Texture]:
     """Texture maps on the way from one to another.
 
     The holes of each are filled first where it can be; where only one shows something, that is
     taken. At 0 it is `start` as it is.
     """
-    a, b = (_all_completed(texture) for texture in (start, end))
+    a, b = (_fill_all(texture) for texture in (start, end))
     a_seen, b_seen = (texture.any(axis=-1, keepdims=True) for texture in (a, b))
     found: list[Texture] = []
     for amount in amounts:
@@ -25,17 +25,17 @@ def between(start: Texture, end: Texture, amounts: Sequence[float]) -> list[Text
     return found
 
 
-def _all_completed(texture: Texture) -> Texture:
-    texture = trimmed(texture)
+def _fill_all(texture: Texture) -> Texture:
+    texture = trim_rims(texture)
     for group in GROUPS:
-        texture = completed(texture, group)
+        texture = fill_group(texture, group)
     return texture
 
 
-def on_the_way(
+def blend_conditions(
     start: FocalConditions, end: FocalConditions, midway: FocalConditions, amount: float
 ) -> FocalConditions:
-    """The conditions of one picture on the way from one person to another, one row each.
+    """The conditions of one picture between two people, one row each.
 
     Embeddings (source, texture, face) move on the sphere; what ReferenceNet and the pose guider
     see comes from `midway`, the conditions of the texture map in between; all have one pose.
@@ -48,6 +48,7 @@ def on_the_way(
         reference_latents=midway.reference_latents,
         face=slerp(start.face, end.face, amount),
         pose=midway.pose,
+        warped=midway.warped,
     )
 
 

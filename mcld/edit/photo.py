@@ -16,13 +16,13 @@ BLEND = 0.015
 """Over how much, as a share of the body's height, background goes over into body."""
 
 
-def rewarped(photo: UInt8Array, iuv: UInt8Array, before: Texture, after: Texture) -> UInt8Array:
+def rewarp(photo: UInt8Array, iuv: UInt8Array, before: Texture, after: Texture) -> UInt8Array:
     """The photo with the texels that an edit changed looked up in the edited map.
 
     photo: uint8 [H, W, 3] RGB; iuv: its map (I, U, V), of any size. So the embedding of the photo
     agrees with the texture map. Where the edited map shows nothing, the photo stays.
     """
-    iuv = fitted(iuv, photo.shape[:2])
+    iuv = resize_iuv(iuv, photo.shape[:2])
     texels = texels_of(iuv)
     changed = (before != after).any(axis=-1) & after.any(axis=-1)
     changed = changed.ravel()[texels] & (iuv[..., 0] > 0)
@@ -30,18 +30,18 @@ def rewarped(photo: UInt8Array, iuv: UInt8Array, before: Texture, after: Texture
     return np.asarray(np.where(changed[..., None], edited, photo), np.uint8)
 
 
-def tinted(photo: UInt8Array, iuv: UInt8Array, before: Texture, after: Texture) -> UInt8Array:
-    """The photo with every pixel's colour moved as its texel's was; arguments as of `rewarped`.
+def tint(photo: UInt8Array, iuv: UInt8Array, before: Texture, after: Texture) -> UInt8Array:
+    """The photo with every pixel's colour moved as its texel's was; arguments as of `rewarp`.
 
     For edits that keep what is drawn: the photo is sharper than the map.
     """
-    iuv = fitted(iuv, photo.shape[:2])
+    iuv = resize_iuv(iuv, photo.shape[:2])
     moved = (after.astype(np.int16) - before).reshape(-1, 3)[texels_of(iuv)]
     moved[iuv[..., 0] == 0] = 0
     return np.asarray(np.clip(photo + moved, 0, 255), np.uint8)
 
 
-def fitted(iuv: UInt8Array, size: tuple[int, int]) -> UInt8Array:
+def resize_iuv(iuv: UInt8Array, size: tuple[int, int]) -> UInt8Array:
     """An IUV map at another (height, width), to the nearest pixel."""
     height, width = size
     resized = cv2.resize(
@@ -50,13 +50,13 @@ def fitted(iuv: UInt8Array, size: tuple[int, int]) -> UInt8Array:
     return np.asarray(resized, np.uint8)
 
 
-def background_kept(picture: UInt8Array, photo: UInt8Array, iuv: UInt8Array) -> UInt8Array:
+def keep_background(picture: UInt8Array, photo: UInt8Array, iuv: UInt8Array) -> UInt8Array:
     """The picture around the body and the photo everywhere else, blended where they meet.
 
     picture, photo: uint8 [H, W, 3] RGB of one size, in the pose of `iuv`. The body, widened by
     `MARGIN`, is the picture's.
     """
-    body = fitted(iuv, photo.shape[:2])[..., 0] > 0
+    body = resize_iuv(iuv, photo.shape[:2])[..., 0] > 0
     rows = np.flatnonzero(body.any(axis=1))
     height = rows[-1] - rows[0] + 1
     distance = distance_transform_edt(~body) - MARGIN * height

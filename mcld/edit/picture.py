@@ -1,26 +1,24 @@
 """One edited picture, and the texture map to paint on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from diffusers.utils import make_image_grid
 from PIL import Image, ImageDraw
 
 from mcld.dataset.pictures import read_painted, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.edit.edits import Edits, edit, edited_person, guesses, strength_of
+from mcld.edit.edits import Edits, find_guesses, paint_edit, resolve_strength, sew_edit
 from mcld.edit.request import EditRequest, check_export, content_hash
 from mcld.edit.texture import GROUPS, check_texture
 from mcld.machine.files import written_whole
-from mcld.networks.folders import chosen_pipeline
-from mcld.person import PersonReader, PosedPerson, no_face_known
-from mcld.pipeline import MCLDPipeline
-from mcld.sampling.placement import chosen_device, memory_explained, place
-from mcld.sampling.record import hash_of, how_sampled, png_text
+from mcld.person import Person, PersonReader, warn_of_no_face
+from mcld.sampling.open import open_pipeline
+from mcld.sampling.paint import OnStep
+from mcld.sampling.placement import choose_device, explain_memory
+from mcld.sampling.record import png_text
 from mcld.settings import Settings
 from mcld.surface.charts import smpl_labels
 
@@ -37,12 +35,12 @@ def edit_picture(
     *,
     sheet: bool = False,
     say: Callable[[str], None],
-    on_step: Callable[[int, int], None],
+    on_step: OnStep,
 ) -> list[Path]:
     """Make one edit; return the files written. An interpolation is one picture, a strip.
 
     Args:
-        request: the edit.
+        request: the edit; `check_files` has refused what it can.
         weights: a pipeline folder, or one with the four files of the authors' layout; None: the
             embedded.
         settings: `sample`, `scheduler`, `edit` and the weights of `prepare`'s estimators count.
@@ -53,34 +51,32 @@ def edit_picture(
     Raises InputError, WeightsError, SettingsError or MCLDError, before anything is written but for
     a disk that fills up.
     """
-    request.check()
-    request.check_files(sheet=sheet)
-    options = settings.sample
-    if request.seed is not None:
-        options = options.model_copy(update={"seed": request.seed})
-    device = chosen_device(options)
-    reader = PersonReader(settings.prepare, "cpu" if options.low_memory else str(device), say)
-    source, edits = read_edit(request, reader, lru_cache(REMEMBERED)(reader.posed))
-    edited = edited_person(source, edits)  # what is wrong with it is known before networks load
-    if request.face is None and not source.has_face:
-        say(no_face_known(source.name))
-    for guess in guesses(source, edits):
-        say(guess)
+    seed = settings.sample.seed if request.seed is None else request.seed
+    device = choose_device(settings.sample)
+    place = "cpu" if settings.sample.low_memory else str(device)
+    reader = PersonReader(settings.prepare, place, say)
+    source, edits = read_edit(request, reader, lru_cache(REMEMBERED)(reader.person))
+    sewn = sew_edit(source, edits)  # what is wrong with it is known before networks load
+    warn_of_edit(request, source, edits, say)
     if request.changes_nothing:
         say("No edit is given: the person is repainted as they are.")
-    pipeline = chosen_pipeline(weights, settings, say)
-    told = {"seed": options.seed, "weights": hash_of(pipeline)}
-    place(pipeline, settings, device)
-    record = {**request.told(content_hash), **told, **how_edited(pipeline, settings)}
-    with memory_explained(options, pipeline):
-        pictures = edit(
-            pipeline, source, edits, options, strength=settings.edit.strength, on_step=on_step
-        )
-    write_png(request.out, np.asarray(strip(pictures)), png_text(record))
+    opened = open_pipeline(weights, settings, device, say)
+    strength = resolve_strength(opened.pipeline, settings.edit.strength)
+    record = {
+        **request.told(content_hash),
+        "seed": seed,
+        "weights": opened.weights,
+        **opened.options.record(),
+        "strength": strength,
+    }
+    on_step(0, len(sewn.persons) * opened.options.num_inference_steps)
+    with explain_memory(settings.sample, opened.options, device):
+        pictures = paint_edit(opened.pipeline, sewn, opened.options, seed, strength, on_step)
+    write_png(request.out, np.asarray(join_strip(pictures)), png_text(record))
     written = [request.out]
     if sheet:
         written.append(request.sheet)
-        columns = _sheet_columns(source, edits, edited.texture, pictures)
+        columns = _sheet_columns(source, edits, sewn.persons[0].texture, pictures)
         width, height = source.photo.size
         cell = (max(round(_CELL * width / height), _CELL // 2), _CELL)
         picture = contact_sheet([*columns], [[*columns.values()]], cell)
@@ -89,50 +85,49 @@ def edit_picture(
 
 
 def read_edit(
-    request: EditRequest, reader: PersonReader, posed: Callable[[Path], PosedPerson]
-) -> tuple[PosedPerson, Edits]:
+    request: EditRequest, reader: PersonReader, read_person: Callable[[Path], Person]
+) -> tuple[Person, Edits]:
     """The source and the edits, with all their files read.
 
-    posed: reads a person, `reader.posed` or one that remembers.
+    read_person: `reader.person` or one that remembers.
 
     Raises InputError for what cannot be read or shows nobody, and what the reader's estimators
     raise.
     """
-    source, painted = posed(request.source), None
+    source, painted = read_person(request.source), None
     if request.texture:
         painted = read_painted(request.texture)
         check_texture(painted, str(request.texture))
     return source, Edits(
         texture=painted,
-        garments={group: posed(file) for group, file in request.garments().items()},
-        face=posed(request.face) if request.face else None,
+        garments={group: read_person(file) for group, file in request.garments().items()},
+        face=read_person(request.face) if request.face else None,
         recolor=request.colours(),
-        interpolate=posed(request.interpolate) if request.interpolate else None,
+        interpolate=read_person(request.interpolate) if request.interpolate else None,
         amounts=request.amounts(),
         pose=reader.pose(request.pose, request.pose_kind or "auto") if request.pose else None,
         keep_background=request.keep is not None,
     )
 
 
-def how_edited(pipeline: MCLDPipeline, settings: Settings) -> dict[str, Any]:
-    """Everything besides the edit, seed and weights that its picture depends on."""
-    return {
-        **how_sampled(pipeline, settings.sample),
-        "strength": strength_of(pipeline, settings.edit.strength),
-    }
+def warn_of_edit(
+    request: EditRequest, source: Person, edits: Edits, say: Callable[[str], None]
+) -> None:
+    """Say what of an edit is left open or guessed."""
+    if request.face is None:
+        warn_of_no_face(source, say)
+    for guess in find_guesses(source, edits):
+        say(guess)
 
 
-def strip(pictures: list[Image.Image]) -> Image.Image:
+def join_strip(pictures: list[Image.Image]) -> Image.Image:
     """Pictures of one size beside each other."""
-    width, height = pictures[0].size
-    whole = Image.new("RGB", (width * len(pictures), height))
-    for k, picture in enumerate(pictures):
-        whole.paste(picture, (k * width, 0))
-    return whole
+    grid: Image.Image = make_image_grid(pictures, rows=1, cols=len(pictures))
+    return grid
 
 
 def _sheet_columns(
-    source: PosedPerson, edits: Edits, texture: Image.Image, pictures: list[Image.Image]
+    source: Person, edits: Edits, texture: Image.Image, pictures: list[Image.Image]
 ) -> dict[str, Image.Image]:
     donors: dict[int, tuple[list[str], Image.Image]] = {}
     given = [*edits.garments.items(), ("face", edits.face), ("goal", edits.interpolate)]
@@ -156,18 +151,19 @@ def export_texture(
 ) -> list[Path]:
     """Write the texture map of a photo's person, and a transparent guide layer of its parts.
 
-    Returns the two files. Raises as `PersonReader.posed` and `check_export` do.
+    Returns the two files. Raises as `PersonReader.person` and `check_export` do.
     """
     guide = check_export(source, out)
-    reader = PersonReader(settings.prepare, str(chosen_device(settings.sample)), say)
+    reader = PersonReader(settings.prepare, str(choose_device(settings.sample)), say)
     person = reader.person(source)
+    warn_of_no_face(person, say)
     write_png(out, np.asarray(person.texture))
     with written_whole(guide) as temporary:
-        guide_layer().save(temporary, "PNG")
+        draw_guide_layer().save(temporary, "PNG")
     return [out, guide]
 
 
-def guide_layer() -> Image.Image:
+def draw_guide_layer() -> Image.Image:
     """The borders of the parts and the names of their groups, RGBA 512x512, clear elsewhere."""
     labels = smpl_labels().astype(int)
     border = np.zeros(labels.shape, bool)

@@ -1,7 +1,5 @@
 """A recipe: many edits, in a YAML list."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,25 +9,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import gather_object
 from PIL import Image
 
 from mcld import __version__
 from mcld.conditions import FocalConditions
 from mcld.dataset.pictures import write_png
-from mcld.edit.edits import EditInputs, edit_inputs, encode, finished, guesses
-from mcld.edit.picture import REMEMBERED, how_edited, read_edit, strip
+from mcld.edit.edits import (
+    ROWS,
+    SewnEdit,
+    blend_rows,
+    finish,
+    read_edit_inputs,
+    resolve_strength,
+    sew_edit,
+)
+from mcld.edit.picture import REMEMBERED, join_strip, read_edit, warn_of_edit
 from mcld.edit.request import EditRequest, content_hash
-from mcld.errors import InputError, MCLDError, SettingsError
+from mcld.errors import InputError, SettingsError
 from mcld.machine.files import check_writable, remove_unfinished_of
 from mcld.machine.lock import only_run_of
-from mcld.machine.processes import agreed, processes, silent
-from mcld.networks.folders import chosen_pipeline
-from mcld.person import PersonReader, no_face_known
-from mcld.pipeline import MCLDPipeline
-from mcld.sampling.placement import chosen_device, memory_explained, place
-from mcld.sampling.record import hash_of, png_text
-from mcld.sampling.run import Batches, Work
+from mcld.person import PersonReader
+from mcld.pipeline import PipelineInputs
+from mcld.sampling.open import OpenPipeline
+from mcld.sampling.paint import as_images
+from mcld.sampling.record import png_text
+from mcld.sampling.run import PictureRun, encode_in_one_batch, run_many
 from mcld.settings import Settings
 
 Job = tuple[EditRequest, dict[str, Any]]
@@ -45,10 +49,7 @@ def edit_recipe(
     say: Callable[[str], None],
     on_done: Callable[[int, int], None],
 ) -> None:
-    """Make every edit of a recipe whose picture is not there yet.
-
-    Under `accelerate launch` each process takes its share. Edits that cannot be made are left out,
-    and told at the end.
+    """Make every edit of a recipe whose picture is not there yet; see `run_many`.
 
     recipe: the file that the edits are of; no other run of it may go on; requests: its edits, as
     `read_recipe` reads them. say: told, in one line each, what the user should know; on_done:
@@ -58,69 +59,100 @@ def edit_recipe(
     Raises SettingsError when an edit's file holds another picture, and InputError, WeightsError or
     MCLDError for what else the user can mend.
     """
-    state = processes()
-    first = state.is_main_process
-    if not first:
-        say, on_done = silent, silent
-    options = settings.sample
-    device = chosen_device(options, state.device)
-    pipeline = chosen_pipeline(weights, settings, say)
-    hashed = hash_of(pipeline)
-    place(pipeline, settings, device)
-    how = how_edited(pipeline, settings)
-    hash_of_content = cache(content_hash)
-    records = [
-        {
-            **request.told(hash_of_content),
-            "seed": options.seed if request.seed is None else request.seed,
-            "weights": hashed,
-            **how,
-        }
-        for request in requests
-    ]
-    with ExitStack() as held:
-        jobs = list(zip(requests, records, strict=True))
-        left = agreed(state, lambda: _begin(recipe, jobs, held))
-        if len(left) < len(jobs):
-            say(f"{len(jobs) - len(left):,} of {len(jobs):,} pictures are there already")
-        todo = left[state.process_index :: state.num_processes]
-        reader = PersonReader(
-            settings.prepare, "cpu" if options.low_memory else str(device), cache(say)
-        )
-        posed = lru_cache(REMEMBERED)(reader.posed)
-        works = [_work(*job, pipeline, reader, posed) for job in todo]
 
-        def encoded(inputs: list[EditInputs]) -> list[FocalConditions]:
-            return encode(pipeline, inputs)
+    def make_run(opened: OpenPipeline, say: Callable[[str], None]) -> RecipeRun:
+        return RecipeRun(recipe, requests, opened, settings, say)
 
-        for request, _ in todo:
+    run_many(make_run, weights, settings, say=say, on_job=on_done)
+
+
+class RecipeRun(PictureRun[Job, tuple[SewnEdit, PipelineInputs]]):
+    """The edits of a recipe."""
+
+    unit = "edits"
+
+    def __init__(
+        self,
+        recipe: Path,
+        requests: list[EditRequest],
+        opened: OpenPipeline,
+        settings: Settings,
+        say: Callable[[str], None],
+    ) -> None:
+        super().__init__(opened)
+        self.recipe = recipe
+        place = "cpu" if settings.sample.low_memory else str(opened.device)
+        self.say = cache(say)
+        self.reader = PersonReader(settings.prepare, place, self.say)
+        self.read_person = lru_cache(REMEMBERED)(self.reader.person)
+        self.strength = resolve_strength(opened.pipeline, settings.edit.strength)
+        hash_content = cache(content_hash)
+        self.jobs: list[Job] = [
+            (
+                request,
+                {
+                    **request.told(hash_content),
+                    "seed": settings.sample.seed if request.seed is None else request.seed,
+                    "weights": opened.weights,
+                    **opened.options.record(),
+                    "strength": self.strength,
+                },
+            )
+            for request in requests
+        ]
+
+    def count(self) -> int:
+        """All edits."""
+        return len(self.jobs)
+
+    def begin(self, held: ExitStack) -> list[Job]:
+        """Hold the recipe, check what lies where it writes, and clean up after a killed run."""
+        held.enter_context(only_run_of(self.recipe))
+        for request, _ in self.jobs:
+            check_writable(request.out)
+        left = [job for job in self.jobs if not _is_done(*job)]
+        remove_unfinished_of(request.out for request, _ in self.jobs)
+        for request, _ in left:
             if request.changes_nothing:
-                say(f"{request.out}: no edit is given, the person is repainted as they are")
-        with memory_explained(options, pipeline, options.batch_size):
-            failed = Batches(pipeline, encoded, options, how, device).make(works, on_done)
-        counts = gather_object([(len(todo), failed)])
-    reasons = [reason for _, failed in counts for reason in failed]
-    if reasons:
-        for reason in reasons[1:]:
-            say(f"Left out: {reason}")
-        total = sum(edits for edits, _ in counts)
-        raise MCLDError(f"{len(reasons):,} of {total:,} edits could not be made: {reasons[0]}")
+                self.say(f"{request.out}: no edit is given, the person is repainted as they are")
+        return left
+
+    def name(self, job: Job) -> str:
+        """The file that it writes."""
+        return str(job[0].out)
+
+    def seed(self, job: Job) -> int:
+        """The edit's own, or else that of the settings."""
+        seed: int = job[1]["seed"]
+        return seed
+
+    def read(self, job: Job) -> tuple[SewnEdit, PipelineInputs]:
+        """Carry the edit out on photo, texture map and face."""
+        request, _ = job
+        source, edits = read_edit(request, self.reader, self.read_person)
+        warn_of_edit(request, source, edits, self.say)
+        sewn = sew_edit(source, edits)
+        return sewn, read_edit_inputs(self.opened.pipeline, sewn, self.opened.options)
+
+    def encode(self, inputs: list[tuple[SewnEdit, PipelineInputs]]) -> list[FocalConditions]:
+        """A picture an edit; of an interpolation, several."""
+        rows = encode_in_one_batch(self.opened, [read for _, read in inputs], ROWS)
+        conditions = []
+        for sewn, read in inputs:
+            conditions.append(blend_rows(sewn, rows[: len(read.face)]))
+            rows = rows[len(read.face) :]
+        return conditions
+
+    def write(
+        self, job: Job, inputs: tuple[SewnEdit, PipelineInputs], pictures: torch.Tensor
+    ) -> None:
+        """Write the picture, or the strip."""
+        request, record = job
+        finished = finish(inputs[0], as_images(pictures), self.strength)
+        write_png(request.out, np.asarray(join_strip(finished)), png_text(record))
 
 
-def _begin(recipe: Path, jobs: list[Job], held: ExitStack) -> list[Job]:
-    """Hold the recipe, check what lies where it writes, and clean up after a killed run.
-
-    Returns the jobs that have no picture yet.
-    """
-    held.enter_context(only_run_of(recipe))
-    for request, _ in jobs:
-        check_writable(request.out)
-    left = [(request, record) for request, record in jobs if not _done(request, record)]
-    remove_unfinished_of(request.out for request, _ in jobs)
-    return left
-
-
-def _done(request: EditRequest, record: dict[str, Any]) -> bool:
+def _is_done(request: EditRequest, record: dict[str, Any]) -> bool:
     """Whether the picture is there. Raises SettingsError when the file is another picture."""
     if not request.out.exists():
         return False
@@ -138,27 +170,3 @@ def _done(request: EditRequest, record: dict[str, Any]) -> bool:
             f"{request.out} is another picture than this edit's, by {', '.join(changed)}: {remedy}"
         )
     return True
-
-
-def _work(
-    request: EditRequest,
-    record: dict[str, Any],
-    pipeline: MCLDPipeline,
-    reader: PersonReader,
-    posed: Callable[..., Any],
-) -> Work[EditInputs]:
-    def read() -> EditInputs:
-        source, edits = read_edit(request, reader, posed)
-        if request.face is None and not source.has_face:
-            reader.say(no_face_known(source.name))
-        for guess in guesses(source, edits):
-            reader.say(f"{request.out}: {guess}")
-        return edit_inputs(pipeline, source, edits, record["height"], record["width"])
-
-    def write(inputs: EditInputs, pictures: torch.Tensor) -> None:
-        arrays = pipeline.image_processor.pt_to_numpy(pictures)
-        images = pipeline.image_processor.numpy_to_pil(arrays)
-        images = finished(inputs, images, record["strength"])
-        write_png(request.out, np.asarray(strip(images)), png_text(record))
-
-    return Work(str(request.out), record["seed"], read, write)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.edit.texture import Texture, region
+from mcld.edit.texture import Texture, group_mask
 from mcld.errors import InputError
 from mcld.surface.charts import CHART_SIZE, NOWHERE, smpl_gather, smpl_labels
 from mcld.surface.parts import HANDS, HEAD
@@ -31,7 +31,7 @@ _LEAST = 0.02
 """Share of a group's texels that a garment must cover."""
 
 
-def recoloured(texture: Texture, group: str, colour: Colour) -> Texture:
+def recolor(texture: Texture, group: str, colour: Colour) -> Texture:
     """The map with the garment of a group in another main colour; shading and pattern stay.
 
     The main colour is the commonest of what is no skin. In Lab, it is brought to the new colour,
@@ -41,25 +41,25 @@ def recoloured(texture: Texture, group: str, colour: Colour) -> Texture:
 
     Raises InputError when the texture shows nothing but skin there.
     """
-    where = region([group]) & texture.any(axis=-1)
-    lab = _lab(texture)
-    skin = _skin(texture, lab)
+    where = group_mask([group]) & texture.any(axis=-1)
+    lab = _to_lab(texture)
+    skin = _find_skin(texture, lab)
     cloth = where & ~skin
-    cloth &= ~_beside(lab, cloth, group, texture.any(axis=-1) & ~skin)
+    cloth &= ~_find_neighbours_garment(lab, cloth, group, texture.any(axis=-1) & ~skin)
     # As most of what is seen around a texel: stray ones would speckle.
     around, among = (cv2.blur(mask.astype(np.float32), (5, 5)) for mask in (cloth, where))
     cloth = where & (around > among / 2)
-    if cloth.sum() < _LEAST * region([group]).sum():
+    if cloth.sum() < _LEAST * group_mask([group]).sum():
         shown = "only skin is seen" if where.any() else "nothing is seen"
         raise InputError(f"there is no garment to recolor on {group}: {shown} there")
-    new = _lab(np.array([[colour]], np.uint8))[0, 0]
+    new = _to_lab(np.array([[colour]], np.uint8))[0, 0]
     garment = lab[cloth]
     changed = texture.copy()
-    changed[cloth] = _rgb(_moved(garment, _main_colour(garment), new))
+    changed[cloth] = _to_rgb(_move_colours(garment, _find_main_colour(garment), new))
     return changed
 
 
-def _beside(
+def _find_neighbours_garment(
     lab: NDArray[np.float32], cloth: NDArray[np.bool_], group: str, clothes: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Texels of the garment next to a group's: the rim of the trousers, where the torso ends.
@@ -68,17 +68,17 @@ def _beside(
     """
     found = np.zeros(cloth.shape, bool)
     for other in _NEXT.get(group, ()):
-        seen = region([other]) & clothes
+        seen = group_mask([other]) & clothes
         if not (cloth.any() and seen.any()):
             continue
-        own, theirs = _main_colour(lab[cloth]), _main_colour(lab[seen])
+        own, theirs = _find_main_colour(lab[cloth]), _find_main_colour(lab[seen])
         if np.linalg.norm(theirs - own) > _OTHER:
             away = np.linalg.norm(lab - theirs, axis=-1)
             found |= (away < _OTHER) & (away < np.linalg.norm(lab - own, axis=-1))
     return found
 
 
-def _main_colour(garment: NDArray[np.float32]) -> NDArray[np.float32]:
+def _find_main_colour(garment: NDArray[np.float32]) -> NDArray[np.float32]:
     """The commonest of Lab colours [N, 3], whatever their lightness."""
     edges = np.arange(-128, 129, _BIN)
     counts = np.histogram2d(garment[:, 1], garment[:, 2], bins=[edges, edges])[0]
@@ -88,17 +88,17 @@ def _main_colour(garment: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.median(garment[near], axis=0), np.float32)
 
 
-def _moved(
+def _move_colours(
     garment: NDArray[np.float32], old: NDArray[np.float32], new: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Lab colours [N, 3], moved as their main colour moves from `old` to `new`."""
     lightness = np.interp(garment[:, 0], [0, max(old[0], 1), 100], [0, new[0], 100])
     own, main = (c[..., 1] + 1j * c[..., 2] for c in (garment, old))
     wanted = new[1] + 1j * new[2]
-    shade = _fading(np.abs(own), _GREY)
+    shade = _fade(np.abs(own), _GREY)
     if abs(main) > _GREY:
         chroma = own * (wanted / main)
-        shade = np.maximum(shade, _fading(np.abs(np.angle(own / main, deg=True)), _HUE))
+        shade = np.maximum(shade, _fade(np.abs(np.angle(own / main, deg=True)), _HUE))
     else:  # without a hue to turn, all take the new one, the less the nearer to black or white
         room = np.minimum(lightness / max(new[0], 1), (100 - lightness) / max(100 - new[0], 1))
         chroma = own - main + wanted * np.clip(room, 0, 1)
@@ -106,12 +106,12 @@ def _moved(
     return np.asarray(garment + (moved - garment) * shade[:, None], np.float32)
 
 
-def _fading(distance: NDArray[Any], reach: float) -> NDArray[Any]:
+def _fade(distance: NDArray[Any], reach: float) -> NDArray[Any]:
     """1 up to a reach, falling to 0 at twice that."""
     return np.asarray(np.clip(2 - distance / reach, 0, 1))
 
 
-def _skin(texture: Texture, lab: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _find_skin(texture: Texture, lab: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Texels of the colour that hands and face have."""
     labels = smpl_labels()
     column = smpl_gather() % CHART_SIZE
@@ -131,11 +131,11 @@ def _skin(texture: Texture, lab: NDArray[np.float32]) -> NDArray[np.bool_]:
     return skin
 
 
-def _lab(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _to_lab(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
 
 
-def _rgb(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _to_rgb(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Lab [N, 3] -> RGB of at least 1, because black stands for what is not seen."""
     rgb = cv2.cvtColor(lab[None], cv2.COLOR_LAB2RGB)[0]
     return np.asarray(np.clip(np.rint(rgb * 255), 1, 255), np.uint8)

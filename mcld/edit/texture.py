@@ -58,23 +58,23 @@ _SHOWN = 0.02
 """Share of a group's texels that a photo must show before the group counts as shown."""
 
 
-def region(groups: Sequence[str]) -> NDArray[np.bool_]:
+def group_mask(groups: Sequence[str]) -> NDArray[np.bool_]:
     """The texels of some of `GROUPS`, bool [512, 512]."""
     return np.isin(smpl_labels(), [label for group in groups for label in GROUPS[group]])
 
 
 def shows(texture: Texture, group: str) -> bool:
     """Whether the photo that a texture map was taken from shows a group, if only in part."""
-    where = region([group])
+    where = group_mask([group])
     return bool(texture[where].any(axis=-1).mean() >= _SHOWN)
 
 
-def trimmed(texture: Texture) -> Texture:
+def trim_rims(texture: Texture) -> Texture:
     """The map with dark texels at the rims of charts and holes replaced by those just inside.
 
     There the inpainting of the extraction mixes in the black around; the network is used to it,
     but laid back onto a photo it draws dotted lines. What has nothing just inside and is nearly
-    black is black after: `completed` fills it.
+    black is black after: `fill_group` fills it.
     """
     labels = smpl_labels()
     square = np.ones((3, 3), np.uint8)
@@ -92,13 +92,13 @@ def trimmed(texture: Texture) -> Texture:
     return cleaned
 
 
-def completed(texture: Texture, group: str) -> Texture:
+def fill_group(texture: Texture, group: str) -> Texture:
     """The map with the group's holes filled.
 
     From the mirror image where that is seen; else with the group's own colours, the nearest ones,
     blurred. A group of which nothing is seen stays as it is.
     """
-    inside = region([group])
+    inside = group_mask([group])
     seen = texture.any(axis=-1) & inside
     if not seen.any():
         return texture
@@ -119,7 +119,7 @@ def completed(texture: Texture, group: str) -> Texture:
     return np.where(holes[..., None], np.maximum(blurred, 1), filled)
 
 
-def sewn(texture: Texture, pieces: Sequence[tuple[Texture, str]]) -> Texture:
+def sew(texture: Texture, pieces: Sequence[tuple[Texture, str]]) -> Texture:
     """The map with groups of other people's, with a soft seam where two people meet on the body.
 
     pieces: a donor's map and the group that is taken of it, no group twice. The donors' holes are
@@ -134,18 +134,18 @@ def sewn(texture: Texture, pieces: Sequence[tuple[Texture, str]]) -> Texture:
         same = [k for k, known in enumerate(raw) if k > 0 and np.array_equal(known, donor)]
         if not same:
             raw.append(donor)
-            maps.append(trimmed(donor))
+            maps.append(trim_rims(donor))
         number = same[0] if same else len(maps) - 1
-        maps[number] = completed(maps[number], group)
+        maps[number] = fill_group(maps[number], group)
         giver[group] = number
     mixed = texture.astype(np.float64)
     for group, number in giver.items():
         if not number:
             continue
-        inside = region([group]) & maps[number].any(axis=-1)
+        inside = group_mask([group]) & maps[number].any(axis=-1)
         mixed[inside] = maps[number][inside]
         for other, before in giver.items():
-            border = _border(group, other) if before < number else None
+            border = _find_border(group, other) if before < number else None
             if border is None:
                 continue
             weight = np.clip(distance_transform_edt(~border) / SEAM, 0, 1)
@@ -154,7 +154,7 @@ def sewn(texture: Texture, pieces: Sequence[tuple[Texture, str]]) -> Texture:
     return np.rint(mixed).astype(np.uint8)
 
 
-def _border(group: str, other: str) -> NDArray[np.bool_] | None:
+def _find_border(group: str, other: str) -> NDArray[np.bool_] | None:
     """The texels of a group that lie beside another on the body; None when they do not touch."""
     pixels = [
         found

@@ -13,7 +13,7 @@ from torchvision.models import alexnet
 from mcld.errors import WeightsError
 from mcld.machine.files import sha256_of
 from mcld.model.checkpoints import read_state_dict
-from mcld.networks.folders import TORCHVISION, torchvision_folders
+from mcld.networks.stable_diffusion import TORCHVISION, torchvision_folders
 
 
 def torchvision_file(name: str, pretrained: Path) -> Path:

@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv
+from mcld.dataset.pictures import colour_iuv, read_image, read_iuv
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import InputError
 from mcld.evaluate.baseline import Figures
@@ -188,7 +188,7 @@ def _pictures(
 def _thumbnail(path: Path, iuv: bool) -> str | None:
     """A picture as a data URL; None when it is not there."""
     try:
-        pixels = coloured_iuv(read_iuv(path)) if iuv else read_image(path)
+        pixels = colour_iuv(read_iuv(path)) if iuv else read_image(path)
     except InputError:
         return None
     picture = Image.fromarray(pixels)

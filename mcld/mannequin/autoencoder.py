@@ -4,10 +4,6 @@ The embedded model's latents. The components of 8x8 patches are known in closed 
 hundred pictures, where a convolutional encoder would have to be trained for hours. What they lose
 is in part put back by a few convolutions over neighbouring patches, which also learn to decode
 latents that a denoising network got slightly wrong: edges sharp, flat areas flat.
-
-A *textured* decoder also looks at the target's IUV map and at the source's texture map warped onto
-it, so that an eye of three pixels need not pass through patches of eight: a decoder with a second
-way in, like diffusers' AsymmetricAutoencoderKL for masked pictures (Zhu et al., 2306.04632).
 """
 
 from __future__ import annotations
@@ -23,18 +19,10 @@ from torch.nn import functional
 
 LOG_VARIANCE = -30.0
 """Of the latent distribution: the encoding is certain, so every sample of it is its mean."""
-
-
 REFINEMENT_BLOCKS = 2
-# As in mcld.surface.charts, which a model does not import: labels are 1 to 24, the head's the last.
-_LABELS, _FIRST_HEAD_LABEL = 24, 23
-TEXTURED_POSE = 6
-"""Channels of a pose with the texture map warped onto it."""
-TEXTURED_WIDTHS = (24, 28)
-"""Channels of a textured decoder's convolutions at half and a quarter of the picture's size."""
 
 
-class _ResidualBlock(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside the identity, [B, C, h, w] -> the same shape."""
 
     def __init__(self, channels: int) -> None:
@@ -47,52 +35,8 @@ class _ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, C, h, w] -> the same shape."""
         return x + self.convolutions(x)  # type: ignore[no-any-return]
-
-
-class TexturedRefinement(nn.Module):
-    """A decoded picture, sharpened by the texture map that is warped onto the pose.
-
-    Convolutions at half and a quarter of the picture's size say of each pixel what share of its
-    difference from the texture to add, and what besides. They start with nothing of both.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        fine, coarse = TEXTURED_WIDTHS
-        # Of 2x2 pixels each: decoded 3, IUV 3, what the texture differs by 3, seen, head
-        self.conv_in = nn.Conv2d(11 * 4, fine, 3, padding=1)
-        self.fine = _ResidualBlock(fine)
-        self.down = nn.Conv2d(fine, coarse, 3, padding=1, stride=2)
-        self.coarse = _ResidualBlock(coarse)
-        self.up = nn.Conv2d(coarse, fine, 3, padding=1)
-        self.conv_out = nn.Conv2d(fine, 4 * 4, 3, padding=1)
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Conv2d):  # or what comes out is too faint to learn from
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-                if name.endswith("convolutions.3"):  # or every residual block doubles the variance
-                    module.weight.data *= 0.3
-        nn.init.zeros_(self.conv_out.weight)
-
-    def forward(self, decoded: Tensor, pose: Tensor) -> Tensor:
-        """Decoded [B, 3, H, W], about -1..1, and pose [B, 6, H, W] -> [B, 3, H, W], about -1..1.
-
-        pose: (V, U, I, R, G, B) / 255, as in `FocalConditions`. H and W are multiples of 4.
-        """
-        iuv, texture = pose.tensor_split([3], dim=1)
-        seen = texture.any(dim=1, keepdim=True).to(texture)
-        difference = (texture * 2 - 1 - decoded) * seen
-        label = iuv[:, 2:] * 255
-        head = (label > _FIRST_HEAD_LABEL - 0.5).to(texture)
-        maps = [iuv[:, :2] * 2 - 1, label / _LABELS * 2 - 1, difference, seen, head]
-        fine = self.conv_in(functional.pixel_unshuffle(torch.cat([decoded, *maps], dim=1), 2))
-        fine = self.fine(fine)
-        coarse = self.coarse(self.down(functional.silu(fine)))
-        up = functional.interpolate(self.up(functional.silu(coarse)), scale_factor=2.0)
-        told = functional.pixel_shuffle(self.conv_out(functional.silu(fine + up)), 2)
-        added, share = told.tensor_split([3], dim=1)
-        return decoded + added + share * difference
 
 
 class PatchAutoencoder(ModelMixin, ConfigMixin):
@@ -102,7 +46,6 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         latent_channels: principal components kept, at most 192.
         patch_size: pixels along a patch's side.
         decoder_channels: width of the convolutions that refine what the components decode to.
-        textured: whether the decoder looks at the target's pose with the warped texture map.
         scaling_factor: what latents are multiplied by after encoding, as in AutoencoderKL.
     """
 
@@ -112,7 +55,6 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         latent_channels: int = 24,
         patch_size: int = 8,
         decoder_channels: int = 80,
-        textured: bool = False,
         scaling_factor: float = 1.0,  # noqa: ARG002
     ) -> None:
         super().__init__()
@@ -123,18 +65,11 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.refinement = nn.Sequential(
             nn.Conv2d(latent_channels, decoder_channels, 3, padding=1),
-            *(_ResidualBlock(decoder_channels) for _ in range(REFINEMENT_BLOCKS)),
+            *(ResidualBlock(decoder_channels) for _ in range(REFINEMENT_BLOCKS)),
             nn.SiLU(),
             last,
             nn.PixelShuffle(patch_size),
         )
-        if textured:
-            self.add_texture()
-
-    def add_texture(self) -> None:
-        """Get a textured decoder, to which what is warped onto the pose says nothing yet."""
-        self.textured_refinement = TexturedRefinement().to(self.decoder.weight)
-        self.register_to_config(textured=True)
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
@@ -172,18 +107,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
 
     @apply_forward_hook  # type: ignore[untyped-decorator]
-    def decode(
-        self, z: Tensor, return_dict: bool = True, *, pose: Tensor | None = None
-    ) -> DecoderOutput:
-        """[B, C, H/8, W/8] -> an output whose `sample` is [B, 3, H, W], about -1..1.
-
-        pose: [B, 6, H, W] what a textured decoder looks at, as in `FocalConditions`, and no other.
-
-        Raises ValueError for a textured decoder without a pose, or with one that has no texture.
-        """
+    def decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput:
+        """[B, C, H/8, W/8] -> an output whose `sample` is [B, 3, H, W], about -1..1."""
         sample = self.decoder(z) + self.refinement(z)
-        if self.config.textured:
-            if pose is None or pose.shape[1] != TEXTURED_POSE:
-                raise ValueError("a textured decoder needs the pose, with the warped texture map")
-            sample = self.textured_refinement(sample, pose)
         return DecoderOutput(sample=sample) if return_dict else (sample,)

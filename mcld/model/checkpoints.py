@@ -107,7 +107,7 @@ def save_checkpoint(weights: Mapping[str, Tensor], folder: Path) -> None:
     Raises MCLDError when they cannot be written or the disk is full.
     """
     for part, (stem, *_) in FILE_STEMS.items():
-        write_tensors(folder / f"{stem}.safetensors", of_part(weights, part))
+        write_tensors(folder / f"{stem}.safetensors", select_part(weights, part))
 
 
 def save_authors_files(weights: Mapping[str, Tensor], folder: Path) -> None:
@@ -117,7 +117,7 @@ def save_authors_files(weights: Mapping[str, Tensor], folder: Path) -> None:
     """
     for part, (stem, *_) in FILE_STEMS.items():
         with written_whole(folder / f"{stem}.pth") as temporary:
-            tensors = {key: t.cpu().contiguous() for key, t in of_part(weights, part).items()}
+            tensors = {key: t.cpu().contiguous() for key, t in select_part(weights, part).items()}
             try:
                 torch.save(tensors, temporary)
             except RuntimeError as error:  # how PyTorch says that the disk is full
@@ -139,7 +139,7 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
-def of_part(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+def select_part(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     """Of a network's state dict, that of one part."""
     return {
         key.removeprefix(f"{part}."): tensor

@@ -63,14 +63,32 @@ class MCLD(nn.Module):
         Returns:
             [B, C, h, w].
         """
-        kept = conditions if not dropped else conditions[dropped:]
+        kept = conditions[dropped:]
+        looked_at = conditions.drop_warped(dropped)
         if self.gradient_checkpointing:
-            pose_features = checkpoint(self.pose_guider, conditions.pose, use_reentrant=False)
+            pose_features = checkpoint(
+                self.pose_guider, looked_at.pose, looked_at.warped, use_reentrant=False
+            )
         else:
-            pose_features = self.pose_guider(conditions.pose)
+            pose_features = self.pose_guider(looked_at.pose, looked_at.warped)
         return self.denoising_unet(  # type: ignore[no-any-return]
             latents, timesteps, pose_features, self.encode(kept)
         )
+
+    def guide_pose(self, conditions: FocalConditions, guidance_scale: float) -> Tensor:
+        """The pose features of every step of guided sampling.
+
+        Of B pictures [B, first width, h, w] at scale 1, which is no guidance, else [2B, ...], the
+        unconditional ones first: nothing is warped onto their poses.
+        """
+        conditional = self.pose_guider(conditions.pose, conditions.warped)
+        if guidance_scale == 1:
+            return conditional  # type: ignore[no-any-return]
+        unconditional = conditional
+        if conditions.warped is not None:
+            nothing = conditions.drop_warped(len(conditions.pose)).warped
+            unconditional = self.pose_guider(conditions.pose, nothing)
+        return torch.cat([unconditional, conditional])
 
     def guided(
         self,
@@ -83,12 +101,12 @@ class MCLD(nn.Module):
         """Classifier-free guidance: v_u + s (v_c - v_u). At scale 1 the first is not computed.
 
         Args:
-            latents: [B, C, h, w]; timestep: scalar; pose_features: [B, first width, h, w];
+            latents: [B, C, h, w]; timestep: scalar; pose_features: as `guide_pose` gives them;
             focal: of the B pictures; guidance_scale: s >= 1.
         """
         if guidance_scale == 1:
             return self.denoising_unet(latents, timestep, pose_features, focal)  # type: ignore[no-any-return]
         unconditional, conditional = self.denoising_unet(
-            torch.cat([latents, latents]), timestep, torch.cat([pose_features] * 2), focal
+            torch.cat([latents, latents]), timestep, pose_features, focal
         ).chunk(2)
         return unconditional + guidance_scale * (conditional - unconditional)  # type: ignore[no-any-return]

@@ -10,6 +10,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mcld.settings import ModelSettings
+
 
 class PerceiverAttention(nn.Module):
     """Queries from the latent tokens; keys and values from [input ; latent tokens]."""
@@ -88,3 +90,15 @@ class ImageProjector(ModelMixin, ConfigMixin):
             latents = attention(x, latents) + latents  # type: ignore[has-type]
             latents = feed_forward(latents) + latents  # type: ignore[has-type]
         return self.norm_out(self.proj_out(latents))  # type: ignore[no-any-return]
+
+
+def new_image_projector(model: ModelSettings, width: int) -> ImageProjector:
+    """An image projector with random weights, whose tokens have `width` numbers, the UNets' D."""
+    projector: ImageProjector = ImageProjector(
+        dim=model.projector_dim,
+        depth=model.projector_depth,
+        dim_head=model.projector_dim // model.projector_heads,
+        heads=model.projector_heads,
+        output_dim=width,
+    )
+    return projector

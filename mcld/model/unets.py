@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -54,9 +55,9 @@ class MCLDUNet(UNet2DConditionModel):
         super().__init__(**config)
         self.install_processors()
 
+    @abstractmethod
     def install_processors(self) -> None:
         """Replace diffusers' attention processors by MCLD's."""
-        raise NotImplementedError
 
     def transformer_blocks(self) -> Iterator[tuple[str, BasicTransformerBlock]]:
         """Every transformer block with its name, in the order in which it runs."""
@@ -144,9 +145,8 @@ class DenoisingUNet(MCLDUNet):
                 yield from block.attn2.to_k.parameters()
 
     @contextlib.contextmanager
-    def recorded_attention(self) -> Iterator[AttentionRecorder]:
-        """While the block lasts, keep what one picture's attention looks at."""
-        recorder = AttentionRecorder()
+    def record_attention(self, recorder: AttentionRecorder | None) -> Iterator[None]:
+        """While the block lasts, let `recorder`, if any, keep what one picture's attention sees."""
         processors = [
             attn.processor
             for _, block in self.transformer_blocks()
@@ -155,7 +155,7 @@ class DenoisingUNet(MCLDUNet):
         for processor in processors:
             processor.recorder = recorder
         try:
-            yield recorder
+            yield
         finally:
             for processor in processors:
                 processor.recorder = None

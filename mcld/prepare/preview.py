@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import coloured_iuv, read_image, read_iuv, write_png
+from mcld.dataset.pictures import colour_iuv, read_image, read_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.errors import InputError
 from mcld.prepare.stages import Picture
@@ -57,7 +57,7 @@ def _row(layout: DatasetLayout, picture: Picture) -> list[Image.Image]:
         ImageDraw.Draw(face).text((CELL[0] / 2, CELL[1] / 2), "no face", "grey", anchor="mm")
     return [
         Image.fromarray(image),
-        Image.fromarray(coloured_iuv(iuv)),
+        Image.fromarray(colour_iuv(iuv)),
         Image.fromarray(texture),
         face,
     ]

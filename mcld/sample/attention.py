@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from mcld.dataset.sheet import contact_sheet
 from mcld.machine.files import written_whole
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from mcld.model.attention import AttentionRecorder
+from mcld.model.attention import AttentionRecorder
 
 STAGES = {"down": "down_blocks", "mid": "mid_block", "up": "up_blocks"}
 _EMBEDDINGS = {"down": ("source",), "mid": ("source", "texture"), "up": ("texture",)}

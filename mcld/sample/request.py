@@ -5,7 +5,7 @@ No network is needed for that: this module takes a fraction of a second to impor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mcld.dataset.layout import SPLITS, DatasetLayout
@@ -17,7 +17,11 @@ from mcld.machine.files import check_writable
 
 @dataclass(frozen=True)
 class PictureRequest:
-    """Pictures of one person in one pose."""
+    """Pictures of one person in one pose.
+
+    Raises SettingsError for a name that the picture should not have, MCLDError where it cannot be
+    written, InputError for a source or a pose that is no picture.
+    """
 
     source: Path
     """Photo of the person."""
@@ -29,12 +33,19 @@ class PictureRequest:
     """A pipeline folder, or one with the four files of the authors' layout; None: the embedded."""
     pose_kind: PoseKind = "auto"
     """What the pose file is."""
+    seed: int = 0
+    """Of the first picture's starting noise."""
     count: int = 1
     """Pictures, of the seed and those after it."""
     sheet: bool = False
     """Write source, pose, texture and results side by side."""
     attention_maps: bool = False
     """Write where source, texture and face are looked at, in the last picture."""
+
+    @property
+    def seeds(self) -> range:
+        """The seed of each picture."""
+        return range(self.seed, self.seed + self.count)
 
     def picture(self, seed: int) -> Path:
         """The picture of a seed."""
@@ -44,20 +55,11 @@ class PictureRequest:
         """A PNG beside `out`."""
         return self.out.with_name(f"{self.out.stem}-{what}.png")
 
-    def seeds(self, seed: int) -> range:
-        """The seed of each picture."""
-        return range(seed, seed + self.count)
-
-    def check(self, seed: int) -> None:
-        """Refuse what no network is needed for to see. seed: of the first picture.
-
-        Raises SettingsError for a name that the picture should not have, MCLDError where it cannot
-        be written, InputError for a source or a pose that is no picture.
-        """
+    def __post_init__(self) -> None:
         if self.out.suffix.lower() != ".png":
             raise SettingsError(f"--out {self.out}: the picture is written as PNG; name it .png")
         inputs = (self.source.resolve(), self.pose.resolve())
-        written = [*map(self.picture, self.seeds(seed))]
+        written = [*map(self.picture, self.seeds)]
         written += [self.beside("sheet")] if self.sheet else []
         written += [self.beside("attention")] if self.attention_maps else []
         for path in written:
@@ -72,7 +74,11 @@ class PictureRequest:
 
 @dataclass(frozen=True)
 class SplitRequest:
-    """Every pair of a split."""
+    """Every pair of a split.
+
+    Raises SettingsError for a split that there is not, InputError for a dataset without a readable
+    table of its pairs, MCLDError where no result can be written.
+    """
 
     dataset: Path
     split: str
@@ -82,14 +88,11 @@ class SplitRequest:
     """A pipeline folder, or one with the four files of the authors' layout; None: the embedded."""
     limit: int | None = None
     """Only so many pairs; None: all."""
+    pairs: list[tuple[str, str]] = field(init=False, repr=False)
+    """The flat names of every pair, (from, to), prepared or not."""
 
-    def check(self) -> None:
-        """Refuse what no network is needed for to see.
-
-        Raises SettingsError for a split that there is not, InputError for a dataset without a
-        readable table of its pairs, MCLDError where no result can be written.
-        """
+    def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise SettingsError(f"--split {self.split}: there are {' and '.join(SPLITS)}")
-        DatasetLayout(self.dataset).pairs(self.split)
+        object.__setattr__(self, "pairs", DatasetLayout(self.dataset).pairs(self.split))
         check_writable(self.save_path / SETTINGS_FILE)

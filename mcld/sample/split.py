@@ -1,7 +1,5 @@
 """A whole split, into the folder of results that evaluation reads."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -11,27 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from accelerate.utils import gather_object
-from PIL import Image
 from torch.nn import functional
 
 from mcld import __version__
 from mcld.conditions import FocalConditions
 from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import read_face, read_image, read_iuv, write_png
+from mcld.dataset.pictures import read_iuv, write_png
 from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_file
-from mcld.errors import InputError, MCLDError, SettingsError
+from mcld.errors import InputError, SettingsError
 from mcld.machine.files import made_folder, remove_unfinished, written_whole
 from mcld.machine.lock import only_run
-from mcld.machine.processes import agreed, processes, silent
-from mcld.networks.folders import chosen_pipeline
-from mcld.pipeline import MCLDPipeline, PipelineInputs
+from mcld.person import read_prepared
+from mcld.pipeline import PipelineInputs
 from mcld.sample.request import SplitRequest
-from mcld.sampling.placement import chosen_device, memory_explained, place
-from mcld.sampling.record import hash_of, how_sampled, png_text
-from mcld.sampling.run import Batches, Work
+from mcld.sampling.open import OpenPipeline
+from mcld.sampling.paint import read_inputs
+from mcld.sampling.record import png_text
+from mcld.sampling.run import PictureRun, encode_in_one_batch, run_many
 from mcld.settings import Settings
 
 
@@ -59,10 +54,7 @@ def sample_split(
     say: Callable[[str], None],
     on_picture: Callable[[int, int], None],
 ) -> None:
-    """Sample every pair of a split that has no picture yet.
-
-    A picture depends on its pair, the seed and the settings alone. Under `accelerate launch` each
-    process takes its share. Pairs that cannot be read are left out and told at the end.
+    """Sample every pair of a split that has no picture yet; see `run_many`.
 
     say: told, in one line each, what the user should know; on_picture: called with (pictures done,
     pictures to do) of the main process's share; both in the main process only.
@@ -70,105 +62,89 @@ def sample_split(
     Raises SettingsError when the folder holds pictures of other settings, and InputError,
     WeightsError or MCLDError for what else the user can mend.
     """
-    request.check()
-    state = processes()
-    first = state.is_main_process
-    if not first:
-        say, on_picture = silent, silent
-    options = settings.sample
-    device = chosen_device(options, state.device)
-    layout = DatasetLayout(request.dataset)
-    pairs = _prepared_pairs(layout, request, say)
-    pipeline = chosen_pipeline(request.weights, settings, say)
-    weights = hash_of(pipeline)
-    place(pipeline, settings, device)
-    record = {
-        "dataset": str(request.dataset.resolve()),
-        "split": request.split,
-        "seed": options.seed,
-        "weights": weights,
-        **how_sampled(pipeline, options),
-    }
-    with ExitStack() as held:
-        left = agreed(state, lambda: _begin(request.save_path, record, pairs, held))
-        if len(left) < len(pairs):
-            say(f"{len(pairs) - len(left):,} of {len(pairs):,} pictures are there already")
-        todo = left[state.process_index :: state.num_processes]
-        works = [_work(pair, request, layout, pipeline, record) for pair in todo]
 
-        def encode(inputs: list[PipelineInputs]) -> list[FocalConditions]:
-            conditions = pipeline.conditions(PipelineInputs.cat(inputs))
-            return [conditions[k : k + 1] for k in range(len(inputs))]
+    def make_run(opened: OpenPipeline, say: Callable[[str], None]) -> SplitRun:
+        return SplitRun(request, opened, settings.sample.seed, say)
 
-        with memory_explained(options, pipeline, options.batch_size):
-            failed = Batches(pipeline, encode, options, record, device).make(works, on_picture)
-        counts = gather_object([(len(todo), failed)])
-    reasons = [reason for _, failed in counts for reason in failed]
-    if reasons:
-        total = sum(pairs for pairs, _ in counts)
-        raise MCLDError(
-            f"{len(reasons):,} of {total:,} pairs could not be sampled; the first: {reasons[0]}"
-        )
+    run_many(make_run, request.weights, settings, say=say, on_job=on_picture)
 
 
-def _begin(
-    save_path: Path, record: dict[str, Any], pairs: list[Pair], held: ExitStack
-) -> list[Pair]:
-    """Hold the folder of the results, clean it, and check that it is of the same settings.
+class SplitRun(PictureRun[Pair, PipelineInputs]):
+    """Every pair of a split of which all is prepared."""
 
-    Returns the pairs that have no picture yet.
-    """
-    held.enter_context(only_run(made_folder(save_path)))
-    remove_unfinished(save_path)
-    _check_resumed(save_path, record)
-    return [pair for pair in pairs if not _done(pair, save_path)]
+    unit = "pairs"
 
+    def __init__(
+        self, request: SplitRequest, opened: OpenPipeline, seed: int, say: Callable[[str], None]
+    ) -> None:
+        super().__init__(opened)
+        self.split, self.save_path = request.split, request.save_path
+        self.layout = DatasetLayout(request.dataset)
+        self.pairs = _find_prepared_pairs(self.layout, request, say)
+        self.record: dict[str, Any] = {
+            "dataset": str(request.dataset.resolve()),
+            "split": request.split,
+            "seed": seed,
+            "weights": opened.weights,
+            **opened.options.record(),
+        }
 
-def _work(
-    pair: Pair,
-    request: SplitRequest,
-    layout: DatasetLayout,
-    pipeline: MCLDPipeline,
-    record: dict[str, Any],
-) -> Work[PipelineInputs]:
-    split = request.split
+    def count(self) -> int:
+        """All pairs."""
+        return len(self.pairs)
 
-    def read() -> PipelineInputs:
-        face = layout.face(split, pair.source)
-        iuv = read_iuv(layout.densepose(split, pair.target))
-        return pipeline.inputs(
-            [Image.fromarray(read_image(layout.image(split, pair.source)))],
-            [Image.fromarray(read_image(layout.texture(split, pair.source)))],
-            [Image.fromarray(np.ascontiguousarray(iuv[..., ::-1]))],
-            torch.from_numpy(read_face(face))[None] if face.exists() else None,
-            record["height"],
-            record["width"],
-        )
+    def begin(self, held: ExitStack) -> list[Pair]:
+        """Hold the folder of the results, clean it, check that it is of the same settings."""
+        held.enter_context(only_run(made_folder(self.save_path)))
+        remove_unfinished(self.save_path)
+        _check_settings(self.save_path, self.record)
+        return [
+            pair
+            for pair in self.pairs
+            if not all(pair.result(self.save_path, folder).exists() for folder in RESULT_SIZES)
+        ]
 
-    def write(_: PipelineInputs, pictures: torch.Tensor) -> None:
-        text = png_text({"source": pair.source, "pose": pair.target, **record})
+    def name(self, job: Pair) -> str:
+        """Both stems."""
+        return f"{job.source} to {job.target}"
+
+    def seed(self, job: Pair) -> int:
+        """The pair's own."""
+        return job.seed(self.record["seed"])
+
+    def read(self, job: Pair) -> PipelineInputs:
+        """The source's picture with all that was prepared of it, and the target's pose."""
+        source = read_prepared(self.layout, self.split, job.source)
+        pose = read_iuv(self.layout.densepose(self.split, job.target))
+        return read_inputs(self.opened.pipeline, [source], pose, self.opened.options)
+
+    def encode(self, inputs: list[PipelineInputs]) -> list[FocalConditions]:
+        """One picture a pair."""
+        conditions = encode_in_one_batch(self.opened, inputs, len(inputs))
+        return [conditions[k : k + 1] for k in range(len(inputs))]
+
+    def write(self, job: Pair, inputs: PipelineInputs, pictures: torch.Tensor) -> None:
+        """Write the picture at both sizes."""
+        del inputs
+        text = png_text({"source": job.source, "pose": job.target, **self.record})
         for folder, size in RESULT_SIZES.items():
             resized = functional.interpolate(
                 pictures, size, mode="bicubic", antialias=True, align_corners=False
             )
             pixels = (resized[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-            write_png(pair.result(request.save_path, folder), pixels.numpy(), text)
-
-    name = f"{pair.source} to {pair.target}"
-    return Work(name, pair.seed(record["seed"]), read, write)
+            write_png(job.result(self.save_path, folder), pixels.numpy(), text)
 
 
-def _prepared_pairs(
+def _find_prepared_pairs(
     layout: DatasetLayout, request: SplitRequest, say: Callable[[str], None]
 ) -> list[Pair]:
     """The pairs of which everything is there, each once, in the order of their table."""
     split = request.split
-    wanted = [Pair(a.removesuffix(".jpg"), b.removesuffix(".jpg")) for a, b in layout.pairs(split)]
+    wanted = [Pair(a.removesuffix(".jpg"), b.removesuffix(".jpg")) for a, b in request.pairs]
     wanted = list(dict.fromkeys(wanted))
-    images = _stems(layout.image(split, "x").parent)
-    textures = _stems(layout.texture(split, "x").parent)
-    poses = _stems(layout.densepose(split, "x").parent)
-    sources = images & textures
+    poses = _list_stems(layout.densepose(split, "x").parent)
+    sources = _list_stems(layout.image(split, "x").parent) & poses
+    sources &= _list_stems(layout.texture(split, "x").parent)
     pairs = [pair for pair in wanted if pair.source in sources and pair.target in poses]
     if not pairs:
         raise InputError(
@@ -180,15 +156,11 @@ def _prepared_pairs(
     return pairs[: request.limit]
 
 
-def _stems(folder: Path) -> set[str]:
+def _list_stems(folder: Path) -> set[str]:
     return {Path(entry.name).stem for entry in os.scandir(folder)} if folder.is_dir() else set()
 
 
-def _done(pair: Pair, save_path: Path) -> bool:
-    return all(pair.result(save_path, folder).exists() for folder in RESULT_SIZES)
-
-
-def _check_resumed(save_path: Path, record: dict[str, Any]) -> None:
+def _check_settings(save_path: Path, record: dict[str, Any]) -> None:
     """Write the settings beside the results, or raise SettingsError when others lie there."""
     path = save_path / SETTINGS_FILE
     if path.exists():

@@ -12,13 +12,14 @@ from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
+    SchedulerMixin,
     UniPCMultistepScheduler,
 )
 from torch import nn
 
 from mcld.errors import MCLDError, SettingsError
-from mcld.pipeline import MCLDPipeline
-from mcld.settings import SampleSettings, Settings
+from mcld.pipeline import MCLDPipeline, SamplingOptions
+from mcld.settings import SampleSettings, SchedulerSettings, Settings
 
 SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "ddim": (DDIMScheduler, {}),
@@ -33,7 +34,7 @@ FAST_SCHEDULER, FAST_STEPS = "unipc", 10
 """What `sample.fast` takes; the table in docs/sampling.md is why."""
 
 
-def chosen_device(options: SampleSettings, default: torch.device | None = None) -> torch.device:
+def choose_device(options: SampleSettings, default: torch.device | None = None) -> torch.device:
     """The device of `sample.device`; when that is not set, `default`, or a GPU where there is one.
 
     Raises SettingsError when this machine has no such device, or when other settings need another.
@@ -66,13 +67,7 @@ def _check_low_memory(options: SampleSettings, device: torch.device) -> None:
         raise SettingsError("--low-memory and --compile do not go together: leave one out")
 
 
-def steps_of(pipeline: MCLDPipeline, options: SampleSettings) -> int:
-    """Denoising steps: those of the settings or else of the weights, but few with `sample.fast`."""
-    steps: int = options.num_inference_steps or pipeline.config.num_inference_steps
-    return min(steps, FAST_STEPS) if options.fast else steps
-
-
-def chosen_dtype(options: SampleSettings, device: torch.device) -> torch.dtype:
+def choose_dtype(options: SampleSettings, device: torch.device) -> torch.dtype:
     """The dtype of `sample.dtype` on that device."""
     if options.dtype is None:
         return torch.bfloat16 if device.type == "cuda" else torch.float32
@@ -80,31 +75,33 @@ def chosen_dtype(options: SampleSettings, device: torch.device) -> torch.dtype:
     return dtype
 
 
-def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> None:
+def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> SamplingOptions:
     """Bring a pipeline to its device and dtype, and give it the scheduler asked for.
 
     Where `sample.fast` makes the steps fewer, it is a scheduler that needs few. With
     `sample.low_memory` the networks stay in main memory; each comes to the device when it is
-    needed, and but for the autoencoder leaves it when the next one comes.
+    needed, and leaves it when the next one comes.
+
+    Returns how it samples from now on: as set, and where nothing is, as the weights were saved
+    with. Raises MCLDError when the weights do not fit into the device's memory.
     """
     options = settings.sample
-    fewer = steps_of(pipeline, options) < steps_of(
-        pipeline, options.model_copy(update={"fast": False})
-    )
-    pipeline.scheduler = _scheduler(
-        pipeline, settings, FAST_SCHEDULER if fewer else options.scheduler
-    )
+    steps = options.num_inference_steps or pipeline.config.num_inference_steps
+    fewer = options.fast and steps > FAST_STEPS
+    name = FAST_SCHEDULER if fewer else options.scheduler
+    pipeline.scheduler = _make_scheduler(pipeline, settings.scheduler, name)
     home = torch.device("cpu") if options.low_memory else device
     try:
         for part in pipeline.components.values():
             if isinstance(part, nn.Module):  # diffusers' own `to` warns of what does not concern us
-                nn.Module.to(part, home, chosen_dtype(options, device))
+                nn.Module.to(part, home, choose_dtype(options, device))
         if device.type == "cuda":
             for part in (pipeline.denoising_unet, pipeline.reference_unet, pipeline.vae):
                 part.to(memory_format=torch.channels_last)
     except torch.OutOfMemoryError as error:
         raise MCLDError(
-            f"the weights do not fit into the memory of {device}: {_or(_smaller(options, device))}"
+            f"the weights do not fit into the memory of {device}:"
+            f" {_join_ways(_save_memory(options, device))}"
         ) from error
     if options.low_memory:
         pipeline.enable_model_cpu_offload(device=device)
@@ -114,51 +111,61 @@ def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> N
         pipeline.denoising_unet.compile()
         pipeline.vae.decoder.compile()
     pipeline.set_progress_bar_config(disable=True)
+    return pipeline.resolve_options(
+        options.height,
+        options.width,
+        FAST_STEPS if fewer else options.num_inference_steps,
+        options.guidance_scale,
+    )
 
 
-def _scheduler(pipeline: MCLDPipeline, settings: Settings, name: str | None) -> Any:
+def _make_scheduler(
+    pipeline: MCLDPipeline, settings: SchedulerSettings, name: str | None
+) -> SchedulerMixin:
     """That of the weights, or the one named; but for what the settings change."""
-    changes = settings.scheduler.model_dump(include=settings.scheduler.model_fields_set)
-    changes.pop("train_beta_schedule", None)
-    if name is None:
-        kind: Any = type(pipeline.scheduler)
-    else:
+    changes = settings.model_dump(
+        include=settings.model_fields_set, exclude={"train_beta_schedule"}
+    )
+    kind: Any = type(pipeline.scheduler)
+    if name is not None:
         kind, also = SCHEDULERS[name]
         changes |= also
     return kind.from_config(pipeline.scheduler.config, **changes)
 
 
 @contextmanager
-def memory_explained(
-    options: SampleSettings, pipeline: MCLDPipeline, at_once: int = 1
+def explain_memory(
+    settings: SampleSettings, options: SamplingOptions, device: torch.device, at_once: int = 1
 ) -> Iterator[None]:
-    """Turn running out of memory into an MCLDError that says what to lower."""
+    """Turn running out of memory into an MCLDError that says what to lower.
+
+    settings: as asked for; options, device: how and where is sampled; at_once: pictures a batch.
+    """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not memory and "can't allocate memory" not in str(error):
             raise
-        height, width = pipeline.picture_size(options.height, options.width)
-        ways = [f"lower --size, {height}x{width}"]
+        ways = [f"lower --size, {options.height}x{options.width}"]
         if at_once > 1:
             ways.insert(0, f"lower sample.batch_size, {at_once}")
-        if pipeline._execution_device.type == "cpu":  # noqa: SLF001 - where an offloaded one runs
-            ways += ["give --dtype bfloat16"] if pipeline.dtype == torch.float32 else []
+        if device.type == "cpu":
+            ways += ["give --dtype bfloat16"] if options.dtype == "float32" else []
         else:
-            ways += _smaller(options, pipeline._execution_device)[:-1]  # noqa: SLF001
-        raise MCLDError(f"out of memory: {_or(ways)}") from error
+            ways += _save_memory(settings, device)[:-1]
+        raise MCLDError(f"out of memory: {_join_ways(ways)}") from error
 
 
-def _smaller(options: SampleSettings, device: torch.device) -> list[str]:
+def _save_memory(options: SampleSettings, device: torch.device) -> list[str]:
     """What would need less of a GPU's memory, in words; the last is to go without one."""
     ways = []
     if not options.low_memory:
         ways.append("give --low-memory" + (" and not --compile" if options.compile else ""))
-    if chosen_dtype(options, device) == torch.float32:
+    if choose_dtype(options, device) == torch.float32:
         ways.append("give --dtype bfloat16")
     return [*ways, "give --device cpu"]
 
 
-def _or(ways: list[str]) -> str:
+def _join_ways(ways: list[str]) -> str:
     return ", or ".join(ways)

@@ -1,168 +1,221 @@
-"""Many pictures: read ahead, sampled in batches, written behind."""
+"""Many pictures: read ahead, painted in batches, written behind; a share in each process."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import ClassVar, Generic, TypeVar
 
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor
 
 from mcld.conditions import FocalConditions
 from mcld.errors import MCLDError, StoppedError
-from mcld.pipeline import MCLDPipeline
-from mcld.settings import SampleSettings
+from mcld.machine.processes import agreed, processes, silent
+from mcld.pipeline import PipelineInputs
+from mcld.sampling.open import OpenPipeline, open_pipeline
+from mcld.sampling.paint import paint
+from mcld.sampling.placement import choose_device, explain_memory
+from mcld.settings import SampleSettings, Settings
 
+Job = TypeVar("Job")
+"""What is asked for: one file, or some that belong together."""
 Inputs = TypeVar("Inputs")
-"""What a work reads."""
+"""What a job reads."""
+
+REASONS = 5
+"""Jobs that could not be done and are named one by one."""
 
 
-@dataclass(frozen=True)
-class Work(Generic[Inputs]):
-    """One file to make. `read` and `write` are called in several threads."""
+class PictureRun(ABC, Generic[Job, Inputs]):
+    """The pictures of many jobs. `read` and `write` are called in several threads."""
 
-    name: str
-    """What it is called when it cannot be made."""
-    seed: int
-    """Of its starting noise."""
-    read: Callable[[], Inputs]
-    """What is needed from disk. Raises an MCLDError for what cannot be used."""
-    write: Callable[[Inputs, Tensor], None]
-    """Takes the pictures, float32 [N, 3, H, W] in 0..1, on the CPU."""
+    unit: ClassVar[str]
+    """What jobs are called in messages."""
+
+    def __init__(self, opened: OpenPipeline) -> None:
+        self.opened = opened
+
+    @abstractmethod
+    def begin(self, held: ExitStack) -> list[Job]:
+        """Hold what no other run may work on, check what is there, clean up; in one process.
+
+        Returns the jobs that have no picture yet.
+        """
+
+    @abstractmethod
+    def count(self) -> int:
+        """How many jobs there are, done ones included."""
+
+    @abstractmethod
+    def name(self, job: Job) -> str:
+        """What a job is called when it cannot be done."""
+
+    @abstractmethod
+    def seed(self, job: Job) -> int:
+        """Of its starting noise."""
+
+    @abstractmethod
+    def read(self, job: Job) -> Inputs:
+        """What is needed from disk. Raises an MCLDError for what cannot be used."""
+
+    @abstractmethod
+    def encode(self, inputs: list[Inputs]) -> list[FocalConditions]:
+        """The conditions of one or more pictures of each job, which share their noise."""
+
+    @abstractmethod
+    def write(self, job: Job, inputs: Inputs, pictures: Tensor) -> None:
+        """Write a job's pictures, float32 [N, 3, H, W] in 0..1, on the CPU."""
 
 
-_Readable = list[tuple[Work[Inputs], Inputs]]
+def run_many(
+    make_run: Callable[[OpenPipeline, Callable[[str], None]], PictureRun[Job, Inputs]],
+    weights: Path | None,
+    settings: Settings,
+    *,
+    say: Callable[[str], None],
+    on_job: Callable[[int, int], None],
+) -> None:
+    """Make every picture that is not there yet.
 
-
-class Batches(Generic[Inputs]):
-    """Makes pictures in a pipeline that has been brought to its place.
+    A picture depends on its job, the seed and the settings alone. Under `accelerate launch` each
+    process takes its share. Jobs that cannot be done are left out, and told at the end.
 
     Args:
-        pipeline: the networks.
-        encode: turns what some works have read into the conditions of one or more pictures each;
-            the pictures of a work share their noise.
-        options: batch size and workers count.
-        record: how pictures are sampled (`how_sampled`).
-        device: where the pipeline is.
+        make_run: makes the run of an open pipeline; its second argument is `say`.
+        weights: see `open_pipeline`.
+        settings: `sample` and `scheduler` count here.
+        say: told, in one line each, what the user should know.
+        on_job: called with (jobs done, jobs to do) of the main process's share; both in the main
+            process only.
+
+    Raises what `open_pipeline` and the run raise, and MCLDError when jobs could not be done.
     """
+    state = processes()
+    if not state.is_main_process:
+        say, on_job = silent, silent
+    options = settings.sample
+    device = choose_device(options, state.device)
+    opened = open_pipeline(weights, settings, device, say)
+    run = make_run(opened, say)
+    with ExitStack() as held:
+        left = agreed(state, lambda: run.begin(held))
+        if len(left) < run.count():
+            say(f"{run.count() - len(left):,} of {run.count():,} pictures are there already")
+        share = left[state.process_index :: state.num_processes]
+        with explain_memory(options, opened.options, device, options.batch_size):
+            failed = _paint_batches(run, share, options, on_job)
+        counts = gather_object([(len(share), failed)])
+    reasons = [reason for _, failed in counts for reason in failed]
+    if reasons:
+        for reason in reasons[1:REASONS]:
+            say(f"Left out: {reason}")
+        total = sum(jobs for jobs, _ in counts)
+        raise MCLDError(
+            f"{len(reasons):,} of {total:,} {run.unit} could not be made; the first: {reasons[0]}"
+        )
 
-    def __init__(
-        self,
-        pipeline: MCLDPipeline,
-        encode: Callable[[list[Inputs]], list[FocalConditions]],
-        options: SampleSettings,
-        record: dict[str, Any],
-        device: torch.device,
-    ) -> None:
-        self.pipeline = pipeline
-        self.encode = encode
-        self.options = options
-        self.record = record
-        self.device = device
-        self.size = record["height"], record["width"]
-        self.threads = torch.get_num_threads()
-        self.ended = False
-        """Set when nobody waits any more for the pictures that other threads are computing."""
 
-    def make(self, works: Sequence[Work[Inputs]], on_done: Callable[[int, int], None]) -> list[str]:
-        """Do all works batch by batch; return why some could not be done.
+def encode_in_one_batch(
+    opened: OpenPipeline, inputs: list[PipelineInputs], rows: int
+) -> FocalConditions:
+    """The conditions of some jobs' people, `rows` of them encoded at once."""
+    whole = PipelineInputs.cat(inputs)
+    starts = range(0, len(whole.face), rows)
+    return FocalConditions.cat([opened.pipeline.conditions(whole[k : k + rows]) for k in starts])
 
-        The next batch is read, and the one before written, while this one is computed.
 
-        on_done: called with (works done, works that can be done).
-        """
-        if not works:
-            return []
-        failed: list[str] = []
-        size = self.options.batch_size
-        batches = deque(works[start : start + size] for start in range(0, len(works), size))
-        done = 0
-        on_done(done, len(works))
-        with _pool(self.options.workers) as pool, self._computing() as compute:
-            reading: deque[list[tuple[Work[Inputs], Future[Inputs]]]] = deque()
-            writing: deque[Future[None]] = deque()
-            while batches or reading:
-                while batches and len(reading) < 2:
-                    batch = batches.popleft()
-                    reading.append([(work, pool.submit(work.read)) for work in batch])
-                readable = []
-                for work, future in reading.popleft():
-                    try:
-                        readable.append((work, future.result()))
-                    except MCLDError as error:
-                        failed.append(f"{work.name}: {error}")
-                if not readable:
-                    continue
-                made = compute(readable)
-                for (work, inputs), pictures in zip(readable, made, strict=True):
-                    writing.append(pool.submit(work.write, inputs, pictures))
-                while len(writing) > 2 * size:
-                    writing.popleft().result()
-                done += len(readable)
-                on_done(done, len(works) - len(failed))
-            for written in writing:
-                written.result()
-        return failed
+def _paint_batches(
+    run: PictureRun[Job, Inputs],
+    jobs: Sequence[Job],
+    settings: SampleSettings,
+    on_job: Callable[[int, int], None],
+) -> list[str]:
+    """Do all jobs batch by batch; return why some could not be done.
 
-    @contextmanager
-    def _computing(self) -> Iterator[Callable[[_Readable[Inputs]], list[Tensor]]]:
-        """What makes the pictures of a batch: on a GPU at once; on a CPU one work a core.
+    The next batch is read, and the one before written, while this one is computed.
+    """
+    if not jobs:
+        return []
+    failed: list[str] = []
+    size, done = settings.batch_size, 0
+    batches = deque(jobs[start : start + size] for start in range(0, len(jobs), size))
+    on_job(done, len(jobs))
+    with _pool(settings.workers) as pool, _painting(run, size) as paint_batch:
+        reading: deque[list[tuple[Job, Future[Inputs]]]] = deque()
+        writing: deque[Future[None]] = deque()
+        while batches or reading:
+            while batches and len(reading) < 2:
+                reading.append([(job, pool.submit(run.read, job)) for job in batches.popleft()])
+            readable = []
+            for job, future in reading.popleft():
+                try:
+                    readable.append((job, future.result()))
+                except MCLDError as error:
+                    failed.append(f"{run.name(job)}: {error}")
+            if not readable:
+                continue
+            for (job, inputs), pictures in zip(readable, paint_batch(readable), strict=True):
+                writing.append(pool.submit(run.write, job, inputs, pictures))
+            while len(writing) > 2 * size:
+                writing.popleft().result()
+            done += len(readable)
+            on_job(done, len(jobs) - len(failed))
+        for written in writing:
+            written.result()
+    return failed
 
-        A matrix product may round otherwise in another batch or another number of threads. On a
-        CPU every work is therefore done alone and in one thread, which makes it the same to the
-        bit whatever the batch size and the number of processes.
-        """
-        if self.device.type != "cpu":
-            yield self._pictures
-            return
-        with _pool(self.threads) as cores:
-            try:
-                yield lambda readable: [
-                    pictures[0] for pictures in cores.map(self._pictures, [[r] for r in readable])
-                ]
-            finally:
-                self.ended = True
 
-    @torch.no_grad()
-    def _pictures(self, readable: _Readable[Inputs]) -> list[Tensor]:
-        """The pictures of each work, float32 [N, 3, H, W] in 0..1, on the CPU."""
-        pipeline = self.pipeline
-        conditions = self.encode([inputs for _, inputs in readable])
+@contextmanager
+def _painting(
+    run: PictureRun[Job, Inputs], batch_size: int
+) -> Iterator[Callable[[list[tuple[Job, Inputs]]], list[Tensor]]]:
+    """What paints the pictures of a batch of jobs: on a GPU at once; on a CPU one job a core.
+
+    A matrix product may round otherwise in another batch or another number of threads. On a CPU
+    every job is therefore done alone and in one thread, which makes it the same to the bit whatever
+    the batch size and the number of processes.
+    """
+    stopped = False  # once nobody waits any more for what other threads are computing
+
+    def stop_if_unwanted(_done: int, _total: int) -> None:
+        if stopped:
+            raise StoppedError("interrupted")
+
+    def paint_jobs(readable: list[tuple[Job, Inputs]], at_once: int) -> list[Tensor]:
+        with torch.no_grad():
+            conditions = run.encode([inputs for _, inputs in readable])
         counts = [len(c.pose) for c in conditions]
-        generators = [
-            torch.Generator().manual_seed(work.seed)
-            for (work, _), count in zip(readable, counts, strict=True)
+        seeds = [
+            run.seed(job)
+            for (job, _), count in zip(readable, counts, strict=True)
             for _ in range(count)
         ]
-        whole = FocalConditions.cat(conditions)
-        # A work of many pictures is not more than memory holds.
-        rows = 1 if self.device.type == "cpu" else self.options.batch_size
-        made = []
-        for start in range(0, len(generators), rows):
-            some = generators[start : start + rows]
-            some_conditions = whole[start : start + rows]
-            latents = pipeline.denoise(
-                some_conditions,
-                pipeline.starting_noise(len(some), *self.size, some, None),
-                self.record["num_inference_steps"],
-                self.record["guidance_scale"],
-                generator=some,
-                callback_on_step_end=self._after_step,
-            )
-            decoded = pipeline.pictures_of(latents, some_conditions.pose)
-            made.append((decoded.float() / 2 + 0.5).clamp(0, 1).cpu())
-        return list(torch.split(torch.cat(made), counts))
+        pictures = paint(
+            run.opened.pipeline,
+            FocalConditions.cat(conditions),
+            run.opened.options,
+            seeds,
+            at_once=at_once,
+            on_step=stop_if_unwanted,
+        )
+        return list(torch.split(pictures, counts))
 
-    def _after_step(
-        self, _: MCLDPipeline, __: int, ___: int, state: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        if self.ended:
-            raise StoppedError("interrupted")
-        return state
+    if run.opened.device.type != "cpu":
+        yield lambda readable: paint_jobs(readable, batch_size)
+        return
+    with _pool(torch.get_num_threads()) as cores:
+        try:
+            yield lambda readable: [
+                pictures for (pictures,) in cores.map(lambda one: paint_jobs([one], 1), readable)
+            ]
+        finally:
+            stopped = True
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
 from mcld.model.checkpoints import write_tensors
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same picture would be encoded otherwise."""
 ENCODERS = ("vae", "image_encoder", "feature_extractor")
 """Folders of the frozen parts in a pipeline folder."""
@@ -47,7 +47,7 @@ class EncodedPicture:
     face: Tensor
     """[512] float32."""
     pose: Tensor
-    """[3, H, W] uint8 IUV map in file order, (V, U, I)."""
+    """[3, H, W] uint8 IUV map, (I, U, V)."""
 
 
 def cache_key(encoders: Path, size: tuple[int, int]) -> str:
@@ -112,8 +112,8 @@ class EncodedCache:
         layout = self.layout
         return json.dumps(
             [
-                _size_and_time(of(self.split, stem))
-                for of in (layout.image, layout.densepose, layout.texture, layout.face)
+                _size_and_time(path(self.split, stem))
+                for path in (layout.image, layout.densepose, layout.texture, layout.face)
             ]
         )
 
@@ -123,7 +123,7 @@ class EncodedCache:
         Raises MCLDError when it cannot be written or the disk is full.
         """
         tensors = {f.name: getattr(encoded, f.name) for f in fields(encoded)}
-        tensors["pose"] = _packed(encoded.pose)
+        tensors["pose"] = _pack(encoded.pose)
         about = {"made_from": made_from, "pose_shape": json.dumps(list(encoded.pose.shape))}
         write_tensors(self.path(stem), tensors, about)
 
@@ -137,7 +137,7 @@ class EncodedCache:
                 tensors = {name: file.get_tensor(name) for name in names}
                 if "pose" in tensors:
                     shape = json.loads(file.metadata()["pose_shape"])
-                    tensors["pose"] = _unpacked(tensors["pose"], shape)
+                    tensors["pose"] = _unpack(tensors["pose"], shape)
         except (
             *(OSError, SafetensorError, zlib.error),
             *(TypeError, KeyError, ValueError, RuntimeError),  # of a header that says other things
@@ -166,12 +166,12 @@ def _size_and_time(path: Path) -> list[int] | None:
     return [found.st_size, found.st_mtime_ns]
 
 
-def _packed(pose: Tensor) -> Tensor:
+def _pack(pose: Tensor) -> Tensor:
     """uint8 -> its bytes, compressed: IUV maps shrink to a tenth, and a PNG would unpack slower."""
     packed = bytearray(zlib.compress(pose.contiguous().numpy().tobytes(), level=3))
     return torch.frombuffer(packed, dtype=torch.uint8)
 
 
-def _unpacked(packed: Tensor, shape: list[int]) -> Tensor:
+def _unpack(packed: Tensor, shape: list[int]) -> Tensor:
     pixels = bytearray(zlib.decompress(packed.numpy().tobytes()))
     return torch.frombuffer(pixels, dtype=torch.uint8).view(shape)

@@ -1,18 +1,13 @@
 """What cannot be trained as it is asked for, said before anything starts."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
 from mcld.errors import SettingsError
-from mcld.mannequin.autoencoder import PatchAutoencoder
+from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
-from mcld.train.steps import total_batch
 
 
 def check_sharding(options: TrainSettings, accelerator: Accelerator) -> None:
@@ -42,7 +37,7 @@ def check_run(options: TrainSettings, accelerator: Accelerator, *, resume: bool)
         )
     if resume and not earlier:
         raise SettingsError(f"{options.output} holds no checkpoint: leave --resume out")
-    total = total_batch(options, accelerator)
+    total = options.batch_size * options.accumulation * int(accelerator.num_processes)
     if options.images < total:
         raise SettingsError(
             f"train.images, {options.images}, is less than one batch, {total}: raise it,"
@@ -50,20 +45,12 @@ def check_run(options: TrainSettings, accelerator: Accelerator, *, resume: bool)
         )
 
 
-def check_small(options: TrainSettings, start: Path) -> None:
-    """Raise SettingsError when a large network is asked for what only small ones can do."""
-    config = MCLDPipeline.load_config(start)
-    small = config["vae"][1] == PatchAutoencoder.__name__
-    for name in ("adapt_decoder_images", "patchwork"):
-        asked = getattr(options, name)
-        if asked and not small:
-            raise SettingsError(
-                f"train.{name}={asked} is for the small autoencoder of a new network: set it to 0"
-            )
-    if options.patchwork and config["reference_input"] != "texture":
+def check_patches(settings: Settings, pipeline: MCLDPipeline) -> None:
+    """Raise SettingsError for patches where ReferenceNet does not see the texture map."""
+    if settings.mannequin.patches and pipeline.config.reference_input != "texture":
         raise SettingsError(
-            "train.patchwork teaches to look at the texture map, and this network's ReferenceNet"
-            f" sees the {config['reference_input']}: set it to 0"
+            "mannequin.patches teaches to look at the texture map, and this network's ReferenceNet"
+            f" sees the {pipeline.config.reference_input}: set it to 0"
         )
 
 
@@ -75,9 +62,10 @@ def check_ablation(settings: Settings, pipeline: MCLDPipeline) -> None:
             raise SettingsError(
                 f"model.{name}: the network in {settings.train.start_from} was trained with {found}"
             )
-    asked = "pose_input" in settings.model.model_fields_set and settings.model.pose_input
-    if asked == "iuv" and pipeline.pose_guider.config.textured:
+    given = "pose_input" in settings.mannequin.model_fields_set
+    textured = isinstance(pipeline.pose_guider, TexturedPoseGuider)
+    if given and settings.mannequin.pose_input == "iuv" and textured:
         raise SettingsError(
-            f"model.pose_input: the network in {settings.train.start_from} was trained"
+            f"mannequin.pose_input: the network in {settings.train.start_from} was trained"
             " with textured: leave it out"
         )

@@ -1,42 +1,31 @@
 """From pictures on disk to what training needs of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
 
-from mcld.person import BATCH, PictureFiles, read_batches
+from mcld.person import BATCH, Person, read_batches
 from mcld.pipeline import MCLDPipeline
 from mcld.train.cache import EncodedCache, EncodedPicture
 
 
 @torch.no_grad()
 def encode_batch(
-    pipeline: MCLDPipeline, files: list[PictureFiles], size: tuple[int, int]
+    pipeline: MCLDPipeline, people: list[Person], size: tuple[int, int]
 ) -> list[EncodedPicture]:
     """Encode pictures with the pipeline's frozen encoders, exactly as sampling does.
 
     size: (height, width) to train at, in pixels.
     """
-    images, textures = [f.image for f in files], [f.texture for f in files]
-    latents = torch.stack(pipeline.moments_of(images, *size), dim=1).float().cpu()
-    texture_latents = torch.stack(pipeline.moments_of(textures, *size), dim=1).float().cpu()
-    source, texture = pipeline.embed(images).float().cpu(), pipeline.embed(textures).float().cpu()
-    poses = pipeline.pose_processor.preprocess([f.pose for f in files], *size)
-    poses = (poses * 255).round().to(torch.uint8)
-    return [
-        EncodedPicture(*row)
-        for row in zip(
-            latents,
-            texture_latents,
-            source,
-            texture,
-            [f.face for f in files],
-            poses,
-            strict=True,
-        )
-    ]
+    kinds = [p.photo for p in people], [p.texture for p in people]
+    latents = []
+    for images in kinds:
+        pixels = pipeline.image_processor.preprocess(images, *size)
+        latents.append(torch.stack(pipeline.encode_moments(pixels), dim=1).float().cpu())
+    embeddings = [pipeline.embed(pipeline.encoder_pixels(images)).float().cpu() for images in kinds]
+    poses = [torch.from_numpy(pipeline.resize_iuv(p.iuv, *size)).permute(2, 0, 1) for p in people]
+    faces = [p.face for p in people]
+    return [EncodedPicture(*row) for row in zip(*latents, *embeddings, faces, poses, strict=True)]
 
 
 def fill_cache(
@@ -55,8 +44,8 @@ def fill_cache(
     """
     done = 0
     made_from = {stem: cache.made_from(stem) for stem in stems}
-    for files in read_batches(cache.layout, cache.split, stems, batch_size):
-        for encoded in encode_batch(pipeline, files, size):
+    for people in read_batches(cache.layout, cache.split, stems, batch_size):
+        for encoded in encode_batch(pipeline, people, size):
             stem = stems[done]
             cache.write(stem, encoded, made_from[stem])
             done += 1

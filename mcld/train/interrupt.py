@@ -1,11 +1,8 @@
 """Ctrl-C and SIGTERM during training: the step in hand is finished, and saved."""
 
-from __future__ import annotations
-
 import signal
 from typing import Any, Self
 
-import torch
 from accelerate import Accelerator
 
 
@@ -36,9 +33,8 @@ class Interrupt:
             raise KeyboardInterrupt
         self._wanted = True
 
-    def anywhere(self, accelerator: Accelerator) -> bool:
+    def check(self, accelerator: Accelerator) -> bool:
         """Whether one came to any of the processes, which all get the same answer."""
-        if accelerator.num_processes == 1:
-            return self._wanted
-        wanted = torch.tensor(float(self._wanted), device=accelerator.device)
-        return bool(accelerator.reduce(wanted, "sum") > 0)
+        if self._wanted:
+            accelerator.set_trigger()
+        return bool(accelerator.check_trigger())

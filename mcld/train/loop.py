@@ -1,60 +1,49 @@
 """A training run, from a prepared dataset to a pipeline folder."""
 
-from __future__ import annotations
-
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import (
-    DistributedType,
-    ProjectConfiguration,
-    parse_flag_from_env,
-)
 from diffusers.training_utils import EMAModel
-from safetensors import SafetensorError
+from torch.utils.data import DataLoader
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
+from mcld.errors import InputError, MCLDError, StoppedError
 from mcld.machine.files import folder_written_whole, made_folder, remove_unfinished
 from mcld.machine.lock import only_run
-from mcld.machine.processes import gathered, on_cpu, processes, silent
-from mcld.mannequin.encoders import adapt_decoder, fit_autoencoder, fit_image_encoder
-from mcld.mannequin.patches import Patchwork
-from mcld.model import MCLD
-from mcld.model.checkpoints import save_authors_files
+from mcld.machine.processes import gathered, silent
+from mcld.mannequin.patches import Patches
+from mcld.mannequin.pose_guider import TexturedPoseGuider
+from mcld.mannequin.texture_maps import TextureMaps
+from mcld.model.checkpoints import save_authors_files, select_part
 from mcld.networks.folders import load_pipeline
 from mcld.person import BATCH
-from mcld.pipeline import MCLDPipeline
+from mcld.pipeline import MCLDPipeline, ddim_scheduler
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache, cache_key
-from mcld.train.checks import check_ablation, check_run, check_sharding, check_small
+from mcld.train.checks import check_patches, check_run, check_sharding
 from mcld.train.encode import fill_cache
 from mcld.train.interrupt import Interrupt
-from mcld.train.pretrained import pretrained_pipeline
-from mcld.train.samples import TrainingSamples
-from mcld.train.start import new_pipeline, remember_sampling, remember_size
-from mcld.train.steps import Trainer, TrainReport, set_up
+from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
+from mcld.train.report import Report, TrainReport, count_stage, introduce
+from mcld.train.samples import Augment, Batch, BatchSampler, TrainingSamples, collate
+from mcld.train.setup import make_accelerator, prepare_network
+from mcld.train.start import make_start, save_pipeline
 from mcld.train.trackers import check_resumed, check_trackers, start_trackers, write_record
 from mcld.train.validation import Validation
 
 
-def train(
-    settings: Settings,
-    *,
-    resume: bool,
-    report: Callable[[TrainReport], None],
-    say: Callable[[str], None],
-) -> Path:
+def train(settings: Settings, *, resume: bool, report: Report, say: Callable[[str], None]) -> Path:
     """Train a network on a prepared dataset; return the folder of the finished pipeline.
 
     The network starts from `train.start_from`, or from Stable Diffusion in `train.pretrained`, or
-    is a new one of `settings.model`'s widths. The output folder holds `start/` (the pipeline that
-    training starts from), `checkpoints/`, `validation/`, the trackers' logs, and at the end
+    is a new one of `settings.mannequin`'s widths. The output folder holds `start/` (the pipeline
+    that training starts from), `checkpoints/`, `validation/`, the trackers' logs, and at the end
     `pipeline/` and `weights/`, the authors' four files. With `resume`, training goes on from the
     newest checkpoint that is whole.
 
@@ -64,9 +53,9 @@ def train(
     Raises SettingsError, InputError, WeightsError or MCLDError for what the user can mend, and
     StoppedError on Ctrl-C and SIGTERM, once a checkpoint is written.
     """
-    accelerator = _accelerator(settings.train)
+    accelerator = make_accelerator(settings.train)
     check_sharding(settings.train, accelerator)
-    check_trackers(settings)
+    check_trackers(settings.train)
     try:
         if not accelerator.is_main_process:
             return _train(settings, accelerator, resume, silent, silent)
@@ -86,39 +75,26 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     settings: Settings,
     accelerator: Accelerator,
     resume: bool,
-    report: Callable[[TrainReport], None],
+    report: Report,
     say: Callable[[str], None],
 ) -> Path:
     options, main = settings.train, accelerator.is_main_process
     check_run(options, accelerator, resume=resume)
     layout = DatasetLayout(options.dataset)
-    stems, pairs = _pictures_and_pairs(layout, say)
+    stems, pairs = find_pairs(layout, say)
 
-    # The pipeline folder, and what its encoders make of the pictures
+    # The pipeline folder that training starts from, and what its encoders make of the pictures
     start = options.output / "start"
     if main:
         remove_unfinished(options.output)
         if not resume:
-            _make_start(settings, layout, stems, start, accelerator.device, report)
+            make_start(settings, layout, stems, start, accelerator.device, report)
         elif changes := check_resumed(start, settings):
             say(changes)
     accelerator.wait_for_everyone()
-    check_small(options, start)
-    cache = _filled_cache(options, layout, stems, start, accelerator, report)
-
-    # The network, the optimizer, and the state of an earlier run
-    pipeline = load_pipeline(start, vae=None, image_encoder=None)
-    network = pipeline.network
-    model, prepared, trained = set_up(network, options, accelerator)
-    ema = EMAModel(trained, options.ema_decay, use_ema_warmup=True) if options.ema_decay else None
-    state = checkpoint.State(network, prepared, ema, accelerator.scaler)
-    images = checkpoint.load_newest(options.output, state, say) if resume else 0
-    if ema:
-        ema.to(accelerator.device)  # after loading, which leaves its weights on the CPU
-
-    trainer = Trainer(
-        settings, accelerator, model, prepared, trained, pipeline.config.focal_conditions
-    )
+    pipeline = load_pipeline(start)
+    check_patches(settings, pipeline)
+    cache = _fill_cache(pipeline, options, layout, stems, start, accelerator, report)
     samples = TrainingSamples(
         cache,
         stems,
@@ -126,30 +102,48 @@ def _train(  # noqa: C901 - one story, read from top to bottom
         cache.source_std(stems),
         options,
         pipeline.config.reference_input,
-        _patchwork(options, start),
-        pipeline.pose_guider.config.textured,
+        _unpack_textures(pipeline, cache, stems, accelerator, report),
     )
-    validation = _validation(settings, layout, start, accelerator, say) if main else None
+
+    # The network, the optimizer, and the state of an earlier run
+    network = pipeline.network
+    model, optimizer, trained = prepare_network(network, options, accelerator)
+    ema = EMAModel(trained, options.ema_decay, use_ema_warmup=True) if options.ema_decay else None
+    state = checkpoint.State(network, optimizer, ema, accelerator.scaler)
+    images = checkpoint.load_newest(options.output, state, say) if resume else 0
+    if ema:
+        ema.to(accelerator.device)  # after loading, which leaves its weights on the CPU
+    validation = augment = None
     if main:
-        _introduce(network, samples, images, trainer, say)
+        validation = Validation.of_test_split(settings, layout, pipeline, accelerator, say)
+        introduce(network, samples, images, options, accelerator, say)
+    if settings.mannequin.patches:
+        size = options.height, options.width
+        pipeline.vae.to(accelerator.device)
+        pipeline.image_encoder.to(accelerator.device)
+        augment = Patches(pipeline, size, settings.mannequin.patches)
+
     start_trackers(accelerator, settings)
+    batch = options.batch_size * options.accumulation * int(accelerator.num_processes)
     with Interrupt() as interrupt:
-        for seen, step in trainer.steps(samples, images):
+        for step in take_steps(
+            model, optimizer, trained, accelerator, samples, settings, pipeline, images, augment
+        ):
             if ema:
                 ema.step(trained)
             report(step)
-            accelerator.log(step.values(), step=seen)
-            stop = interrupt.anywhere(accelerator)
-            last = seen + trainer.total_batch > options.images
-            due = seen % options.checkpoint_every < trainer.total_batch
-            if due or last or stop:
-                checkpoint.save(options.output, seen, state, options.keep, main=main)
-            if validation and (seen % options.validate_every < trainer.total_batch or last):
-                with _averaged(ema, trained):
-                    validation.run(network, accelerator, seen, say)
+            images = step.images
+            accelerator.log(step.values(), step=images)
+            stop = interrupt.check(accelerator)
+            last = images + batch > options.images
+            if images % options.checkpoint_every < batch or last or stop:
+                checkpoint.save(options.output, images, state, options.keep, main=main)
+            if validation and (images % options.validate_every < batch or last):
+                with _use_averaged(ema, trained):
+                    validation.run(accelerator, images, say)
             if stop and not last:
                 raise StoppedError(
-                    f"interrupted after {seen:,} pictures, which are saved in {options.output}:"
+                    f"interrupted after {images:,} pictures, which are saved in {options.output}:"
                     " go on with --resume"
                 )
 
@@ -157,221 +151,95 @@ def _train(  # noqa: C901 - one story, read from top to bottom
         ema.copy_to(trained)
     weights = gathered(network.state_dict(), keep=main)
     if main:
-        names = [(stems[source], stems[target]) for source, target in pairs.tolist()]
-        _finish(weights, layout, names, settings, accelerator.device, report)
+        _save(pipeline, weights, settings)
     accelerator.end_training()
     return options.output / "pipeline"
 
 
-def _accelerator(options: TrainSettings) -> Accelerator:
-    if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
-        raise SettingsError(
-            "accelerate's configuration asks for DeepSpeed, which mcld does not train with: choose"
-            " FSDP with fsdp_version: 2, or plain multi-GPU"
-        )
-    processes()
-    try:
-        return Accelerator(
-            cpu=on_cpu(),
-            mixed_precision=options.precision,
-            log_with=list(options.trackers),
-            project_config=ProjectConfiguration(
-                project_dir=str(options.output), logging_dir=str(options.output / "logs")
-            ),
-            gradient_accumulation_steps=options.accumulation,
-        )
-    except ValueError as error:
-        raise SettingsError(
-            f"train.precision={options.precision} cannot be had: {error}"
-        ) from error
-
-
-def _make_start(
-    settings: Settings,
-    layout: DatasetLayout,
-    stems: list[str],
-    folder: Path,
-    device: torch.device,
-    report: Callable[[TrainReport], None],
-) -> None:
-    """Write the pipeline folder that training starts from, with its frozen encoders."""
-    if settings.train.start_from:
-        pipeline = load_pipeline(settings.train.start_from)
-        check_ablation(settings, pipeline)
-        remember_sampling(pipeline, settings)
-    elif settings.train.pretrained:
-        pipeline = pretrained_pipeline(settings)
-    else:
-        pipeline = new_pipeline(settings)
-        pipeline.vae.to(device)
-        pipeline.image_encoder.to(device)
-        counted = _counter(report, "Training the autoencoder")
-        fit_autoencoder(pipeline, layout, stems, settings, counted)
-        counted = _counter(report, "Training the image encoder")
-        fit_image_encoder(pipeline, layout, stems, settings, counted)
-    if settings.model.pose_input == "textured" and not pipeline.pose_guider.config.textured:
-        pipeline.pose_guider.add_texture()
-        # A label blended with its neighbour's is another part, whose texels would be looked up.
-        pipeline.register_to_config(pose_resample="nearest")
-    remember_size(pipeline, settings.train)
-    _save(pipeline, folder, settings)
-
-
-def _patchwork(options: TrainSettings, start: Path) -> Patchwork | None:
-    """What paints people in patches, if any shall be, with the encoders alone."""
-    if not options.patchwork:
-        return None
-    unneeded = dict.fromkeys(("denoising_unet", "reference_unet", "pose_guider", "image_projector"))
-    return Patchwork(load_pipeline(start, **unneeded), (options.height, options.width))
-
-
-def _filled_cache(
-    options: TrainSettings,
-    layout: DatasetLayout,
-    stems: list[str],
-    folder: Path,
+def take_steps(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    trained: list[torch.nn.Parameter],
     accelerator: Accelerator,
-    report: Callable[[TrainReport], None],
-) -> EncodedCache:
-    """What the encoders in the pipeline `folder` make of all pictures, a share in each process."""
-    size = (options.height, options.width)
-    place = options.dataset / "cache"
-    if options.cache:  # datasets may have names in common
-        dataset = str(options.dataset.resolve()).encode()
-        place = options.cache / hashlib.sha256(dataset).hexdigest()[:8]
-    cache = EncodedCache(place / cache_key(folder, size), layout, "train")
-    share = stems[accelerator.process_index :: accelerator.num_processes]
-    missing = cache.missing(share)
-    if missing:
-        pipeline = load_pipeline(folder)
-        pipeline.vae.to(accelerator.device)
-        pipeline.image_encoder.to(accelerator.device)
-        counted = _counter(report, "Encoding pictures")
-        fill_cache(
-            cache,
-            pipeline,
-            missing,
-            size,
-            lambda done: counted(done, len(missing)),
-            min(BATCH, options.batch_size),
-        )
-    accelerator.wait_for_everyone()
-    return cache
-
-
-def _introduce(
-    network: MCLD,
     samples: TrainingSamples,
+    settings: Settings,
+    pipeline: MCLDPipeline,
     images: int,
-    trainer: Trainer,
-    say: Callable[[str], None],
-) -> None:
-    """Say what will be trained, on what, and where."""
-    options, accelerator = trainer.options, trainer.accelerator
-    for name, part in network.named_children():
-        trained = sum(p.numel() for p in part.parameters() if p.requires_grad)
-        frozen = sum(p.numel() for p in part.parameters()) - trained
-        left = f", {frozen / 1e6:.3g} M frozen or unused" if frozen else ""
-        say(f"{name}: {trained / 1e6:.3g} M parameters to train{left}")
-    steps = max(0, options.images - images) // trainer.total_batch
-    begun = f" after {images:,} pictures" if images else ""
-    say(
-        f"{len(samples.pairs):,} pairs of {len(samples.stems):,} pictures at"
-        f" {options.height}x{options.width}; {steps:,} steps of {trainer.total_batch}{begun}"
-    )
-    if not steps:
-        say(
-            f"nothing is left to train: of train.images={options.images:,}, {images:,} are seen in"
-            f" steps of {trainer.total_batch}"
-        )
-    megabytes = samples.cache.size(samples.stems) / 1e6
-    say(f"encoded pictures: {megabytes:,.0f} MB in {samples.cache.folder}")
-    precision = {"no": "float32"}.get(options.precision, options.precision)
-    processes = accelerator.num_processes
-    share = f", {processes} processes" if processes > 1 else ""
-    say(f"device: {accelerator.device}, {precision}{share}")
+    augment: Augment | None = None,
+) -> Iterator[TrainReport]:
+    """The optimizer's steps, one report each: noise, prediction, loss, gradient, step.
 
+    Args:
+        model: the network, as accelerate has wrapped it.
+        optimizer: of the parameters `trained`.
+        samples: what is seen; `images` of them were seen before.
+        settings: `train` and the noise schedule count.
+        pipeline: says which conditions the network gets.
+        augment: changes some samples of each batch.
 
-def _validation(
-    settings: Settings,
-    layout: DatasetLayout,
-    folder: Path,
-    accelerator: Accelerator,
-    say: Callable[[str], None],
-) -> Validation | None:
-    """The validation sheets, where they are wanted and there are pairs for them."""
-    if not settings.train.validate_every:
-        return None
-    if accelerator.distributed_type == DistributedType.FSDP:
-        say("no validation sheets: no process has the whole network under FSDP")
-        return None
-    pairs = layout.pairs("test") if layout.pairs_file("test").exists() else []
-    prepared = [
-        (Path(source).stem, Path(target).stem)
-        for source, target in pairs
-        if layout.prepared("test", Path(source).stem) and layout.prepared("test", Path(target).stem)
-    ]
-    if not prepared:
-        say("no validation sheets: no pair of the test split is prepared")
-        return None
-    return Validation(settings, layout, prepared, folder)
-
-
-@contextmanager
-def _averaged(ema: EMAModel | None, trained: list[torch.nn.Parameter]) -> Iterator[None]:
-    """The averaged weights in place of the trained ones, if they are averaged at all."""
-    if ema is None:
-        yield
-        return
-    ema.store(trained)
-    ema.copy_to(trained)
-    try:
-        yield
-    finally:
-        ema.restore(trained)
-
-
-def _finish(
-    weights: dict[str, torch.Tensor],
-    layout: DatasetLayout,
-    pairs: list[tuple[str, str]],
-    settings: Settings,
-    device: torch.device,
-    report: Callable[[TrainReport], None],
-) -> None:
-    """Write the trained network, its decoder adapted if it shall be.
-
-    As a pipeline folder, and without the encoders in the authors' four files.
+    Raises MCLDError when loss or gradient are not finite, before the step.
     """
-    pipeline = load_pipeline(settings.train.output / "start")
-    pipeline.network.load_state_dict(weights)
-    if settings.train.adapt_decoder_images:
-        pipeline.to(device)
-        counted = _counter(report, "Adapting the decoder")
-        adapt_decoder(pipeline, layout, pairs, settings, counted)
-    if settings.train.save_dtype == "float16":
-        for part in (pipeline.network, pipeline.vae, pipeline.image_encoder):
-            part.half()
-    with folder_written_whole(settings.train.output / "weights") as temporary:
-        save_authors_files(pipeline.network.state_dict(), temporary)
-        write_record(temporary, settings)
-    _save(pipeline, settings.train.output / "pipeline", settings)
+    options, device = settings.train, accelerator.device
+    schedule = ddim_scheduler(
+        settings.scheduler.train_beta_schedule,
+        settings.scheduler.beta_start,
+        settings.scheduler.beta_end,
+    )
+    alphas_cumprod = schedule.alphas_cumprod.to(device)
+    forward = torch.compile(model) if options.compile else model
+    model.train()
+    losses: list[torch.Tensor] = []
+    for loaded in _load_batches(samples, options, accelerator, images):
+        batch = loaded.to(device)
+        if augment is not None:
+            batch = batch.augmented(augment, options.seed)
+        with accelerator.accumulate(model):
+            with accelerator.autocast():
+                # Noise: x_t = alpha_t x_0 + sigma_t e, and v = alpha_t e - sigma_t x_0
+                x_0, noise, t = batch["target"], batch["noise"], batch["timestep"]
+                x_t = schedule.add_noise(x_0, noise, t)
+                v = schedule.get_velocity(x_0, noise, t)
+                # Prediction: of v, without their conditions for the samples that dropped them
+                conditions = batch.conditions.keep(pipeline.config.focal_conditions)
+                prediction = forward(x_t, t, conditions, batch.dropped)
+                # Loss: squared error, more on the face, less where there is little noise
+                mask = face_mask(batch["pose"][:, 0], x_t.shape[-2:]) * options.face_loss_weight
+                weights = min_snr_weights(alphas_cumprod, t, options.min_snr_gamma)
+                loss = mcld_loss(prediction, v, mask, weights).mean()
+            accelerator.backward(loss)
+            losses.append(loss.detach())
+            if not accelerator.sync_gradients:
+                continue
+            # Step: at this rate, along the clipped gradient
+            mean_loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
+            losses.clear()
+            rate = learning_rate(options, images)
+            _check_finite(mean_loss, images, rate)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            clipped = accelerator.clip_grad_norm_(trained, options.max_grad_norm)
+            norm = float(gathered(clipped))
+            if accelerator.scaler is None:  # which would leave the step out
+                _check_finite(norm, images, rate, "the gradient's norm")
+            optimizer.step()
+            optimizer.zero_grad()
+        images += options.batch_size * options.accumulation * int(accelerator.num_processes)
+        yield TrainReport("Training", images, options.images, mean_loss, norm, rate)
 
 
-def _save(pipeline: MCLDPipeline, folder: Path, settings: Settings) -> None:
-    """Write the pipeline folder, with how it came about beside the weights."""
-    with folder_written_whole(folder) as temporary:
-        try:
-            pipeline.save_pretrained(temporary)
-        except SafetensorError as error:  # how safetensors says that the disk is full
-            raise MCLDError(f"cannot write {folder}: {error}") from error
-        write_record(temporary, settings)
+def learning_rate(options: TrainSettings, images: int) -> float:
+    """The learning rate after `images` pictures: linear warm-up, then constant or a half cosine."""
+    warmup = min(1.0, (images + 1) / options.lr_warmup_images) if options.lr_warmup_images else 1.0
+    if options.lr_schedule == "constant":
+        return options.learning_rate * warmup
+    return options.learning_rate * warmup * (1 + math.cos(math.pi * images / options.images)) / 2
 
 
-def _pictures_and_pairs(
-    layout: DatasetLayout, say: Callable[[str], None]
-) -> tuple[list[str], torch.Tensor]:
-    """The stems of the prepared training pictures, and the pairs as rows of them, int64 [P, 2]."""
+def find_pairs(layout: DatasetLayout, say: Callable[[str], None]) -> tuple[list[str], torch.Tensor]:
+    """The stems of the prepared training pictures, and the pairs as rows of them, int64 [P, 2].
+
+    Raises InputError when there is no pair.
+    """
     listed = [name.removesuffix(".jpg") for name in layout.names("train")]
     stems = [stem for stem in listed if layout.prepared("train", stem)]
     row = {f"{stem}.jpg": k for k, stem in enumerate(stems)}
@@ -390,5 +258,132 @@ def _pictures_and_pairs(
     return stems, torch.tensor(pairs)
 
 
-def _counter(report: Callable[[TrainReport], None], stage: str) -> Callable[[int, int], None]:
-    return lambda done, total: report(TrainReport(stage, done, total))
+def _fill_cache(
+    pipeline: MCLDPipeline,
+    options: TrainSettings,
+    layout: DatasetLayout,
+    stems: list[str],
+    start: Path,
+    accelerator: Accelerator,
+    report: Report,
+) -> EncodedCache:
+    """What the pipeline's encoders make of all pictures, a share in each process.
+
+    start: the folder that the pipeline was loaded from.
+    """
+    size = (options.height, options.width)
+    place = options.dataset / "cache"
+    if options.cache:  # datasets may have names in common
+        dataset = str(options.dataset.resolve()).encode()
+        place = options.cache / hashlib.sha256(dataset).hexdigest()[:8]
+    cache = EncodedCache(place / cache_key(start, size), layout, "train")
+    share = stems[accelerator.process_index :: accelerator.num_processes]
+    missing = cache.missing(share)
+    if missing:
+        encoders = (pipeline.vae, pipeline.image_encoder)
+        for encoder in encoders:
+            encoder.to(accelerator.device)
+        counted = count_stage(report, "Encoding pictures")
+        fill_cache(
+            cache,
+            pipeline,
+            missing,
+            size,
+            lambda done: counted(done, len(missing)),
+            min(BATCH, options.batch_size),
+        )
+        for encoder in encoders:  # the room is the network's
+            encoder.to("cpu")
+    accelerator.wait_for_everyone()
+    return cache
+
+
+def _unpack_textures(
+    pipeline: MCLDPipeline,
+    cache: EncodedCache,
+    stems: list[str],
+    accelerator: Accelerator,
+    report: Report,
+) -> Callable[[str, torch.Tensor], torch.Tensor] | None:
+    """What warps a source's texture map onto a pose, for a pose guider that looks at it."""
+    if not isinstance(pipeline.pose_guider, TexturedPoseGuider):
+        return None
+    maps = TextureMaps(cache.folder.parent / "texture_maps", cache.layout, cache.split)
+    if accelerator.is_main_process:
+        maps.unpack(stems, count_stage(report, "Unpacking texture maps"))
+    accelerator.wait_for_everyone()
+    return maps.warp
+
+
+def _load_batches(
+    samples: TrainingSamples, options: TrainSettings, accelerator: Accelerator, images: int
+) -> Iterator[Batch]:
+    """The batches of this process, after `images` pictures.
+
+    Raises InputError, in the words in which a loading process raised it.
+    """
+    loader = DataLoader(
+        samples,
+        batch_sampler=BatchSampler(
+            images,
+            options.images,
+            options.batch_size,
+            accelerator.process_index,
+            accelerator.num_processes,
+            options.accumulation,
+        ),
+        collate_fn=collate,
+        num_workers=options.workers,
+        worker_init_fn=Interrupt.leave_to_parent,
+        pin_memory=accelerator.device.type == "cuda",
+    )
+    try:
+        yield from loader
+    except InputError as error:
+        line = str(error).strip().splitlines()[-1]  # after a traceback of the process's own
+        raise InputError(line.removeprefix("mcld.errors.InputError: ")) from error
+
+
+def _check_finite(value: float, images: int, rate: float, what: str = "the loss") -> None:
+    if not math.isfinite(value):
+        raise MCLDError(
+            f"{what} is {value} after {images} pictures at learning rate {rate:.1e}: lower"
+            " train.learning_rate"
+        )
+
+
+@contextmanager
+def _use_averaged(ema: EMAModel | None, trained: list[torch.nn.Parameter]) -> Iterator[None]:
+    """The averaged weights in place of the trained ones, if they are averaged at all."""
+    if ema is None:
+        yield
+        return
+    ema.store(trained)
+    ema.copy_to(trained)
+    try:
+        yield
+    finally:
+        ema.restore(trained)
+
+
+def _save(pipeline: MCLDPipeline, weights: dict[str, torch.Tensor], settings: Settings) -> None:
+    """Write the trained network.
+
+    As a pipeline folder, and without the encoders in the authors' four files. weights: of the whole
+    network, which sharding may have left no process's own part of.
+    """
+    for name in dict(pipeline.network.named_children()):
+        part = pipeline.components[name]
+        with torch.device("meta"):
+            whole = type(part).from_config(part.config)
+        own = {k: w.cpu().contiguous() for k, w in select_part(weights, name).items()}
+        whole.load_state_dict(own, assign=True)
+        pipeline.register_modules(**{name: whole})
+    if settings.train.save_dtype == "float16":
+        for part in (pipeline.network, pipeline.vae, pipeline.image_encoder, pipeline.refiner):
+            if part is not None:
+                part.half()
+    with folder_written_whole(settings.train.output / "weights") as temporary:
+        save_authors_files(pipeline.network.state_dict(), temporary)
+        write_record(temporary, settings)
+    save_pipeline(pipeline, settings.train.output / "pipeline", settings)

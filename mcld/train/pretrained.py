@@ -5,9 +5,8 @@ taken as they are. What none of them has (the projections of face tokens, the im
 pose guider's last convolution) starts at random, or at zero.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,36 +14,33 @@ from torch import Tensor, nn
 from mcld.errors import WeightsError
 from mcld.model import DenoisingUNet, PoseGuider, ReferenceNet
 from mcld.model.checkpoints import read_state_dict
-from mcld.networks.folders import (
+from mcld.model.projector import new_image_projector
+from mcld.networks.folders import read_guider_channels
+from mcld.networks.stable_diffusion import (
     CONTROLNET,
     UNET,
-    frozen_parts,
-    guider_channels,
-    unet_config,
-    weights_file,
+    find_weights,
+    load_frozen_parts,
+    read_unet_config,
 )
-from mcld.pipeline import MCLDPipeline
-from mcld.settings import Settings
-from mcld.train.start import image_projector, sampled_pipeline
+from mcld.settings import ModelSettings
 
 _GUIDER_PREFIX = "controlnet_cond_embedding."
 
 
-def pretrained_pipeline(settings: Settings) -> MCLDPipeline:
-    """A pipeline that starts from the pretrained networks in the folder `train.pretrained`.
+def load_pretrained(root: Path, model: ModelSettings, seed: int) -> dict[str, Any]:
+    """The parts of a pipeline that starts from the pretrained networks in the folder `root`.
 
-    The image projector is new, of `settings.model`'s widths, drawn from `train.seed`, as are the
-    projections of its tokens.
+    The image projector is new, of `model`'s widths, drawn from `seed`, as are the projections of
+    its tokens.
 
     Raises WeightsError for a file that is missing, damaged, or does not fit the others.
     """
-    root = settings.train.pretrained
-    assert root is not None
-    files = {source: weights_file(root, source) for source in (UNET, CONTROLNET)}
-    config = unet_config(root)
+    files = {source: find_weights(root, source) for source in (UNET, CONTROLNET)}
+    config = read_unet_config(root)
     width = config["cross_attention_dim"]
-    frozen = frozen_parts(root, width)
-    torch.manual_seed(settings.train.seed)
+    frozen = load_frozen_parts(root, width)
+    torch.manual_seed(seed)
     denoising_unet = DenoisingUNet.from_config(config)
     reference_unet = ReferenceNet.from_config(config)
     weights = read_state_dict(files[UNET])
@@ -52,14 +48,15 @@ def pretrained_pipeline(settings: Settings) -> MCLDPipeline:
     _load(denoising_unet, weights, files[UNET], new)
     read = {k: w for k, w in weights.items() if not k.startswith(ReferenceNet.OUTPUT_LAYERS)}
     _load(reference_unet, read, files[UNET])
-    return sampled_pipeline(
-        settings,
+    return {
         **frozen,
-        denoising_unet=denoising_unet,
-        reference_unet=reference_unet,
-        pose_guider=_pose_guider(files[CONTROLNET], denoising_unet.config.block_out_channels[0]),
-        image_projector=image_projector(settings.model, width),
-    )
+        "denoising_unet": denoising_unet,
+        "reference_unet": reference_unet,
+        "pose_guider": _load_pose_guider(
+            files[CONTROLNET], denoising_unet.config.block_out_channels[0]
+        ),
+        "image_projector": new_image_projector(model, width),
+    }
 
 
 def _load(
@@ -76,7 +73,7 @@ def _load(
         raise WeightsError(f"{path} is of another network: it differs in {', '.join(wrong[:3])}")
 
 
-def _pose_guider(path: Path, width: int) -> PoseGuider:
+def _load_pose_guider(path: Path, width: int) -> PoseGuider:
     """A pose guider with a ControlNet's conditioning embedding, but for its last convolution."""
     weights = {
         key.removeprefix(_GUIDER_PREFIX): tensor
@@ -84,7 +81,7 @@ def _pose_guider(path: Path, width: int) -> PoseGuider:
         if key.startswith(_GUIDER_PREFIX) and not key.startswith(f"{_GUIDER_PREFIX}conv_out")
     }
     try:
-        channels = guider_channels(weights)
+        channels = read_guider_channels(weights)
     except KeyError as error:
         raise WeightsError(f"{path} is no ControlNet: it lacks {_GUIDER_PREFIX}{error}") from error
     guider: PoseGuider = PoseGuider(width, channels)

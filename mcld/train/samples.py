@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mcld.conditions import FocalConditions
-from mcld.dataset.pictures import read_image
-from mcld.mannequin.patches import Patchwork
-from mcld.pipeline import with_warped_texture
+from mcld.conditions import FocalConditions, scale_iuv
+from mcld.pipeline import TIMESTEPS
 from mcld.settings import TrainSettings
 from mcld.train.cache import EncodedCache
 
-TIMESTEPS = 1000
+ORDER, DRAWS, AUGMENTATION = range(3)
+"""Streams of random numbers: of an epoch's order, of a sample, of what augments it."""
+
+Augment = Callable[[dict[str, Tensor], list[torch.Generator]], dict[str, Tensor]]
+"""Changes some samples of a batch: given its fields and a generator of each sample."""
 
 
 @dataclass(frozen=True)
 class Sample:
     """One training sample: a pair, and everything that is drawn at random for it."""
 
+    number: int
+    """Pictures seen before it."""
     target: Tensor
     """[C, h, w] latents to be predicted from noise."""
     noise: Tensor
@@ -40,15 +43,19 @@ class Sample:
     face: Tensor
     """[512]."""
     pose: Tensor
-    """[3, H, W] uint8 IUV map of the target, (V, U, I); [6, H, W] for a textured pose guider."""
+    """[3, H, W] uint8 IUV map of the target, (I, U, V)."""
     dropped: bool
     """Whether the conditions are dropped, all but `pose`."""
+    warped: Tensor | None = None
+    """[3, H, W] uint8 RGB, what a textured pose guider sees of the source in the pose."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """B samples, those whose conditions are dropped first."""
 
+    numbers: list[int]
+    """Of the samples."""
     tensors: dict[str, Tensor]
     """The fields of Sample that are tensors, batch first."""
     dropped: int
@@ -61,17 +68,34 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         moved = {name: t.to(device, non_blocking=True) for name, t in self.tensors.items()}
-        return Batch(moved, self.dropped)
+        return Batch(self.numbers, moved, self.dropped)
 
     def pin_memory(self) -> Batch:
         """The same batch in memory from which it moves to a GPU while others are computed."""
-        return Batch({name: t.pin_memory() for name, t in self.tensors.items()}, self.dropped)
+        pinned = {name: t.pin_memory() for name, t in self.tensors.items()}
+        return Batch(self.numbers, pinned, self.dropped)
+
+    def augmented(self, augment: Augment, seed: int) -> Batch:
+        """The same batch with some of its samples changed; seed: of training."""
+        generators = [make_generator(seed, AUGMENTATION, number) for number in self.numbers]
+        return Batch(self.numbers, augment(self.tensors, generators), self.dropped)
 
     @property
     def conditions(self) -> FocalConditions:
         """Of all B samples."""
         names = ("source", "texture", "reference_latents", "face")
-        return FocalConditions(**{n: self[n] for n in names}, pose=self["pose"].float() / 255)
+        warped = self.tensors.get("warped")
+        return FocalConditions(
+            **{n: self[n] for n in names},
+            pose=scale_iuv(self["pose"]),
+            warped=None if warped is None else warped.float() / 255,
+        )
+
+
+def make_generator(seed: int, stream: int, number: int) -> torch.Generator:
+    """Random numbers that depend on these three alone."""
+    words = np.random.SeedSequence([seed, stream, number]).generate_state(2)
+    return torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
 
 class TrainingSamples(Dataset[Sample]):
@@ -85,11 +109,9 @@ class TrainingSamples(Dataset[Sample]):
         stems: of the pictures.
         pairs: int64 [P, 2] rows of `stems`: source, target.
         source_std: [1, D] standard deviation of source embeddings over the dataset.
-        settings: noise offset, source noise, drop rate, timestep shift, patchwork, seed.
+        settings: noise offset, source noise, drop rate, timestep shift, seed.
         reference_input: what ReferenceNet sees, "texture" or "source".
-        patchwork: paints the people of `settings.patchwork` of all samples.
-        textured_pose: whether the pose guider is a textured one. People in patches have nothing
-            warped onto their map: it would be their picture.
+        warp: (source's stem, target's pose) -> `Sample.warped`; None where nobody looks at it.
     """
 
     def __init__(
@@ -100,8 +122,7 @@ class TrainingSamples(Dataset[Sample]):
         source_std: Tensor,
         settings: TrainSettings,
         reference_input: str = "texture",
-        patchwork: Patchwork | None = None,
-        textured_pose: bool = False,
+        warp: Callable[[str, Tensor], Tensor] | None = None,
     ) -> None:
         self.cache = cache
         self.stems = stems
@@ -109,20 +130,15 @@ class TrainingSamples(Dataset[Sample]):
         self.source_std = source_std
         self.settings = settings
         self.reference = {"texture": "texture_latents", "source": "latents"}[reference_input]
-        self.patchwork = patchwork
-        self.textured_pose = textured_pose
+        self.warp = warp
         self.shuffled: tuple[int, Tensor] | None = None
 
     def order(self, epoch: int) -> Tensor:
         """The rows of `pairs` in the order in which `epoch` visits them, int64 [P]."""
         if self.shuffled is None or self.shuffled[0] != epoch:
-            order = torch.randperm(len(self.pairs), generator=self._generator(0, epoch))
-            self.shuffled = epoch, order
+            generator = make_generator(self.settings.seed, ORDER, epoch)
+            self.shuffled = epoch, torch.randperm(len(self.pairs), generator=generator)
         return self.shuffled[1]
-
-    def _generator(self, stream: int, number: int) -> torch.Generator:
-        words = np.random.SeedSequence([self.settings.seed, stream, number]).generate_state(2)
-        return torch.Generator().manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
 
     def __getitem__(self, n: int) -> Sample:
         """Sample number n, on the CPU. Raises InputError when the cache is damaged."""
@@ -132,39 +148,28 @@ class TrainingSamples(Dataset[Sample]):
         reference_latents, embedding, texture, face = self.cache.read(
             source, self.reference, "source", "texture", "face"
         )
-        g, settings = self._generator(1, n), self.settings
+        g, settings = make_generator(self.settings.seed, DRAWS, n), self.settings
         noise = torch.randn(latents[0].shape, generator=g)
         noise += settings.noise_offset * torch.randn(len(noise), 1, 1, generator=g)
         jitter = settings.source_noise * torch.randn(self.source_std.shape, generator=g)
-        sample = Sample(
-            target=_drawn(latents, g),
+        return Sample(
+            number=n,
+            target=_draw_latents(latents, g),
             noise=noise,
-            timestep=shifted(torch.randint(TIMESTEPS, (), generator=g), settings.timestep_shift),
+            timestep=shift_timesteps(
+                torch.randint(TIMESTEPS, (), generator=g), settings.timestep_shift
+            ),
             source=embedding + self.source_std * jitter,
             texture=texture,
-            reference_latents=_drawn(reference_latents, g),
+            reference_latents=_draw_latents(reference_latents, g),
             face=face,
             pose=pose,
             dropped=bool(torch.rand((), generator=g) < settings.drop_rate),
+            warped=None if self.warp is None else self.warp(source, pose),
         )
-        if self.patchwork is None or torch.rand((), generator=g) >= settings.patchwork:
-            return replace(sample, pose=self._pose(pose, source))
-        # After the shift, into the noisier half: the noisy latents do not give the colours away.
-        noisier = TIMESTEPS // 2 + sample.timestep // 2
-        made = self.patchwork(pose, g)
-        return replace(sample, timestep=noisier, pose=self._pose(pose, None), **made)
-
-    def _pose(self, pose: Tensor, source: str | None) -> Tensor:
-        """What the pose guider sees; of no source, with nothing warped onto the map."""
-        if not self.textured_pose:
-            return pose
-        if source is None:
-            return torch.cat([pose, torch.zeros_like(pose)])
-        texture = read_image(self.cache.layout.texture(self.cache.split, source))
-        return with_warped_texture(pose, Image.fromarray(texture))
 
 
-def shifted(timesteps: Tensor, shift: float) -> Tensor:
+def shift_timesteps(timesteps: Tensor, shift: float) -> Tensor:
     """Timesteps moved towards the noisy end (shift above 1) or the clean one (below 1).
 
     t -> s t / (1 + (s - 1) t), the map of Esser et al. (2403.03206, equation 23), applied to the
@@ -181,18 +186,19 @@ def shifted(timesteps: Tensor, shift: float) -> Tensor:
     return (TIMESTEPS * shift * t / (1 + (shift - 1) * t)).long().clamp(max=TIMESTEPS - 1)
 
 
-def _drawn(moments: Tensor, generator: torch.Generator) -> Tensor:
+def _draw_latents(moments: Tensor, generator: torch.Generator) -> Tensor:
     """Latents [C, h, w] drawn from their moments [2, C, h, w], as the authors draw both."""
     mean, std = moments
-    drawn: Tensor = mean + std * torch.randn(mean.shape, generator=generator)
-    return drawn
+    latents: Tensor = mean + std * torch.randn(mean.shape, generator=generator)
+    return latents
 
 
 def collate(samples: list[Sample]) -> Batch:
     """Stack samples, those with dropped conditions first: the order the network expects."""
     samples = sorted(samples, key=lambda sample: not sample.dropped)
-    names = [f.name for f in fields(Sample) if f.name != "dropped"]
+    names = [f.name for f in fields(Sample) if torch.is_tensor(getattr(samples[0], f.name))]
     return Batch(
+        [sample.number for sample in samples],
         {name: torch.stack([getattr(s, name) for s in samples]) for name in names},
         dropped=sum(s.dropped for s in samples),
     )

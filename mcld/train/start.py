@@ -1,83 +1,70 @@
-"""A new network with random weights, of the widths in the settings."""
+"""Where training starts: a pipeline folder, its encoders made or taken, its network new or not."""
 
-from __future__ import annotations
-
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+from safetensors import SafetensorError
 
-from mcld.errors import SettingsError
-from mcld.mannequin.autoencoder import PatchAutoencoder
-from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
+from mcld.dataset.layout import DatasetLayout
+from mcld.errors import MCLDError
+from mcld.machine.files import folder_written_whole
+from mcld.mannequin.encoders import fit_autoencoder, fit_image_encoder
+from mcld.mannequin.network import new_network
+from mcld.mannequin.pose_guider import TexturedPoseGuider
+from mcld.networks.folders import load_pipeline
 from mcld.pipeline import SCALE_FACTOR, MCLDPipeline, ddim_scheduler
-from mcld.settings import ModelSettings, Settings, TrainSettings
-from mcld.surface.parts import PARTS
+from mcld.settings import Settings, TrainSettings
+from mcld.train.checks import check_ablation
+from mcld.train.pretrained import load_pretrained
+from mcld.train.report import Report, count_stage
+from mcld.train.trackers import write_record
+
+
+def make_start(
+    settings: Settings,
+    layout: DatasetLayout,
+    stems: list[str],
+    folder: Path,
+    device: torch.device,
+    report: Report,
+) -> None:
+    """Write the pipeline folder that training starts from, with its frozen encoders.
+
+    Its network is that of `train.start_from`, or of Stable Diffusion in `train.pretrained`, or a
+    new one of `mannequin`'s widths, whose encoders are trained on the pictures `stems` on `device`.
+
+    Raises SettingsError, InputError, WeightsError or MCLDError for what the user can mend.
+    """
+    if settings.train.start_from:
+        pipeline = load_pipeline(settings.train.start_from)
+        check_ablation(settings, pipeline)
+        _keep_sampling(pipeline, settings)
+    elif settings.train.pretrained:
+        root, seed = settings.train.pretrained, settings.train.seed
+        pipeline = make_pipeline(settings, **load_pretrained(root, settings.model, seed))
+    else:
+        pipeline = new_pipeline(settings)
+        _fit_encoders(pipeline, settings, layout, stems, device, report)
+    plain = not isinstance(pipeline.pose_guider, TexturedPoseGuider)
+    if settings.mannequin.pose_input == "textured" and plain:
+        guider = TexturedPoseGuider.from_plain(pipeline.pose_guider)
+        pipeline.register_modules(pose_guider=guider)
+        pipeline.register_to_config(pose_resample=guider.resample)
+    _keep_size(pipeline, settings.train)
+    save_pipeline(pipeline, folder, settings)
 
 
 def new_pipeline(settings: Settings) -> MCLDPipeline:
-    """A pipeline of `settings.model`'s widths with random weights, drawn from `train.seed`.
+    """A pipeline of `settings.mannequin`'s widths with random weights, drawn from `train.seed`.
 
     Raises SettingsError when the widths do not fit together.
     """
-    _check_widths(settings.model)
-    torch.manual_seed(settings.train.seed)
-    model = settings.model
-    levels = len(model.block_out_channels)
-    unet = {
-        "in_channels": model.latent_channels,
-        "out_channels": model.latent_channels,
-        "block_out_channels": model.block_out_channels,
-        "layers_per_block": model.layers_per_block,
-        "attention_head_dim": model.attention_heads,  # diffusers' name for the number of heads
-        "norm_num_groups": model.norm_num_groups,
-        "cross_attention_dim": model.cross_attention_dim,
-        "down_block_types": ("CrossAttnDownBlock2D",) * levels,
-        "up_block_types": ("CrossAttnUpBlock2D",) * levels,
-        "use_linear_projection": True,
-    }
-    pose_guider = PoseGuider(model.block_out_channels[0], model.pose_channels)
-    # Part labels end at 24 of 255, where U and V reach 1: let all three start with a like weight.
-    pose_guider.conv_in.weight.data[:, 2] *= 255 / PARTS
-    pixels = model.image_encoder_size
-    return sampled_pipeline(
-        settings,
-        vae=PatchAutoencoder(model.latent_channels, decoder_channels=model.decoder_channels),
-        image_encoder=CLIPVisionModelWithProjection(
-            CLIPVisionConfig(
-                hidden_size=model.image_encoder_width,
-                intermediate_size=2 * model.image_encoder_width,
-                num_hidden_layers=model.image_encoder_layers,
-                num_attention_heads=model.attention_heads,
-                image_size=pixels,
-                patch_size=8,
-                projection_dim=model.cross_attention_dim,
-            )
-        ),
-        feature_extractor=CLIPImageProcessor(
-            size={"height": pixels, "width": pixels}, do_center_crop=False
-        ),
-        denoising_unet=DenoisingUNet(**unet),
-        reference_unet=ReferenceNet(**unet),
-        pose_guider=pose_guider,
-        image_projector=image_projector(model, model.cross_attention_dim),
-        pose_resample="nearest",  # a blended label is another part, and these pictures are small
-    )
+    network = new_network(settings.mannequin, settings.model, settings.train.seed)
+    return make_pipeline(settings, **network)
 
 
-def image_projector(model: ModelSettings, width: int) -> ImageProjector:
-    """A new image projector whose tokens have `width` numbers, those of the UNets' context."""
-    projector: ImageProjector = ImageProjector(
-        dim=model.projector_dim,
-        depth=model.projector_depth,
-        dim_head=model.projector_dim // model.projector_heads,
-        heads=model.projector_heads,
-        output_dim=width,
-    )
-    return projector
-
-
-def sampled_pipeline(settings: Settings, **parts: Any) -> MCLDPipeline:
+def make_pipeline(settings: Settings, **parts: Any) -> MCLDPipeline:
     """A pipeline of these parts and facts that samples as the settings say."""
     pipeline = MCLDPipeline(
         **parts,
@@ -89,19 +76,62 @@ def sampled_pipeline(settings: Settings, **parts: Any) -> MCLDPipeline:
         focal_conditions=list(settings.model.focal_conditions),
         reference_input=settings.model.reference_input,
     )
-    remember_sampling(pipeline, settings)
-    remember_size(pipeline, settings.train)
+    _keep_sampling(pipeline, settings)
+    _keep_size(pipeline, settings.train)
     return pipeline
 
 
-def remember_size(pipeline: MCLDPipeline, options: TrainSettings) -> None:
+def save_pipeline(pipeline: MCLDPipeline, folder: Path, settings: Settings) -> None:
+    """Write the pipeline folder, with how it came about beside the weights.
+
+    Raises MCLDError when it cannot be written or the disk is full.
+    """
+    with folder_written_whole(folder) as temporary:
+        try:
+            pipeline.save_pretrained(temporary)
+        except SafetensorError as error:  # how safetensors says that the disk is full
+            raise MCLDError(f"cannot write {folder}: {error}") from error
+        write_record(temporary, settings)
+
+
+def _fit_encoders(
+    pipeline: MCLDPipeline,
+    settings: Settings,
+    layout: DatasetLayout,
+    stems: list[str],
+    device: torch.device,
+    report: Report,
+) -> None:
+    pipeline.vae.to(device)
+    pipeline.image_encoder.to(device)
+    options = settings.train
+    fit_autoencoder(
+        pipeline,
+        layout,
+        stems,
+        (options.height, options.width),
+        images=settings.mannequin.decoder_images,
+        seed=options.seed,
+        on_image=count_stage(report, "Training the autoencoder"),
+    )
+    fit_image_encoder(
+        pipeline,
+        layout,
+        stems,
+        images=settings.mannequin.image_encoder_images,
+        seed=options.seed,
+        on_image=count_stage(report, "Training the image encoder"),
+    )
+
+
+def _keep_size(pipeline: MCLDPipeline, options: TrainSettings) -> None:
     """Let the network sample at the size it is trained at, when it is not told another."""
     size = options.height // SCALE_FACTOR, options.width // SCALE_FACTOR
     for unet in (pipeline.denoising_unet, pipeline.reference_unet):
         unet.register_to_config(sample_size=size)
 
 
-def remember_sampling(pipeline: MCLDPipeline, settings: Settings) -> None:
+def _keep_sampling(pipeline: MCLDPipeline, settings: Settings) -> None:
     """Let the network sample and edit as the settings say, where they say anything."""
     said = {
         "num_inference_steps": settings.sample.num_inference_steps,
@@ -109,19 +139,3 @@ def remember_sampling(pipeline: MCLDPipeline, settings: Settings) -> None:
         "edit_strength": settings.edit.strength,
     }
     pipeline.register_to_config(**{name: v for name, v in said.items() if v is not None})
-
-
-def _check_widths(model: ModelSettings) -> None:
-    shared = (
-        ("block_out_channels", model.block_out_channels, "norm_num_groups"),
-        ("block_out_channels", model.block_out_channels, "attention_heads"),
-        ("image_encoder_width", (model.image_encoder_width,), "attention_heads"),
-        ("projector_dim", (model.projector_dim,), "projector_heads"),
-    )
-    for name, widths, divisor in shared:
-        for width in widths:
-            if width % getattr(model, divisor):
-                raise SettingsError(
-                    f"model.{name}: {width} is not divisible by model.{divisor},"
-                    f" {getattr(model, divisor)}"
-                )

@@ -6,21 +6,24 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
+from accelerate import Accelerator
 
 import mcld
 from mcld.dataset.pictures import read_image
 from mcld.errors import SettingsError
-from mcld.settings import Settings
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+from mcld.settings import Settings, TrainSettings
 
 RECORD_FILE = "training.yaml"
 _FIXED = ("train.optimizer", "train.frozen")
-"""What a run cannot change once it is begun, besides `model`: its checkpoints are of that kind."""
+"""What a run cannot change once it is begun, besides `model` and `mannequin`.
+
+Its checkpoints are of that kind.
+"""
+_FREE = ("mannequin.patches",)
+"""What it may change in those groups."""
 _PAST = ("train.start_from", "train.pretrained", "train.output")
 """What no longer matters then."""
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate")
@@ -45,7 +48,8 @@ def check_resumed(folder: Path, settings: Settings) -> str | None:
     """
     try:
         record = yaml.safe_load((folder / RECORD_FILE).read_text(encoding="utf-8"))["settings"]
-        recorded = {name: dict(record.get(name) or {}) for name in ("model", "scheduler", "train")}
+        groups = ("model", "mannequin", "scheduler", "train")
+        recorded = {name: dict(record.get(name) or {}) for name in groups}
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         return None  # there is nothing to compare with
     now = settings.model_dump(mode="json")
@@ -56,7 +60,9 @@ def check_resumed(folder: Path, settings: Settings) -> str | None:
         if now[group].get(name, then) != then and f"{group}.{name}" not in _PAST
     }
     for name, change in changed.items():
-        if name.startswith("model.") or name in _FIXED:
+        if (
+            name.startswith(("model.", "mannequin.")) and name != "mannequin.patches"
+        ) or name in _FIXED:
             raise SettingsError(
                 f"{name} cannot change while a network is trained: {change}; set it back, or train"
                 " further in a new train.output, with train.start_from"
@@ -89,12 +95,12 @@ def start_trackers(accelerator: Accelerator, settings: Settings) -> None:
     accelerator.init_trackers("mcld", flat, init_kwargs={"wandb": {"dir": folder}})
 
 
-def check_trackers(settings: Settings) -> None:
+def check_trackers(options: TrainSettings) -> None:
     """Raise SettingsError for a tracker whose package is not installed."""
     from accelerate.tracking import get_available_trackers
 
     available = {str(tracker) for tracker in get_available_trackers()}
-    for name in settings.train.trackers:
+    for name in options.trackers:
         if name not in available:
             raise SettingsError(
                 f"train.trackers: {name} is not installed: pip install {name}, or leave it out"

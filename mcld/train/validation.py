@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from numpy.typing import NDArray
 from PIL import Image
 from torchmetrics.functional.image import (
@@ -17,11 +17,11 @@ from torchmetrics.functional.image import (
 from torchvision.transforms.functional import pil_to_tensor
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import coloured_iuv, read_iuv, write_png
+from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.model import MCLD
-from mcld.networks.folders import load_pipeline
-from mcld.person import read_picture
+from mcld.person import read_prepared
+from mcld.pipeline import MCLDPipeline
+from mcld.sampling.paint import as_images, paint
 from mcld.settings import Settings
 from mcld.train.trackers import log_validation
 
@@ -38,7 +38,7 @@ class Validation:
         settings: `train.validation_pairs`, the size, and how to sample.
         layout: the dataset.
         pairs: stems of prepared test pictures, (source, target), at least one pair.
-        folder: the pipeline folder, for its frozen parts.
+        pipeline: whose network is trained.
     """
 
     def __init__(
@@ -46,63 +46,79 @@ class Validation:
         settings: Settings,
         layout: DatasetLayout,
         pairs: list[tuple[str, str]],
-        folder: Path,
+        pipeline: MCLDPipeline,
     ) -> None:
         self.settings = settings
-        self.size = settings.train.height, settings.train.width
         wanted = min(settings.train.validation_pairs, len(pairs))
         chosen = [pairs[k * len(pairs) // wanted] for k in range(wanted)]
-        self.sources = [read_picture(layout, "test", source) for source, _ in chosen]
-        self.targets = [read_picture(layout, "test", target) for _, target in chosen]
-        self.poses = [coloured_iuv(read_iuv(layout.densepose("test", t))) for _, t in chosen]
-        self.folder = folder
+        self.sources = [read_prepared(layout, "test", source) for source, _ in chosen]
+        self.targets = [read_prepared(layout, "test", target) for _, target in chosen]
+        self.pipeline = pipeline
 
-    def run(
-        self, network: MCLD, accelerator: Accelerator, images: int, say: Callable[[str], None]
-    ) -> None:
+    @classmethod
+    def of_test_split(
+        cls,
+        settings: Settings,
+        layout: DatasetLayout,
+        pipeline: MCLDPipeline,
+        accelerator: Accelerator,
+        say: Callable[[str], None],
+    ) -> Validation | None:
+        """The validation sheets, where they are wanted and there are pairs for them."""
+        if not settings.train.validate_every:
+            return None
+        if accelerator.distributed_type == DistributedType.FSDP:
+            say("no validation sheets: no process has the whole network under FSDP")
+            return None
+        pairs = layout.pairs("test") if layout.pairs_file("test").exists() else []
+        stems = [(a.removesuffix(".jpg"), b.removesuffix(".jpg")) for a, b in pairs]
+        prepared = [pair for pair in stems if all(layout.prepared("test", stem) for stem in pair)]
+        if not prepared:
+            say("no validation sheets: no pair of the test split is prepared")
+            return None
+        return cls(settings, layout, prepared, pipeline)
+
+    def run(self, accelerator: Accelerator, images: int, say: Callable[[str], None]) -> None:
         """Sample the pairs with the network of a run that has seen `images` pictures.
 
         Writes the sheet as PNG into the run's folder, and logs it with PSNR and SSIM.
         """
-        pictures = self._sampled(network, accelerator.device)
-        psnr, ssim = self._scores(pictures)
+        pictures = self._sample_pairs(accelerator.device)
+        psnr, ssim = self._score(pictures)
         path = self.settings.train.output / FOLDER / f"{images:09d}.png"
-        write_png(path, self._sheet(pictures))
+        write_png(path, self._draw_sheet(pictures))
         log_validation(accelerator, images, path, psnr, ssim)
         say(f"after {images:,} pictures: PSNR {psnr:.2f} dB, SSIM {ssim:.3f}; see {path}")
 
     @torch.no_grad()
-    def _sampled(self, network: MCLD, device: torch.device) -> torch.Tensor:
+    def _sample_pairs(self, device: torch.device) -> torch.Tensor:
         """The pairs' pictures, always from the same noise: float32 [N, 3, H, W] in 0..1."""
-        pipeline = load_pipeline(self.folder, **dict(network.named_children()))
+        pipeline, train, sample = self.pipeline, self.settings.train, self.settings.sample
+        options = pipeline.resolve_options(
+            train.height, train.width, sample.num_inference_steps, sample.guidance_scale
+        )
+        inputs = pipeline.inputs(
+            [p.photo for p in self.sources],
+            [p.texture for p in self.sources],
+            [p.iuv for p in self.targets],
+            torch.stack([p.face for p in self.sources]),
+            options.height,
+            options.width,
+        )
         pipeline.to(device)
-        pipeline.set_progress_bar_config(disable=True)
-        height, width = self.size
-        sample = self.settings.sample
+        network = pipeline.network
         network.eval()
-        made = [
-            pipeline(
-                source.image,
-                source.texture,
-                target.pose,
-                source.face[None],
-                height=height,
-                width=width,
-                num_inference_steps=sample.num_inference_steps,
-                guidance_scale=sample.guidance_scale,
-                generator=torch.Generator().manual_seed(sample.seed),
-                output_type="pt",
-                return_dict=False,
-            )[0]
-            for source, target in zip(self.sources, self.targets, strict=True)
-        ]
+        conditions = pipeline.conditions(inputs)
+        pictures = paint(pipeline, conditions, options, [sample.seed] * len(self.sources))
         network.train()
-        return torch.cat(made).float().cpu()
+        for encoder in (pipeline.vae, pipeline.image_encoder):
+            encoder.to("cpu")
+        return pictures
 
-    def _scores(self, pictures: torch.Tensor) -> tuple[float, float]:
+    def _score(self, pictures: torch.Tensor) -> tuple[float, float]:
         """Mean PSNR in dB and SSIM over the pairs, at the size of training, on 0..1."""
-        truth = torch.stack([pil_to_tensor(t.image.resize(self.size[::-1])) for t in self.targets])
-        truth = truth.float() / 255
+        size = pictures.shape[-1], pictures.shape[-2]
+        truth = torch.stack([pil_to_tensor(t.photo.resize(size)) for t in self.targets]) / 255
         scores = [
             (
                 float(peak_signal_noise_ratio(made, wanted, data_range=1.0)),
@@ -113,14 +129,13 @@ class Validation:
         psnr, ssim = np.mean(scores, axis=0).tolist()
         return psnr, ssim
 
-    def _sheet(self, pictures: torch.Tensor) -> NDArray[np.uint8]:
+    def _draw_sheet(self, pictures: torch.Tensor) -> NDArray[np.uint8]:
         rows = []
-        for source, target, pose, made in zip(
-            self.sources, self.targets, self.poses, pictures, strict=True
+        for source, target, made in zip(
+            self.sources, self.targets, as_images(pictures), strict=True
         ):
-            generated = Image.fromarray((made * 255).round().byte().permute(1, 2, 0).numpy())
-            generated = generated.resize(target.image.size, Image.Resampling.BICUBIC)
-            pose_map = Image.fromarray(pose)
-            rows.append([source.image, source.texture, pose_map, generated, target.image])
+            generated = made.resize(target.photo.size, Image.Resampling.BICUBIC)
+            pose = Image.fromarray(colour_iuv(target.iuv))
+            rows.append([source.photo, source.texture, pose, generated, target.photo])
         width = round(_CELL * rows[0][-1].width / rows[0][-1].height)
         return contact_sheet(COLUMNS, rows, (width, _CELL))

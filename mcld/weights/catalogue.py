@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcld.model.checkpoints import FILE_STEMS
-from mcld.networks.folders import (
+from mcld.networks.stable_diffusion import (
     CONTROLNET,
     IMAGE_ENCODER,
     TORCHVISION,
@@ -130,7 +130,7 @@ def _pretrained(
         wanted.name,
         used_for,
         root / wanted.folder,
-        (("config.json",), wanted.weights_names()),
+        (("config.json",), wanted.file_names()),
         Hub(wanted.repository, inside),
         gigabytes,
         licence,

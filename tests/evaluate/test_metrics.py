@@ -17,7 +17,7 @@ from mcld.evaluate.fid import FrechetDistance, Inception
 from mcld.evaluate.metrics import psnr, ssim, ssim_256
 from mcld.evaluate.networks import LPIPS, torchvision_file
 from mcld.mannequin.world import identity, pose, render
-from mcld.networks.folders import TORCHVISION
+from mcld.networks.stable_diffusion import TORCHVISION
 
 
 @st.composite

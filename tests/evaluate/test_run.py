@@ -25,7 +25,7 @@ from mcld.evaluate.request import EvaluationRequest
 from mcld.evaluate.run import FACE_DETECTION, Evaluator, resized
 from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
 from mcld.evaluate.table import comparisons, differences
-from mcld.networks.folders import TORCHVISION
+from mcld.networks.stable_diffusion import TORCHVISION
 from mcld.settings import load_settings
 from tests.estimators.test_face import detector, recogniser
 

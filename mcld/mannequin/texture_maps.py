@@ -1,0 +1,63 @@
+"""The texture maps of training pictures, unpacked once: a sample that wears one decodes no PNG."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import read_image
+from mcld.machine.files import written_whole
+from mcld.mannequin.pose_guider import TexturedPoseGuider
+
+
+class TextureMaps:
+    """Texture maps as arrays on disk, from which only the texels that are looked up are read.
+
+    Args:
+        folder: where the arrays lie, 0.8 MB each.
+        layout, split: the dataset they are of.
+    """
+
+    def __init__(self, folder: Path, layout: DatasetLayout, split: str) -> None:
+        self.folder = folder
+        self.layout = layout
+        self.split = split
+
+    def path(self, stem: str) -> Path:
+        """The array of a picture's texture map, uint8 [512, 512, 3] RGB."""
+        return self.folder / f"{stem}.npy"
+
+    def unpack(self, stems: list[str], on_picture: Callable[[int, int], None]) -> None:
+        """Write the arrays that are missing, or whose maps have changed since.
+
+        on_picture: told (maps done, maps to do). Raises InputError for a map that cannot be read,
+        MCLDError when an array cannot be written.
+        """
+        missing = [stem for stem in stems if not self._is_fresh(stem)]
+        with ThreadPoolExecutor() as pool:
+            for done, _ in enumerate(pool.map(self._unpack, missing), 1):
+                on_picture(done, len(missing))
+
+    def _is_fresh(self, stem: str) -> bool:
+        png, array = self.layout.texture(self.split, stem), self.path(stem)
+        return array.exists() and array.stat().st_mtime_ns == png.stat().st_mtime_ns
+
+    def _unpack(self, stem: str) -> None:
+        png = self.layout.texture(self.split, stem)
+        changed = png.stat().st_mtime_ns
+        with written_whole(self.path(stem)) as file:
+            np.save(file, read_image(png), allow_pickle=False)
+            os.utime(file, ns=(changed, changed))
+
+    def warp(self, stem: str, pose: Tensor) -> Tensor:
+        """What a textured pose guider sees of a source in a pose: uint8 [3, H, W] RGB.
+
+        stem: of the source; pose: uint8 [3, H, W] (I, U, V).
+        """
+        texture = np.load(self.path(stem), mmap_mode="r")
+        warped: Tensor = TexturedPoseGuider.look(pose.permute(1, 2, 0).numpy(), texture)
+        return warped
