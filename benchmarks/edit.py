@@ -15,7 +15,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from benchmarks.mannequin import paste_texture
 from mcld.dataset.pictures import write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.edit.edits import Edits, edit, edited_person
+from mcld.edit.edits import Edits, edit, edit_person
 from mcld.edit.texture import GROUPS, shows
 from mcld.errors import InputError
 from mcld.estimators.texture import extract_texture
@@ -26,7 +26,7 @@ from mcld.mannequin.world.atlas import paint
 from mcld.mannequin.world.body import posed_vertices
 from mcld.mannequin.world.render import render
 from mcld.networks.folders import EMBEDDED, load_pipeline
-from mcld.person import PosedPerson
+from mcld.person import Person
 from mcld.settings import load_settings
 from mcld.surface.parts import PARTS
 
@@ -58,8 +58,8 @@ class _Case:
     """One edit, and what should come of it."""
 
     kind: str
-    source: PosedPerson
-    donor: PosedPerson
+    source: Person
+    donor: Person
     edits: Edits
     truth: np.ndarray
     iuv: np.ndarray
@@ -89,7 +89,7 @@ def report(out: Path, people: int, seed: int, weights: Path | None, strength: fl
     rows = {}
     cases = _cases(seed, people)
     for case in track(cases, "Editing", console=Console(stderr=True)):
-        person = edited_person(case.source, case.edits)
+        person = edit_person(case.source, case.edits)
         photo = np.asarray(case.source.photo)
         pasted = paste_texture(np.asarray(person.texture), case.iuv, photo)
         nothing = Edits(pose=case.edits.pose)
@@ -176,13 +176,13 @@ def _atlas(who: Identity, other: Identity, kind: str) -> np.ndarray:
     return np.where(brought[:, None, None, None], others, own)
 
 
-def _taken(seed: int, index: int, picture: int) -> tuple[Identity, Pose, PosedPerson]:
+def _taken(seed: int, index: int, picture: int) -> tuple[Identity, Pose, Person]:
     who, stance = identity(seed, index), pose(seed, index, picture)
     image, iuv = _picture(who, stance, paint(who.face, who.clothes))
     face = HeadCrop().embed(image, iuv)
     embedding = torch.zeros(512) if face is None else torch.from_numpy(face)
     texture = Image.fromarray(extract_texture(image, iuv))
-    person = PosedPerson(Image.fromarray(image), texture, embedding, iuv, f"person {index}")
+    person = Person(Image.fromarray(image), texture, embedding, iuv, f"person {index}")
     return who, stance, person
 
 

@@ -119,7 +119,7 @@ def _full_size(changes: dict[str, Any]) -> dict[str, float]:
             with timed("steps"):  # and the reference
                 latents = pipeline.denoise(conditions, noise, steps, GUIDANCE)
             with timed("decode"):
-                pipeline.pictures_of(latents, conditions.pose)
+                pipeline.decode(latents, conditions.pose)
             pipeline.maybe_free_model_hooks()
 
     steps = STEPS if gpu else 1
@@ -201,7 +201,7 @@ def steps(
         start = time.perf_counter()
         latents = pipeline.denoise(conditions, noise, number, scale)
         with torch.no_grad():
-            decoded = pipeline.pictures_of(latents, conditions.pose)
+            decoded = pipeline.decode(latents, conditions.pose)
         pictures = (decoded.float() / 2 + 0.5).clamp(0, 1)
         return pictures.cpu(), (time.perf_counter() - start) / len(inputs)
 

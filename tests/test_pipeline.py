@@ -15,7 +15,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
 from mcld.networks.folders import load_pipeline
 from mcld.person import PersonReader
-from mcld.pipeline import MCLDPipeline, with_warped_texture
+from mcld.pipeline import MCLDPipeline, warp_with_mirrored_head
 from mcld.settings import PrepareSettings
 from mcld.surface.charts import smpl_labels
 
@@ -82,7 +82,7 @@ def test_a_textured_decoder_is_given_the_pose_in_its_own_precision(pipeline, per
 def test_what_is_warped_onto_a_pose_may_come_from_a_texture_map_of_another_size(person):
     pose = torch.from_numpy(np.array(person["pose"])).permute(2, 0, 1)
     small = person["texture"].resize((256, 256), Image.Resampling.NEAREST)
-    whole, coarse = (with_warped_texture(pose, t) for t in (person["texture"], small))
+    whole, coarse = (warp_with_mirrored_head(pose, t) for t in (person["texture"], small))
     assert torch.equal(whole[:3], pose)
     assert torch.equal(coarse[:3], pose)
     shown = whole[3:].amax(dim=0) > 0
@@ -98,7 +98,7 @@ def test_the_side_of_a_head_that_is_seen_stands_in_for_the_other(person):
     )
     pose = torch.from_numpy(np.array(person["pose"])).permute(2, 0, 1)
     pose[2, :8], pose[2, 8:16], pose[2, 16:24] = 23, 24, 16
-    shown = with_warped_texture(pose, one_side)[3:].amax(dim=0) > 0
+    shown = warp_with_mirrored_head(pose, one_side)[3:].amax(dim=0) > 0
     assert shown[:8].float().mean() > 0.9
     assert shown[8:16].float().mean() > 0.9
     assert not shown[16:24].any()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.person import PersonReader, PosedPerson
+from mcld.person import Person, PersonReader
 from mcld.settings import load_settings
 
 
@@ -18,16 +18,16 @@ def fronts(dataset: DatasetLayout) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
-def people(dataset: DatasetLayout) -> list[PosedPerson]:
+def people(dataset: DatasetLayout) -> list[Person]:
     reader = PersonReader(load_settings(None, []).prepare, "cpu", print)
-    return [reader.posed(path) for path in fronts(dataset)]
+    return [reader.person(path) for path in fronts(dataset)]
 
 
 @pytest.fixture
-def alice(people: list[PosedPerson]) -> PosedPerson:
+def alice(people: list[Person]) -> Person:
     return people[0]
 
 
 @pytest.fixture
-def bob(people: list[PosedPerson]) -> PosedPerson:
+def bob(people: list[Person]) -> Person:
     return people[1]

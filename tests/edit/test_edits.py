@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mcld.edit.edits import Edits, edit, edited_person, guesses
+from mcld.edit.edits import Edits, edit, edit_person, find_guesses
 from mcld.edit.photo import MARGIN
-from mcld.edit.texture import GROUPS, region, sewn
+from mcld.edit.texture import GROUPS, group_mask, sew
 from mcld.errors import InputError, SettingsError
 from mcld.networks.folders import load_pipeline
 from mcld.person import PersonReader
@@ -44,12 +44,12 @@ def test_another_persons_garment_changes_its_part_and_little_else(embedded, alic
     legs = np.isin(alice.iuv[..., 0], GROUPS["lower"])
     moved = np.abs(after - before).mean(axis=-1)
     assert moved[legs].mean() > 5 * moved[~legs].mean()
-    wanted = np.asarray(edited_person(alice, Edits(garments={"lower": bob})).photo).astype(float)
+    wanted = np.asarray(edit_person(alice, Edits(garments={"lower": bob})).photo).astype(float)
     assert np.abs(after[legs] - wanted[legs]).mean() < np.abs(before[legs] - wanted[legs]).mean()
 
 
 def test_a_face_brings_embedding_and_head(alice, bob):
-    person = edited_person(alice, Edits(face=bob))
+    person = edit_person(alice, Edits(face=bob))
     torch.testing.assert_close(person.face, bob.face)
     both = [np.asarray(p.photo).astype(float) for p in (alice, person)]
     head = np.isin(alice.iuv[..., 0], GROUPS["head"])
@@ -90,13 +90,13 @@ def test_a_strip_begins_with_the_person_and_ends_with_the_other(embedded, alice,
 def test_every_picture_of_a_strip_is_decoded_with_its_own_texture(
     embedded, alice, bob, monkeypatch
 ):
-    decode, poses = embedded.pictures_of, []
+    decode, poses = embedded.decode, []
 
     def watched(latents: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
         poses.append(pose)
         return decode(latents, pose)
 
-    monkeypatch.setattr(embedded, "pictures_of", watched)
+    monkeypatch.setattr(embedded, "decode", watched)
     edit(embedded, alice, Edits(interpolate=bob, amounts=(0.0, 0.5, 1.0)), OPTIONS)
     first, middle, last = torch.cat(poses)[:, 3:]
     both = (first.amax(dim=0) > 0) & (last.amax(dim=0) > 0)
@@ -120,16 +120,16 @@ def test_the_kept_background_is_the_photos_to_the_bit(embedded, alice, bob):
 def test_strength_0_is_the_photo_with_the_texture_laid_on(embedded, alice, bob):
     edits = Edits(garments={"upper": bob})
     picture = made(embedded, alice, edits, strength=0.0)
-    np.testing.assert_array_equal(picture, np.asarray(edited_person(alice, edits).photo))
+    np.testing.assert_array_equal(picture, np.asarray(edit_person(alice, edits).photo))
 
 
 def test_painting_nothing_changes_nothing_and_painting_shows(alice):
     texture = np.asarray(alice.texture)
-    same = edited_person(alice, Edits(texture=texture))
+    same = edit_person(alice, Edits(texture=texture))
     assert same.photo.tobytes() == alice.photo.tobytes()
     painted = texture.copy()
     painted[texture.any(axis=-1)] = (250, 10, 10)
-    red = np.asarray(edited_person(alice, Edits(texture=painted)).photo)
+    red = np.asarray(edit_person(alice, Edits(texture=painted)).photo)
     body = alice.iuv[..., 0] > 0
     assert (red[body] == (250, 10, 10)).all(axis=-1).mean() > 0.9
 
@@ -137,19 +137,19 @@ def test_painting_nothing_changes_nothing_and_painting_shows(alice):
 def test_two_garments_of_one_donor_are_sewn_without_a_seam_between(alice, bob):
     again = replace(bob, name="bob, read again")
     both = Edits(garments={"upper": bob, "hands": again})
-    texture = np.asarray(edited_person(alice, both).texture)
+    texture = np.asarray(edit_person(alice, both).texture)
     pieces = [(np.asarray(bob.texture), group) for group in ("upper", "hands")]
-    np.testing.assert_array_equal(texture, sewn(np.asarray(alice.texture), pieces))
-    alone = sewn(np.asarray(alice.texture), pieces[:1])
-    assert (texture != alone)[region(["upper"])].any(), "the wrists would have a seam"
+    np.testing.assert_array_equal(texture, sew(np.asarray(alice.texture), pieces))
+    alone = sew(np.asarray(alice.texture), pieces[:1])
+    assert (texture != alone)[group_mask(["upper"])].any(), "the wrists would have a seam"
 
 
 def test_a_donor_from_behind_is_said_to_be_mostly_guessed(dataset, alice, bob):
-    assert guesses(alice, Edits(garments={"lower": bob, "head": bob})) == []
+    assert find_guesses(alice, Edits(garments={"lower": bob, "head": bob})) == []
     backs = [p for s in ("train", "test") for p in dataset.image(s, "x").parent.iterdir()]
     back = next(p for p in backs if "3back" in p.stem)
-    donor = PersonReader(load_settings(None, []).prepare, "cpu", print).posed(back)
-    (said,) = guesses(alice, Edits(garments={"head": donor}))
+    donor = PersonReader(load_settings(None, []).prepare, "cpu", print).person(back)
+    (said,) = find_guesses(alice, Edits(garments={"head": donor}))
     assert "of what the picture does of a head: the rest is guessed" in said
 
 
@@ -157,9 +157,9 @@ def test_donors_that_do_not_show_what_is_asked_for_are_refused(alice, bob):
     blind = replace(bob, texture=Image.new("RGB", bob.texture.size), face=torch.zeros(512))
     for group, words in (("upper", "an upper body"), ("feet", "feet"), ("lower", "legs")):
         with pytest.raises(InputError, match=f"does not show {words}"):
-            edited_person(alice, Edits(garments={group: blind}))
+            edit_person(alice, Edits(garments={group: blind}))
     with pytest.raises(InputError, match="no face is known of"):
-        edited_person(alice, Edits(face=blind))
+        edit_person(alice, Edits(face=blind))
 
 
 def test_what_cannot_be_is_refused(embedded, alice, bob):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcld.conditions import FocalConditions
-from mcld.edit.interpolate import between, on_the_way, slerp
+from mcld.edit.interpolate import blend_conditions, blend_textures, slerp
 from mcld.edit.request import amounts_of
 from mcld.errors import SettingsError
 
@@ -78,7 +78,7 @@ def test_a_range_that_is_none_is_refused(text):
 def test_texture_maps_mix_and_at_zero_nothing_changes(shown_bodies):
     a, b = shown_bodies
     body = a.any(axis=-1)
-    start, middle, end = between(a, b, (0.0, 0.5, 1.0))
+    start, middle, end = blend_textures(a, b, (0.0, 0.5, 1.0))
     assert start is a
     halfway = (a[body].astype(float) + b[body]) / 2
     assert np.abs(middle[body].astype(float) - halfway).max() <= 1
@@ -90,10 +90,10 @@ def test_the_texture_laid_on_the_pose_is_that_in_between():
         shapes = ((1, 1, 4), (1, 1, 4), (1, 2, 3, 3), (1, 512), (1, 6, 24, 24))
         return FocalConditions(*(torch.full(shape, value) for shape in shapes))
 
-    made = on_the_way(rows(1.0), rows(3.0), rows(2.0), 0.5)
+    made = blend_conditions(rows(1.0), rows(3.0), rows(2.0), 0.5)
     assert (made.pose == 2).all()
     assert (made.reference_latents == 2).all()
-    assert on_the_way(rows(1.0), rows(3.0), rows(1.0), 0).pose.eq(1).all()
+    assert blend_conditions(rows(1.0), rows(3.0), rows(1.0), 0).pose.eq(1).all()
 
 
 @pytest.fixture

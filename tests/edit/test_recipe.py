@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.edit.picture import edit_picture, export_texture, guide_layer
+from mcld.edit.picture import draw_guide_layer, edit_picture, export_texture
 from mcld.edit.recipe import edit_recipe
 from mcld.edit.request import edit_request, read_recipe
 from mcld.errors import MCLDError, SettingsError
@@ -213,7 +213,7 @@ def test_a_sheet_and_a_texture_to_paint_on(photos, tmp_path):
     assert [path.name for path in files] == ["t.png", "t-guide.png"]
     with Image.open(files[1]) as guide:
         assert (guide.mode, guide.size) == ("RGBA", (512, 512))
-        assert guide.tobytes() == guide_layer().tobytes()
+        assert guide.tobytes() == draw_guide_layer().tobytes()
     # What was exported and not painted on changes nothing.
     pictures = []
     for name, edits in (("a.png", {}), ("b.png", {"texture": str(files[0])})):

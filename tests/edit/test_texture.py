@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 
-from mcld.edit.texture import GROUPS, SEAM, completed, region, sewn, shows, trimmed
+from mcld.edit.texture import GROUPS, SEAM, fill_group, group_mask, sew, shows, trim_rims
 from mcld.surface.charts import smpl_borders, smpl_labels, smpl_mirror
 from mcld.surface.parts import ARMS
 
@@ -24,8 +24,8 @@ RED, BLUE = plain((200, 40, 40)), plain((40, 40, 200))
 def test_what_is_taken_is_the_donors_and_the_rest_is_untouched(groups, seed):
     noise = np.random.default_rng(seed).integers(1, 255, RED.shape)
     source = np.where(RED.any(axis=-1, keepdims=True), noise, 0).astype(np.uint8)
-    mixed = sewn(source, [(BLUE, group) for group in groups])
-    inside = region(sorted(groups))
+    mixed = sew(source, [(BLUE, group) for group in groups])
+    inside = group_mask(sorted(groups))
     np.testing.assert_array_equal(mixed[~inside], source[~inside])
     away = distance_transform_edt(~borders(groups, set(GROUPS) - groups))
     np.testing.assert_array_equal(mixed[inside & (away > SEAM)], BLUE[inside & (away > SEAM)])
@@ -39,7 +39,7 @@ def borders(groups: set[str], others: set[str]) -> np.ndarray:
     )
     for (label, other), pixels in smpl_borders().items():
         found.flat[pixels] |= label in parts and other in beside
-    return found & region(sorted(groups))
+    return found & group_mask(sorted(groups))
 
 
 @pytest.mark.parametrize(
@@ -47,31 +47,33 @@ def borders(groups: set[str], others: set[str]) -> np.ndarray:
     [("head", "upper"), ("hands", "upper"), ("feet", "lower"), ("lower", "feet")],
 )
 def test_a_seam_goes_over_softly_where_the_body_goes_on(group, beside):
-    mixed = sewn(RED, [(BLUE, group)])
+    mixed = sew(RED, [(BLUE, group)])
     border = borders({group}, {beside})
     # Neck, wrists and ankles, which lie apart from their neighbours in the layout.
     assert border.sum() > 40
-    away = np.where(region([group]), distance_transform_edt(~border), np.inf)
+    away = np.where(group_mask([group]), distance_transform_edt(~border), np.inf)
     redness = [mixed[np.rint(away) == d][:, 0].mean() for d in range(SEAM + 1)]
     assert redness == sorted(redness, reverse=True)
     assert redness[0] == 200
     assert redness[3] == pytest.approx(120, abs=25)
-    fingertips = region([group]) & (distance_transform_edt(~borders({group}, set(GROUPS))) > SEAM)
+    fingertips = group_mask([group]) & (
+        distance_transform_edt(~borders({group}, set(GROUPS))) > SEAM
+    )
     assert (mixed[fingertips] == (40, 40, 200)).all()
 
 
 def test_two_donors_meet_without_what_was_there_before():
     green = plain((40, 200, 40))
-    mixed = sewn(RED, [(BLUE, "upper"), (green, "lower")])
+    mixed = sew(RED, [(BLUE, "upper"), (green, "lower")])
     hips = borders({"lower"}, {"upper"}) | borders({"upper"}, {"lower"})
-    near = (distance_transform_edt(~hips) <= SEAM) & region(["upper", "lower"])
+    near = (distance_transform_edt(~hips) <= SEAM) & group_mask(["upper", "lower"])
     near &= distance_transform_edt(~borders({"upper", "lower"}, {"head", "hands", "feet"})) > SEAM
     assert near.sum() > 1000
     assert mixed[near][:, 0].max() == 40
 
 
 def test_one_donor_has_no_seams_however_often_they_were_read():
-    mixed = sewn(RED, [(BLUE, "upper"), (BLUE.copy(), "lower"), (BLUE, "hands")])
+    mixed = sew(RED, [(BLUE, "upper"), (BLUE.copy(), "lower"), (BLUE, "hands")])
     hips = borders({"lower"}, {"upper"}) | borders({"upper"}, {"lower", "hands"})
     assert (mixed[hips] == (40, 40, 200)).all()
 
@@ -83,7 +85,7 @@ def test_a_hole_is_filled_from_the_mirror_image_first():
     shown = photo.copy()
     left = np.isin(labels, ARMS[0::2])
     shown[left] = 0
-    filled = completed(shown, "upper")
+    filled = fill_group(shown, "upper")
     np.testing.assert_array_equal(filled[left], photo.reshape(-1, 3)[smpl_mirror()][left])
     np.testing.assert_array_equal(filled[~left], shown[~left])
 
@@ -93,8 +95,8 @@ def test_what_neither_side_shows_takes_the_groups_own_colours_and_is_never_black
     shown = np.where(np.isin(labels, (9, 10))[..., None], BLUE, 0).astype(
         np.uint8
     )  # thighs' fronts
-    filled = completed(shown, "lower")
-    legs = region(["lower"])
+    filled = fill_group(shown, "lower")
+    legs = group_mask(["lower"])
     assert filled[legs].any(axis=-1).all()
     assert np.abs(filled[legs].astype(int) - (40, 40, 200)).max() <= 1
     assert not filled[~legs].any()
@@ -102,7 +104,7 @@ def test_what_neither_side_shows_takes_the_groups_own_colours_and_is_never_black
 
 def test_of_what_is_not_seen_at_all_nothing_is_made_up():
     nothing = np.zeros_like(RED)
-    np.testing.assert_array_equal(completed(nothing, "feet"), nothing)
+    np.testing.assert_array_equal(fill_group(nothing, "feet"), nothing)
     assert not shows(nothing, "feet")
     assert shows(RED, "feet")
 
@@ -112,7 +114,7 @@ def test_dark_rims_are_trimmed_off():
     rim = (labels > 0) & ~binary_erosion(labels > 0, iterations=1)
     dark = RED.copy()
     dark[rim] = (20, 4, 4)
-    cleaned = trimmed(dark)
+    cleaned = trim_rims(dark)
     body = labels > 0
     assert (cleaned[body] == (200, 40, 40)).all(axis=-1).mean() > 0.995
     assert not cleaned[~body].any()
@@ -125,11 +127,11 @@ def test_the_dark_line_where_the_two_charts_of_a_face_meet_is_trimmed_off():
     assert line.sum() > 1000
     dark = RED.copy()
     dark[line] = (120, 24, 24)
-    assert (trimmed(dark)[line] == (200, 40, 40)).all()
+    assert (trim_rims(dark)[line] == (200, 40, 40)).all()
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_group_has_its_own_place(group):
     others = [name for name in GROUPS if name != group]
-    assert region([group]).any()
-    assert not (region([group]) & region(others)).any()
+    assert group_mask([group]).any()
+    assert not (group_mask([group]) & group_mask(others)).any()

@@ -8,11 +8,11 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.mannequin.encoders import (
     _Sampled,
     adapt_decoder,
+    average_parts,
     fit_autoencoder,
     fit_image_encoder,
-    part_colours,
 )
-from mcld.person import read_picture
+from mcld.person import read_prepared
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings, load_settings
 from tests.conftest import TINY
@@ -27,7 +27,7 @@ def test_part_colours_are_means_over_each_part_and_unknown_where_it_is_not_seen(
     image[:, 3:] = (255, 51, 0)
     labels = np.zeros((4, 6, 3), np.uint8)
     labels[:, 3:, 2] = 7
-    colours = part_colours(Image.fromarray(image), Image.fromarray(labels))
+    colours = average_parts(Image.fromarray(image), Image.fromarray(labels))
     torch.testing.assert_close(colours[0], torch.zeros(3))
     torch.testing.assert_close(colours[7], torch.tensor([1.0, 0.2, 0.0]))
     assert colours[[1, 6, 8, 24]].isnan().all()
@@ -98,11 +98,11 @@ def test_a_textured_decoder_shows_what_is_warped_onto_the_pose_and_not_in_the_la
     dataset: DatasetLayout, pipeline: MCLDPipeline
 ):
     names = [(a.removesuffix(".jpg"), b.removesuffix(".jpg")) for a, b in dataset.pairs("train")]
-    photos = [read_picture(dataset, "train", stem).image for stem in stems_of(dataset)]
+    photos = [read_prepared(dataset, "train", stem).image for stem in stems_of(dataset)]
     pipeline.vae.fit(pipeline.image_processor.preprocess(photos, 64, 48))
     pipeline.pose_guider.add_texture()
     source, target = (
-        read_picture(dataset, "test", name.removesuffix(".jpg"))
+        read_prepared(dataset, "test", name.removesuffix(".jpg"))
         for name in dataset.pairs("test")[0]
     )
     conditions = [source.image], [source.texture], [target.pose], source.face[None]
@@ -116,7 +116,7 @@ def test_a_textured_decoder_shows_what_is_warped_onto_the_pose_and_not_in_the_la
 
     def picture(pose: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            decoded: torch.Tensor = pipeline.pictures_of(latents, pose)
+            decoded: torch.Tensor = pipeline.decode(latents, pose)
         return decoded
 
     def error() -> float:

@@ -14,8 +14,8 @@ from mcld.networks.folders import chosen_pipeline, load_pipeline
 from mcld.pipeline import MCLDPipeline
 from mcld.sample.picture import sample_picture
 from mcld.sample.request import PictureRequest
-from mcld.sampling.placement import memory_explained
-from mcld.sampling.record import hash_of
+from mcld.sampling.placement import explain_memory
+from mcld.sampling.record import hash_pipeline
 from mcld.settings import load_settings
 
 
@@ -153,15 +153,15 @@ def test_a_picture_tells_how_it_was_made_and_that_it_is_synthetic(files):
     assert record["num_inference_steps"] == 2
     assert record["guidance_scale"] == 1.5
     assert record["scheduler"] == "EulerDiscreteScheduler"
-    assert record["weights"] == hash_of(load_pipeline(files["weights"]))
+    assert record["weights"] == hash_pipeline(load_pipeline(files["weights"]))
     assert record["version"]
 
 
 def test_other_weights_have_another_hash(files, pipeline):
-    before = hash_of(pipeline)
+    before = hash_pipeline(pipeline)
     with torch.no_grad():
         next(pipeline.image_projector.parameters())[0, 0, 0] += 1
-    assert hash_of(pipeline) != before
+    assert hash_pipeline(pipeline) != before
 
 
 def test_the_sheet_shows_source_pose_texture_and_every_result(files):
@@ -260,7 +260,7 @@ def test_running_out_of_memory_says_what_to_lower(files, pipeline):
             MCLDError,
             match=r"memory: lower sample\.batch_size, 8, or lower --size, 64x48, or give",
         ),
-        memory_explained(options, pipeline, 8),
+        explain_memory(options, pipeline, 8),
     ):
         raise torch.OutOfMemoryError
 

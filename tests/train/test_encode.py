@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.person import read_batches, read_picture
+from mcld.person import read_batches, read_prepared
 from mcld.pipeline import MCLDPipeline
 from mcld.train.cache import EncodedCache
 from mcld.train.encode import fill_cache
@@ -20,7 +20,7 @@ def test_training_sees_what_sampling_computes(
     fill_cache(cache, pipeline, stems, (64, 48), done.append)
     assert done == [len(stems)]
     for stem in (stems[0], stems[-1]):
-        files = read_picture(dataset, "train", stem)
+        files = read_prepared(dataset, "train", stem)
         with torch.no_grad():
             inputs = pipeline.inputs(
                 [files.image], [files.texture], [files.pose], files.face[None], 64, 48
@@ -44,4 +44,4 @@ def test_batches_hold_every_picture_once_and_in_order(dataset: DatasetLayout):
         batches = list(read_batches(dataset, "train", stems, size))
         assert [len(b) for b in batches[:-1]] == [size] * (len(batches) - 1)
         poses = [files.pose.tobytes() for batch in batches for files in batch]
-        assert poses == [read_picture(dataset, "train", stem).pose.tobytes() for stem in stems]
+        assert poses == [read_prepared(dataset, "train", stem).pose.tobytes() for stem in stems]

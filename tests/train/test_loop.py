@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from accelerate.state import AcceleratorState
+from mcld.train.steps import TrainReport, learning_rate
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mcld.dataset.layout import DatasetLayout
@@ -17,11 +18,10 @@ from mcld.errors import InputError, MCLDError, SettingsError, StoppedError, Weig
 from mcld.machine.lock import only_run
 from mcld.model.checkpoints import FILE_STEMS, save_checkpoint
 from mcld.networks.folders import load_pipeline, load_weights
-from mcld.person import read_picture
+from mcld.person import read_prepared
 from mcld.settings import Settings, TrainSettings, load_settings
 from mcld.train import checkpoint
 from mcld.train.loop import train
-from mcld.train.steps import TrainReport, learning_rate
 
 
 def with_train(settings: Settings, **changes) -> Settings:
@@ -499,7 +499,7 @@ def test_a_network_trained_without_a_condition_samples_without_it(short):
 
 def dataset_picture(settings: Settings, number: int):
     layout = DatasetLayout(settings.train.dataset)
-    return read_picture(layout, "train", layout.names("train")[number].removesuffix(".jpg"))
+    return read_prepared(layout, "train", layout.names("train")[number].removesuffix(".jpg"))
 
 
 def test_the_decoder_learns_from_what_the_network_samples(short, tmp_path):

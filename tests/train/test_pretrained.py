@@ -13,7 +13,7 @@ from mcld.model.checkpoints import save_checkpoint
 from mcld.networks.folders import load_pipeline, load_weights
 from mcld.settings import Settings
 from mcld.train.loop import train
-from mcld.train.pretrained import pretrained_pipeline
+from mcld.train.pretrained import load_pretrained
 from tests.pretrained_folder import write_pretrained
 
 
@@ -31,7 +31,7 @@ def settings(tiny: Settings, pretrained: Path) -> Settings:
 
 
 def test_the_weights_go_where_the_paper_puts_them(settings: Settings, pretrained: Path) -> None:
-    pipeline = pretrained_pipeline(settings)
+    pipeline = load_pretrained(settings)
     unet = load_file(pretrained / "stable-diffusion-v1-5/unet/diffusion_pytorch_model.safetensors")
     weights = pipeline.denoising_unet.state_dict()
     assert all(torch.equal(weights[key], unet[key]) for key in unet)
@@ -52,12 +52,12 @@ def test_the_weights_go_where_the_paper_puts_them(settings: Settings, pretrained
 
 
 def test_files_that_pytorch_wrote_are_read_as_well(settings: Settings, pretrained: Path) -> None:
-    before = pretrained_pipeline(settings).network.state_dict()
+    before = load_pretrained(settings).network.state_dict()
     for path in pretrained.rglob("*.safetensors"):
         name = "pytorch_model.bin" if path.parent.name == "image_encoder" else f"{path.stem}.bin"
         torch.save(load_file(path), path.with_name(name))
         path.unlink()
-    after = pretrained_pipeline(settings).network.state_dict()
+    after = load_pretrained(settings).network.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
@@ -108,7 +108,7 @@ def layout(part: ModelMixin) -> str:
 def test_four_files_without_a_pretrained_folder_are_told_what_to_set(
     settings: Settings, pretrained: Path, tmp_path: Path
 ) -> None:
-    save_checkpoint(pretrained_pipeline(settings).network.state_dict(), tmp_path)
+    save_checkpoint(load_pretrained(settings).network.state_dict(), tmp_path)
     with pytest.raises(WeightsError, match=r"there is no such folder: set sample\.pretrained"):
         load_weights(tmp_path, settings)
 
@@ -134,7 +134,7 @@ def test_a_missing_file_is_named_with_how_to_get_it(
 ) -> None:
     (pretrained / file).unlink()
     with pytest.raises(WeightsError, match=message):
-        pretrained_pipeline(settings)
+        load_pretrained(settings)
 
 
 def test_weights_of_another_network_are_refused(settings: Settings, pretrained: Path) -> None:
@@ -143,7 +143,7 @@ def test_weights_of_another_network_are_refused(settings: Settings, pretrained: 
     whole = guider.read_bytes()
     guider.write_bytes(unet.read_bytes())
     with pytest.raises(WeightsError, match="is no ControlNet"):
-        pretrained_pipeline(settings)
+        load_pretrained(settings)
     unet.write_bytes(whole)
     with pytest.raises(WeightsError, match="is of another network"):
-        pretrained_pipeline(settings)
+        load_pretrained(settings)

@@ -12,10 +12,10 @@ from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, read_iuv
-from mcld.pipeline import with_warped_texture
+from mcld.pipeline import warp_with_mirrored_head
 from mcld.settings import TrainSettings
 from mcld.train.cache import EncodedCache, EncodedPicture
-from mcld.train.samples import BatchSampler, TrainingSamples, collate, shifted
+from mcld.train.samples import BatchSampler, TrainingSamples, collate, shift_timesteps
 
 STEMS = ["a", "b", "c", "d"]
 PAIRS = torch.tensor([(0, 1), (1, 0), (2, 3), (3, 2), (0, 0)])
@@ -86,7 +86,7 @@ def test_samples_in_patches_have_their_pose_and_are_noisy(cache):
 @given(st.floats(0.01, 100))
 def test_shifted_timesteps_stay_in_range_and_in_order(shift: float) -> None:
     timesteps = torch.arange(1000)
-    moved = shifted(timesteps, shift)
+    moved = shift_timesteps(timesteps, shift)
     assert moved.min() >= 0
     assert moved.max() <= 999
     assert (moved.diff() >= 0).all()
@@ -94,11 +94,11 @@ def test_shifted_timesteps_stay_in_range_and_in_order(shift: float) -> None:
 
 
 def test_a_shift_of_four_puts_half_of_the_timesteps_into_the_noisiest_fifth(cache):
-    assert torch.equal(shifted(torch.arange(1000), 1.0), torch.arange(1000))
-    assert (shifted(torch.arange(1000), 4.0) >= 800).sum() == 500
+    assert torch.equal(shift_timesteps(torch.arange(1000), 1.0), torch.arange(1000))
+    assert (shift_timesteps(torch.arange(1000), 4.0) >= 800).sum() == 500
     plain, late = made(cache), made(cache, timestep_shift=4.0)
     for n in range(50):
-        assert late[n].timestep == shifted(plain[n].timestep, 4.0)
+        assert late[n].timestep == shift_timesteps(plain[n].timestep, 4.0)
         assert torch.equal(late[n].noise, plain[n].noise)
 
 
@@ -113,7 +113,7 @@ def test_samples_in_patches_move_into_the_noisier_half_after_the_shift(cache):
         patchwork=lambda pose, generator: {},
     )
     for n in range(50):
-        assert patched[n].timestep == 500 + shifted(plain[n].timestep, 4.0) // 2
+        assert patched[n].timestep == 500 + shift_timesteps(plain[n].timestep, 4.0) // 2
 
 
 def test_samples_travel_to_loading_processes(cache):
@@ -180,7 +180,7 @@ def test_a_textured_guider_sees_the_texture_of_the_source_warped_onto_the_target
     sample = TrainingSamples(cache, stems, pairs, STD, TrainSettings(), textured_pose=True)[0]
     texture = Image.fromarray(read_image(cache.layout.texture("train", stems[0])))
     (pose,) = cache.read(stems[1], "pose")
-    assert torch.equal(sample.pose, with_warped_texture(pose, texture))
+    assert torch.equal(sample.pose, warp_with_mirrored_head(pose, texture))
     assert torch.equal(sample.pose[:3], pose)
     assert sample.pose[3:].any()
     assert collate([sample]).conditions.pose.shape == (1, *sample.pose.shape)

@@ -9,7 +9,7 @@ from mcld.errors import SettingsError, WeightsError
 from mcld.model.checkpoints import FILE_STEMS, read_state_dict
 from mcld.networks.folders import load_pipeline
 from mcld.settings import Settings, load_settings
-from mcld.train.pretrained import pretrained_pipeline
+from mcld.train.pretrained import load_pretrained
 from mcld.weights.convert import convert
 from tests.conftest import TINY
 from tests.pretrained_folder import write_pretrained
@@ -28,7 +28,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def authors(settings: Settings, tmp_path: Path) -> Path:
     """The authors' four files, under their names, one of them in half precision."""
-    network = pretrained_pipeline(settings).network
+    network = load_pretrained(settings).network
     (tmp_path / "checkpoints").mkdir()
     for part in FILE_STEMS:
         module = getattr(network, part)
