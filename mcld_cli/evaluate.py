@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcld.errors import MCLDError, SettingsError
-from mcld.machine.processes import is_first
+from mcld.machine.processes import is_main
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
 from mcld_cli.options import Config, Overrides, overrides_of
@@ -127,14 +127,14 @@ def evaluate(
         for name, path in zip(names, save_path, strict=True)
     ]
     baselines = _baselines(baseline, names)
-    if is_first():
+    if is_main():
         check(requests)
         check_writable(folder / "metrics.json")
     if processes:
         launch(processes)
         return
     found = _scored(settings, requests, folder)
-    if not is_first():
+    if not is_main():
         return
     from mcld.evaluate.report import write_report
     from mcld.evaluate.table import comparisons, table_of, write_comparisons
@@ -215,7 +215,7 @@ def _scored(settings: "Settings", requests: "list[EvaluationRequest]", out: Path
         found = []
         for request in requests:
             scores = evaluator.score(request)
-            if is_first():
+            if is_main():
                 scores.write(out if len(requests) == 1 else out / scores.name)
             found.append(scores)
         return found

@@ -23,7 +23,7 @@ from mcld.edit.request import EditRequest, content_hash
 from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.machine.files import check_writable, remove_unfinished_of
 from mcld.machine.lock import only_run_of
-from mcld.machine.processes import agreed, processes, silent
+from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.networks.folders import chosen_pipeline
 from mcld.person import PersonReader, no_face_known
 from mcld.pipeline import MCLDPipeline
@@ -61,7 +61,7 @@ def edit_recipe(
     state = processes()
     first = state.is_main_process
     if not first:
-        say, on_done = silent, silent
+        say, on_done = ignore, ignore
     options = settings.sample
     device = chosen_device(options, state.device)
     pipeline = chosen_pipeline(weights, settings, say)
@@ -80,7 +80,7 @@ def edit_recipe(
     ]
     with ExitStack() as held:
         jobs = list(zip(requests, records, strict=True))
-        left = agreed(state, lambda: _begin(recipe, jobs, held))
+        left = run_on_main(state, lambda: _begin(recipe, jobs, held))
         if len(left) < len(jobs):
             say(f"{len(jobs) - len(left):,} of {len(jobs):,} pictures are there already")
         todo = left[state.process_index :: state.num_processes]

@@ -23,7 +23,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.results import RESULT_SIZES
 from mcld.evaluate.networks import check_finite, exactly, load_torchvision
 from mcld.machine.files import sha256_of, written_whole
-from mcld.machine.processes import agreed
+from mcld.machine.processes import run_on_main
 
 FEATURES = 2048
 FEWEST = 2
@@ -176,7 +176,7 @@ class FrechetDistance:
     def value(self) -> float:
         """The distance, told to all processes; to be asked for once."""
         self._set("fake", *self._all("fake"))
-        return agreed(self._state, lambda: float(self._metric.compute()))
+        return run_on_main(self._state, lambda: float(self._metric.compute()))
 
     def _all(self, kind: str) -> tuple[Tensor, Tensor, Tensor]:
         """Sum, sum of products and number of features in all processes, on the CPU."""

@@ -27,7 +27,7 @@ from mcld.evaluate.networks import LPIPS, torchvision_file
 from mcld.evaluate.request import EvaluationRequest, Listing, listings
 from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
 from mcld.machine.files import sha256_of
-from mcld.machine.processes import agreed, processes, silent
+from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.settings import EvaluateSettings, Settings
 
 _T = TypeVar("_T")
@@ -71,7 +71,7 @@ class Evaluator:
         self.options: EvaluateSettings = settings.evaluate
         self.device = _device(self.options.device, self.state)
         self.say, self.on_picture = (
-            (say, on_picture) if self.state.is_main_process else (silent, silent)
+            (say, on_picture) if self.state.is_main_process else (ignore, ignore)
         )
         self.left_out: dict[str, str] = {}
         self.weights: dict[str, dict[str, str]] = {}
@@ -117,7 +117,7 @@ class Evaluator:
         Raises InputError when nothing in it can be scored: it is missing, empty, or of another
         split; WeightsError when a network gives numbers that are not finite.
         """
-        found = agreed(self.state, lambda: listings(request))
+        found = run_on_main(self.state, lambda: listings(request))
         scores = Scores(
             request.name,
             request.save_path,
@@ -233,7 +233,7 @@ class Evaluator:
         if self.inception is None:
             return None
         try:
-            training = agreed(self.state, lambda: Training.of(request.dataset))
+            training = run_on_main(self.state, lambda: Training.of(request.dataset))
         except InputError as error:
             self._leave_out_fid(scores, f"it needs the training pictures: {error}")
             return None
@@ -241,7 +241,7 @@ class Evaluator:
         path = training.cache_file(folder, self.inception.sha256)
         distance = FrechetDistance(self.inception, self.state)
         kept = Statistics.read(path, len(there)) if self.state.is_main_process else None
-        counts = agreed(self.state, lambda: (kept.count, kept.enlarged) if kept else None)
+        counts = run_on_main(self.state, lambda: (kept.count, kept.enlarged) if kept else None)
         if counts is None:
             kept = self._see(there, folder, distance, scores.unread)
             counts = kept.count, kept.enlarged

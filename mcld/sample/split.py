@@ -25,7 +25,7 @@ from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_file
 from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.machine.files import made_folder, remove_unfinished, written_whole
 from mcld.machine.lock import only_run
-from mcld.machine.processes import agreed, processes, silent
+from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.networks.folders import chosen_pipeline
 from mcld.pipeline import MCLDPipeline, PipelineInputs
 from mcld.sample.request import SplitRequest
@@ -74,7 +74,7 @@ def sample_split(
     state = processes()
     first = state.is_main_process
     if not first:
-        say, on_picture = silent, silent
+        say, on_picture = ignore, ignore
     options = settings.sample
     device = chosen_device(options, state.device)
     layout = DatasetLayout(request.dataset)
@@ -90,7 +90,7 @@ def sample_split(
         **how_sampled(pipeline, options),
     }
     with ExitStack() as held:
-        left = agreed(state, lambda: _begin(request.save_path, record, pairs, held))
+        left = run_on_main(state, lambda: _begin(request.save_path, record, pairs, held))
         if len(left) < len(pairs):
             say(f"{len(pairs) - len(left):,} of {len(pairs):,} pictures are there already")
         todo = left[state.process_index :: state.num_processes]

@@ -21,7 +21,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError
 from mcld.machine.files import folder_written_whole, made_folder, remove_unfinished
 from mcld.machine.lock import only_run
-from mcld.machine.processes import gathered, on_cpu, processes, silent
+from mcld.machine.processes import gather_whole, ignore, processes, runs_on_cpu
 from mcld.mannequin.encoders import adapt_decoder, fit_autoencoder, fit_image_encoder
 from mcld.mannequin.patches import Patchwork
 from mcld.model import MCLD
@@ -69,7 +69,7 @@ def train(
     check_trackers(settings)
     try:
         if not accelerator.is_main_process:
-            return _train(settings, accelerator, resume, silent, silent)
+            return _train(settings, accelerator, resume, ignore, ignore)
         with only_run(made_folder(settings.train.output)):
             return _train(settings, accelerator, resume, report, say)
     except torch.OutOfMemoryError as error:
@@ -155,7 +155,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
 
     if ema:
         ema.copy_to(trained)
-    weights = gathered(network.state_dict(), keep=main)
+    weights = gather_whole(network.state_dict(), keep=main)
     if main:
         names = [(stems[source], stems[target]) for source, target in pairs.tolist()]
         _finish(weights, layout, names, settings, accelerator.device, report)
@@ -172,7 +172,7 @@ def _accelerator(options: TrainSettings) -> Accelerator:
     processes()
     try:
         return Accelerator(
-            cpu=on_cpu(),
+            cpu=runs_on_cpu(),
             mixed_precision=options.precision,
             log_with=list(options.trackers),
             project_config=ProjectConfiguration(

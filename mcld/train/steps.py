@@ -14,7 +14,7 @@ from accelerate.utils import DistributedType
 from torch.utils.data import DataLoader
 
 from mcld.errors import InputError, MCLDError, SettingsError
-from mcld.machine.processes import gathered
+from mcld.machine.processes import gather_whole
 from mcld.model import MCLD
 from mcld.pipeline import ddim_scheduler
 from mcld.settings import Settings, TrainSettings
@@ -106,7 +106,7 @@ class Trainer:
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
                 clipped = accelerator.clip_grad_norm_(self.trained, options.max_grad_norm)
-                norm = float(gathered(clipped))
+                norm = float(gather_whole(clipped))
                 if accelerator.scaler is None:  # which would leave the step out
                     _check_finite(norm, images, rate, "the gradient's norm")
                 self.optimizer.step()
