@@ -1,9 +1,7 @@
 """Edits brought back onto the photo they started from."""
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from mcld.edit.texture import Texture
 from mcld.surface.charts import texels_of
@@ -43,6 +41,8 @@ def tinted(photo: UInt8Array, iuv: UInt8Array, before: Texture, after: Texture) 
 
 def fitted(iuv: UInt8Array, size: tuple[int, int]) -> UInt8Array:
     """An IUV map at another (height, width), to the nearest pixel."""
+    import cv2
+
     height, width = size
     resized = cv2.resize(
         np.ascontiguousarray(iuv), (width, height), interpolation=cv2.INTER_NEAREST
@@ -56,6 +56,8 @@ def background_kept(picture: UInt8Array, photo: UInt8Array, iuv: UInt8Array) -> 
     picture, photo: uint8 [H, W, 3] RGB of one size, in the pose of `iuv`. The body, widened by
     `MARGIN`, is the picture's.
     """
+    from scipy.ndimage import distance_transform_edt
+
     body = fitted(iuv, photo.shape[:2])[..., 0] > 0
     rows = np.flatnonzero(body.any(axis=1))
     height = rows[-1] - rows[0] + 1

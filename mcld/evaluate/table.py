@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from mcld.dataset.results import RESULT_SIZES
 from mcld.evaluate.baseline import Figures
@@ -120,6 +119,8 @@ def write_comparisons(path: Path, comparisons: Sequence[Comparison]) -> None:
 
 def compare_pairs(first: Scores, second: Scores, size: str) -> list[Difference]:
     """The mean paired difference, second minus first, of every metric of single pictures."""
+    from scipy.stats import bootstrap  # here, because it loads much and few compare results
+
     if size not in first.sizes or size not in second.sizes:
         return []
     a, b = first.sizes[size].rows, second.sizes[size].rows
