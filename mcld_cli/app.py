@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from mcld import __version__
 from mcld.errors import MCLDError, SettingsError, StoppedError
-from mcld.machine.processes import is_first
+from mcld.machine.processes import is_main
 from mcld_cli import console
 from mcld_cli.edit import edit
 from mcld_cli.evaluate import evaluate
@@ -32,15 +32,15 @@ class _ClearEnds(TyperGroup):
         try:
             return super().invoke(ctx)
         except MCLDError as error:
-            if not is_first():
+            if not is_main():
                 # What all processes of a launcher find alike is said by the first, whose end ends
                 # the others.
                 time.sleep(SECONDS_FOR_THE_FIRST)
-            if is_first() or not isinstance(error, StoppedError):  # which all of them raise
+            if is_main() or not isinstance(error, StoppedError):  # which all of them raise
                 console.fail(str(error))
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            if is_first():
+            if is_main():
                 console.fail("interrupted")
             raise typer.Exit(INTERRUPTED) from error
         except (typer.Exit, typer.Abort, BrokenPipeError):

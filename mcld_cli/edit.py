@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from mcld.errors import SettingsError
-from mcld.machine.processes import is_first
+from mcld.machine.processes import is_main
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
 from mcld_cli.options import (
@@ -249,7 +249,7 @@ def edit(
 
         with console.progress("Editing", "pictures") as count:
             edit_recipe(recipe, requests, weights, settings, say=console.say, on_done=count)
-        if is_first():
+        if is_main():
             console.say(f"All pictures of {recipe} are there.")
         return
     assert source

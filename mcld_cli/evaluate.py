@@ -1,5 +1,6 @@
 """`mcld evaluate`: folders of results, scored as the papers do."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -8,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcld.errors import MCLDError, SettingsError
-from mcld.machine.processes import is_first
+from mcld.machine.processes import is_main
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
 from mcld_cli.options import Config, Overrides, overrides_of
 
 if TYPE_CHECKING:
     from mcld.evaluate.baseline import Figures
-    from mcld.evaluate.request import EvaluationRequest
+    from mcld.evaluate.request import EvaluationRequest, Listing
     from mcld.evaluate.scores import Scores
     from mcld.settings import Settings
 
@@ -110,7 +111,7 @@ def evaluate(
     """
     if len({path.resolve() for path in save_path}) < len(save_path):
         raise SettingsError("--save-path names one folder twice")
-    from mcld.evaluate.request import EvaluationRequest, check
+    from mcld.evaluate.request import EvaluationRequest, list_results
     from mcld.machine.files import check_writable
     from mcld.settings import load_settings
 
@@ -127,26 +128,26 @@ def evaluate(
         for name, path in zip(names, save_path, strict=True)
     ]
     baselines = _baselines(baseline, names)
-    if is_first():
-        check(requests)
+    listings = [list_results(request) if is_main() else None for request in requests]
+    if is_main():
         check_writable(folder / "metrics.json")
     if processes:
         launch(processes)
         return
-    found = _scored(settings, requests, folder)
-    if not is_first():
+    found = _scored(settings, requests, listings, folder)
+    if not is_main():
         return
     from mcld.evaluate.report import write_report
-    from mcld.evaluate.table import comparisons, table_of, write_comparisons
+    from mcld.evaluate.table import build_table, compare_results, write_comparisons
 
-    titles, cells = table_of(found, baselines)
+    titles, cells = build_table(found, baselines)
     for columns in console.fitting(titles, fixed=2):
         console.show_table(
             [titles[k] for k in columns], [[row[k] for k in columns] for row in cells]
         )
     for line in chain.from_iterable((*s.uncounted(), *s.notes()) for s in found):
         console.say(line)
-    compared = comparisons(found)
+    compared = compare_results(found)
     if len(found) > 1:
         write_comparisons(folder / _DIFFERENCES, compared)
     report = write_report(folder / _REPORT, found, requests, baselines, compared)
@@ -196,7 +197,12 @@ def _names(folders: list[Path]) -> list[str]:
     return names
 
 
-def _scored(settings: "Settings", requests: "list[EvaluationRequest]", out: Path) -> "list[Scores]":
+def _scored(
+    settings: "Settings",
+    requests: "list[EvaluationRequest]",
+    listings: "Sequence[dict[str, Listing] | None]",
+    out: Path,
+) -> "list[Scores]":
     """Score folder after folder, each part under a bar of its own; write each when it is done."""
     with console.importing():
         from mcld.evaluate.run import Evaluator
@@ -213,9 +219,9 @@ def _scored(settings: "Settings", requests: "list[EvaluationRequest]", out: Path
 
         evaluator = Evaluator(settings, say=console.say, on_picture=on_picture)
         found = []
-        for request in requests:
-            scores = evaluator.score(request)
-            if is_first():
+        for request, listing in zip(requests, listings, strict=True):
+            scores = evaluator.score(request, listing)
+            if is_main():
                 scores.write(out if len(requests) == 1 else out / scores.name)
             found.append(scores)
         return found

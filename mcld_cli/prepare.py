@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcld.errors import MCLDError, SettingsError
-from mcld.machine.processes import is_first
+from mcld.machine.processes import is_main
 from mcld_cli import console
 from mcld_cli.options import Config, Overrides, overrides_of
 
@@ -173,7 +173,7 @@ def _chosen(stages: str | None) -> tuple[str, ...]:
 def _photos(request: "PrepareRequest", wanted: "PrepareSettings", strict: bool) -> None:
     from mcld.prepare.dataset import prepare_dataset
 
-    speaks = is_first()
+    speaks = is_main()
     with ExitStack() as bars:
         bar: tuple[str, console.Count] | None = None
 

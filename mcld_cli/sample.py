@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mcld.machine.processes import is_first
+from mcld.machine.processes import is_main
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
 from mcld_cli.options import (
@@ -205,7 +205,7 @@ def sample(
 
     with console.progress("Sampling", "pictures") as count:
         sample_split(request, settings, say=console.say, on_picture=count)
-    if is_first():
+    if is_main():
         console.say(f"The pictures are in {save_path}: 256/ and 512/.")
         if split == "test":
             console.say("Next:")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcld.machine.processes import is_first
+from mcld.machine.processes import is_main
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
 from mcld_cli.options import Config, Overrides, overrides_of
@@ -61,7 +61,7 @@ def train(
             console.say(line)
 
         folder = train_network(settings, resume=resume, report=report, say=say)
-    if is_first():
+    if is_main():
         console.say(f"The network is in {folder}. Next:")
         console.show_command(
             f"mcld sample --weights {folder} --source A.jpg --pose B.png --out C.png"

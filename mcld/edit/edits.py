@@ -14,11 +14,11 @@ from mcld.edit.photo import keep_background, rewarp, tint
 from mcld.edit.recolor import Colour, recolor
 from mcld.edit.texture import GROUPS, Texture, check_group, check_texture, sew, shows
 from mcld.errors import InputError, SettingsError
-from mcld.machine.processes import silent
+from mcld.machine.processes import ignore
 from mcld.person import Person
 from mcld.pipeline import MCLDPipeline, PipelineInputs, SamplingOptions
 from mcld.sampling.paint import OnStep, as_images, paint, read_inputs
-from mcld.surface.charts import texels_of
+from mcld.surface.charts import find_texels
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ _WORDS = {
 def find_guesses(source: Person, edits: Edits) -> list[str]:
     """What of an edit is mostly guessed, in words: its donor is seen from another side."""
     pose = source.iuv if edits.pose is None else edits.pose
-    texels = texels_of(pose)
+    texels = find_texels(pose)
     donors = {**edits.garments, **({"head": edits.face} if edits.face else {})}
     found = []
     for group, donor in donors.items():
@@ -221,7 +221,7 @@ def paint_edit(
     options: SamplingOptions,
     seed: int,
     strength: float,
-    on_step: OnStep = silent,
+    on_step: OnStep = ignore,
 ) -> list[Image.Image]:
     """The pictures of an edit, at the photo's size, all from the same noise; see `edit`."""
     inputs = read_edit_inputs(pipeline, sewn, options)
@@ -240,7 +240,7 @@ def edit(
     *,
     seed: int = 0,
     strength: float | None = None,
-    on_step: OnStep = silent,
+    on_step: OnStep = ignore,
 ) -> list[Image.Image]:
     """Change what `edits` names about the person of a photo, and nothing else.
 

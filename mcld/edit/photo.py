@@ -1,12 +1,10 @@
 """Edits brought back onto the photo they started from."""
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from mcld.edit.texture import Texture
-from mcld.surface.charts import texels_of
+from mcld.surface.charts import find_texels
 
 UInt8Array = NDArray[np.uint8]
 
@@ -23,7 +21,7 @@ def rewarp(photo: UInt8Array, iuv: UInt8Array, before: Texture, after: Texture) 
     agrees with the texture map. Where the edited map shows nothing, the photo stays.
     """
     iuv = resize_iuv(iuv, photo.shape[:2])
-    texels = texels_of(iuv)
+    texels = find_texels(iuv)
     changed = (before != after).any(axis=-1) & after.any(axis=-1)
     changed = changed.ravel()[texels] & (iuv[..., 0] > 0)
     edited = after.reshape(-1, 3)[texels]
@@ -36,13 +34,15 @@ def tint(photo: UInt8Array, iuv: UInt8Array, before: Texture, after: Texture) ->
     For edits that keep what is drawn: the photo is sharper than the map.
     """
     iuv = resize_iuv(iuv, photo.shape[:2])
-    moved = (after.astype(np.int16) - before).reshape(-1, 3)[texels_of(iuv)]
+    moved = (after.astype(np.int16) - before).reshape(-1, 3)[find_texels(iuv)]
     moved[iuv[..., 0] == 0] = 0
     return np.asarray(np.clip(photo + moved, 0, 255), np.uint8)
 
 
 def resize_iuv(iuv: UInt8Array, size: tuple[int, int]) -> UInt8Array:
     """An IUV map at another (height, width), to the nearest pixel."""
+    import cv2
+
     height, width = size
     resized = cv2.resize(
         np.ascontiguousarray(iuv), (width, height), interpolation=cv2.INTER_NEAREST
@@ -56,6 +56,8 @@ def keep_background(picture: UInt8Array, photo: UInt8Array, iuv: UInt8Array) -> 
     picture, photo: uint8 [H, W, 3] RGB of one size, in the pose of `iuv`. The body, widened by
     `MARGIN`, is the picture's.
     """
+    from scipy.ndimage import distance_transform_edt
+
     body = resize_iuv(iuv, photo.shape[:2])[..., 0] > 0
     rows = np.flatnonzero(body.any(axis=1))
     height = rows[-1] - rows[0] + 1

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,6 +40,8 @@ def recolor(texture: Texture, group: str, colour: Colour) -> Texture:
 
     Raises InputError when the texture shows nothing but skin there.
     """
+    import cv2
+
     where = group_mask([group]) & texture.any(axis=-1)
     lab = _to_lab(texture)
     skin = _find_skin(texture, lab)
@@ -80,6 +81,8 @@ def _find_neighbours_garment(
 
 def _find_main_colour(garment: NDArray[np.float32]) -> NDArray[np.float32]:
     """The commonest of Lab colours [N, 3], whatever their lightness."""
+    import cv2
+
     edges = np.arange(-128, 129, _BIN)
     counts = np.histogram2d(garment[:, 1], garment[:, 2], bins=[edges, edges])[0]
     commonest = np.unravel_index(np.argmax(cv2.blur(counts, (3, 3))), counts.shape)
@@ -132,10 +135,14 @@ def _find_skin(texture: Texture, lab: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _to_lab(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    import cv2
+
     return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB))
 
 
 def _to_rgb(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Lab [N, 3] -> RGB of at least 1, because black stands for what is not seen."""
+    import cv2
+
     rgb = cv2.cvtColor(lab[None], cv2.COLOR_LAB2RGB)[0]
     return np.asarray(np.clip(np.rint(rgb * 255), 1, 255), np.uint8)

@@ -5,10 +5,8 @@ A texture map is uint8 [512, 512, 3] RGB; black is what its photo does not show.
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from mcld.errors import InputError, SettingsError
 from mcld.surface.charts import TEXTURE_SIZE, smpl_borders, smpl_labels, smpl_mirror
@@ -76,6 +74,9 @@ def trim_rims(texture: Texture) -> Texture:
     but laid back onto a photo it draws dotted lines. What has nothing just inside and is nearly
     black is black after: `fill_group` fills it.
     """
+    import cv2
+    from scipy.ndimage import distance_transform_edt
+
     labels = smpl_labels()
     square = np.ones((3, 3), np.uint8)
     unsure = (cv2.dilate(labels, square) != cv2.erode(labels, square)) | ~texture.any(axis=-1)
@@ -98,6 +99,9 @@ def fill_group(texture: Texture, group: str) -> Texture:
     From the mirror image where that is seen; else with the group's own colours, the nearest ones,
     blurred. A group of which nothing is seen stays as it is.
     """
+    import cv2
+    from scipy.ndimage import distance_transform_edt
+
     inside = group_mask([group])
     seen = texture.any(axis=-1) & inside
     if not seen.any():
@@ -126,6 +130,8 @@ def sew(texture: Texture, pieces: Sequence[tuple[Texture, str]]) -> Texture:
     filled first. Along a seam, a group goes over into the map that gave its neighbour (the
     person's own, or that of a donor before) within `SEAM` texels; not where that map has a hole.
     """
+    from scipy.ndimage import distance_transform_edt
+
     maps = [texture]
     giver = dict.fromkeys(GROUPS, 0)
     raw = [texture]

@@ -5,7 +5,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -106,6 +105,8 @@ def head_region(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.
 
     image, iuv: as for the embedders. Beyond the picture the region is black.
     """
+    import cv2
+
     box = head_box(iuv)
     if box is None:
         return None

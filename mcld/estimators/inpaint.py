@@ -27,8 +27,9 @@ _PLANES = 10
 _ALONG_X, _ALONG_Y = 4, 7
 """The first planes of the gradients; distance is plane 0, the colours are planes 1 to 3."""
 
-# Everything is inlined: a function that the process has compiled runs as it was compiled alone, one
-# read from numba's cache as part of its caller, and under fastmath the two round otherwise.
+# fastmath lets the sums over neighbours go through vector registers: a texture map takes 31 ms with
+# it and 69 ms without. As it also lets LLVM round differently wherever it inlines, everything is
+# inlined here: else a process that compiles would round unlike one that reads numba's cache.
 _f = np.float32
 _u = np.uint64
 _FAR = _f(1e30)

@@ -12,22 +12,19 @@ from typing import Self
 import numpy as np
 import torch
 from accelerate import PartialState
-from accelerate.utils import reduce as reduced
-from numpy.typing import NDArray
+from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics.image.fid import FrechetInceptionDistance
 from torchvision.models import inception_v3
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.results import RESULT_SIZES
-from mcld.evaluate.networks import check_finite, exactly, load_torchvision
+from mcld.evaluate.networks import check_finite, load_torchvision, without_tf32
 from mcld.machine.files import sha256_of, written_whole
-from mcld.machine.processes import agreed
 
 FEATURES = 2048
 FEWEST = 2
-"""Pictures that a Fréchet distance needs, of both kinds."""
+"""Pictures that a Fréchet distance needs, generated and training ones."""
 
 
 class Inception(nn.Module):
@@ -39,12 +36,10 @@ class Inception(nn.Module):
     weights: torchvision's file. Raises WeightsError when it is damaged or of another network.
     """
 
-    num_features = FEATURES
-
     def __init__(self, weights: Path) -> None:
         super().__init__()
         self.file, self.sha256 = weights, sha256_of(weights)
-        with warnings.catch_warnings():  # of how long it takes to draw random weights
+        with warnings.catch_warnings():  # it warns that drawing random weights takes long
             warnings.simplefilter("ignore")
             self.network = inception_v3(weights=None, transform_input=True, init_weights=False)
         load_torchvision(self.network, weights)
@@ -60,138 +55,124 @@ class Inception(nn.Module):
         """
         pictures = pictures.to(next(self.parameters()).device)
         resized = functional.interpolate(pictures, (299, 299), mode="bilinear", align_corners=False)
-        with exactly():
+        with without_tf32():
             features: Tensor = self.network(resized)
         check_finite(features, self.file)
         return features
 
 
 @dataclass(frozen=True)
-class Training:
-    """The training pictures of a dataset, as they lie on the disk."""
+class TrainingPictures:
+    """The training pictures of a dataset that are on the disk."""
 
     dataset: Path
     listed: int
     """How many the dataset's list names."""
     stamps: list[tuple[str, int, int]]
-    """Name, bytes and time of last change, in ns, of those that are there."""
+    """Name, bytes and time of last change, in ns, of those on the disk."""
 
     @classmethod
-    def of(cls, dataset: Path) -> Self:
+    def find(cls, dataset: Path) -> Self:
         """Look for them. Raises InputError when the dataset has no list of them."""
         layout = DatasetLayout(dataset)
         names = list(dict.fromkeys(layout.names("train")))
         stamps = []
         for name in names:
             try:
-                there = layout.image("train", Path(name).stem).stat()
+                status = layout.image("train", Path(name).stem).stat()
             except OSError:
                 continue
-            stamps.append((name, there.st_size, there.st_mtime_ns))
+            stamps.append((name, status.st_size, status.st_mtime_ns))
         return cls(dataset, len(names), stamps)
 
     def files(self) -> list[Path]:
-        """Those that are there, in the order of the list."""
+        """Those on the disk, in the order of the list."""
         layout = DatasetLayout(self.dataset)
         return [layout.image("train", Path(name).stem) for name, _, _ in self.stamps]
 
     def cache_file(self, folder: str, weights: str) -> Path:
-        """Where their statistics are kept; folder: 256 or 512; weights: the network's sha256."""
-        what = json.dumps([weights, RESULT_SIZES[folder], self.stamps])
-        key = hashlib.sha256(what.encode()).hexdigest()[:16]
+        """The file of their FeatureSums; folder: 256 or 512; weights: the network's sha256."""
+        content = json.dumps([weights, RESULT_SIZES[folder], self.stamps])
+        key = hashlib.sha256(content.encode()).hexdigest()[:16]
         return self.dataset / "cache" / f"fid-{folder}-{key}.npz"
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """All that the distance needs of training pictures."""
+@dataclass
+class FeatureSums:
+    """Sums over the features of pictures, from which their mean and covariance follow."""
 
-    total: NDArray[np.float64]
-    """[2048], the sum of their features."""
-    products: NDArray[np.float64]
-    """[2048, 2048], the sum of the products of their features."""
-    count: int
-    enlarged: int
-    """Of `count`, those that were smaller than they are compared at."""
+    total: Tensor
+    """float64 [D], the sum of the features."""
+    products: Tensor
+    """float64 [D, D], the sum of the features' outer products."""
+    count: int = 0
+    """Pictures."""
+    enlarged: int = 0
+    """Of `count`, those that were smaller than the size they are compared at."""
+
+    @classmethod
+    def zeros(cls, features: int, device: torch.device) -> Self:
+        """Of no picture; features: D."""
+        total = torch.zeros(features, dtype=torch.float64, device=device)
+        return cls(total, torch.outer(total, total))
+
+    def add(self, features: Tensor, enlarged: int = 0) -> None:
+        """Add the features [B, D] of more pictures, `enlarged` of which were."""
+        features = features.double()
+        self.total += features.sum(dim=0)
+        self.products += features.T @ features
+        self.count += len(features)
+        self.enlarged += enlarged
+
+    def reduce(self, state: PartialState) -> Self:
+        """The sums of all processes, which call this together."""
+        if state.num_processes == 1:
+            return self
+        counts = torch.tensor([self.count, self.enlarged])
+        # GPUs can only add up what lies on them, wherever the features were computed.
+        total, products, counts = (
+            reduce(share.to(state.device), "sum") for share in (self.total, self.products, counts)
+        )
+        count, enlarged = counts.tolist()
+        return type(self)(total, products, count, enlarged)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """The features' mean [D] and sample covariance [D, D]; of at least `FEWEST` pictures."""
+        mean = self.total / self.count
+        return mean, (self.products - self.count * torch.outer(mean, mean)) / (self.count - 1)
 
     @classmethod
     def read(cls, path: Path, count: int) -> Self | None:
-        """What was kept of `count` pictures; None when that is missing or damaged."""
+        """The sums over `count` pictures in a file, on the CPU; None if it is absent or damaged."""
         try:
             with np.load(path) as file:
-                total, products = file["total"], file["products"]
-                found, enlarged = int(file["count"]), int(file["enlarged"])
+                total, products = (torch.from_numpy(file[name]) for name in ("total", "products"))
+                sums = cls(total, products, int(file["count"]), int(file["enlarged"]))
         except Exception:  # noqa: BLE001 - a flipped bit raises almost anything; it is made anew
             return None
-        right = total.shape == (FEATURES,) and products.shape == (FEATURES, FEATURES)
-        right = right and total.dtype == products.dtype == np.float64 and found == count
-        if not (right and np.isfinite(total).all() and np.isfinite(products).all()):
-            return None
-        return cls(total, products, found, enlarged)
+        valid = total.shape == (FEATURES,) and products.shape == (FEATURES, FEATURES)
+        valid = valid and total.dtype == products.dtype == torch.float64 and sums.count == count
+        return sums if valid and (total.isfinite().all() and products.isfinite().all()) else None
 
     def write(self, path: Path) -> None:
-        """Keep it. Raises MCLDError when it cannot be written."""
+        """Write them to a file. Raises MCLDError when it cannot be written."""
         with written_whole(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
-                total=self.total,
-                products=self.products,
+                total=self.total.cpu().numpy(),
+                products=self.products.cpu().numpy(),
                 count=self.count,
                 enlarged=self.enlarged,
             )
 
 
-class FrechetDistance:
-    """The distance between two sets of pictures, whose parts several processes may see.
+def frechet_distance(first: FeatureSums, second: FeatureSums) -> float:
+    """The Fréchet distance of two sets of at least `FEWEST` pictures, computed where `second` is.
 
-    All processes call `training` and `value` together.
+    |m1 - m2|^2 + tr(C1 + C2 - 2 sqrt(C1 C2)); the root's trace is the sum of the roots of the
+    product's eigenvalues.
     """
-
-    def __init__(self, inception: nn.Module, state: PartialState) -> None:
-        self._state = state
-        device = next((p.device for p in inception.parameters()), torch.device("cpu"))
-        self._metric = FrechetInceptionDistance(inception, sync_on_compute=False).to(device)
-        # It learns this from its first picture, which a process with an empty share never sees.
-        self._metric.orig_dtype = torch.float32
-
-    def add(self, pictures: Tensor, *, training: bool) -> None:
-        """See generated or training pictures, float32 [B, 3, H, W] in 0..1."""
-        self._metric.update(pictures, real=training)
-
-    def training(self, enlarged: int) -> Statistics:
-        """What all processes have seen of training pictures; enlarged: of this one."""
-        total, products, count = self._all("real")
-        return Statistics(
-            total.numpy(),
-            products.numpy(),
-            int(count),
-            int(self._added_up(torch.tensor(enlarged))),
-        )
-
-    def refer_to(self, known: Statistics) -> None:
-        """Measure from these training pictures; it is the main process that needs them."""
-        sums = (torch.from_numpy(known.total), torch.from_numpy(known.products))
-        self._set("real", *sums, torch.tensor(known.count))
-
-    def value(self) -> float:
-        """The distance, told to all processes; to be asked for once."""
-        self._set("fake", *self._all("fake"))
-        return agreed(self._state, lambda: float(self._metric.compute()))
-
-    def _all(self, kind: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Sum, sum of products and number of features in all processes, on the CPU."""
-        total, products, count = (
-            self._added_up(getattr(self._metric, f"{kind}_features_{what}"))
-            for what in ("sum", "cov_sum", "num_samples")
-        )
-        return total, products, count
-
-    def _set(self, kind: str, total: Tensor, products: Tensor, count: Tensor) -> None:
-        device = self._metric.device
-        for what, value in (("sum", total), ("cov_sum", products), ("num_samples", count)):
-            setattr(self._metric, f"{kind}_features_{what}", value.to(device))
-
-    def _added_up(self, share: Tensor) -> Tensor:
-        if self._state.num_processes > 1:  # whose GPUs add up what lies on GPUs alone
-            share = reduced(share.to(self._state.device), "sum")
-        return share.cpu()
+    (m1, c1), (m2, c2) = first.moments(), second.moments()
+    m1, c1 = m1.to(m2.device), c1.to(m2.device)
+    roots = torch.linalg.eigvals(c1 @ c2).sqrt().real
+    return float((m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * roots.sum())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import lpips
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.image.lpips import _LPIPS
 from torchvision.models import alexnet
 
 from mcld.errors import WeightsError
@@ -16,7 +17,7 @@ from mcld.model.checkpoints import read_state_dict
 from mcld.networks.stable_diffusion import TORCHVISION, torchvision_folders
 
 
-def torchvision_file(name: str, pretrained: Path) -> Path:
+def find_torchvision_file(name: str, pretrained: Path) -> Path:
     """The weights file of a torchvision network, by its name for `mcld weights`.
 
     Raises WeightsError, with the command that brings it, when it is not on this machine.
@@ -43,7 +44,7 @@ def load_torchvision(network: nn.Module, path: Path) -> None:
         raise WeightsError(f"{path} is no file of this network: {reason}") from error
 
 
-def exactly() -> AbstractContextManager[None]:
+def without_tf32() -> AbstractContextManager[None]:
     """A context without TF32, so that a GPU's numbers are a CPU's but for their last digits."""
     context: AbstractContextManager[None] = torch.backends.cudnn.flags(
         enabled=True, allow_tf32=False
@@ -52,7 +53,7 @@ def exactly() -> AbstractContextManager[None]:
 
 
 def check_finite(numbers: Tensor, path: Path) -> None:
-    """Raise WeightsError when what a network says is no number; path: its weights."""
+    """Raise WeightsError when a network's output is not finite; path: its weights."""
     if not numbers.isfinite().all():
         raise WeightsError(
             f"the network in {path} gives numbers that are not finite: the file is damaged, fetch"
@@ -63,7 +64,7 @@ def check_finite(numbers: Tensor, path: Path) -> None:
 class LPIPS(nn.Module):
     """Learned perceptual distance of two pictures (Zhang et al., 2018), version 0.1 on AlexNet.
 
-    Its linear layers come with torchmetrics, its backbone from `backbone`, torchvision's file.
+    Its linear layers come with the package lpips, its backbone from `backbone`, torchvision's file.
 
     Raises WeightsError when the file is damaged or of another network.
     """
@@ -74,7 +75,9 @@ class LPIPS(nn.Module):
         network = alexnet(weights=None)
         load_torchvision(network, backbone)
         weights = network.features.state_dict()
-        self.network = _LPIPS(pretrained=True, net="alex", pnet_rand=True)
+        with warnings.catch_warnings():  # it calls torchvision's models in a deprecated way
+            warnings.simplefilter("ignore")
+            self.network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
         # slice2.3.weight there is features.3.weight here.
         names = {name: name.partition(".")[2] for name in self.network.net.state_dict()}
         self.network.net.load_state_dict({name: weights[own] for name, own in names.items()})
@@ -86,7 +89,7 @@ class LPIPS(nn.Module):
 
         Raises WeightsError when a distance is not finite.
         """
-        with exactly():
+        with without_tf32():
             distances: Tensor = self.network(generated, truth, normalize=True)
         check_finite(distances, self.file)
         return distances.flatten()

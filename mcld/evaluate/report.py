@@ -22,10 +22,10 @@ from mcld.errors import InputError
 from mcld.evaluate.baseline import Figures
 from mcld.evaluate.request import EvaluationRequest
 from mcld.evaluate.scores import COLUMNS, Scores
-from mcld.evaluate.table import Comparison, signed, table_of, written
+from mcld.evaluate.table import Comparison, build_table, format_difference, format_value
 from mcld.machine.files import written_whole
 
-SHOWN = 2
+GALLERY_PAIRS = 2
 """Pairs shown of the best, of the median and of the worst."""
 BINS = 32
 _HEIGHT = 224
@@ -39,7 +39,7 @@ def write_report(
     found: Sequence[Scores],
     requests: Sequence[EvaluationRequest],
     baselines: Sequence[Figures],
-    compared: Sequence[Comparison],
+    comparisons: Sequence[Comparison],
 ) -> Path:
     """Write the report of one or several results; return its path.
 
@@ -51,7 +51,7 @@ def write_report(
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
-    titles, cells = table_of(found, baselines)
+    titles, cells = build_table(found, baselines)
     page = environment.get_template("report.html.jinja").render(
         versions={name: v for scores in found for name, v in scores.versions().items()},
         date=datetime.now().astimezone().date().isoformat(),
@@ -63,7 +63,7 @@ def write_report(
         protocol={name: text for scores in found for name, text in scores.protocol().items()},
         names=list(zip((s.name for s in found), _colours(), strict=False)),
         histograms=_histograms(found),
-        comparisons=[_shown(comparison) for comparison in compared],
+        comparisons=[_comparison_table(comparison) for comparison in comparisons],
         galleries=list(_galleries(found, requests)),
     )
     with written_whole(path) as temporary:
@@ -78,9 +78,9 @@ def _colours() -> Iterator[str]:
 
 def _histograms(found: Sequence[Scores]) -> list[dict[str, Any]]:
     """Of every metric at every size: title, ends of the axis, and one outline for each results."""
-    drawn = []
+    histograms = []
     for size in RESULT_SIZES:
-        having = [(s, c) for s, c in zip(found, _colours(), strict=False) if size in s.sizes]
+        at_size = [(s, c) for s, c in zip(found, _colours(), strict=False) if size in s.sizes]
         for metric, column in COLUMNS.items():
             numbers = [
                 [
@@ -88,27 +88,27 @@ def _histograms(found: Sequence[Scores]) -> list[dict[str, Any]]:
                     for row in s.sizes[size].rows.values()
                     if math.isfinite(v := row.get(metric, math.nan))
                 ]
-                for s, _ in having
+                for s, _ in at_size
             ]
-            everything = [v for some in numbers for v in some]
-            if not column.per_picture or len(everything) < 2:
+            values = [v for some in numbers for v in some]
+            if not column.per_picture or len(values) < 2:
                 continue
-            low, high = min(everything), max(everything)
+            low, high = min(values), max(values)
             edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
             shares = [np.histogram(some, edges)[0] / max(len(some), 1) for some in numbers]
             top = max(share.max() for share in shares)
-            drawn.append(
+            histograms.append(
                 {
                     "title": f"{column.title}, {size}",
-                    "low": written(metric, low),
-                    "high": written(metric, high),
+                    "low": format_value(metric, low),
+                    "high": format_value(metric, high),
                     "outlines": [
                         (_outline(share / top), colour)
-                        for share, (_, colour) in zip(shares, having, strict=True)
+                        for share, (_, colour) in zip(shares, at_size, strict=True)
                     ],
                 }
             )
-    return drawn
+    return histograms
 
 
 def _outline(heights: np.ndarray[Any, Any]) -> str:
@@ -118,12 +118,13 @@ def _outline(heights: np.ndarray[Any, Any]) -> str:
     return " ".join(f"{a:.1f},{_HIGH * (1 - b):.1f}" for a, b in zip(x, y, strict=True))
 
 
-def _shown(comparison: Comparison) -> dict[str, Any]:
+def _comparison_table(comparison: Comparison) -> dict[str, Any]:
+    """The title and the rows of a comparison."""
     rows = [
         (
             COLUMNS[d.metric].title,
-            signed(d.metric, d.mean),
-            f"{signed(d.metric, d.low)} … {signed(d.metric, d.high)}",
+            format_difference(d.metric, d.mean),
+            f"{format_difference(d.metric, d.low)} … {format_difference(d.metric, d.high)}",
             d.pairs,
             d.verdict,
         )
@@ -145,20 +146,20 @@ def _galleries(
         if not column.per_picture or not names:
             continue
         names.sort(key=lambda name: rows[name][metric] * column.better, reverse=True)
-        middle = max((len(names) - SHOWN) // 2, 0)
+        middle = max((len(names) - GALLERY_PAIRS) // 2, 0)
         groups = {
-            "best": names[:SHOWN],
-            "median": names[middle : middle + SHOWN],
-            "worst": names[-SHOWN:],
+            "best": names[:GALLERY_PAIRS],
+            "median": names[middle : middle + GALLERY_PAIRS],
+            "worst": names[-GALLERY_PAIRS:],
         }
-        shown = []
+        pairs = []
         for group, chosen in groups.items():
             for name in chosen:
                 pictures = _pictures(name, size, metric, found, requests, thumbnail)
-                number = written(metric, rows[name][metric])
-                shown.append({"group": group, "name": name, "number": number, "pictures": pictures})
+                number = format_value(metric, rows[name][metric])
+                pairs.append({"group": group, "name": name, "number": number, "pictures": pictures})
         by = f" of {found[0].name}" if len(found) > 1 else ""
-        yield {"title": f"{column.title}, {size}: best, median, worst{by}", "pairs": shown}
+        yield {"title": f"{column.title}, {size}: best, median, worst{by}", "pairs": pairs}
 
 
 def _pictures(
@@ -175,7 +176,7 @@ def _pictures(
     generated = []
     for scores in found:
         number = scores.sizes[size].rows.get(name, {}).get(metric) if size in scores.sizes else None
-        caption = f"{scores.name} {written(metric, number)}" if len(found) > 1 else scores.name
+        caption = f"{scores.name} {format_value(metric, number)}" if len(found) > 1 else scores.name
         generated.append((caption, thumbnail(scores.save_path / size / name, False)))
     return [
         ("source", thumbnail(layout.image("test", source), False)),

@@ -1,9 +1,8 @@
-"""What is to be scored, and what of it there is."""
+"""What is to be scored, and which of its files there are."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,21 +45,15 @@ class Listing:
 
     pairs: dict[str, str]
     """Those that there should be: file name -> stem of the target."""
-    there: list[str]
+    present: list[str]
     missing: list[str]
     """Names of `pairs`, with and without a file."""
     extra: int
     """Files that no pair asks for."""
 
 
-def check(requests: Iterable[EvaluationRequest]) -> None:
-    """Raise InputError for what cannot be scored; fast, so that it is known before long work."""
-    for request in requests:
-        listings(request)
-
-
-def listings(request: EvaluationRequest) -> dict[str, Listing]:
-    """What there is of a folder of results, by size, "256" or "512".
+def list_results(request: EvaluationRequest) -> dict[str, Listing]:
+    """List a folder of results, by size, "256" or "512".
 
     A size without a single picture is all missing. Raises InputError when no size has one, when the
     results are of another split, and when it is not known which pictures there should be.
@@ -69,27 +62,27 @@ def listings(request: EvaluationRequest) -> dict[str, Listing]:
     _check_split(request)
     folders = [name for name in RESULT_SIZES if (path / name).is_dir()]
     if not folders:
-        there = "is no folder" if not path.is_dir() else "has neither 256/ nor 512/"
-        raise InputError(f"{path} {there}: `mcld sample --split test` fills one")
-    found = {}
+        reason = "is no folder" if not path.is_dir() else "has neither 256/ nor 512/"
+        raise InputError(f"{path} {reason}: `mcld sample --split test` fills one")
+    listings = {}
     for folder in folders:
-        pairs = listed_pairs(request, folder)
-        names = _names(path / folder)
-        found[folder] = Listing(
+        pairs = list_pairs(request, folder)
+        names = _list_files(path / folder)
+        listings[folder] = Listing(
             pairs,
             [name for name in pairs if name in names],
             [name for name in pairs if name not in names],
             len(names - pairs.keys()),
         )
-    if not any(listing.there for listing in found.values()):
+    if not any(listing.present for listing in listings.values()):
         raise InputError(
             f"{' and '.join(str(path / folder) for folder in folders)}: no picture of a test pair"
             f" of {request.truth_path or request.dataset} there"
         )
-    return found
+    return listings
 
 
-def listed_pairs(request: EvaluationRequest, folder: str) -> dict[str, str]:
+def list_pairs(request: EvaluationRequest, folder: str) -> dict[str, str]:
     """The results that there should be at a size: file name -> stem of the target.
 
     Raises InputError when there are none.
@@ -100,7 +93,7 @@ def listed_pairs(request: EvaluationRequest, folder: str) -> dict[str, str]:
         truths = request.truths(folder)
         names = sorted(
             name
-            for name in _names(truths)
+            for name in _list_files(truths)
             if name.endswith(".png") and not name.startswith(UNFINISHED)
         )
         if not names:
@@ -117,7 +110,7 @@ def listed_pairs(request: EvaluationRequest, folder: str) -> dict[str, str]:
     return listed
 
 
-def _names(folder: Path) -> set[str]:
+def _list_files(folder: Path) -> set[str]:
     try:
         return {path.name for path in folder.iterdir()}
     except OSError as error:
@@ -127,8 +120,7 @@ def _names(folder: Path) -> set[str]:
 def _check_split(request: EvaluationRequest) -> None:
     """Raise InputError when the results say that they are of another split."""
     try:
-        made = json.loads((request.save_path / SETTINGS_FILE).read_text(encoding="utf-8"))
-        split = made["split"]
+        split = json.loads((request.save_path / SETTINGS_FILE).read_text(encoding="utf-8"))["split"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     if split != "test" and request.truth_path is None:

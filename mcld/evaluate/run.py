@@ -21,13 +21,20 @@ from mcld.dataset.pictures import read_image
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.estimators.face import InsightFace, face_pack
-from mcld.evaluate.fid import FEWEST, FrechetDistance, Inception, Statistics, Training
+from mcld.evaluate.fid import (
+    FEATURES,
+    FEWEST,
+    FeatureSums,
+    Inception,
+    TrainingPictures,
+    frechet_distance,
+)
 from mcld.evaluate.metrics import psnr, ssim, ssim_256
-from mcld.evaluate.networks import LPIPS, torchvision_file
-from mcld.evaluate.request import EvaluationRequest, Listing, listings
+from mcld.evaluate.networks import LPIPS, find_torchvision_file
+from mcld.evaluate.request import EvaluationRequest, Listing, list_results
 from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
 from mcld.machine.files import sha256_of
-from mcld.machine.processes import agreed, processes, silent
+from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.settings import EvaluateSettings, Settings
 
 _T = TypeVar("_T")
@@ -39,11 +46,11 @@ FACE_SIZE = "256"
 """Folder of the pictures whose faces are compared."""
 
 
-class _Compared(NamedTuple):
+class _Pair(NamedTuple):
     generated: NDArray[np.uint8]
     truth: NDArray[np.uint8]
     row: dict[str, float]
-    """The metrics of both."""
+    """Metric -> number."""
     enlarged: bool
     """Whether the truth was smaller."""
 
@@ -54,8 +61,8 @@ class Evaluator:
     A metric whose network is not on this machine is left out, and `left_out` says why. Under
     `accelerate launch` each process scores its share.
 
-    say: told, in one line each, what the user should know; on_picture: called with (what is being
-    done, pictures done, pictures to do) of the main process's share; both there only.
+    say: called with one line for each thing the user should know; on_picture: called with (what is
+    being done, pictures done, pictures to do) of the main process's share; both there only.
 
     Raises SettingsError for a device that is not there.
     """
@@ -69,23 +76,23 @@ class Evaluator:
     ) -> None:
         self.state = processes()
         self.options: EvaluateSettings = settings.evaluate
-        self.device = _device(self.options.device, self.state)
+        self.device = _choose_device(self.options.device, self.state)
         self.say, self.on_picture = (
-            (say, on_picture) if self.state.is_main_process else (silent, silent)
+            (say, on_picture) if self.state.is_main_process else (ignore, ignore)
         )
         self.left_out: dict[str, str] = {}
         self.weights: dict[str, dict[str, str]] = {}
         pretrained = settings.sample.pretrained
         insightface = settings.prepare.insightface_root
-        self.lpips = self._network(
-            "lpips", lambda: LPIPS(torchvision_file("alexnet", pretrained)).to(self.device)
+        self.lpips = self._load_network(
+            "lpips", lambda: LPIPS(find_torchvision_file("alexnet", pretrained)).to(self.device)
         )
         # Apple's GPUs have no float64, in which features are added up.
         sums = torch.device("cpu") if self.device.type == "mps" else self.device
-        self.inception = self._network(
-            "fid", lambda: Inception(torchvision_file("inception", pretrained)).to(sums)
+        self.inception = self._load_network(
+            "fid", lambda: Inception(find_torchvision_file("inception", pretrained)).to(sums)
         )
-        self.faces = self._network(
+        self.faces = self._load_network(
             "face", lambda: InsightFace(insightface, FACE_PACK, str(self.device), FACE_DETECTION)
         )
         for metric, network in (("lpips", self.lpips), ("fid", self.inception)):
@@ -95,8 +102,8 @@ class Evaluator:
             pack = sorted(face_pack(insightface, FACE_PACK).glob("*.onnx"))
             self.weights["face"] = {path.name: sha256_of(path) for path in pack}
 
-    def _network(self, metric: str, load: Callable[[], Any]) -> Any:
-        """A metric's network; in no process if one of them has not got it."""
+    def _load_network(self, metric: str, load: Callable[[], Any]) -> Any:
+        """A metric's network; None in all processes if it is missing in one of them."""
         if metric not in self.options.metrics:
             return None
         network, reason = None, None
@@ -111,13 +118,17 @@ class Evaluator:
         self.say(f"{metric} is left out: {reasons[0]}")
         return None
 
-    def score(self, request: EvaluationRequest) -> Scores:
+    def score(
+        self, request: EvaluationRequest, listings: dict[str, Listing] | None = None
+    ) -> Scores:
         """Score one folder of results.
+
+        listings: what `list_results` found in it, where the main process has called it already.
 
         Raises InputError when nothing in it can be scored: it is missing, empty, or of another
         split; WeightsError when a network gives numbers that are not finite.
         """
-        found = agreed(self.state, lambda: listings(request))
+        listings = run_on_main(self.state, lambda: listings or list_results(request))
         scores = Scores(
             request.name,
             request.save_path,
@@ -126,12 +137,12 @@ class Evaluator:
             device=str(self.device),
             weights=self.weights,
         )
-        for folder, listing in found.items():
+        for folder, listing in listings.items():
             scores.sizes[folder] = SizeScores(
                 listed=len(listing.pairs),
                 missing=listing.missing,
                 extra=listing.extra,
-                left_out=self._left_out(folder, FACE_SIZE in found),
+                left_out=self._list_left_out(folder, FACE_SIZE in listings),
             )
             self._score_size(request, folder, listing, scores.sizes[folder])
         if not scores.measured() and self.left_out:
@@ -147,10 +158,10 @@ class Evaluator:
             )
         return scores
 
-    def _left_out(self, folder: str, faces: bool) -> dict[str, str]:
-        """What is not measured at a size; faces: whether there are pictures for them."""
+    def _list_left_out(self, folder: str, faces: bool) -> dict[str, str]:
+        """Metric -> why it is not measured at a size; faces: whether there is a folder 256."""
         left_out = dict(self.left_out)
-        if faces and folder != FACE_SIZE:  # where nobody looks for them
+        if faces and folder != FACE_SIZE:  # no face is looked for at this size
             left_out.pop("face", None)
         elif self.faces is not None and not faces:
             left_out["face"] = "faces are compared at 176x256, and there is no folder 256/"
@@ -160,49 +171,51 @@ class Evaluator:
     def _score_size(
         self, request: EvaluationRequest, folder: str, listing: Listing, scores: SizeScores
     ) -> None:
-        distance = self._distance(request, folder, scores) if listing.there else None
+        training = self._training_sums(request, folder, scores) if listing.present else None
+        sums = self._new_sums() if training is not None else None
         rows: dict[str, dict[str, float]] = {}
         refused: dict[str, str] = {}
         enlarged = 0
-        share = self._share(listing.there)
 
-        def compare(name: str) -> _Compared:
+        def compare(name: str) -> _Pair:
             return self._compare(request, folder, name, listing.pairs[name])
 
-        for batch in self._in_batches(f"Scoring {request.name}/{folder}", share, compare, refused):
-            self._through_networks([compared for _, compared in batch], distance)
-            for name, compared in batch:
-                rows[name] = row = compared.row
-                enlarged += compared.enlarged
+        doing = f"Scoring {request.name}/{folder}"
+        for batch in self._work_in_batches(doing, listing.present, compare, refused):
+            self._run_networks([pair for _, pair in batch], sums)
+            for name, pair in batch:
+                rows[name] = row = pair.row
+                enlarged += pair.enlarged
                 if math.isnan(row.get("ssim_256", 0)):
                     del row["ssim_256"]
                     refused[name] = "it is all one grey, which has no ssim_256"
         reasons: dict[str, str] = {}
-        for shared_rows, shared_refused, some in gather_object([(rows, refused, enlarged)]):
-            scores.rows |= shared_rows
-            reasons |= shared_refused
-            scores.enlarged += some
-        scores.refused = {name: reasons[name] for name in listing.there if name in reasons}
-        assert scores.rows.keys() | scores.refused.keys() == set(listing.there)
+        for their_rows, their_refused, their_enlarged in gather_object([(rows, refused, enlarged)]):
+            scores.rows |= their_rows
+            reasons |= their_refused
+            scores.enlarged += their_enlarged
+        scores.refused = {name: reasons[name] for name in listing.present if name in reasons}
+        assert scores.rows.keys() | scores.refused.keys() == set(listing.present)
         scores.summarise()
         if self.faces is not None and folder == FACE_SIZE:
             scores.values["faces"] = sum("face_cosine" in row for row in scores.rows.values())
-        if distance is not None and len(scores.rows) < FEWEST:
+        if training is None or sums is None:
+            return
+        if len(scores.rows) < FEWEST:
             self._leave_out_fid(scores, f"it needs at least {FEWEST} pictures in {folder}/")
-        elif distance is not None:
-            scores.values["fid"] = distance.value()
+            return
+        sums = sums.reduce(self.state)
+        scores.values["fid"] = run_on_main(self.state, lambda: frechet_distance(training, sums))
 
-    def _compare(
-        self, request: EvaluationRequest, folder: str, name: str, target: str
-    ) -> _Compared:
-        """A result, its truth, and what needs no network on the device."""
+    def _compare(self, request: EvaluationRequest, folder: str, name: str, target: str) -> _Pair:
+        """A result, its truth, and the metrics that need no network on the device."""
         size = RESULT_SIZES[folder]
         generated = read_image(request.save_path / folder / name)
         if generated.shape[:2] != size:
             (height, width), (high, wide) = generated.shape[:2], size
             raise InputError(f"it is {width}x{height}, not {wide}x{high}")
         original = read_image(request.truth(folder, name, target))
-        truth = resized(original, size)
+        truth = resize(original, size)
         wanted: tuple[str, ...] = self.options.metrics
         row = {
             metric: measure(generated, truth)
@@ -210,99 +223,95 @@ class Evaluator:
             if metric in wanted
         }
         if self.faces is not None and folder == FACE_SIZE:
-            row |= _face_likeness(self.faces, generated, truth)
-        return _Compared(generated, truth, row, _is_smaller(original, size))
+            row |= _compare_faces(self.faces, generated, truth)
+        return _Pair(generated, truth, row, _is_smaller(original, size))
 
-    def _through_networks(self, batch: list[_Compared], distance: FrechetDistance | None) -> None:
-        """Add what networks say of a batch to its rows, and to the Fréchet distance."""
-        if self.lpips is None and distance is None:
+    def _run_networks(self, batch: list[_Pair], sums: FeatureSums | None) -> None:
+        """Add LPIPS to the rows of a batch, and Inception's features to the sums."""
+        if self.lpips is None and sums is None:
             return
-        generated = _tensor([compared.generated for compared in batch], self.device)
+        generated = _to_tensor([pair.generated for pair in batch], self.device)
         if self.lpips is not None:
-            truth = _tensor([compared.truth for compared in batch], self.device)
-            far = self.lpips(generated, truth).tolist()
-            for compared, value in zip(batch, far, strict=True):
-                compared.row["lpips"] = value
-        if distance is not None:
-            distance.add(generated, training=False)
+            truth = _to_tensor([pair.truth for pair in batch], self.device)
+            distances = self.lpips(generated, truth).tolist()
+            for pair, distance in zip(batch, distances, strict=True):
+                pair.row["lpips"] = distance
+        if sums is not None:
+            sums.add(self.inception(generated))
 
-    def _distance(
+    def _new_sums(self) -> FeatureSums:
+        return FeatureSums.zeros(FEATURES, next(self.inception.parameters()).device)
+
+    def _training_sums(
         self, request: EvaluationRequest, folder: str, scores: SizeScores
-    ) -> FrechetDistance | None:
-        """The Fréchet distance to all training pictures, which are seen once and remembered."""
+    ) -> FeatureSums | None:
+        """The sums over all training pictures, from the dataset's cache where they are there."""
         if self.inception is None:
             return None
         try:
-            training = agreed(self.state, lambda: Training.of(request.dataset))
+            training = run_on_main(self.state, lambda: TrainingPictures.find(request.dataset))
         except InputError as error:
             self._leave_out_fid(scores, f"it needs the training pictures: {error}")
             return None
-        there = training.files()
+        files = training.files()
         path = training.cache_file(folder, self.inception.sha256)
-        distance = FrechetDistance(self.inception, self.state)
-        kept = Statistics.read(path, len(there)) if self.state.is_main_process else None
-        counts = agreed(self.state, lambda: (kept.count, kept.enlarged) if kept else None)
-        if counts is None:
-            kept = self._see(there, folder, distance, scores.unread)
-            counts = kept.count, kept.enlarged
-            if kept.count == len(there):
-                self._keep(kept, path)
-        used, enlarged = counts
-        scores.training = {"listed": training.listed, "used": used, "enlarged": enlarged}
-        if used < FEWEST:
+        sums = run_on_main(self.state, lambda: FeatureSums.read(path, len(files)))
+        if sums is None:
+            sums = self._sum_training(files, folder, scores.unread)
+            if sums.count == len(files):
+                self._write_sums(sums, path)
+        scores.training = {
+            "listed": training.listed,
+            "used": sums.count,
+            "enlarged": sums.enlarged,
+        }
+        if sums.count < FEWEST:
             self._leave_out_fid(
                 scores,
                 f"{request.dataset / 'train'} has fewer than {FEWEST} training pictures that can be"
                 " read",
             )
             return None
-        if kept is not None:
-            distance.refer_to(kept)
-        return distance
+        return sums
 
-    def _see(
-        self, files: list[Path], folder: str, distance: FrechetDistance, unread: dict[str, str]
-    ) -> Statistics:
-        """The statistics of training pictures, but for those that cannot be read: see `unread`."""
+    def _sum_training(self, files: list[Path], folder: str, unread: dict[str, str]) -> FeatureSums:
+        """The sums over training pictures; `unread` gets those that cannot be read, and why."""
         size = RESULT_SIZES[folder]
-        enlarged = 0
 
-        def fitted(file: Path) -> tuple[NDArray[np.uint8], bool]:
+        def read(file: Path) -> tuple[NDArray[np.uint8], bool]:
             original = read_image(file)
-            return resized(original, size), _is_smaller(original, size)
+            return resize(original, size), _is_smaller(original, size)
 
+        sums = self._new_sums()
+        own_unread: dict[str, str] = {}
         doing = f"Training pictures at {folder}"
-        own: dict[str, str] = {}
-        for batch in self._in_batches(doing, self._share(files), fitted, own):
-            pictures = [picture for _, (picture, _) in batch]
-            distance.add(_tensor(pictures, self.device), training=True)
-            enlarged += sum(smaller for _, (_, smaller) in batch)
-        for theirs in gather_object([own]):
-            unread |= theirs
-        return distance.training(enlarged)
+        for batch in self._work_in_batches(doing, files, read, own_unread):
+            pictures = _to_tensor([picture for _, (picture, _) in batch], self.device)
+            sums.add(self.inception(pictures), sum(smaller for _, (_, smaller) in batch))
+        for their_unread in gather_object([own_unread]):
+            unread |= their_unread
+        return sums.reduce(self.state)
 
-    def _keep(self, statistics: Statistics, path: Path) -> None:
+    def _write_sums(self, sums: FeatureSums, path: Path) -> None:
         if not self.state.is_main_process:
             return
         try:
-            statistics.write(path)
+            sums.write(path)
         except MCLDError as error:
             self.say(f"{error}: the next run will have to see all training pictures again")
-
-    def _share(self, items: list[_T]) -> list[_T]:
-        return items[self.state.process_index :: self.state.num_processes]
 
     def _leave_out_fid(self, scores: SizeScores, reason: str) -> None:
         scores.left_out["fid"] = reason
         self.say(f"fid is left out: {reason}")
 
-    def _in_batches(
+    def _work_in_batches(
         self, doing: str, items: list[_T], work: Callable[[_T], _R], refused: dict[str, str]
     ) -> Iterator[list[tuple[_T, _R]]]:
-        """Do something to every item in threads; the results in batches, in order.
+        """Work on this process's share of the items in threads; the results in batches, in order.
 
-        What raises InputError is noted in `refused`, by name.
+        `refused` gets those for which `work` raises InputError, by name, and why.
         """
+        items = items[self.state.process_index :: self.state.num_processes]
         size, done = self.options.batch_size, 0
         cv2.setNumThreads(1)
         self.on_picture(doing, 0, len(items))
@@ -329,8 +338,8 @@ class Evaluator:
                 pool.shutdown(cancel_futures=True)
 
 
-def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A picture at (height, width), bicubically with antialiasing, as Pillow does it."""
+def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture resized to (height, width) by Pillow, bicubically with antialiasing."""
     if image.shape[:2] == size:
         return image
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
@@ -340,16 +349,16 @@ def _is_smaller(image: NDArray[np.uint8], size: tuple[int, int]) -> bool:
     return any(side < wanted for side, wanted in zip(image.shape, size, strict=False))
 
 
-def _tensor(pictures: list[NDArray[np.uint8]], device: torch.device) -> torch.Tensor:
+def _to_tensor(pictures: list[NDArray[np.uint8]], device: torch.device) -> torch.Tensor:
     """B pictures uint8 [H, W, 3] -> float32 [B, 3, H, W] in 0..1."""
     stacked = torch.from_numpy(np.stack(pictures)).to(device)
     return stacked.permute(0, 3, 1, 2).float() / 255
 
 
-def _face_likeness(
+def _compare_faces(
     faces: InsightFace, generated: NDArray[np.uint8], truth: NDArray[np.uint8]
 ) -> dict[str, float]:
-    """Cosine and distance of the two largest faces; nothing when a picture has none."""
+    """Cosine and distance of the two largest faces; empty when a picture has none."""
     a, b = faces.largest(generated), faces.largest(truth)
     if a is None or b is None:
         return {}
@@ -363,8 +372,8 @@ def _face_likeness(
     return {"face_cosine": cosine, "face_distance": distance}
 
 
-def _device(name: str | None, state: PartialState) -> torch.device:
-    """The device asked for, or this process's own."""
+def _choose_device(name: str | None, state: PartialState) -> torch.device:
+    """The device `name`, or without one this process's own."""
     own: torch.device = state.device
     if name is None:
         return own

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -57,7 +58,7 @@ METRICS = {
 """What can be measured, and how each number is made, in words."""
 _MODULES = ("torch", "torchvision", "torchmetrics", "numpy")
 _FACE_MODULES = ("insightface", "onnxruntime")
-_TOLD = 5
+_NAMED_REFUSALS = 5
 """Pictures of one size that are named one by one."""
 
 
@@ -94,15 +95,12 @@ class SizeScores:
             if column.per_picture and numbers:
                 self.values[name] = math.fsum(numbers) / len(numbers)
 
-    def having(self, metric: str) -> int:
-        """How many pictures have a number of a metric."""
-        return sum(metric in row for row in self.rows.values())
-
     def counts(self) -> dict[str, Any]:
         """How many pictures there should be, are, and count.
 
         "scored_by" has the metrics that some of the scored ones lack.
         """
+        scored_by = Counter(metric for row in self.rows.values() for metric in row)
         counts: dict[str, Any] = {
             "listed": self.listed,
             "scored": len(self.rows),
@@ -110,7 +108,7 @@ class SizeScores:
             "not_counted_in_full": len(self.refused),
             "extra": self.extra,
             "truths_enlarged": self.enlarged,
-            "scored_by": {m: n for m in COLUMNS if (n := self.having(m)) and n < len(self.rows)},
+            "scored_by": {m: n for m in COLUMNS if 0 < (n := scored_by[m]) < len(self.rows)},
         }
         return counts if self.training is None else {**counts, "training": self.training}
 
@@ -141,13 +139,13 @@ class Scores:
         truth = "the target's JPEG, resized with Pillow, bicubically with antialiasing, 8 bits"
         if self.truth_path is not None:
             truth = f"the pictures in {self.truth_path}; those of another size resized bicubically"
-        told = {"dataset": str(self.dataset), "truth": truth}
+        protocol = {"dataset": str(self.dataset), "truth": truth}
         for metric in self.measured():
-            told[metric] = "; ".join([METRICS[metric], *self._not_the_makers(metric)])
-        return told
+            protocol[metric] = "; ".join([METRICS[metric], *self._foreign_weights(metric)])
+        return protocol
 
-    def _not_the_makers(self, metric: str) -> list[str]:
-        """What to know of torchvision's files, whose names say how their sha256 begins."""
+    def _foreign_weights(self, metric: str) -> list[str]:
+        """A line for each file that is not torchvision's: its name says how its sha256 begins."""
         return [
             f"the sha256 of {file} begins with {sha256[:8]}: these are not torchvision's weights"
             for file, sha256 in self.weights.get(metric, {}).items()
@@ -165,72 +163,72 @@ class Scores:
         """What a strict run fails for, in words."""
         where: dict[tuple[str, str], list[str]] = {}
         for folder, scores in self.sizes.items():
-            for told in scores.left_out.items():
-                where.setdefault(told, []).append(folder)
+            for metric, reason in scores.left_out.items():
+                where.setdefault((metric, reason), []).append(folder)
         left_out = [
-            f"{self.name}/{' and '.join(folders)}: {metric} is left out: {why}"
-            for (metric, why), folders in where.items()
+            f"{self.name}/{' and '.join(folders)}: {metric} is left out: {reason}"
+            for (metric, reason), folders in where.items()
         ]
         return [*left_out, *self.uncounted()]
 
     def uncounted(self) -> list[str]:
         """Which pictures do not count that should, and which weights should not, in words."""
-        found = [
+        lines = [
             f"{self.name}: there is no folder {folder}/: nothing is scored at {width}x{height}"
             for folder, (height, width) in RESULT_SIZES.items()
             if folder not in self.sizes
         ]
-        found += [
+        lines += [
             f"{self.name}: {metric} is no published one: {reason}"
             for metric in self.measured()
-            for reason in self._not_the_makers(metric)
+            for reason in self._foreign_weights(metric)
         ]
         for folder, scores in self.sizes.items():
             where = f"{self.name}/{folder}"
             if scores.missing:
-                found.append(
+                lines.append(
                     f"{where}: {len(scores.missing):,} of {scores.listed:,} pairs have no picture,"
                     f" such as {scores.missing[0]}"
                 )
-            for name, reason in list(scores.refused.items())[:_TOLD]:
-                found.append(
+            for name, reason in list(scores.refused.items())[:_NAMED_REFUSALS]:
+                lines.append(
                     f"{where}/{name}: {reason.removeprefix(f'{self.save_path / folder / name} ')}"
                 )
-            if len(scores.refused) > _TOLD:
-                found.append(
-                    f"{where}: {len(scores.refused) - _TOLD:,} more pictures could not be scored,"
-                    " or not by every metric: metrics.json names them"
+            if len(scores.refused) > _NAMED_REFUSALS:
+                lines.append(
+                    f"{where}: {len(scores.refused) - _NAMED_REFUSALS:,} more pictures could not be"
+                    " scored, or not by every metric: metrics.json names them"
                 )
             if scores.training and scores.training["used"] < scores.training["listed"]:
-                found.append(
+                lines.append(
                     f"{where}: {scores.training['listed'] - scores.training['used']:,} of"
                     f" {scores.training['listed']:,} training pictures are missing or cannot be"
                     " read: FID goes without them"
                 )
             if scores.unread:
                 name, reason = next(iter(scores.unread.items()))
-                found.append(
+                lines.append(
                     f"{where}: as {len(scores.unread):,} training pictures cannot be read, the next"
                     f" run must see all of them again; mend or remove them: {reason}"
                 )
-        return found
+        return lines
 
     def notes(self) -> list[str]:
         """What is all right but must be known, in words."""
-        found = []
+        lines = []
         for folder, scores in self.sizes.items():
             where = f"{self.name}/{folder}"
             if scores.extra:
-                found.append(
+                lines.append(
                     f"{where}: files that belong to no pair and are ignored: {scores.extra:,}"
                 )
             rows = scores.rows.values()
             if equal := sum(math.isinf(row.get("psnr", 0)) for row in rows):
-                found.append(
+                lines.append(
                     f"{where}: pictures equal to their truth, which makes the mean PSNR infinite:"
                     f" {equal:,}; differences and distributions go without them"
                 )
-            found += [
+            lines += [
                 f"{where}: {COLUMNS[metric].title} is the mean of {number:,} of the pictures"
                 for metric, number in scores.counts()["scored_by"].items()
                 if not metric.startswith("face")  # whose count has a row of its own
@@ -243,11 +241,11 @@ class Scores:
             ]
             if small:
                 height, width = RESULT_SIZES[folder]
-                found.append(
+                lines.append(
                     f"{where}: {' and '.join(small)} are smaller than {width}x{height} and were"
                     " enlarged"
                 )
-        return found
+        return lines
 
     def write(self, folder: Path) -> None:
         """Write metrics.json and per_image.csv, each whole. Raises MCLDError when it cannot."""
@@ -256,7 +254,7 @@ class Scores:
             "results_path": str(self.save_path),
             "dataset": str(self.dataset),
             "values": {
-                size: {name: _plain(value) for name, value in scores.values.items()}
+                size: {name: _to_json(value) for name, value in scores.values.items()}
                 for size, scores in self.sizes.items()
             },
             "counts": {size: scores.counts() for size, scores in self.sizes.items()},
@@ -283,6 +281,6 @@ class Scores:
             temporary.write_text(table.getvalue(), encoding="utf-8")
 
 
-def _plain(value: float) -> float | str:
-    """A number as JSON has it; equal pictures have an infinite PSNR, which it has not."""
+def _to_json(value: float) -> float | str:
+    """A number for JSON, which lacks infinity, the PSNR of equal pictures: that is a string."""
     return value if math.isfinite(value) else str(value)

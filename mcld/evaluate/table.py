@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from mcld.dataset.results import RESULT_SIZES
 from mcld.evaluate.baseline import Figures
@@ -21,7 +20,7 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 
 
-def table_of(
+def build_table(
     found: Sequence[Scores], baselines: Sequence[Figures]
 ) -> tuple[list[str], list[list[str]]]:
     """Titles and cells: a column for each results, measured ones first; a row for each number.
@@ -42,16 +41,16 @@ def table_of(
             numbers = [values.get((name, size), {}).get(metric) for name in names]
             if any(number is not None for number in numbers):
                 title = f"{column.title}{ARROWS[column.better]}"
-                rows.append([title, size, *(written(metric, number) for number in numbers)])
+                rows.append([title, size, *(format_value(metric, number) for number in numbers)])
     return ["metric", "size", *names], rows
 
 
-def written(metric: str, value: float | None) -> str:
+def format_value(metric: str, value: float | None) -> str:
     """A number with the digits of its metric; a dash for none."""
     return "–" if value is None else f"{value:.{COLUMNS[metric].digits}f}"
 
 
-def signed(metric: str, value: float) -> str:
+def format_difference(metric: str, value: float) -> str:
     """A difference with its sign and the digits of its metric."""
     return f"{value:+.{COLUMNS[metric].digits}f}"
 
@@ -69,7 +68,7 @@ class Difference(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """What the interval tells: better, worse, or nothing."""
+        """Better, worse, or not significant, by the interval."""
         if self.low <= 0 <= self.high:
             return "not significant"
         return "better" if self.mean * COLUMNS[self.metric].better > 0 else "worse"
@@ -84,20 +83,20 @@ class Comparison(NamedTuple):
     differences: list[Difference]
 
 
-def comparisons(found: Sequence[Scores]) -> list[Comparison]:
+def compare_results(found: Sequence[Scores]) -> list[Comparison]:
     """At each size, all results against the first that have it."""
-    compared: list[Comparison] = []
+    comparisons: list[Comparison] = []
     for size in RESULT_SIZES:
-        having = [scores for scores in found if size in scores.sizes]
-        compared += [
-            Comparison(having[0].name, other.name, size, steps)
-            for other in having[1:]
-            if (steps := differences(having[0], other, size))
+        at_size = [scores for scores in found if size in scores.sizes]
+        comparisons += [
+            Comparison(at_size[0].name, other.name, size, differences)
+            for other in at_size[1:]
+            if (differences := compare_pairs(at_size[0], other, size))
         ]
-    return compared
+    return comparisons
 
 
-def write_comparisons(path: Path, compared: Sequence[Comparison]) -> None:
+def write_comparisons(path: Path, comparisons: Sequence[Comparison]) -> None:
     """Write differences.json. Raises MCLDError when it cannot be written."""
     content = {
         "intervals": f"{CONFIDENCE:.0%}, of the mean, from {RESAMPLES:,} bootstrap samples of the"
@@ -107,23 +106,25 @@ def write_comparisons(path: Path, compared: Sequence[Comparison]) -> None:
                 "first": comparison.first,
                 "second": comparison.second,
                 "size": comparison.size,
-                **step._asdict(),
-                "verdict": step.verdict,
+                **difference._asdict(),
+                "verdict": difference.verdict,
             }
-            for comparison in compared
-            for step in comparison.differences
+            for comparison in comparisons
+            for difference in comparison.differences
         ],
     }
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def differences(first: Scores, second: Scores, size: str) -> list[Difference]:
+def compare_pairs(first: Scores, second: Scores, size: str) -> list[Difference]:
     """The mean paired difference, second minus first, of every metric of single pictures."""
+    from scipy.stats import bootstrap  # here, because it loads much and few compare results
+
     if size not in first.sizes or size not in second.sizes:
         return []
     a, b = first.sizes[size].rows, second.sizes[size].rows
-    found = []
+    differences = []
     for metric, column in COLUMNS.items():
         both = [
             (a[name][metric], b[name][metric])
@@ -133,7 +134,7 @@ def differences(first: Scores, second: Scores, size: str) -> list[Difference]:
         steps = np.array([y - x for x, y in both if math.isfinite(x) and math.isfinite(y)])
         if not column.per_picture or len(steps) < 2:
             continue
-        low = high = float(steps.mean())
+        low = high = mean = float(steps.mean())
         if np.ptp(steps) > 0:
             low, high = bootstrap(
                 (steps,),
@@ -144,5 +145,5 @@ def differences(first: Scores, second: Scores, size: str) -> list[Difference]:
                 method="percentile",
                 rng=np.random.default_rng(0),
             ).confidence_interval
-        found.append(Difference(metric, float(steps.mean()), float(low), float(high), len(steps)))
-    return found
+        differences.append(Difference(metric, mean, float(low), float(high), len(steps)))
+    return differences

@@ -20,7 +20,7 @@ PATIENCE = timedelta(days=7)
 """How long processes wait for the slowest of them: it may train encoders, or read a slow disk."""
 
 
-def on_cpu() -> bool:
+def runs_on_cpu() -> bool:
     """Whether there is no accelerator on this machine, or `accelerate launch --cpu` hides it.
 
     The library accelerate wants to be told: on such a machine it would take several processes for
@@ -32,7 +32,7 @@ def on_cpu() -> bool:
     return parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
 
 
-def is_first() -> bool:
+def is_main() -> bool:
     """Whether this process is the one that speaks; known before anything is imported."""
     return os.environ.get("RANK", "0") == "0"
 
@@ -46,17 +46,17 @@ def processes() -> PartialState:
     """
     from accelerate import PartialState
 
-    state = PartialState(cpu=on_cpu(), timeout=PATIENCE)
+    state = PartialState(cpu=runs_on_cpu(), timeout=PATIENCE)
     if state.backend == "gloo":
         atexit.register(state.destroy_process_group)
     return state
 
 
-def silent(*_: object) -> None:
+def ignore(*_: object) -> None:
     """What the processes that do not speak take as their callbacks."""
 
 
-def agreed(state: PartialState, work: Callable[[], _T]) -> _T:
+def run_on_main(state: PartialState, work: Callable[[], _T]) -> _T:
     """What the main process finds out or does, told to all; an MCLDError there is raised in all.
 
     Files may come and go while processes look for them: one looks. All call this together.
@@ -76,7 +76,7 @@ def agreed(state: PartialState, work: Callable[[], _T]) -> _T:
     return found
 
 
-def gathered(value: Any, *, keep: bool = True) -> Any:
+def gather_whole(value: Any, *, keep: bool = True) -> Any:
     """A state, any nesting of dictionaries and lists, with every sharded tensor whole, on the CPU.
 
     FSDP leaves each process a share of a tensor. All processes call this together; those that do
@@ -88,13 +88,13 @@ def gathered(value: Any, *, keep: bool = True) -> Any:
         whole = value.full_tensor()
         return whole.cpu() if keep else None
     if isinstance(value, dict):
-        return {key: gathered(inner, keep=keep) for key, inner in value.items()}
+        return {key: gather_whole(inner, keep=keep) for key, inner in value.items()}
     if isinstance(value, list):
-        return [gathered(inner, keep=keep) for inner in value]
+        return [gather_whole(inner, keep=keep) for inner in value]
     return value
 
 
-def placed_like(value: Tensor, other: Tensor) -> Tensor:
+def place_like(value: Tensor, other: Tensor) -> Tensor:
     """A whole tensor as `other` of the same shape is placed: in shares, or in its memory format.
 
     PyTorch's fused optimizers walk through weights and moments as they lie in memory.

@@ -80,7 +80,7 @@ def prepare_mannequins(
     Each person has `pictures` pictures of size (height, width); all ordered pairs of two pictures
     of one person are listed in split/*.csv. Every tenth person, at least one, is in the test split
     and nowhere else. The bytes are a function of the arguments alone, not of `workers` (processes;
-    by default one per core). `on_picture` is told (pictures done, pictures in all) on the way.
+    by default one per core). `on_picture` is called with (pictures done, pictures in all).
 
     A run that was broken off goes on where it stopped: files that are there are kept. The lists
     are written last, so a folder with lists is whole.
@@ -106,7 +106,7 @@ def prepare_mannequins(
         done = total - pictures * len(unfinished)
         if on_picture:
             on_picture(done, total)
-        for _ in _finished(root, world, unfinished, workers or os.cpu_count() or 1):
+        for _ in _prepare_people(root, world, unfinished, workers or os.cpu_count() or 1):
             done += pictures
             if on_picture:
                 on_picture(done, total)
@@ -135,8 +135,8 @@ def _claim(root: Path, world: _World) -> None:
             )
         if found != wanted:
             raise InputError(
-                f"{root} holds other mannequins ({_told(found)}) than asked for ({_told(wanted)}):"
-                " ask for those, or give another folder"
+                f"{root} holds other mannequins ({_describe(found)}) than asked for"
+                f" ({_describe(wanted)}): ask for those, or give another folder"
             )
         return
     if root.exists() and not root.is_dir():
@@ -149,7 +149,8 @@ def _claim(root: Path, world: _World) -> None:
         path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
 
 
-def _told(world: object) -> str:
+def _describe(world: object) -> str:
+    """The contents of a mannequins.json, for a message."""
     if not isinstance(world, dict):
         return "unknown"
     return ", ".join(f"{key} {value}" for key, value in world.items())
@@ -162,7 +163,7 @@ def _is_prepared(root: Path, world: _World, index: int) -> bool:
     return all(layout.prepared(split, stem) and layout.face(split, stem).exists() for stem in stems)
 
 
-def _finished(root: Path, world: _World, people: list[int], workers: int) -> Iterator[None]:
+def _prepare_people(root: Path, world: _World, people: list[int], workers: int) -> Iterator[None]:
     """Make these people's files in `workers` processes; yield once a person."""
     if not people:
         return
@@ -188,10 +189,7 @@ def _prepare_person(root: Path, world: _World, index: int) -> None:
         stem = name.removesuffix(".jpg")
         image_file, iuv_file = layout.image(split, stem), layout.densepose(split, stem)
         if not (image_file.exists() and iuv_file.exists()):
-            person, stance = (
-                identity(world.seed, index),
-                pose(world.seed, index, picture),
-            )
+            person, stance = identity(world.seed, index), pose(world.seed, index, picture)
             image, iuv = render(person, stance, (world.height, world.width))
             write_jpeg(image_file, image)
             write_iuv(iuv_file, iuv)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from mcld.errors import MCLDError, WeightsError
 from mcld.machine.files import written_whole
-from mcld.machine.processes import placed_like
+from mcld.machine.processes import place_like
 from mcld.model.network import MCLD
 
 FILE_STEMS = {
@@ -75,7 +75,7 @@ def load_into(module: nn.Module, path: Path) -> None:
             raise WeightsError(
                 f"{path} is of another network: it {what} {', '.join(keys[:2])}{more}"
             )
-    module.load_state_dict({key: placed_like(weights[key], wanted[key]) for key in wanted})
+    module.load_state_dict({key: place_like(weights[key], wanted[key]) for key in wanted})
 
 
 def four_files(folder: Path) -> dict[str, Path | None]:

@@ -18,7 +18,7 @@ from mcld.estimators.face import face_pack
 from mcld.estimators.pose import check_densepose
 from mcld.machine.files import remove_unfinished
 from mcld.machine.lock import only_run
-from mcld.machine.processes import processes
+from mcld.machine.processes import is_main, processes
 from mcld.machine.workers import start_worker
 from mcld.prepare.preview import write_preview
 from mcld.prepare.raw import (
@@ -40,7 +40,7 @@ from mcld.prepare.stages import (
     SplitStage,
     Stage,
     TextureStage,
-    no_map,
+    missing_map,
 )
 from mcld.settings import PrepareSettings
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 STAGES = ("split", "pose", "texture", "face")
 
 Progress = Callable[[str, int, int], None]
-"""Told (stage, pictures done, pictures to do)."""
+"""Called with (stage, pictures done, pictures to do)."""
 
 
 @dataclass(frozen=True)
@@ -82,28 +82,30 @@ def prepare_dataset(
     run, and MCLDError when something is not installed, the folder cannot be written or the disk is
     full.
     """
-    state = processes()
-    first = state.is_main_process
-    if first:  # the others would only say the same
+    if is_main():  # the others would only say the same; accelerate takes a second to load
         _check_folder(request.root)
         check_installed(request, options)
-    with only_run(request.root) if first else nullcontext():
-        if first:
+    state = processes()
+    main = state.is_main_process
+    with only_run(request.root) if main else nullcontext():
+        if main:
             remove_unfinished(request.root)
-            raw, lists = _found(request)
+            raw, lists = _find_pictures(request)
             write_lists(DatasetLayout(request.root), lists)
         state.wait_for_everyone()
-        if not first:  # only now are the lists whole
-            raw, lists = _found(request)
-        pictures = _listed(lists, request.limit)
+        if not main:  # only now are the lists whole
+            raw, lists = _find_pictures(request)
+        pictures = _list_pictures(lists, request.limit)
         reports = []
         for stage in _stages(request, options, raw, str(state.device)):
-            reports.append(_run(stage, pictures, request.overwrite, options, state, on_progress))
-            pictures = _left(reports[-1], pictures)
+            reports.append(
+                _run_stage(stage, pictures, request.overwrite, options, state, on_progress)
+            )
+            pictures = _usable(reports[-1], pictures)
         report = PrepareReport(reports, not lists.own, lists.refused, raw.refused, request.limit)
-        if first:
+        if main:
             report.write(request.root)
-            write_preview(DatasetLayout(request.root), _listed(lists, request.limit))
+            write_preview(DatasetLayout(request.root), _list_pictures(lists, request.limit))
         state.wait_for_everyone()
     return report
 
@@ -115,8 +117,8 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
     InputError as `prepare_dataset` does.
     """
     _check_folder(request.root)
-    raw, lists = _found(request)
-    pictures = _listed(lists, request.limit)
+    raw, lists = _find_pictures(request)
+    pictures = _list_pictures(lists, request.limit)
     reports = []
     for stage in _stages(request, options, raw, "cpu"):
         report = StageReport(stage.name, len(pictures))
@@ -124,33 +126,33 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
             if not request.overwrite and stage.output(picture).exists():
                 report.skipped += 1
             elif isinstance(stage, SplitStage) and f"{picture.stem}.jpg" not in raw.paths:
-                report.failed[_key(picture)] = NOT_RAW
+                report.failed[_name(picture)] = NOT_RAW
             elif isinstance(stage, PrecomputedPoseStage) and not stage.output(picture).exists():
-                report.failed[_key(picture)] = no_map(stage.output(picture), request.root)
+                report.failed[_name(picture)] = missing_map(stage.output(picture), request.root)
             else:
                 report.done += 1
         reports.append(report)
-        pictures = _left(report, pictures)
+        pictures = _usable(report, pictures)
     return PrepareReport(reports, not lists.own, lists.refused, raw.refused, request.limit)
 
 
 def check_installed(request: PrepareRequest, options: PrepareSettings) -> None:
     """Raise MCLDError at once for what is not installed, which would else stop the run later."""
     if "pose" in request.stages and options.pose_estimator == "detectron2":
-        with _hint("use maps that are there already with --pose-estimator precomputed"):
+        with _suggest("use maps that are there already with --pose-estimator precomputed"):
             check_densepose(options.densepose_weights)
     if "face" in request.stages:
-        with _hint("leave faces out with --stages split,pose,texture"):
+        with _suggest("leave faces out with --stages split,pose,texture"):
             face_pack(options.insightface_root, options.face_pack)
 
 
 @contextmanager
-def _hint(way_out: str) -> Iterator[None]:
-    """Add what else can be done to an error."""
+def _suggest(alternative: str) -> Iterator[None]:
+    """Add an alternative to the message of an MCLDError."""
     try:
         yield
     except MCLDError as error:
-        raise type(error)(f"{error}; or {way_out}") from error
+        raise type(error)(f"{error}; or {alternative}") from error
 
 
 def _check_folder(root: Path) -> None:
@@ -165,12 +167,12 @@ def _check_folder(root: Path) -> None:
         )
 
 
-def _found(request: PrepareRequest) -> tuple[RawPictures, Lists]:
+def _find_pictures(request: PrepareRequest) -> tuple[RawPictures, Lists]:
     raw = find_raw(request.root)
     return raw, find_lists(request.root, request.split_dir, raw)
 
 
-def _listed(lists: Lists, limit: int | None) -> list[Picture]:
+def _list_pictures(lists: Lists, limit: int | None) -> list[Picture]:
     return [
         Picture(split, name.removesuffix(".jpg"))
         for split in SPLITS
@@ -178,11 +180,11 @@ def _listed(lists: Lists, limit: int | None) -> list[Picture]:
     ]
 
 
-def _left(report: StageReport, pictures: list[Picture]) -> list[Picture]:
-    """What the next stages see: a picture that is absent, or without a map, is reported once."""
+def _usable(report: StageReport, pictures: list[Picture]) -> list[Picture]:
+    """The pictures for the next stages: one that is absent, or has no map, is reported once."""
     if report.name not in ("split", "pose"):
         return pictures
-    return [picture for picture in pictures if _key(picture) not in report.failed]
+    return [picture for picture in pictures if _name(picture) not in report.failed]
 
 
 def _stages(
@@ -203,7 +205,7 @@ def _stages(
     return [stage for stage in stages if stage.name in request.stages]
 
 
-def _run(
+def _run_stage(
     stage: Stage,
     pictures: list[Picture],
     overwrite: bool,
@@ -217,7 +219,7 @@ def _run(
     missing = [p for p in share if overwrite or checked_only or not stage.output(p).exists()]
     failed: list[tuple[str, str]] = []
     on_progress(stage.name, 0, len(missing))
-    for done, failure in enumerate(_made(stage, missing, overwrite, options.workers), 1):
+    for done, failure in enumerate(_make_all(stage, missing, overwrite, options.workers), 1):
         if failure is not None:
             failed.append(failure)
         on_progress(stage.name, done, len(missing))
@@ -234,7 +236,7 @@ def _run(
     return report
 
 
-def _made(
+def _make_all(
     stage: Stage, pictures: Sequence[Picture], overwrite: bool, workers: int
 ) -> Iterator[tuple[str, str] | None]:
     """Make the pictures' files; yield once a picture: None, or (picture, why it failed)."""
@@ -251,7 +253,7 @@ def _made(
         initargs=(stage, max(1, (os.cpu_count() or 1) // workers)),
     )
     try:
-        tasks = [pool.submit(_make_here, picture, overwrite) for picture in pictures]
+        tasks = [pool.submit(_make_in_worker, picture, overwrite) for picture in pictures]
         for task in as_completed(tasks):
             yield task.result()
     except BrokenProcessPool as error:
@@ -264,7 +266,7 @@ def _made(
 
 
 _stage: Stage
-"""Of a worker process."""
+"""The stage that a worker process works on."""
 
 
 def _start_worker(stage: Stage, threads: int) -> None:
@@ -278,7 +280,7 @@ def _start_worker(stage: Stage, threads: int) -> None:
     _stage = stage
 
 
-def _make_here(picture: Picture, overwrite: bool) -> tuple[str, str] | None:
+def _make_in_worker(picture: Picture, overwrite: bool) -> tuple[str, str] | None:
     return _make(_stage, picture, overwrite)
 
 
@@ -295,15 +297,16 @@ def _make(stage: Stage, picture: Picture, overwrite: bool) -> tuple[str, str] | 
     except (MCLDError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - one picture's trouble must not stop 50,000 others
-        overwrite = False  # whose fault it is, is not known: nothing is removed for it
+        overwrite = False  # the cause is not known: nothing is removed for it
         reason = f"unexpected {type(error).__name__}: {error}"
     else:
         return None
-    # A flat picture and a map that was given are the user's; what a stage made is no longer true.
+    # A flat picture and a given map are the user's; what a stage made before is no longer true.
     if overwrite and not isinstance(stage, SplitStage | PrecomputedPoseStage):
         stage.output(picture).unlink(missing_ok=True)
-    return _key(picture), " ".join(reason.replace(f"{stage.layout.root}{os.sep}", "").split())
+    return _name(picture), " ".join(reason.replace(f"{stage.layout.root}{os.sep}", "").split())
 
 
-def _key(picture: Picture) -> str:
+def _name(picture: Picture) -> str:
+    """The picture's file, relative to the dataset folder."""
     return f"{picture.split}/{picture.stem}.jpg"

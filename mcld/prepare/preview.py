@@ -34,7 +34,7 @@ def write_preview(layout: DatasetLayout, pictures: list[Picture]) -> Path | None
         picture = pictures[index]
         if layout.prepared(*picture):
             try:
-                rows.append(_row(layout, picture))
+                rows.append(_draw_row(layout, picture))
             except InputError:  # reported by its stage
                 continue
         if len(rows) == ROWS:
@@ -46,7 +46,8 @@ def write_preview(layout: DatasetLayout, pictures: list[Picture]) -> Path | None
     return path
 
 
-def _row(layout: DatasetLayout, picture: Picture) -> list[Image.Image]:
+def _draw_row(layout: DatasetLayout, picture: Picture) -> list[Image.Image]:
+    """One picture in the columns of `COLUMNS`."""
     image, iuv = read_image(layout.image(*picture)), read_iuv(layout.densepose(*picture))
     texture = read_image(layout.texture(*picture))
     box = head_box(iuv)

@@ -1,7 +1,7 @@
 """The raw DeepFashion folder: which pictures it holds, and how they are split.
 
-The published lists and pair tables are copied into the dataset as they are, less what they must
-not say. Without them the identities are split by a hash of their names.
+The published lists and pair tables are copied into the dataset as they are; lines with names that
+cannot be are reported and left out. Without them the identities are split by a hash of their names.
 """
 
 from __future__ import annotations
@@ -68,39 +68,40 @@ def find_raw(root: Path) -> RawPictures:
 
     Raises InputError when a folder cannot be read.
     """
-    found = RawPictures()
+    pictures = RawPictures()
     for parent in RAW_FOLDERS:
         for gender in GENDERS:
-            for folder, subfolders, files in os.walk(root / parent / gender, onerror=_unreadable):
+            for folder, subfolders, files in os.walk(root / parent / gender, onerror=_refuse):
                 subfolders.sort()
                 for file in sorted(files):
                     path = Path(folder, file)
-                    _name(found, path, root, root / parent)
-    return found
+                    _add_picture(pictures, path, root, root / parent)
+    return pictures
 
 
-def _unreadable(error: OSError) -> None:
+def _refuse(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
-def _name(found: RawPictures, path: Path, root: Path, parent: Path) -> None:
+def _add_picture(pictures: RawPictures, path: Path, root: Path, parent: Path) -> None:
+    """Add a JPEG under its flat name, or to the refused; parent: where MEN and WOMEN lie."""
     if path.suffix.lower() not in (".jpg", ".jpeg"):
         return
-    # A name that is not UTF-8 is shown with its bytes escaped.
-    shown = os.fsencode(path.relative_to(root)).decode("utf-8", "backslashreplace")
+    # Of a name that is not UTF-8, the bytes are escaped.
+    printable = os.fsencode(path.relative_to(root)).decode("utf-8", "backslashreplace")
     try:
         name = flat_name(path.relative_to(parent).with_suffix(".jpg").as_posix())
         check_flat_name(name)
         identity_of(name)
     except InputError:
-        found.refused[shown] = "its path is not GENDER/CATEGORY/id_NUMBER/NN_N_VIEW.jpg"
+        pictures.refused[printable] = "its path is not GENDER/CATEGORY/id_NUMBER/NN_N_VIEW.jpg"
         return
-    if name in found.paths:
-        other = found.paths[name].relative_to(root).as_posix()
-        found.refused[shown] = f"has the same flat name as {other}"
+    if name in pictures.paths:
+        other = pictures.paths[name].relative_to(root).as_posix()
+        pictures.refused[printable] = f"has the same flat name as {other}"
         return
-    found.paths[name] = path
+    pictures.paths[name] = path
 
 
 def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
@@ -117,10 +118,10 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
         missing = [file for file in files if not (place / file).is_file()]
         if not split_dir and (place / OWN_SPLIT).exists():
             if not raw.paths and not missing:
-                return replace(_given(place), source=None)
+                return replace(_read_lists(place), source=None)
             return own_split(sorted(raw.paths))
         if not missing:
-            return _given(place)
+            return _read_lists(place)
         # A run that was killed may have copied some of the lists that lie whole elsewhere.
         if len(missing) < len(files) or split_dir:
             partial = partial or f"{place} lacks {', '.join(missing)}"
@@ -129,26 +130,28 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
     return own_split(sorted(raw.paths))
 
 
-def _given(place: Path) -> Lists:
+def _read_lists(place: Path) -> Lists:
+    """The lists and tables in a folder, less the names that are none."""
     own = (place / OWN_SPLIT).exists()
     lists = Lists(names={}, pairs={}, refused={}, source=place, own=own)
     for split in SPLITS:
         kept: dict[str, None] = {}
         for number, line in enumerate(read_lines(place / f"{split}.lst"), 1):
             name = line.strip()
-            if name and _safe(lists, name, f"{split}.lst, line {number}"):
+            if name and _is_flat_name(lists, name, f"{split}.lst, line {number}"):
                 kept[name] = None
         lists.names[split] = list(kept)
         lists.pairs[split] = [
             (start, end)
             for number, start, end in read_pairs(place / f"{split}.csv")
-            if _safe(lists, start, f"{split}.csv, line {number}")
-            and _safe(lists, end, f"{split}.csv, line {number}")
+            if _is_flat_name(lists, start, f"{split}.csv, line {number}")
+            and _is_flat_name(lists, end, f"{split}.csv, line {number}")
         ]
     return lists
 
 
-def _safe(lists: Lists, name: str, where: str) -> bool:
+def _is_flat_name(lists: Lists, name: str, where: str) -> bool:
+    """Whether a name can be a picture's; what cannot is added to the refused lines."""
     try:
         check_flat_name(name)
     except InputError as error:

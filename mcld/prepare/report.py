@@ -1,4 +1,4 @@
-"""What came of preparing a dataset: for the screen, and as prepare-report.json."""
+"""The result of preparing a dataset: for the screen, and as prepare-report.json."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class PrepareReport:
     def reasons(self) -> list[tuple[str, str, int]]:
         """(stage, reason, how many), the most frequent first; numbers and names are left out."""
         counts = Counter(
-            (stage.name, _kind(reason, key))
+            (stage.name, _generalise(reason, picture))
             for stage in self.stages
-            for key, reason in stage.failed.items()
+            for picture, reason in stage.failed.items()
         )
-        counts.update(("lists", _kind(reason, "")) for reason in self.refused_lines.values())
-        counts.update(("raw", _kind(reason, "")) for reason in self.refused_files.values())
+        counts.update(("lists", _generalise(reason, "")) for reason in self.refused_lines.values())
+        counts.update(("raw", _generalise(reason, "")) for reason in self.refused_files.values())
         return [(stage, reason, count) for (stage, reason), count in counts.most_common()]
 
     def write(self, root: Path) -> Path:
@@ -83,8 +83,9 @@ class PrepareReport:
         return path
 
 
-def _kind(reason: str, key: str) -> str:
-    stem = key.rpartition("/")[2].removesuffix(".jpg")
+def _generalise(reason: str, picture: str) -> str:
+    """A reason without names of files and without numbers, so that like reasons are equal."""
+    stem = picture.rpartition("/")[2].removesuffix(".jpg")
     if stem:
         reason = reason.replace(stem, "…")
     reason = re.sub(r"(\S+/)+\S*\.\w+|'[^']*'|\S+/(?=…)", "…", reason).replace("……", "…")

@@ -35,8 +35,8 @@ from mcld.settings import PrepareSettings
 NOT_RAW = "listed, but not among the raw pictures"
 
 
-def no_map(path: Path, root: Path) -> str:
-    """What is wrong where an IUV map is absent."""
+def missing_map(path: Path, root: Path) -> str:
+    """The reason why a picture without an IUV map is not used."""
     return f"no IUV map at {path.relative_to(root)}"
 
 
@@ -60,14 +60,14 @@ class Stage(ABC):
         return False
 
     def load(self) -> None:  # noqa: B027 - most stages have nothing to load
-        """Load what it works with. Raises MCLDError when that cannot be."""
+        """Load its network. Raises MCLDError when that cannot be loaded."""
 
     @abstractmethod
     def output(self, picture: Picture) -> Path:
         """The file the stage makes."""
 
     def made_from_output(self, picture: Picture) -> tuple[Path, ...]:
-        """What later stages make from that file: no longer true when it is made again."""
+        """The files that later stages make from that file: stale once it is made again."""
         del picture
         return ()
 
@@ -148,7 +148,7 @@ class PrecomputedPoseStage(Stage):
     def make(self, picture: Picture) -> None:
         """Check that the map fits its picture and shows somebody."""
         if not self.output(picture).exists():
-            raise InputError(no_map(self.output(picture), self.layout.root))
+            raise InputError(missing_map(self.output(picture), self.layout.root))
         image_and_iuv(self.layout, picture)
 
 
@@ -165,7 +165,7 @@ class TextureStage(Stage):
     def make(self, picture: Picture) -> None:
         """Unroll the picture and write its texture map."""
         if not self.layout.densepose(*picture).exists():
-            raise InputError(no_map(self.layout.densepose(*picture), self.layout.root))
+            raise InputError(missing_map(self.layout.densepose(*picture), self.layout.root))
         write_png(self.output(picture), extract_texture(*image_and_iuv(self.layout, picture)))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -90,6 +89,8 @@ def write_attention(path: Path, recorder: AttentionRecorder) -> None:
 
 def _as_map(values: Tensor, latents: tuple[int, int]) -> NDArray[np.float32]:
     """[T] values of a block's tokens -> [h, w]; each level of the UNet halves, rounding up."""
+    import cv2
+
     height, width = latents
     while height * width > len(values):
         height, width = -(-height // 2), -(-width // 2)
@@ -98,6 +99,8 @@ def _as_map(values: Tensor, latents: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def _heat(values: NDArray[np.float32], below: Image.Image) -> Image.Image:
+    import cv2
+
     lowest, highest = float(values.min()), float(values.max())
     share = (values - lowest) / max(highest - lowest, 1e-6)
     colours = cv2.applyColorMap((share * 255).round().astype(np.uint8), cv2.COLORMAP_VIRIDIS)

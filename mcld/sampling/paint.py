@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from mcld.conditions import FocalConditions
-from mcld.machine.processes import silent
+from mcld.machine.processes import ignore
 from mcld.person import Person
 from mcld.pipeline import MCLDPipeline, PipelineInputs, SamplingOptions
 
@@ -41,7 +41,7 @@ def paint(
     seeds: Sequence[int],
     *,
     at_once: int = 1,
-    on_step: OnStep = silent,
+    on_step: OnStep = ignore,
 ) -> Tensor:
     """The pictures of N people and poses, float32 [N, 3, H, W] in 0..1, on the CPU.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mcld.conditions import FocalConditions
 from mcld.errors import MCLDError, StoppedError
-from mcld.machine.processes import agreed, processes, silent
+from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.pipeline import PipelineInputs
 from mcld.sampling.open import OpenPipeline, open_pipeline
 from mcld.sampling.paint import paint
@@ -98,13 +98,13 @@ def run_many(
     """
     state = processes()
     if not state.is_main_process:
-        say, on_job = silent, silent
+        say, on_job = ignore, ignore
     options = settings.sample
     device = choose_device(options, state.device)
     opened = open_pipeline(weights, settings, device, say)
     run = make_run(opened, say)
     with ExitStack() as held:
-        left = agreed(state, lambda: run.begin(held))
+        left = run_on_main(state, lambda: run.begin(held))
         if len(left) < run.count():
             say(f"{run.count() - len(left):,} of {run.count():,} pictures are there already")
         share = left[state.process_index :: state.num_processes]

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.surface.charts import smpl_mirror, texels_of
+from mcld.surface.charts import find_texels, smpl_mirror
 from mcld.surface.parts import HEAD
 
 
@@ -13,7 +13,7 @@ def warp_texture(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> NDArray[
     iuv: uint8 [H, W, 3] (I, U, V); texture: uint8 [512, 512, 3] RGB, 0 where it has a hole. The
     picture is 0 there, too, and around the body.
     """
-    colours = texture.reshape(-1, 3)[texels_of(iuv)]
+    colours = texture.reshape(-1, 3)[find_texels(iuv)]
     return np.asarray(np.where(iuv[..., :1] > 0, colours, 0), np.uint8)
 
 
@@ -27,6 +27,6 @@ def warp_with_mirrored_head(
     """
     colours = warp_texture(iuv, texture)
     unseen = np.isin(iuv[..., 0], HEAD) & ~colours.any(axis=-1)
-    mirrored = smpl_mirror().ravel()[texels_of(iuv[unseen])]
+    mirrored = smpl_mirror().ravel()[find_texels(iuv[unseen])]
     colours[unseen] = texture.reshape(-1, 3)[mirrored]
     return colours

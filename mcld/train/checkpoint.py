@@ -18,7 +18,7 @@ from diffusers.training_utils import EMAModel
 
 from mcld.errors import MCLDError, WeightsError
 from mcld.machine.files import folder_written_whole
-from mcld.machine.processes import gathered, placed_like
+from mcld.machine.processes import gather_whole, place_like
 from mcld.model import MCLD
 from mcld.model.checkpoints import load_checkpoint, save_checkpoint
 
@@ -53,8 +53,8 @@ def save(output: Path, images: int, state: State, keep: int, *, main: bool) -> N
     Raises MCLDError when it cannot be written or the disk is full; the earlier ones are then still
     there.
     """
-    weights = gathered(state.network.state_dict(), keep=main)
-    rest = gathered(_parts(state), keep=main)
+    weights = gather_whole(state.network.state_dict(), keep=main)
+    rest = gather_whole(_parts(state), keep=main)
     if not main:
         return
     folder = output / "checkpoints" / f"{images:09d}"
@@ -115,7 +115,7 @@ def load(folder: Path, state: State) -> int:
         for row, moments in saved["optimizer"]["state"].items():
             for name, moment in moments.items():
                 if torch.is_tensor(moment):
-                    moments[name] = placed_like(moment, trained[row])
+                    moments[name] = place_like(moment, trained[row])
         state.optimizer.load_state_dict(saved["optimizer"])
         for group, wanted in zip(state.optimizer.param_groups, decay, strict=True):
             group["weight_decay"] = wanted
@@ -123,7 +123,7 @@ def load(folder: Path, state: State) -> int:
             decay_of_ema = state.ema.decay
             averages = saved["ema"]["shadow_params"]
             saved["ema"]["shadow_params"] = [
-                placed_like(average, p) for average, p in zip(averages, trained, strict=True)
+                place_like(average, p) for average, p in zip(averages, trained, strict=True)
             ]
             state.ema.load_state_dict(saved["ema"])
             state.ema.decay = decay_of_ema

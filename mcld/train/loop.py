@@ -15,7 +15,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, MCLDError, StoppedError
 from mcld.machine.files import folder_written_whole, made_folder, remove_unfinished
 from mcld.machine.lock import only_run
-from mcld.machine.processes import gathered, silent
+from mcld.machine.processes import gather_whole, ignore
 from mcld.mannequin.patches import Patches
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.mannequin.texture_maps import TextureMaps
@@ -58,7 +58,7 @@ def train(settings: Settings, *, resume: bool, report: Report, say: Callable[[st
     check_trackers(settings.train)
     try:
         if not accelerator.is_main_process:
-            return _train(settings, accelerator, resume, silent, silent)
+            return _train(settings, accelerator, resume, ignore, ignore)
         with only_run(made_folder(settings.train.output)):
             return _train(settings, accelerator, resume, report, say)
     except torch.OutOfMemoryError as error:
@@ -149,7 +149,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
 
     if ema:
         ema.copy_to(trained)
-    weights = gathered(network.state_dict(), keep=main)
+    weights = gather_whole(network.state_dict(), keep=main)
     if main:
         _save(pipeline, weights, settings)
     accelerator.end_training()
@@ -218,7 +218,7 @@ def take_steps(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             clipped = accelerator.clip_grad_norm_(trained, options.max_grad_norm)
-            norm = float(gathered(clipped))
+            norm = float(gather_whole(clipped))
             if accelerator.scaler is None:  # which would leave the step out
                 _check_finite(norm, images, rate, "the gradient's norm")
             optimizer.step()

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, ProjectConfiguration, parse_flag_from_env
 
 from mcld.errors import SettingsError
-from mcld.machine.processes import on_cpu, processes
+from mcld.machine.processes import processes, runs_on_cpu
 from mcld.model import MCLD
 from mcld.settings import TrainSettings
 
@@ -26,7 +26,7 @@ def make_accelerator(options: TrainSettings) -> Accelerator:
     processes()
     try:
         return Accelerator(
-            cpu=on_cpu(),
+            cpu=runs_on_cpu(),
             mixed_precision=options.precision,
             log_with=list(options.trackers),
             project_config=ProjectConfiguration(

@@ -1,21 +1,24 @@
 """The metrics are those of the reference implementations, on random and on real pictures."""
 
-import lpips
+from pathlib import Path
+from shutil import copyfile
+
 import numpy as np
 import pytest
 import torch
-from accelerate import PartialState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.nn import functional
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import inception_v3
 
 from mcld.errors import WeightsError
-from mcld.evaluate.fid import FrechetDistance, Inception
+from mcld.evaluate.fid import FEATURES, FeatureSums, Inception, frechet_distance
 from mcld.evaluate.metrics import psnr, ssim, ssim_256
-from mcld.evaluate.networks import LPIPS, torchvision_file
+from mcld.evaluate.networks import LPIPS, find_torchvision_file
 from mcld.mannequin.world import identity, pose, render
 from mcld.networks.stable_diffusion import TORCHVISION
 
@@ -98,17 +101,25 @@ def real() -> torch.Tensor:
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
 
 
-def test_lpips_is_that_of_its_authors_on_the_same_backbone(networks, real):
-    ours = LPIPS(torchvision_file("alexnet", networks))
-    theirs = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
-    backbone = torch.load(networks / TORCHVISION["alexnet"])
-    names = {name: name.partition(".")[2] for name in theirs.net.state_dict()}
-    theirs.net.load_state_dict({k: backbone[f"features.{own}"] for k, own in names.items()})
-    a, b = real[:3], real[3:]
-    with torch.no_grad():
-        expected = theirs(2 * a - 1, 2 * b - 1).flatten()
+def torchmetrics_lpips(networks: Path, home: Path) -> LearnedPerceptualImagePatchSimilarity:
+    """LPIPS of torchmetrics, for pictures in 0..1, which finds our AlexNet in torch's `home`."""
+    checkpoint = home / "hub" / "checkpoints" / TORCHVISION["alexnet"]
+    checkpoint.parent.mkdir(parents=True)
+    copyfile(networks / checkpoint.name, checkpoint)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(home))
+        return LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)
+
+
+def test_lpips_is_that_of_torchmetrics_on_the_same_backbone_and_nothing_is_printed(
+    networks, real, tmp_path, capfd
+):
+    ours = LPIPS(find_torchvision_file("alexnet", networks))
+    assert capfd.readouterr() == ("", "")
+    theirs = torchmetrics_lpips(networks, tmp_path)
+    expected = torch.stack([theirs(real[k : k + 1], real[k + 3 : k + 4]) for k in range(3)])
     assert (expected > 1e-3).all()
-    torch.testing.assert_close(ours(a, b), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(ours(real[:3], real[3:]), expected.detach(), atol=1e-5, rtol=0)
 
 
 def test_features_are_those_of_torchvisions_inception(networks, real):
@@ -121,36 +132,70 @@ def test_features_are_those_of_torchvisions_inception(networks, real):
     shift = (torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) - 0.5) / 0.5
     with torch.no_grad():
         network(small * scale + shift)
-    ours = Inception(torchvision_file("inception", networks))(real[:2])
+    ours = Inception(find_torchvision_file("inception", networks))(real[:2])
     torch.testing.assert_close(ours, pooled[0], atol=1e-5, rtol=1e-4)
 
 
-def test_the_frechet_distance_is_that_of_scipys_square_root():
-    class Given(torch.nn.Module):
+@pytest.fixture
+def features() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    spread = random.normal(size=(8, 8))
+    return random.normal(size=(40, 8)), random.normal(size=(30, 8)) @ spread
+
+
+def sum_features(features: np.ndarray) -> FeatureSums:
+    sums = FeatureSums.zeros(features.shape[1], torch.device("cpu"))
+    for k in range(0, len(features), 10):  # in parts, as it is used
+        sums.add(torch.from_numpy(features[k : k + 10]))
+    return sums
+
+
+def test_the_frechet_distance_is_that_of_scipys_square_root_and_of_torchmetrics(features):
+    class Identity(torch.nn.Identity):
         num_features = 8
 
-        def forward(self, features: torch.Tensor) -> torch.Tensor:
-            return features
-
-    random = np.random.default_rng(0)
-    one, other = (
-        random.normal(size=(40, 8)),
-        random.normal(size=(30, 8)) @ random.normal(size=(8, 8)),
-    )
-    state = PartialState(cpu=True)
-    seen, distance = (FrechetDistance(Given(), state) for _ in range(2))
-    for k in range(0, 40, 10):  # in parts, as it is used
-        seen.add(torch.from_numpy(one[k : k + 10]), training=True)
-    distance.refer_to(seen.training(0))
-    distance.add(torch.from_numpy(other), training=False)
-    a, b = np.cov(one, rowvar=False), np.cov(other, rowvar=False)
-    gap = one.mean(axis=0) - other.mean(axis=0)
+    training, generated = features
+    ours = frechet_distance(sum_features(training), sum_features(generated))
+    a, b = np.cov(training, rowvar=False), np.cov(generated, rowvar=False)
+    gap = training.mean(axis=0) - generated.mean(axis=0)
     expected = gap @ gap + np.trace(a + b - 2 * sqrtm(a @ b).real)
-    assert distance.value() == pytest.approx(expected, rel=1e-6)
+    assert ours == pytest.approx(expected, rel=1e-6)
+    theirs = FrechetInceptionDistance(Identity())
+    theirs.update(torch.from_numpy(training), real=True)
+    theirs.update(torch.from_numpy(generated), real=False)
+    assert ours == pytest.approx(theirs.compute().item(), rel=1e-9)
+
+
+def test_the_frechet_distance_of_fewer_pictures_than_features_is_that_of_torchmetrics(real):
+    """Where covariances are singular, and the roots of their eigenvalues are not exact."""
+
+    class Pixels(torch.nn.Module):
+        num_features = 192
+
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            return functional.adaptive_avg_pool2d(pictures, 8).flatten(1)
+
+    theirs = FrechetInceptionDistance(Pixels())
+    sums = []
+    for pictures, training in ((real[:3], True), (real[3:], False)):
+        theirs.update(pictures, real=training)
+        sums.append(FeatureSums.zeros(192, torch.device("cpu")))
+        sums[-1].add(Pixels()(pictures))
+    assert frechet_distance(*sums) == pytest.approx(theirs.compute().item(), rel=1e-6)
+
+
+def test_the_sums_that_an_earlier_version_kept_are_read(tmp_path):
+    products = np.random.default_rng(0).normal(size=(FEATURES, FEATURES))
+    np.savez(tmp_path / "kept.npz", total=products[0], products=products, count=7, enlarged=2)
+    sums = FeatureSums.read(tmp_path / "kept.npz", 7)
+    assert sums is not None
+    assert (sums.count, sums.enlarged) == (7, 2)
+    np.testing.assert_array_equal(sums.total, products[0])
+    np.testing.assert_array_equal(sums.products, products)
 
 
 def test_a_file_of_another_network_or_none_is_named(networks, tmp_path):
     with pytest.raises(WeightsError, match="mcld weights download inception"):
-        torchvision_file("inception", tmp_path)
+        find_torchvision_file("inception", tmp_path)
     with pytest.raises(WeightsError, match="is no file of this network"):
         Inception(networks / TORCHVISION["alexnet"])

@@ -11,7 +11,7 @@ from mcld.errors import SettingsError
 from mcld.evaluate.baseline import read_baselines
 from mcld.evaluate.report import _thumbnail, write_report
 from mcld.evaluate.request import EvaluationRequest
-from mcld.evaluate.table import comparisons, table_of
+from mcld.evaluate.table import build_table, compare_results
 from tests.evaluate.test_run import results_of, score
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -27,7 +27,9 @@ def report(dataset, tmp_path: Path) -> Path:
     found = [score(dataset, folder)[0] for folder in folders]
     requests = [EvaluationRequest("it", dataset.root, folder) for folder in folders]
     published = [("Somebody (2024)", "256", {"psnr": 18.25, "fid": 7.125})]
-    return write_report(tmp_path / "report.html", found, requests, published, comparisons(found))
+    return write_report(
+        tmp_path / "report.html", found, requests, published, compare_results(found)
+    )
 
 
 def test_it_is_one_file_that_shows_tables_distributions_and_pairs(report):
@@ -92,7 +94,7 @@ def test_published_figures_stand_in_the_table_with_dashes_for_what_they_lack(tmp
     path.write_text(
         'Somebody: {"256": {psnr: 18.25}, 512: {lpips: 0.2, fid: 7}}\nOther: {512: {lpips: 0.3}}\n'
     )
-    titles, cells = table_of([], read_baselines(path))
+    titles, cells = build_table([], read_baselines(path))
     assert titles == ["metric", "size", "Somebody", "Other"]
     assert cells == [
         ["PSNR ↑", "256", "18.25", "–"],

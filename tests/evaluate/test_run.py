@@ -6,7 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import lpips
 import numpy as np
 import pytest
 import torch
@@ -18,16 +17,17 @@ from mcld.dataset.pictures import read_image, write_png
 from mcld.dataset.results import RESULT_SIZES, result_file
 from mcld.errors import InputError, WeightsError
 from mcld.estimators.face import InsightFace
-from mcld.evaluate.fid import Inception, Statistics, Training
+from mcld.evaluate.fid import FeatureSums, Inception, TrainingPictures
 from mcld.evaluate.metrics import psnr
-from mcld.evaluate.networks import torchvision_file
+from mcld.evaluate.networks import find_torchvision_file
 from mcld.evaluate.request import EvaluationRequest
-from mcld.evaluate.run import FACE_DETECTION, Evaluator, resized
+from mcld.evaluate.run import FACE_DETECTION, Evaluator, resize
 from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
-from mcld.evaluate.table import comparisons, differences
+from mcld.evaluate.table import compare_pairs, compare_results
 from mcld.networks.stable_diffusion import TORCHVISION
 from mcld.settings import load_settings
 from tests.estimators.test_face import detector, recogniser
+from tests.evaluate.test_metrics import torchmetrics_lpips
 
 
 def results_of(dataset: DatasetLayout, folder: Path, noise: float = 9, seed: int = 0) -> Path:
@@ -36,7 +36,7 @@ def results_of(dataset: DatasetLayout, folder: Path, noise: float = 9, seed: int
     for source, target in dataset.pairs("test"):
         truth = read_image(dataset.image("test", Path(target).stem))
         for size, shape in RESULT_SIZES.items():
-            image = resized(truth, shape) + random.normal(size=(*shape, 3)) * noise
+            image = resize(truth, shape) + random.normal(size=(*shape, 3)) * noise
             path = result_file(folder, size, Path(source).stem, Path(target).stem)
             write_png(path, image.clip(0, 255).astype(np.uint8))
     return folder
@@ -63,7 +63,7 @@ def test_every_pair_is_scored_at_every_size_and_the_mean_is_told(dataset, result
         expected = {}
         for source, target in dataset.pairs("test"):
             path = result_file(results, size, Path(source).stem, Path(target).stem)
-            truth = resized(read_image(dataset.image("test", Path(target).stem)), shape)
+            truth = resize(read_image(dataset.image("test", Path(target).stem)), shape)
             expected[path.name] = psnr(read_image(path), truth)
         found = scores.sizes[size]
         assert {name: row["psnr"] for name, row in found.rows.items()} == expected
@@ -206,7 +206,7 @@ def bicubic(path: Path) -> np.ndarray:
         return np.asarray(picture.convert("RGB").resize((176, 256), Image.Resampling.BICUBIC))
 
 
-def test_lpips_and_fid_of_pictures_of_all_sizes_are_those_of_lpips_and_scipy(
+def test_lpips_and_fid_of_pictures_of_all_sizes_are_those_of_torchmetrics_and_scipy(
     uneven, networks, tmp_path
 ):
     results = results_of(uneven, tmp_path / "results", noise=40)
@@ -218,21 +218,18 @@ def test_lpips_and_fid_of_pictures_of_all_sizes_are_those_of_lpips_and_scipy(
         "evaluate.batch_size=4",
     )
     at_size = scores.sizes["256"]
-    theirs = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
-    backbone = torch.load(networks / TORCHVISION["alexnet"])
-    names = {name: name.partition(".")[2] for name in theirs.net.state_dict()}
-    theirs.net.load_state_dict({k: backbone[f"features.{own}"] for k, own in names.items()})
     files = {
         result_file(results, "256", Path(a).stem, Path(b).stem): uneven.image("test", Path(b).stem)
         for a, b in uneven.pairs("test")
     }
     generated = as_tensor([read_image(path) for path in files])
     truth = as_tensor([bicubic(path) for path in files.values()])
+    theirs = torchmetrics_lpips(networks, tmp_path)
     with torch.no_grad():
-        expected = theirs(2 * generated - 1, 2 * truth - 1).flatten().tolist()
+        expected = [theirs(a[None], b[None]).item() for a, b in zip(generated, truth, strict=True)]
     assert [at_size.rows[path.name]["lpips"] for path in files] == pytest.approx(expected, abs=1e-5)
 
-    inception = Inception(torchvision_file("inception", networks))
+    inception = Inception(find_torchvision_file("inception", networks))
     train = [bicubic(uneven.image("train", Path(name).stem)) for name in uneven.names("train")]
     a, b = (inception(pictures).double().numpy() for pictures in (as_tensor(train), generated))
     gap = a.mean(axis=0) - b.mean(axis=0)
@@ -270,22 +267,24 @@ def test_a_damaged_cache_of_fid_is_made_anew(uneven, networks, tmp_path):
     flipped[len(whole) // 2] ^= 1
     for damaged in (whole[: len(whole) // 2], bytes(flipped), b"", b"PK"):
         kept.write_bytes(damaged)
-        assert Statistics.read(kept, len(uneven.names("train"))) is None
+        assert FeatureSums.read(kept, len(uneven.names("train"))) is None
     assert score(uneven, results, *overrides)[0].sizes["256"].values["fid"] == expected
     assert kept.read_bytes() == whole
-    known = Statistics.read(kept, len(uneven.names("train")))
+    known = FeatureSums.read(kept, len(uneven.names("train")))
     assert known is not None
-    assert Statistics.read(kept, known.count + 1) is None
+    assert FeatureSums.read(kept, known.count + 1) is None
     known.total[3] = np.nan
     known.write(kept)
-    assert Statistics.read(kept, known.count) is None
+    assert FeatureSums.read(kept, known.count) is None
 
 
 def test_what_fid_remembers_is_of_the_weights_and_of_the_pictures(dataset):
-    training = Training.of(dataset.root)
+    training = TrainingPictures.find(dataset.root)
     assert [path.name for path in training.files()] == dataset.names("train")
     files = {training.cache_file(size, weights) for size in RESULT_SIZES for weights in ("a", "b")}
-    files.add(Training(dataset.root, training.listed, training.stamps[1:]).cache_file("256", "a"))
+    files.add(
+        TrainingPictures(dataset.root, training.listed, training.stamps[1:]).cache_file("256", "a")
+    )
     assert len(files) == 5
 
 
@@ -363,7 +362,7 @@ def test_the_interval_of_a_difference_is_that_of_the_closed_form():
             ("b", {name: {"psnr": 20 + s} for name, s in zip(names, steps, strict=True)}),
         )
     )
-    (found,) = differences(first, second, "256")
+    (found,) = compare_pairs(first, second, "256")
     half = 1.96 * steps.std(ddof=1) / 20
     assert found.mean == pytest.approx(steps.mean())
     assert found.low == pytest.approx(steps.mean() - half, abs=0.02)
@@ -376,7 +375,7 @@ def test_a_size_that_only_later_results_have_is_compared(dataset):
         return Scores(name, Path(), Path(), sizes={s: SizeScores(3, rows) for s in sizes})
 
     found = [scores("a", "256"), scores("bb", "256", "512"), scores("ccc", "512")]
-    assert [(c.first, c.second, c.size) for c in comparisons(found)] == [
+    assert [(c.first, c.second, c.size) for c in compare_results(found)] == [
         ("a", "bb", "256"),
         ("bb", "ccc", "512"),
     ]
@@ -398,12 +397,12 @@ def test_paired_differences_tell_the_better_of_two(dataset, results, tmp_path):
     same = results_of(dataset, tmp_path / "same")
     first, _ = score(dataset, results)
     (found,) = (
-        d for d in differences(first, score(dataset, worse)[0], "256") if d.metric == "psnr"
+        d for d in compare_pairs(first, score(dataset, worse)[0], "256") if d.metric == "psnr"
     )
     assert found.verdict == "worse"
     assert found.low <= found.mean <= found.high < 0
     assert found.pairs == len(dataset.pairs("test"))
-    assert {d.verdict for d in differences(first, score(dataset, same)[0], "256")} == {
+    assert {d.verdict for d in compare_pairs(first, score(dataset, same)[0], "256")} == {
         "not significant"
     }
 
@@ -445,7 +444,7 @@ def test_faces_are_compared_where_both_pictures_have_one(dataset, tmp_path):
     for folder in ("results", "truth"):
         (tmp_path / folder / "256").rename(tmp_path / folder / "512")
         for path in (tmp_path / folder / "512").iterdir():
-            write_png(path, resized(read_image(path), RESULT_SIZES["512"]))
+            write_png(path, resize(read_image(path), RESULT_SIZES["512"]))
     scores, said = score(dataset, tmp_path / "results", *overrides, truth=tmp_path / "truth")
     assert "no folder 256/" in scores.sizes["512"].left_out["face"]
     assert said

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from mcld.machine.processes import on_cpu
+from mcld.machine.processes import runs_on_cpu
 
 RUN = """
 import atexit
@@ -22,23 +22,23 @@ def left():
 
 atexit.register(left)  # called last
 
-from mcld.machine.processes import agreed, processes
+from mcld.machine.processes import run_on_main, processes
 
 state = processes()
 assert state.num_processes == 2
-assert agreed(state, lambda: 7) == 7
+assert run_on_main(state, lambda: 7) == 7
 """
 
 
 FAILING = """
-from mcld.machine.processes import agreed, processes
+from mcld.machine.processes import run_on_main, processes
 
 state = processes()
 assert state.num_processes == 2
-agreed(state, lambda: 7)
+run_on_main(state, lambda: 7)
 if not state.is_main_process:
     raise RuntimeError("this one fails")
-agreed(state, lambda: 7)
+run_on_main(state, lambda: 7)
 """
 
 
@@ -70,6 +70,6 @@ def test_a_process_that_fails_ends_those_that_wait_for_it(tmp_path: Path) -> Non
 
 def test_accelerate_can_be_told_to_leave_the_accelerator_alone(monkeypatch) -> None:
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
-    assert not on_cpu()
+    assert not runs_on_cpu()
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")  # as `accelerate launch --cpu` does
-    assert on_cpu()
+    assert runs_on_cpu()

@@ -114,7 +114,7 @@ def test_of_several_results_the_first_is_written_though_a_later_one_fails(
     settings = load_settings(None, ["evaluate.metrics=[psnr]"])
     requests = [EvaluationRequest(p.name, dataset.root, p) for p in (results, broken)]
     with pytest.raises(InputError, match=r"no picture in .* can be scored"):
-        _scored(settings, requests, tmp_path / "out")
+        _scored(settings, requests, [None, None], tmp_path / "out")
     assert (tmp_path / "out" / "results" / "metrics.json").is_file()
 
 

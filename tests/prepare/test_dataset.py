@@ -22,7 +22,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
 from mcld.errors import InputError, MCLDError
 from mcld.machine.lock import LOCK_FILE
-from mcld.prepare.dataset import PrepareRequest, _made, plan_dataset, prepare_dataset
+from mcld.prepare.dataset import PrepareRequest, _make_all, plan_dataset, prepare_dataset
 from mcld.prepare.report import PrepareReport
 from mcld.prepare.stages import Picture, PoseStage, Stage
 from mcld.settings import load_settings
@@ -340,7 +340,7 @@ def test_what_cannot_be_loaded_stops_the_run_and_is_no_pictures_fault(
 ) -> None:
     pictures = [Picture("train", "a"), Picture("train", "b")]
     with pytest.raises(MCLDError, match="libGL is missing"):
-        list(_made(NeverLoads(DatasetLayout(raw)), pictures, False, workers))
+        list(_make_all(NeverLoads(DatasetLayout(raw)), pictures, False, workers))
 
 
 class MakesMaps(NeverLoads):
@@ -362,9 +362,9 @@ def test_new_maps_take_away_the_textures_and_faces_made_from_the_old(
     picture = Picture("train", layout.names("train")[0].removesuffix(".jpg"))
     layout.face(*picture).parent.mkdir()
     layout.face(*picture).touch()
-    assert list(_made(MakesMaps(layout), [picture], False, 1)) == [None]
+    assert list(_make_all(MakesMaps(layout), [picture], False, 1)) == [None]
     assert layout.texture(*picture).exists()
-    assert list(_made(MakesMaps(layout), [picture], True, 1)) == [None]
+    assert list(_make_all(MakesMaps(layout), [picture], True, 1)) == [None]
     assert not layout.texture(*picture).exists()
     assert not layout.face(*picture).exists()
     assert len(list(raw.glob("train_texture/*"))) == 8

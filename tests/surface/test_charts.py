@@ -9,11 +9,11 @@ from mcld.surface.charts import (
     NOWHERE,
     TEXTURE_SIZE,
     chart_masks,
+    find_texels,
     smpl_borders,
     smpl_gather,
     smpl_labels,
     smpl_mirror,
-    texels_of,
     warped,
 )
 from mcld.surface.parts import PARTS
@@ -52,7 +52,7 @@ def test_a_pixel_of_the_map_is_found_again_through_its_u_and_v() -> None:
     # The smallest bytes whose pixel this is.
     u, v = -(-column * 255 // (CHART_SIZE - 1)), 255 - -(-row * 255 // (CHART_SIZE - 1))
     iuv = np.stack([part + 1, u, v], axis=-1).astype(np.uint8)[None]
-    found = np.stack(np.unravel_index(texels_of(iuv)[0], smpl_labels().shape), axis=-1)
+    found = np.stack(np.unravel_index(find_texels(iuv)[0], smpl_labels().shape), axis=-1)
     # Neighbouring pixels of the layout may show one place of the atlas, and seams show some twice.
     away = np.abs(found - np.argwhere(smpl_labels() > 0)).max(axis=-1)
     assert (away <= 3).mean() > 0.98

@@ -12,7 +12,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from mcld.machine.processes import gathered
+from mcld.machine.processes import gather_whole
 from mcld.settings import load_settings
 from mcld.train import checkpoint
 from mcld.train.start import new_pipeline
@@ -41,7 +41,7 @@ def take_steps(folder: Path, steps: int, *, sharded: bool) -> None:
     main = not sharded or torch.distributed.get_rank() == 0
     checkpoint.save(folder, steps, state, keep=9, main=main)
     ema.copy_to(parameters)
-    weights = gathered(network.state_dict())
+    weights = gather_whole(network.state_dict())
     if main:
         torch.save(weights, folder / "averaged.pt")
 

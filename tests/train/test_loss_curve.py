@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from mcld.train.steps import Trainer, set_up
 
-from mcld.machine.processes import on_cpu
+from mcld.machine.processes import runs_on_cpu
 from mcld.settings import load_settings
 from mcld.train.samples import Sample
-from mcld.train.steps import Trainer, set_up
 from tests.golden import authors
 
 CURVE = json.loads((Path(authors.__file__).parent / "loss_curve.json").read_text())
@@ -72,7 +72,7 @@ def test_losses_and_gradients_are_the_authors_step_by_step(changes: list[str]) -
         ],
     )
     network = authors.network(authors.read(authors.FILES[0])[1])
-    accelerator = Accelerator(cpu=on_cpu())
+    accelerator = Accelerator(cpu=runs_on_cpu())
     model, optimizer, trained = set_up(network, settings.train, accelerator)
     trainer = Trainer(
         settings, accelerator, model, optimizer, trained, settings.model.focal_conditions
