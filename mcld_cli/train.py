@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcld.machine.processes import is_first
+from mcld.settings import load_settings
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
-from mcld_cli.options import Config, Overrides, overrides_of
+from mcld_cli.options import Config, Overrides
 
 if TYPE_CHECKING:
     from mcld.train.steps import TrainReport
@@ -37,9 +38,7 @@ def train(
 
       mcld train --set train.start_from=runs/mannequin/pipeline
     """
-    from mcld.settings import load_settings
-
-    settings = load_settings(config, overrides_of({}, overrides))
+    settings = load_settings(config, overrides)
     if processes:
         launch(processes)
         return

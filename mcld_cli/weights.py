@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from mcld.errors import MCLDError, SettingsError
+from mcld.settings import load_settings
 from mcld_cli import console
 from mcld_cli.options import Config, Overrides
 
@@ -24,8 +25,6 @@ def status(config: Config = None, overrides: Overrides = None) -> None:
 
       mcld weights status
     """
-    from mcld.settings import load_settings
-
     settings = load_settings(config, overrides)
     with console.importing():
         from mcld.weights.catalogue import catalogue
@@ -61,7 +60,6 @@ def download(
         typer.Argument(
             metavar="NAME",
             help="Of `mcld weights status`; all that is missing if none is given.",
-            show_default=False,
         ),
     ] = None,
     config: Config = None,
@@ -78,8 +76,6 @@ def download(
 
       mcld weights download densepose antelopev2
     """
-    from mcld.settings import load_settings
-
     settings = load_settings(config, overrides)
     with console.importing():
         from mcld.weights.catalogue import catalogue
@@ -132,7 +128,6 @@ def convert(
         typer.Option(
             help="pth: four files, as the authors' programs read them; safetensors: the same four;"
             " pipeline: a diffusers pipeline folder.",
-            show_default=False,
         ),
     ],
     config: Config = None,
@@ -151,8 +146,6 @@ def convert(
 
       mcld weights convert runs/deepfashion/pipeline released --to safetensors
     """
-    from mcld.settings import load_settings
-
     settings = load_settings(config, overrides)
     with console.importing():
         from mcld.weights.convert import convert as convert_weights
