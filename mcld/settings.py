@@ -162,8 +162,8 @@ class EditSettings(_Group):
         None,
         ge=0,
         le=1,
-        description="In the photo's own pose, the network's share in the picture, 0 to 1; the rest is"
-        " the photo with the edited texture warped onto it; null: the weights' own.",
+        description="In the photo's own pose, the network's share in the picture, 0 to 1; the rest"
+        " is the photo with the edited texture warped onto it; null: the weights' own.",
     )
 
 

@@ -1,6 +1,5 @@
 """`mcld evaluate`: folders of results, scored as the papers do."""
 
-from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -121,7 +120,7 @@ def evaluate(
     from mcld.evaluate.table import comparisons, table_of, write_comparisons
 
     titles, cells = table_of(scores, baselines)
-    for columns in console.fitting(titles, fixed=2):
+    for columns in console.split_columns(titles, fixed=2):
         console.show_table(
             [titles[k] for k in columns], [[row[k] for k in columns] for row in cells]
         )
@@ -176,15 +175,11 @@ def _score(settings: Settings, requests: list[EvaluationRequest], out: Path) -> 
     with console.importing():
         from mcld.evaluate.run import Evaluator
 
-    with ExitStack() as bars:
-        counts: dict[str, console.Count] = {}
+    with console.StageProgress("pictures") as progress:
 
-        def on_picture(doing: str, done: int, total: int) -> None:
-            if done == 0 and total:
-                bars.close()
-                counts[doing] = bars.enter_context(console.progress(doing, "pictures"))
+        def on_picture(stage: str, done: int, total: int) -> None:
             if total:
-                counts[doing](done, total)
+                progress.count(stage, done, total)
 
         evaluator = Evaluator(settings, say=console.say, on_picture=on_picture)
         all_scores = []

@@ -1,6 +1,5 @@
 """`mcld prepare`: make a dataset, of photos or of generated people."""
 
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -137,23 +136,16 @@ def _stages(stages: str | None) -> tuple[str, ...]:
 def _prepare_photos(request: "PrepareRequest", settings: PrepareSettings, strict: bool) -> None:
     from mcld.prepare.dataset import prepare_dataset
 
-    speaks = is_first()
-    with ExitStack() as bars:
-        bar: tuple[str, console.Count] | None = None
+    with console.StageProgress("pictures") as progress:
 
         def on_progress(stage: str, done: int, total: int) -> None:
-            nonlocal bar
-            if not speaks or not total:
-                return
-            if bar is None or bar[0] != stage:
-                bars.close()
-                bar = stage, bars.enter_context(console.progress(f"{stage:<7}", "pictures"))
-            bar[1](done, total, "")
+            if is_first() and total:
+                progress.count(f"{stage:<7}", done, total)
 
         report = prepare_dataset(request, settings, on_progress)
-    if speaks:
-        _show(report, ("stage", "listed", "done", "skipped", "failed"))
-        _name_files(request.root)
+    if is_first():
+        _show_report(report, ("stage", "listed", "done", "skipped", "failed"))
+        _show_files(request.root)
     if strict and report.failures:
         raise MCLDError(
             f"{report.failures} failed, and --strict was given: see"
@@ -165,12 +157,12 @@ def _plan(request: "PrepareRequest", settings: PrepareSettings) -> None:
     from mcld.prepare.dataset import check_installed, plan_dataset
 
     report = plan_dataset(request, settings)
-    _show(report, ("stage", "listed", "to do", "there", "absent"))
+    _show_report(report, ("stage", "listed", "to do", "there", "absent"))
     console.say("Nothing was written: --dry-run.")
     check_installed(request, settings)
 
 
-def _show(report: "PrepareReport", columns: tuple[str, ...]) -> None:
+def _show_report(report: "PrepareReport", columns: tuple[str, ...]) -> None:
     console.show_table(
         columns,
         [(s.name, s.listed, s.done, s.skipped, len(s.failed)) for s in report.stages],
@@ -187,7 +179,7 @@ def _show(report: "PrepareReport", columns: tuple[str, ...]) -> None:
         )
 
 
-def _name_files(root: Path) -> None:
+def _show_files(root: Path) -> None:
     for name, what in (
         ("prepare-report.json", "every failure and its reason"),
         ("prepare-preview.png", "a few pictures, to check by eye"),

@@ -1,6 +1,6 @@
 """`mcld weights`: what real photos need: is it there, fetch it, convert it."""
 
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,7 +30,7 @@ def status(config: Config = None, overrides: Overrides = None) -> None:
         from mcld.weights.catalogue import catalogue
 
     items = catalogue(settings)
-    missing = [item for item in items if not item.present()]
+    missing = [item for item in items if not item.is_present()]
     console.show_table(
         ("name", "there", "GB", "used by", "licence; source"),
         [
@@ -79,7 +79,7 @@ def download(
     settings = load_settings(config, overrides)
     with console.importing():
         from mcld.weights.catalogue import catalogue
-        from mcld.weights.download import download as fetch_item
+        from mcld.weights.download import download as download_item
 
     items = {item.name: item for item in catalogue(settings)}
     for name in names or ():
@@ -88,32 +88,22 @@ def download(
     wanted = [items[name] for name in names or items]
     failed = []
     for item in wanted:
-        if item.present():
+        if item.is_present():
             console.say(f"{item.name}: there already")
             continue
         console.say(f"{item.name}: about {item.gigabytes:.2f} GB from {item.source}")
         try:
-            with ExitStack() as bars:
-                counts: dict[str, console.Count] = {}
-
-                def on_bytes(
-                    file: str,
-                    done: int,
-                    total: int,
-                    bars: ExitStack = bars,
-                    counts: dict[str, console.Count] = counts,
-                ) -> None:
-                    if file not in counts:
-                        bars.close()
-                        counts[file] = bars.enter_context(console.progress(f"  {file}", "MB"))
-                    counts[file](done // _MEGABYTE, max(total, done) // _MEGABYTE)
-
-                fetch_item(item, on_bytes)
+            with console.StageProgress("MB") as progress:
+                download_item(item, partial(_count_megabytes, progress))
         except MCLDError as error:
             failed.append(item.name)
-            console.fail(f"{item.name}: {error}")
+            console.show_error(f"{item.name}: {error}")
     if failed:
         raise MCLDError(f"{len(failed)} of {len(wanted)} are still missing: {', '.join(failed)}")
+
+
+def _count_megabytes(progress: console.StageProgress, file: str, done: int, total: int) -> None:
+    progress.count(f"  {file}", done // _MEGABYTE, max(total, done) // _MEGABYTE)
 
 
 @weights.command()
