@@ -98,7 +98,7 @@ def evaluate(
     if len({path.resolve() for path in save_path}) < len(save_path):
         raise SettingsError("--save-path names one folder twice")
     if metrics is not None:
-        flags["evaluate.metrics"] = _metrics_setting(metrics)
+        flags["evaluate.metrics"] = _parse_metrics(metrics)
     settings = load_settings(config, overrides_of(flags, overrides))
     folder = out or save_path[0] / "evaluation"
     names = _name_results(save_path)
@@ -135,7 +135,7 @@ def evaluate(
         raise MCLDError("--strict: not everything could be measured, see above")
 
 
-def _metrics_setting(names: str) -> str:
+def _parse_metrics(names: str) -> str:
     """The setting of "psnr,ssim". Raises SettingsError for a name that is no metric's."""
     for name in names.split(","):
         if name.strip() not in METRICS:

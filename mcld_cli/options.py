@@ -120,8 +120,6 @@ def with_options(**groups: Options) -> Callable[[Callable[..., None]], Callable[
     return decorate
 
 
-_SIZE = "sample.height and sample.width"
-
 SAMPLING: Options = {
     **setting_options(
         HOW,
@@ -131,7 +129,7 @@ SAMPLING: Options = {
         scheduler="sample.scheduler",
         fast="sample.fast",
     ),
-    _SIZE: option(
+    "size": option(
         "size",
         str,
         metavar="HxW",
@@ -146,7 +144,7 @@ SAMPLING: Options = {
         low_memory="sample.low_memory",
     ),
 }
-"""How pictures are sampled."""
+"""How pictures are sampled; `overrides_of` makes a height and a width of the size."""
 
 
 def overrides_of(values: Values, sets: list[str] | None) -> list[str]:
@@ -154,18 +152,16 @@ def overrides_of(values: Values, sets: list[str] | None) -> list[str]:
 
     Raises SettingsError for options of `SAMPLING` that cannot be, or cannot be together.
     """
-    if "sample.fast" in values and values.keys() & {
-        "sample.num_inference_steps",
-        "sample.scheduler",
-    }:
+    chosen_by_fast = {"sample.num_inference_steps", "sample.scheduler"}
+    if "sample.fast" in values and chosen_by_fast & values.keys():
         raise SettingsError("--fast chooses --steps and --scheduler: leave them out")
     settings = dict(values)
-    if _SIZE in settings:
-        settings["sample.height"], settings["sample.width"] = _height_and_width(settings.pop(_SIZE))
+    if "size" in settings:
+        settings["sample.height"], settings["sample.width"] = _parse_size(settings.pop("size"))
     return [*(sets or []), *(f"{key}={value}" for key, value in settings.items())]
 
 
-def _height_and_width(text: str) -> tuple[str, str]:
+def _parse_size(text: str) -> tuple[str, str]:
     found = re.fullmatch(r"(\d+)x(\d+)", text)
     if not found or any(int(side) < 8 or int(side) % 8 for side in found.groups()):
         raise SettingsError(

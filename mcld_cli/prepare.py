@@ -102,9 +102,9 @@ def prepare(
         refuse({name: flags.get(key) for name, key in people.items()}, "goes with --mannequins")
         from mcld.prepare.dataset import PrepareRequest
 
-        request = PrepareRequest(root, _stages(stages), split_dir, limit, overwrite)
+        request = PrepareRequest(root, _parse_stages(stages), split_dir, limit, overwrite)
         if dry_run:
-            _plan(request, settings)
+            _show_plan(request, settings)
         else:
             _prepare_photos(request, settings, strict)
     else:
@@ -121,7 +121,7 @@ def prepare(
         _generate_people(root, mannequins, settings)
 
 
-def _stages(stages: str | None) -> tuple[str, ...]:
+def _parse_stages(stages: str | None) -> tuple[str, ...]:
     from mcld.prepare.dataset import STAGES
 
     if stages is None:
@@ -153,7 +153,7 @@ def _prepare_photos(request: "PrepareRequest", settings: PrepareSettings, strict
         )
 
 
-def _plan(request: "PrepareRequest", settings: PrepareSettings) -> None:
+def _show_plan(request: "PrepareRequest", settings: PrepareSettings) -> None:
     from mcld.prepare.dataset import check_installed, plan_dataset
 
     report = plan_dataset(request, settings)
