@@ -114,13 +114,12 @@ class SampleSettings(_Group):
         Path("dataset/fashion"), description="The prepared dataset whose split is sampled."
     )
     num_inference_steps: int | None = Field(
-        None, ge=1, le=1000, description="Denoising steps; null: as the weights were saved with."
+        None, ge=1, le=1000, description="Denoising steps; null: the weights' own."
     )
     guidance_scale: float | None = Field(
         None,
         ge=1,
-        description="How far to follow the conditions, 1 for no guidance; null: as the weights"
-        " were saved with.",
+        description="How far to follow the conditions, 1 for no guidance; null: the weights' own.",
     )
     pretrained: Path = Field(
         Path("pretrained_weights"),
@@ -128,24 +127,24 @@ class SampleSettings(_Group):
         " files without encoders.",
     )
     scheduler: Literal["ddim", "dpm++", "unipc", "euler"] | None = Field(
-        None, description="How the steps are taken; null: as the weights were saved with."
+        None, description="How the steps are taken; null: the weights' own."
     )
     fast: bool = Field(
         False,
-        description="Where more steps are asked for, take 10 of unipc.",
+        description="Where more steps are asked for, take 10 of unipc: half the time of 20.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the starting noise.")
     device: str | None = Field(
         None, description="Such as cuda:1 or cpu; null: a GPU where there is one."
     )
     dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
-        None, description="Of the networks; null: bfloat16 on a GPU, float32 elsewhere."
+        None, description="Precision of the networks; null: bfloat16 on a GPU, float32 elsewhere."
     )
     compile: bool = Field(
         False, description="Compile the network before sampling; pays off over many pictures."
     )
     low_memory: bool = Field(
-        False, description="Bring each network to the GPU only when it is needed."
+        False, description="Bring each network to the GPU only when it is needed; slower."
     )
     batch_size: PositiveInt = Field(
         8, description="Pictures sampled at once, of a split or a recipe."
@@ -174,8 +173,8 @@ class EditSettings(_Group):
         None,
         ge=0,
         le=1,
-        description="In the photo's own pose, the network's share in the picture; the rest is the"
-        " photo with the edited texture warped onto it. null: as the weights were saved with.",
+        description="In the photo's own pose, the network's share in the picture, 0 to 1; the rest"
+        " is the photo with the edited texture warped onto it; null: the weights' own.",
     )
 
 

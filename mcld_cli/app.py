@@ -22,10 +22,10 @@ from mcld_cli.train import train
 from mcld_cli.weights import weights
 
 WRONG_USAGE, INTERRUPTED = SettingsError.exit_code, StoppedError.exit_code
-SECONDS_FOR_THE_FIRST = 5.0
+SECONDS_FOR_MAIN_PROCESS = 5.0
 
 
-class _ClearEnds(TyperGroup):
+class _ErrorsInOneLine(TyperGroup):
     """Ends every run with one line and an exit code: 1 failed, 2 wrong usage, 130 interrupted."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -33,15 +33,15 @@ class _ClearEnds(TyperGroup):
             return super().invoke(ctx)
         except MCLDError as error:
             if not is_main():
-                # What all processes of a launcher find alike is said by the first, whose end ends
-                # the others.
-                time.sleep(SECONDS_FOR_THE_FIRST)
+                # An error of all processes of a launcher is shown by the first alone; when that
+                # ends, the launcher ends the others.
+                time.sleep(SECONDS_FOR_MAIN_PROCESS)
             if is_main() or not isinstance(error, StoppedError):  # which all of them raise
-                console.fail(str(error))
+                console.show_error(str(error))
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             if is_main():
-                console.fail("interrupted")
+                console.show_error("interrupted")
             raise typer.Exit(INTERRUPTED) from error
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
@@ -51,7 +51,7 @@ class _ClearEnds(TyperGroup):
             if ctx.params.get("debug"):
                 traceback.print_exc()
             else:
-                console.fail(
+                console.show_error(
                     f"unexpected {type(error).__name__}: {error}; run again with --debug"
                     " (`mcld --debug …`) to see the traceback; please report it"
                 )
@@ -60,7 +60,7 @@ class _ClearEnds(TyperGroup):
 
 app = typer.Typer(
     name="mcld",
-    cls=_ClearEnds,
+    cls=_ErrorsInOneLine,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -69,7 +69,7 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> None:
     if wanted:
         console.say(f"mcld {__version__}")
         raise typer.Exit
@@ -79,7 +79,7 @@ def _version(wanted: bool) -> None:
 def options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of unexpected errors.")
@@ -106,14 +106,14 @@ app.command()(evaluate)
 app.add_typer(weights, name="weights")
 
 
-def _interrupted(*_: object) -> None:
+def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
 def main() -> None:
     """Run the command line; the process exits with 0, 1, 2 or 130."""
-    # To be told to end is to be interrupted: what is half written is removed on the way out.
-    signal.signal(signal.SIGTERM, _interrupted)
+    # A termination is an interruption: what is half written is removed on the way out.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = app(prog_name="mcld", standalone_mode=False)
     except KeyboardInterrupt:
@@ -124,8 +124,8 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        if said := error.format_message():  # else the help was shown, for want of a command
-            end = "" if said.endswith((".", "?")) else "."
-            console.fail(f"{said}{end} See {error.ctx.command_path} --help")  # type: ignore[attr-defined]
+        if message := error.format_message():  # empty where no command was given: help is shown
+            stop = "" if message.endswith((".", "?")) else "."
+            console.show_error(f"{message}{stop} See {error.ctx.command_path} --help")  # type: ignore[attr-defined]
         raise SystemExit(WRONG_USAGE) from error
     raise SystemExit(code or 0)

@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from rich.text import Text
 
 
 class Count(Protocol):
-    """Told (done, total, note) as work goes on."""
+    """Called with (done, total, note) as work goes on."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """`note`: such as the loss."""
@@ -39,7 +39,7 @@ def show_command(command: str) -> None:
     Console(highlight=False).print(Text(f"  {command}"), soft_wrap=True)
 
 
-def fail(message: str) -> None:
+def show_error(message: str) -> None:
     """Print an error on stderr: one line, which only a terminal wraps."""
     line = " ".join(message.split())
     _print(Console(stderr=True, highlight=False), Text.assemble(("error: ", "bold red"), line))
@@ -50,7 +50,7 @@ def show_table(
     rows: Sequence[Sequence[object]],
     numbers: Sequence[str] | None = None,
 ) -> None:
-    """Print a table; columns of numbers, all but the first unless told, are set to the right."""
+    """Print a table; columns of numbers (None: all but the first) are set to the right."""
     table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(
@@ -63,34 +63,34 @@ def show_table(
     Console(highlight=False).print(table)
 
 
-def fitting(titles: Sequence[str], fixed: int) -> Iterator[list[int]]:
-    """Which columns of a table to show together, so that numbers are never broken.
+def split_columns(titles: Sequence[str], fixed: int) -> Iterator[list[int]]:
+    """Yield which columns of a table to show together, so that numbers are never broken.
 
     The first `fixed` columns stand before the others in each group; the others are taken for as
     wide as a number, or as their title up to twice that.
     """
-    room = Console().width - sum(len(title) + 8 for title in titles[:fixed])
+    width = Console().width - sum(len(title) + 8 for title in titles[:fixed])
     group: list[int] = []
     used = 0
     for column in range(fixed, len(titles)):
-        width = min(max(len(titles[column]), _NUMBER), 2 * _NUMBER) + 2
-        if group and used + width > room:
+        needed = min(max(len(titles[column]), _NUMBER_WIDTH), 2 * _NUMBER_WIDTH) + 2
+        if group and used + needed > width:
             yield [*range(fixed), *group]
             group, used = [], 0
         group.append(column)
-        used += width
+        used += needed
     yield [*range(fixed), *group]
 
 
-_NUMBER = 8
+_NUMBER_WIDTH = 8
 
 
 def quiet_libraries() -> None:
-    """Switch off the progress bars of diffusers and transformers: ours tell what is going on.
+    """Switch off the progress bars of diffusers and transformers: ours show the progress.
 
     Called before either is imported, it also keeps diffusers from importing bitsandbytes,
-    which takes a second where it is installed and is needed by the 8-bit optimizer alone. What that
-    says of its 4-bit kernels is no concern of ours.
+    which takes a second where it is installed and is needed by the 8-bit optimizer alone. Its
+    warnings about 4-bit kernels are switched off as well: they are not used.
     """
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     from huggingface_hub.utils import logging as hub_logging
@@ -111,10 +111,10 @@ def quiet_libraries() -> None:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Import libraries in the block: quietly, and with Python's garbage collector at rest.
+    """Import libraries in the block: quietly, and with Python's garbage collector switched off.
 
-    Torch and diffusers make a million objects while they are imported, none of them garbage, and to
-    walk over them again and again would take a sixth of that time.
+    Torch and diffusers make a million objects while they are imported, none of them garbage; to
+    collect takes a sixth of that time.
     """
     gc.disable()
     try:
@@ -125,16 +125,16 @@ def importing() -> Iterator[None]:
 
 
 @contextmanager
-def progress(doing: str, unit: str) -> Iterator[Count]:
+def progress(task: str, unit: str) -> Iterator[Count]:
     """Show how far work has come: count, rate, time left and a note, such as the loss.
 
     On a terminal this is a bar; elsewhere a line now and then, and one at the end.
     """
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
-        yield _Lines(console, doing, unit)
+        yield _ProgressLines(console, task, unit)
         return
-    bar = _NotedProgress(
+    bar = _ProgressWithNote(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
@@ -142,20 +142,49 @@ def progress(doing: str, unit: str) -> Iterator[Count]:
         console=console,
         expand=True,
     )
-    task = bar.add_task(doing, total=None, pace="", note="")
+    task_id = bar.add_task(task, total=None, pace="", note="")
     pace = _Pace(unit)
     try:
 
         def count(done: int, total: int, note: str = "") -> None:
             bar.start()  # only now: what is said before stands above it
-            bar.update(task, completed=done, total=total, pace=pace(done, total), note=note)
+            bar.update(task_id, completed=done, total=total, pace=pace(done, total), note=note)
 
         yield count
     finally:
         bar.stop()
 
 
-class _NotedProgress(Progress):
+class StageProgress(AbstractContextManager["StageProgress"]):
+    """Progress of work in stages, each with a bar of its own.
+
+    A stage ends when another one begins, or its own count begins anew.
+    """
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._bars = ExitStack()
+        self._stage: str | None = None
+        self._done = 0
+
+    def count(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """Show how far a stage has come."""
+        if stage != self._stage or done < self._done:
+            self.close()
+            self._count = self._bars.enter_context(progress(stage, self._unit))
+        self._stage, self._done = stage, done
+        self._count(done, total, note)
+
+    def close(self) -> None:
+        """End the bar; a stage that goes on gets a new one."""
+        self._bars.close()
+        self._stage = None
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _ProgressWithNote(Progress):
     """A bar with its note on a line below, so that both have room."""
 
     def get_renderables(self) -> Iterator[RenderableType]:
@@ -182,15 +211,15 @@ class _Pace:
         rate = (done - self.first) / (now - self.start)
         left = timedelta(seconds=round((total - done) / rate))
         pace = f"{rate:.3g}" if rate < 1000 else f"{rate:,.0f}"
-        return _joined(f"{pace} {self.unit}/s", f"{left} left" if done < total else "")
+        return _join(f"{pace} {self.unit}/s", f"{left} left" if done < total else "")
 
 
-class _Lines:
-    """Progress as plain lines, not too many of them."""
+class _ProgressLines:
+    """Progress as plain lines, one in ten seconds."""
 
-    def __init__(self, console: Console, doing: str, unit: str) -> None:
+    def __init__(self, console: Console, task: str, unit: str) -> None:
         self.console = console
-        self.doing = doing
+        self.task = task
         self.pace = _Pace(unit)
         self.last = time.monotonic()
 
@@ -199,11 +228,11 @@ class _Lines:
         if done < total and time.monotonic() - self.last < _SECONDS_BETWEEN_LINES:
             return
         self.last = time.monotonic()
-        count = f"{self.doing}: {done:,} of {total:,} {self.pace.unit}"
-        _print(self.console, Text(_joined(count, pace, note)))
+        count = f"{self.task}: {done:,} of {total:,} {self.pace.unit}"
+        _print(self.console, Text(_join(count, pace, note)))
 
 
-def _joined(*parts: str) -> str:
+def _join(*parts: str) -> str:
     return ", ".join(part for part in parts if part)
 
 

@@ -1,45 +1,44 @@
 """`mcld evaluate`: folders of results, scored as the papers do."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mcld.errors import MCLDError, SettingsError
+from mcld.evaluate.baseline import Figures, read_baselines
+from mcld.evaluate.request import EvaluationRequest, Listing, list_results
+from mcld.evaluate.scores import METRICS, Scores
+from mcld.machine.files import check_writable
 from mcld.machine.processes import is_main
+from mcld.settings import Settings, load_settings
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
-from mcld_cli.options import Config, Overrides, overrides_of
-
-if TYPE_CHECKING:
-    from mcld.evaluate.baseline import Figures
-    from mcld.evaluate.request import EvaluationRequest, Listing
-    from mcld.evaluate.scores import Scores
-    from mcld.settings import Settings
+from mcld_cli.options import (
+    Config,
+    Overrides,
+    Values,
+    overrides_of,
+    setting_options,
+    with_options,
+)
 
 _REPORT, _DIFFERENCES = "report.html", "differences.json"
 
 
+@with_options(flags=setting_options(dataset="evaluate.dataset", device="evaluate.device"))
 def evaluate(
+    *,
     save_path: Annotated[
         list[Path],
         typer.Option(
             metavar="DIR",
             help="Folder of results, with 256/ or 512/. Give several to compare them.",
-            show_default=False,
         ),
     ],
-    dataset: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="The dataset whose test pairs are scored. (default: dataset/fashion)",
-            show_default=False,
-        ),
-    ] = None,
+    flags: Values,
     gt_path: Annotated[
         Path | None,
         typer.Option(
@@ -47,7 +46,6 @@ def evaluate(
             metavar="DIR",
             help="Folder of true pictures with the names of the results, in place of the dataset's"
             " test pairs.",
-            show_default=False,
         ),
     ] = None,
     metrics: Annotated[
@@ -55,7 +53,6 @@ def evaluate(
         typer.Option(
             metavar="NAMES",
             help="Some of psnr,ssim,ssim_256,lpips,fid,face. (default: all)",
-            show_default=False,
         ),
     ] = None,
     out: Annotated[
@@ -64,7 +61,6 @@ def evaluate(
             metavar="DIR",
             help="Where metrics.json, per_image.csv and report.html go."
             " (default: evaluation, in the first --save-path)",
-            show_default=False,
         ),
     ] = None,
     baseline: Annotated[
@@ -72,7 +68,6 @@ def evaluate(
         typer.Option(
             metavar="YAML",
             help="Published figures to show beside: docs/evaluation.md tells the format.",
-            show_default=False,
         ),
     ] = None,
     strict: Annotated[
@@ -83,14 +78,6 @@ def evaluate(
             " scored or a metric is left out.",
         ),
     ] = False,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Of LPIPS and FID, such as cuda:1 or cpu. (default: a GPU where there is one)",
-            show_default=False,
-        ),
-    ] = None,
     processes: Processes = None,
     config: Config = None,
     overrides: Overrides = None,
@@ -111,57 +98,46 @@ def evaluate(
     """
     if len({path.resolve() for path in save_path}) < len(save_path):
         raise SettingsError("--save-path names one folder twice")
-    from mcld.evaluate.request import EvaluationRequest, list_results
-    from mcld.machine.files import check_writable
-    from mcld.settings import load_settings
-
-    flags = {
-        "evaluate.dataset": dataset,
-        "evaluate.metrics": _list_of(metrics),
-        "evaluate.device": device,
-    }
+    if metrics is not None:
+        flags["evaluate.metrics"] = _parse_metrics(metrics)
     settings = load_settings(config, overrides_of(flags, overrides))
     folder = out or save_path[0] / "evaluation"
-    names = _names(save_path)
+    names = _name_results(save_path)
     requests = [
         EvaluationRequest(name, settings.evaluate.dataset, path, gt_path)
         for name, path in zip(names, save_path, strict=True)
     ]
-    baselines = _baselines(baseline, names)
+    baselines = _load_baselines(baseline, names)
     listings = [list_results(request) if is_main() else None for request in requests]
     if is_main():
         check_writable(folder / "metrics.json")
     if processes:
         launch(processes)
         return
-    found = _scored(settings, requests, listings, folder)
+    scores = _score(settings, requests, listings, folder)
     if not is_main():
         return
     from mcld.evaluate.report import write_report
     from mcld.evaluate.table import build_table, compare_results, write_comparisons
 
-    titles, cells = build_table(found, baselines)
-    for columns in console.fitting(titles, fixed=2):
+    titles, cells = build_table(scores, baselines)
+    for columns in console.split_columns(titles, fixed=2):
         console.show_table(
             [titles[k] for k in columns], [[row[k] for k in columns] for row in cells]
         )
-    for line in chain.from_iterable((*s.uncounted(), *s.notes()) for s in found):
+    for line in chain.from_iterable((*s.uncounted(), *s.notes()) for s in scores):
         console.say(line)
-    compared = compare_results(found)
-    if len(found) > 1:
+    compared = compare_results(scores)
+    if len(scores) > 1:
         write_comparisons(folder / _DIFFERENCES, compared)
-    report = write_report(folder / _REPORT, found, requests, baselines, compared)
+    report = write_report(folder / _REPORT, scores, requests, baselines, compared)
     console.say(f"The report is {report}; it tells how the numbers are made.")
-    if strict and any(scores.problems() for scores in found):
+    if strict and any(s.problems() for s in scores):
         raise MCLDError("--strict: not everything could be measured, see above")
 
 
-def _list_of(names: str | None) -> str | None:
-    """Names of metrics as a setting has them."""
-    from mcld.evaluate.scores import METRICS
-
-    if names is None:
-        return None
+def _parse_metrics(names: str) -> str:
+    """The setting of "psnr,ssim". Raises SettingsError for a name that is no metric's."""
     for name in names.split(","):
         if name.strip() not in METRICS:
             known = ",".join(METRICS)
@@ -169,10 +145,8 @@ def _list_of(names: str | None) -> str | None:
     return f"[{names}]"
 
 
-def _baselines(path: Path | None, names: list[str]) -> "list[Figures]":
+def _load_baselines(path: Path | None, names: list[str]) -> list[Figures]:
     """Published figures, none of which is called as results are."""
-    from mcld.evaluate.baseline import read_baselines
-
     figures = read_baselines(path) if path else []
     for name, _, _ in figures:
         if name in names:
@@ -182,7 +156,7 @@ def _baselines(path: Path | None, names: list[str]) -> "list[Figures]":
     return figures
 
 
-def _names(folders: list[Path]) -> list[str]:
+def _name_results(folders: list[Path]) -> list[str]:
     """What results are called in tables and below --out: each as its folder, or with a number."""
     taken = {_REPORT, _DIFFERENCES}
     names = []
@@ -197,31 +171,27 @@ def _names(folders: list[Path]) -> list[str]:
     return names
 
 
-def _scored(
-    settings: "Settings",
-    requests: "list[EvaluationRequest]",
-    listings: "Sequence[dict[str, Listing] | None]",
+def _score(
+    settings: Settings,
+    requests: list[EvaluationRequest],
+    listings: Sequence[dict[str, Listing] | None],
     out: Path,
-) -> "list[Scores]":
+) -> list[Scores]:
     """Score folder after folder, each part under a bar of its own; write each when it is done."""
     with console.importing():
         from mcld.evaluate.run import Evaluator
 
-    with ExitStack() as bars:
-        counts: dict[str, console.Count] = {}
+    with console.StageProgress("pictures") as progress:
 
-        def on_picture(doing: str, done: int, total: int) -> None:
-            if done == 0 and total:
-                bars.close()
-                counts[doing] = bars.enter_context(console.progress(doing, "pictures"))
+        def on_picture(stage: str, done: int, total: int) -> None:
             if total:
-                counts[doing](done, total)
+                progress.count(stage, done, total)
 
         evaluator = Evaluator(settings, say=console.say, on_picture=on_picture)
-        found = []
+        all_scores = []
         for request, listing in zip(requests, listings, strict=True):
             scores = evaluator.score(request, listing)
             if is_main():
                 scores.write(out if len(requests) == 1 else out / scores.name)
-            found.append(scores)
-        return found
+            all_scores.append(scores)
+        return all_scores

@@ -18,7 +18,6 @@ Processes = Annotated[
         metavar="N",
         min=2,
         help="Work in so many processes, one a GPU, through accelerate's launcher.",
-        show_default=False,
     ),
 ]
 

@@ -1,25 +1,30 @@
-"""Options that several commands share."""
+"""Options that several commands share, and options that are made from settings."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from pydantic.fields import FieldInfo
 
 from mcld.errors import SettingsError, WeightsError
+from mcld.settings import known_settings
 
 HOW = "How"
 """Help panel of the options that say how pictures are sampled."""
 
+Options = Mapping[str, Parameter]
+"""Options of a command, each by the key under which the command gets its value."""
+Values = dict[str, Any]
+"""The values of the options that were given, by those keys."""
+
 Config = Annotated[
     Path | None,
-    typer.Option(
-        "--config",
-        metavar="YAML",
-        help="Settings file, such as configs/mannequin.yaml.",
-        show_default=False,
-    ),
+    typer.Option("--config", metavar="YAML", help="Settings file, such as configs/mannequin.yaml."),
 ]
 
 Overrides = Annotated[
@@ -28,157 +33,135 @@ Overrides = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Change one setting, such as train.batch_size=8. May be repeated.",
-        show_default=False,
     ),
 ]
 
 
-def _there(weights: Path | None) -> Path | None:
-    if weights is not None and not weights.is_dir():
-        what = "is no folder" if weights.exists() else "does not exist"
+def _check_weights(folder: Path | None) -> Path | None:
+    if folder is not None and not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
         raise WeightsError(
-            f"--weights {weights} {what}: give a pipeline folder, or one with"
+            f"--weights {folder} {what}: give a pipeline folder, or one with"
             " the four files of the authors' layout"
         )
-    return weights
+    return folder
 
 
 Weights = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        callback=_there,
+        callback=_check_weights,
         help="A pipeline folder, or one with the four files of the authors' layout."
         " (default: the network that came with mcld)",
         rich_help_panel=HOW,
     ),
 ]
 
-Seed = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Of the starting noise. (default 0)", rich_help_panel=HOW),
-]
 
-Steps = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", help="Denoising steps. (default: the weights' own)", rich_help_panel=HOW
+def option(name: str, kind: Any, **details: Any) -> Parameter:
+    """The parameter of a function that Typer takes for `--name`, an option that may be left out.
+
+    kind: the type of its value; details: as `typer.Option` takes them.
+    """
+    declared = typer.Option(f"--{name.replace('_', '-')}", **details)
+    return Parameter(
+        name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, declared]
+    )
+
+
+def setting_options(panel: str | None = None, **keys: str) -> dict[str, Parameter]:
+    """Options that change settings: `seed="sample.seed"` makes `--seed`.
+
+    Each is described as its setting is; `load_settings` checks the values. panel: of the help.
+    """
+    settings = known_settings()
+    return {key: _setting_option(name, settings[key], panel) for name, key in keys.items()}
+
+
+def _setting_option(name: str, field: FieldInfo, panel: str | None) -> Parameter:
+    kind: Any = field.annotation
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(part for part in get_args(kind) if part is not type(None))
+    text, _, default = str(field.description).removesuffix(".").partition("; null: ")
+    text += "."
+    if get_origin(kind) is Literal:
+        text += f" One of {', '.join(get_args(kind))}."
+        kind = str  # the choices are checked by `load_settings`, in its words
+    if kind is not bool:
+        text += f" (default: {default or field.default})"
+    metavar = {bool: None, int: "N", float: "X", Path: "DIR"}.get(kind, "NAME")
+    return option(name, kind, metavar=metavar, help=text, rich_help_panel=panel)
+
+
+def with_options(**groups: Options) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let a command take a group of options as one parameter, a dictionary of what was given.
+
+    Typer reads the options of a command off its signature. In it, each parameter that is named in
+    `groups` is replaced by the options of its group.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        plain = signature(command)
+        parameters: list[Parameter] = []
+        for name, parameter in plain.parameters.items():
+            parameters += groups[name].values() if name in groups else [parameter]
+
+        @wraps(command)
+        def run(**values: Any) -> None:
+            for name, options in groups.items():
+                given = {key: values.pop(option.name) for key, option in options.items()}
+                values[name] = {key: value for key, value in given.items() if value is not None}
+            command(**values)
+
+        run.__signature__ = plain.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+SAMPLING: Options = {
+    **setting_options(
+        HOW,
+        seed="sample.seed",
+        steps="sample.num_inference_steps",
+        guidance="sample.guidance_scale",
+        scheduler="sample.scheduler",
+        fast="sample.fast",
     ),
-]
-
-Guidance = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        help="How far to follow the conditions; 1: no guidance. (default: the weights' own)",
-        rich_help_panel=HOW,
-    ),
-]
-
-Scheduler = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="ddim, dpm++, unipc or euler. (default: the weights' own)",
-        rich_help_panel=HOW,
-    ),
-]
-
-Fast = Annotated[
-    bool,
-    typer.Option(
-        "--fast",
-        help="Where more steps are asked for, 10 of unipc: half the time of 20.",
-        rich_help_panel=HOW,
-    ),
-]
-
-Size = Annotated[
-    str | None,
-    typer.Option(
+    "size": option(
+        "size",
+        str,
         metavar="HxW",
         help="Height and width the network works at, such as 512x352. (default: as it was trained)",
         rich_help_panel=HOW,
     ),
-]
-
-Dtype = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DTYPE",
-        help="float32, bfloat16 or float16. (default: bfloat16 on a GPU, else float32)",
-        rich_help_panel=HOW,
+    **setting_options(
+        HOW,
+        dtype="sample.dtype",
+        device="sample.device",
+        compile="sample.compile",
+        low_memory="sample.low_memory",
     ),
-]
-
-Device = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Such as cuda:1 or cpu. (default: a GPU where there is one)",
-        rich_help_panel=HOW,
-    ),
-]
-
-Compile = Annotated[
-    bool,
-    typer.Option(
-        "--compile",
-        help="Compile the network; pays off over many pictures.",
-        rich_help_panel=HOW,
-    ),
-]
-
-LowMemory = Annotated[
-    bool,
-    typer.Option(
-        "--low-memory",
-        help="Bring each network to the GPU only when it is needed; slower.",
-        rich_help_panel=HOW,
-    ),
-]
+}
+"""How pictures are sampled; `overrides_of` makes a height and a width of the size."""
 
 
-def overrides_of(flags: Mapping[str, object], sets: list[str] | None) -> list[str]:
-    """Flags that were given, as settings, after those of --set: a flag of its own wins."""
-    return [*(sets or []), *(f"{key}={value}" for key, value in flags.items() if value is not None)]
+def overrides_of(values: Values, sets: list[str] | None) -> list[str]:
+    """Settings that were given as options, after those of --set: an option of its own wins.
 
-
-def sampling_flags(
-    seed: int | None,
-    steps: int | None,
-    guidance: float | None,
-    scheduler: str | None,
-    fast: bool,
-    size: str | None,
-    dtype: str | None,
-    device: str | None,
-    compile_: bool,
-    low_memory: bool,
-) -> dict[str, object]:
-    """The settings that the options of the help panel `HOW` change."""
-    if fast and (steps is not None or scheduler is not None):
+    Raises SettingsError for options of `SAMPLING` that cannot be, or cannot be together.
+    """
+    chosen_by_fast = {"sample.num_inference_steps", "sample.scheduler"}
+    if "sample.fast" in values and chosen_by_fast & values.keys():
         raise SettingsError("--fast chooses --steps and --scheduler: leave them out")
-    height, width = _size(size)
-    return {
-        "sample.seed": seed,
-        "sample.num_inference_steps": steps,
-        "sample.guidance_scale": guidance,
-        "sample.scheduler": scheduler,
-        "sample.height": height,
-        "sample.width": width,
-        "sample.dtype": dtype,
-        "sample.device": device,
-        "sample.compile": compile_ or None,
-        "sample.fast": fast or None,
-        "sample.low_memory": low_memory or None,
-    }
+    settings = dict(values)
+    if "size" in settings:
+        settings["sample.height"], settings["sample.width"] = _parse_size(settings.pop("size"))
+    return [*(sets or []), *(f"{key}={value}" for key, value in settings.items())]
 
 
-def _size(text: str | None) -> tuple[str | None, str | None]:
-    """Height and width of "HEIGHTxWIDTH"."""
-    if text is None:
-        return None, None
+def _parse_size(text: str) -> tuple[str, str]:
     found = re.fullmatch(r"(\d+)x(\d+)", text)
     if not found or any(int(side) < 8 or int(side) % 8 for side in found.groups()):
         raise SettingsError(
@@ -195,8 +178,8 @@ def demand(options: Mapping[str, object], what: str) -> None:
         raise SettingsError(f"{what}: {' and '.join(missing)} {verb} missing")
 
 
-def refuse(options: Mapping[str, object], partner: str) -> None:
-    """Raise SettingsError for options that were given and go with others only."""
+def refuse(options: Mapping[str, object], why: str) -> None:
+    """Raise SettingsError, which ends with `why`, for options that were given."""
     for name, value in options.items():
-        if value not in (None, False):
-            raise SettingsError(f"{name} goes with {partner}")
+        if value is not None and value is not False:
+            raise SettingsError(f"{name} {why}")

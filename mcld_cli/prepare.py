@@ -1,77 +1,70 @@
 """`mcld prepare`: make a dataset, of photos or of generated people."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcld.dataset.layout import SPLITS, DatasetLayout, identity_of
 from mcld.errors import MCLDError, SettingsError
 from mcld.machine.processes import is_main
+from mcld.settings import PrepareSettings, load_settings
 from mcld_cli import console
-from mcld_cli.options import Config, Overrides, overrides_of
+from mcld_cli.options import (
+    Config,
+    Overrides,
+    Values,
+    overrides_of,
+    refuse,
+    setting_options,
+    with_options,
+)
 
 if TYPE_CHECKING:
-    from mcld.dataset.layout import DatasetLayout
     from mcld.prepare.dataset import PrepareRequest
     from mcld.prepare.report import PrepareReport
-    from mcld.settings import PrepareSettings
 
 _PHOTOS, _PEOPLE = "Photos", "Generated people"
+_photo_option = partial(typer.Option, rich_help_panel=_PHOTOS)
+
+FLAGS = {
+    **setting_options(_PHOTOS, pose_estimator="prepare.pose_estimator"),
+    **setting_options(_PEOPLE, seed="prepare.seed", pictures="prepare.pictures"),
+    **setting_options(workers="prepare.workers"),
+}
 
 
+@with_options(flags=FLAGS)
 def prepare(
-    root: Annotated[Path, typer.Argument(help="Folder of the dataset.", show_default=False)],
+    *,
+    root: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
     stages: Annotated[
         str | None,
-        typer.Option(
-            metavar="LIST",
-            help="Which stages, in order. (default split,pose,texture,face)",
-            rich_help_panel=_PHOTOS,
+        _photo_option(
+            metavar="LIST", help="Which stages, in order. (default: split,pose,texture,face)"
         ),
     ] = None,
     split_dir: Annotated[
         Path | None,
-        typer.Option(
+        _photo_option(
             metavar="DIR",
             help="Folder of train.lst, test.lst, train.csv and test.csv."
-            " (default ROOT/split, then ROOT)",
-            rich_help_panel=_PHOTOS,
-        ),
-    ] = None,
-    pose_estimator: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="detectron2, or precomputed: the maps are there already. (default detectron2)",
-            rich_help_panel=_PHOTOS,
+            " (default: ROOT/split, then ROOT)",
         ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Only the first N pictures of each split.",
-            rich_help_panel=_PHOTOS,
-        ),
+        _photo_option(metavar="N", min=1, help="Only the first N pictures of each split."),
     ] = None,
     overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite", help="Make again what is there already.", rich_help_panel=_PHOTOS
-        ),
+        bool, _photo_option("--overwrite", help="Make again what is there already.")
     ] = False,
     strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict", help="End with exit code 1 if anything failed.", rich_help_panel=_PHOTOS
-        ),
+        bool, _photo_option("--strict", help="End with exit code 1 if anything failed.")
     ] = False,
     dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Only say what would be done.", rich_help_panel=_PHOTOS),
+        bool, _photo_option("--dry-run", help="Only say what would be done.")
     ] = False,
     mannequins: Annotated[
         int | None,
@@ -79,27 +72,10 @@ def prepare(
             metavar="N",
             min=2,
             help="Generate so many people instead; one in ten is for testing.",
-            show_default=False,
             rich_help_panel=_PEOPLE,
         ),
     ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Which people: same seed, same bytes. (default 0)",
-            rich_help_panel=_PEOPLE,
-        ),
-    ] = None,
-    pictures: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Pictures of each person. (default 8)", rich_help_panel=_PEOPLE
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(metavar="N", help="Processes that work at once. (default 2)")
-    ] = None,
+    flags: Values,
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
@@ -120,45 +96,32 @@ def prepare(
 
       accelerate launch -m mcld_cli prepare dataset/fashion
     """
-    from mcld.settings import load_settings
-
-    flags = {
-        "prepare.seed": seed,
-        "prepare.pictures": pictures,
-        "prepare.workers": workers,
-        "prepare.pose_estimator": pose_estimator,
-    }
-    wanted = load_settings(config, overrides_of(flags, overrides)).prepare
-    photo_options = {
-        "--stages": stages,
-        "--split-dir": split_dir,
-        "--pose-estimator": pose_estimator,
-        "--limit": limit,
-        "--overwrite": overwrite,
-        "--strict": strict,
-        "--dry-run": dry_run,
-    }
+    settings = load_settings(config, overrides_of(flags, overrides)).prepare
     if mannequins is None:
-        _refuse({"--seed": seed, "--pictures": pictures}, "goes with --mannequins")
+        people = {"--seed": "prepare.seed", "--pictures": "prepare.pictures"}
+        refuse({name: flags.get(key) for name, key in people.items()}, "goes with --mannequins")
         from mcld.prepare.dataset import PrepareRequest
 
-        request = PrepareRequest(root, _chosen(stages), split_dir, limit, overwrite)
+        request = PrepareRequest(root, _parse_stages(stages), split_dir, limit, overwrite)
         if dry_run:
-            _plan(request, wanted)
+            _show_plan(request, settings)
         else:
-            _photos(request, wanted, strict)
+            _prepare_photos(request, settings, strict)
     else:
-        _refuse(photo_options, "is for photos; generated people need none of it")
-        _people(root, mannequins, wanted)
+        photos = {
+            "--stages": stages,
+            "--split-dir": split_dir,
+            "--pose-estimator": flags.get("prepare.pose_estimator"),
+            "--limit": limit,
+            "--overwrite": overwrite,
+            "--strict": strict,
+            "--dry-run": dry_run,
+        }
+        refuse(photos, "is for photos; generated people need none of it")
+        _generate_people(root, mannequins, settings)
 
 
-def _refuse(options: Mapping[str, object], why: str) -> None:
-    for name, value in options.items():
-        if value not in (None, False):
-            raise SettingsError(f"{name} {why}")
-
-
-def _chosen(stages: str | None) -> tuple[str, ...]:
+def _parse_stages(stages: str | None) -> tuple[str, ...]:
     from mcld.prepare.dataset import STAGES
 
     if stages is None:
@@ -170,26 +133,19 @@ def _chosen(stages: str | None) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _photos(request: "PrepareRequest", wanted: "PrepareSettings", strict: bool) -> None:
+def _prepare_photos(request: "PrepareRequest", settings: PrepareSettings, strict: bool) -> None:
     from mcld.prepare.dataset import prepare_dataset
 
-    speaks = is_main()
-    with ExitStack() as bars:
-        bar: tuple[str, console.Count] | None = None
+    with console.StageProgress("pictures") as progress:
 
         def on_progress(stage: str, done: int, total: int) -> None:
-            nonlocal bar
-            if not speaks or not total:
-                return
-            if bar is None or bar[0] != stage:
-                bars.close()
-                bar = stage, bars.enter_context(console.progress(f"{stage:<7}", "pictures"))
-            bar[1](done, total, "")
+            if is_main() and total:
+                progress.count(f"{stage:<7}", done, total)
 
-        report = prepare_dataset(request, wanted, on_progress)
-    if speaks:
-        _show(report, ("stage", "listed", "done", "skipped", "failed"))
-        _name_files(request.root)
+        report = prepare_dataset(request, settings, on_progress)
+    if is_main():
+        _show_report(report, ("stage", "listed", "done", "skipped", "failed"))
+        _show_files(request.root)
     if strict and report.failures:
         raise MCLDError(
             f"{report.failures} failed, and --strict was given: see"
@@ -197,16 +153,16 @@ def _photos(request: "PrepareRequest", wanted: "PrepareSettings", strict: bool) 
         )
 
 
-def _plan(request: "PrepareRequest", wanted: "PrepareSettings") -> None:
+def _show_plan(request: "PrepareRequest", settings: PrepareSettings) -> None:
     from mcld.prepare.dataset import check_installed, plan_dataset
 
-    report = plan_dataset(request, wanted)
-    _show(report, ("stage", "listed", "to do", "there", "absent"))
+    report = plan_dataset(request, settings)
+    _show_report(report, ("stage", "listed", "to do", "there", "absent"))
     console.say("Nothing was written: --dry-run.")
-    check_installed(request, wanted)
+    check_installed(request, settings)
 
 
-def _show(report: "PrepareReport", columns: tuple[str, ...]) -> None:
+def _show_report(report: "PrepareReport", columns: tuple[str, ...]) -> None:
     console.show_table(
         columns,
         [(s.name, s.listed, s.done, s.skipped, len(s.failed)) for s in report.stages],
@@ -223,7 +179,7 @@ def _show(report: "PrepareReport", columns: tuple[str, ...]) -> None:
         )
 
 
-def _name_files(root: Path) -> None:
+def _show_files(root: Path) -> None:
     for name, what in (
         ("prepare-report.json", "every failure and its reason"),
         ("prepare-preview.png", "a few pictures, to check by eye"),
@@ -232,16 +188,16 @@ def _name_files(root: Path) -> None:
             console.say(f"{root / name}: {what}")
 
 
-def _people(root: Path, mannequins: int, wanted: "PrepareSettings") -> None:
+def _generate_people(root: Path, mannequins: int, settings: PrepareSettings) -> None:
     from mcld.mannequin.prepare import prepare_mannequins
 
     with console.progress("Preparing", "pictures") as count:
         layout = prepare_mannequins(
             root,
             mannequins,
-            seed=wanted.seed,
-            pictures=wanted.pictures,
-            workers=wanted.workers,
+            seed=settings.seed,
+            pictures=settings.pictures,
+            workers=settings.workers,
             on_picture=lambda done, total: count(done, total, ""),
         )
     _show_splits(layout)
@@ -253,9 +209,7 @@ def _people(root: Path, mannequins: int, wanted: "PrepareSettings") -> None:
     )
 
 
-def _show_splits(layout: "DatasetLayout") -> None:
-    from mcld.dataset.layout import SPLITS, identity_of
-
+def _show_splits(layout: DatasetLayout) -> None:
     names = {split: layout.names(split) for split in SPLITS}
     console.show_table(
         ("split", "people", "pictures", "pairs"),

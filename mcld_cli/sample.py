@@ -1,139 +1,85 @@
 """`mcld sample`: one picture, or a whole split, repainted in new poses."""
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mcld.machine.processes import is_main
+from mcld.settings import Settings, load_settings
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
 from mcld_cli.options import (
-    Compile,
+    SAMPLING,
     Config,
-    Device,
-    Dtype,
-    Fast,
-    Guidance,
-    LowMemory,
     Overrides,
-    Scheduler,
-    Seed,
-    Size,
-    Steps,
+    Values,
     Weights,
     demand,
     overrides_of,
     refuse,
-    sampling_flags,
+    setting_options,
+    with_options,
 )
 
-_ONE, _SPLIT = "One picture", "A whole split"
+if TYPE_CHECKING:
+    from mcld.sample.request import PictureRequest, SplitRequest
+
+_SPLIT = "A whole split"
+_picture_option = partial(typer.Option, rich_help_panel="One picture")
+_split_option = partial(typer.Option, rich_help_panel=_SPLIT)
 
 
+@with_options(flags={**setting_options(_SPLIT, dataset="sample.dataset"), **SAMPLING})
 def sample(
+    *,
     source: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="JPG", help="Photo of the person.", show_default=False, rich_help_panel=_ONE
-        ),
+        Path | None, _picture_option(metavar="JPG", help="Photo of the person.")
     ] = None,
     pose: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The new pose: a DensePose IUV map, or a photo of somebody in it.",
-            show_default=False,
-            rich_help_panel=_ONE,
+        _picture_option(
+            metavar="FILE", help="The new pose: a DensePose IUV map, or a photo of somebody in it."
         ),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PNG",
-            help="Where the picture goes.",
-            show_default=False,
-            rich_help_panel=_ONE,
-        ),
+        Path | None, _picture_option(metavar="PNG", help="Where the picture goes.")
     ] = None,
     pose_kind: Annotated[
         Literal["auto", "iuv", "photo"],
-        typer.Option(
-            help="What --pose is; auto: a PNG whose part labels are all at most 24 is a map.",
-            rich_help_panel=_ONE,
+        _picture_option(
+            help="What --pose is; auto: a PNG whose part labels are all at most 24 is a map."
         ),
     ] = "auto",
     num_images: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=1, help="Pictures, one for each of N seeds.", rich_help_panel=_ONE
-        ),
+        int, _picture_option(metavar="N", min=1, help="Pictures, one for each of N seeds.")
     ] = 1,
     sheet: Annotated[
         bool,
-        typer.Option(
-            "--sheet",
-            help="Also write source, pose, texture and result side by side.",
-            rich_help_panel=_ONE,
+        _picture_option(
+            "--sheet", help="Also write source, pose, texture and result side by side."
         ),
     ] = False,
     attention_maps: Annotated[
         bool,
-        typer.Option(
-            "--attention-maps",
-            help="Also write where source, texture and face are looked at.",
-            rich_help_panel=_ONE,
+        _picture_option(
+            "--attention-maps", help="Also write where source, texture and face are looked at."
         ),
     ] = False,
     split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPLIT",
-            help="Sample every pair of test or train.",
-            show_default=False,
-            rich_help_panel=_SPLIT,
-        ),
+        str | None, _split_option(metavar="SPLIT", help="Sample every pair of test or train.")
     ] = None,
     save_path: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder of the results, resumed if it holds some.",
-            show_default=False,
-            rich_help_panel=_SPLIT,
-        ),
-    ] = None,
-    dataset: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="The prepared dataset. (default: dataset/fashion)",
-            show_default=False,
-            rich_help_panel=_SPLIT,
-        ),
+        _split_option(metavar="DIR", help="Folder of the results, resumed if it holds some."),
     ] = None,
     limit: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Only the first N pairs.",
-            show_default=False,
-            rich_help_panel=_SPLIT,
-        ),
+        int | None, _split_option(metavar="N", min=1, help="Only the first N pairs.")
     ] = None,
     processes: Processes = None,
     weights: Weights = None,
-    seed: Seed = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    scheduler: Scheduler = None,
-    fast: Fast = False,
-    size: Size = None,
-    dtype: Dtype = None,
-    device: Device = None,
-    compile_: Compile = False,
-    low_memory: LowMemory = False,
+    flags: Values,
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
@@ -157,46 +103,56 @@ def sample(
       mcld sample --split test --save-path results/mcld --processes 2
       --config configs/deepfashion.yaml --weights checkpoints
     """
-    one = {"--source": source, "--pose": pose, "--out": out}
-    whole = {"--split": split, "--save-path": save_path}
+    one: Values = {"--source": source, "--pose": pose, "--out": out}
     if split is None and save_path is None:
         demand(one, "give --source, --pose and --out, or --split and --save-path")
-        refuse({"--dataset": dataset, "--limit": limit, "--processes": processes}, "--split")
+        whole = {"--dataset": flags.get("sample.dataset"), "--limit": limit}
+        refuse({**whole, "--processes": processes}, "goes with --split")
     else:
-        demand(whole, "--split and --save-path go together")
-        also = {
+        demand({"--split": split, "--save-path": save_path}, "--split and --save-path go together")
+        one |= {
             "--num-images": num_images > 1,
             "--sheet": sheet,
             "--attention-maps": attention_maps,
         }
-        refuse({**one, **also}, "one picture, not with --split")
-    flags = sampling_flags(
-        seed, steps, guidance, scheduler, fast, size, dtype, device, compile_, low_memory
-    )
-    from mcld.settings import load_settings
-
-    settings = load_settings(config, overrides_of({"sample.dataset": dataset, **flags}, overrides))
+        refuse(one, "goes with one picture, not with --split")
+    settings = load_settings(config, overrides_of(flags, overrides))
     from mcld.sample.request import PictureRequest, SplitRequest
 
-    # What can be refused at once is refused before the seconds that the libraries take.
-    if split is None or save_path is None:
-        assert source
-        assert pose
-        assert out
-        seed = settings.sample.seed
-        picture = PictureRequest(
-            source, pose, out, weights, pose_kind, seed, num_images, sheet, attention_maps
+    if split is not None and save_path is not None:
+        whole_split = SplitRequest(settings.sample.dataset, split, save_path, weights, limit)
+        _sample_split(whole_split, settings, processes)
+    elif source and pose and out:
+        _sample_picture(
+            PictureRequest(
+                source,
+                pose,
+                out,
+                weights,
+                pose_kind,
+                settings.sample.seed,
+                num_images,
+                sheet,
+                attention_maps,
+            ),
+            settings,
         )
-        with console.importing():
-            from mcld.sample.picture import sample_picture
 
-        with console.progress("Sampling", "steps") as count:
-            written = sample_picture(picture, settings, say=console.say, on_step=count)
-        for path in written:
-            console.say(f"Wrote {path}")
-        return
 
-    request = SplitRequest(settings.sample.dataset, split, save_path, weights, limit)
+# What can be refused at once is refused before the seconds that the libraries take.
+
+
+def _sample_picture(request: "PictureRequest", settings: Settings) -> None:
+    with console.importing():
+        from mcld.sample.picture import sample_picture
+
+    with console.progress("Sampling", "steps") as count:
+        written = sample_picture(request, settings, say=console.say, on_step=count)
+    for path in written:
+        console.say(f"Wrote {path}")
+
+
+def _sample_split(request: "SplitRequest", settings: Settings, processes: int | None) -> None:
     if processes:
         launch(processes)
         return
@@ -206,9 +162,9 @@ def sample(
     with console.progress("Sampling", "pictures") as count:
         sample_split(request, settings, say=console.say, on_picture=count)
     if is_main():
-        console.say(f"The pictures are in {save_path}: 256/ and 512/.")
-        if split == "test":
+        console.say(f"The pictures are in {request.save_path}: 256/ and 512/.")
+        if request.split == "test":
             console.say("Next:")
             console.show_command(
-                f"mcld evaluate --save-path {save_path} --dataset {settings.sample.dataset}"
+                f"mcld evaluate --save-path {request.save_path} --dataset {request.dataset}"
             )

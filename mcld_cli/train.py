@@ -1,14 +1,14 @@
 """`mcld train`: pairs to weights."""
 
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mcld.machine.processes import is_main
+from mcld.settings import load_settings
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
-from mcld_cli.options import Config, Overrides, overrides_of
+from mcld_cli.options import Config, Overrides
 
 if TYPE_CHECKING:
     from mcld.train.report import TrainReport
@@ -37,27 +37,20 @@ def train(
 
       mcld train --set train.start_from=runs/mannequin/pipeline
     """
-    from mcld.settings import load_settings
-
-    settings = load_settings(config, overrides_of({}, overrides))
+    settings = load_settings(config, overrides)
     if processes:
         launch(processes)
         return
     with console.importing():
         from mcld.train.loop import train as train_network
 
-    with ExitStack() as bars:
-        counts: dict[str, console.Count] = {}
+    with console.StageProgress("images") as progress:
 
-        def report(now: "TrainReport") -> None:
-            if now.stage not in counts:
-                bars.close()  # the stage before has ended
-                counts[now.stage] = bars.enter_context(console.progress(now.stage, "images"))
-            counts[now.stage](now.images, now.total, _note(now))
+        def report(step: "TrainReport") -> None:
+            progress.count(step.stage, step.images, step.total, _describe(step))
 
         def say(line: str) -> None:
-            bars.close()
-            counts.clear()  # a bar that goes on is drawn anew below
+            progress.close()  # the line stands above the bar
             console.say(line)
 
         folder = train_network(settings, resume=resume, report=report, say=say)
@@ -68,16 +61,16 @@ def train(
         )
 
 
-def _note(now: "TrainReport") -> str:
+def _describe(step: "TrainReport") -> str:
     """Loss, gradient norm, learning rate and GPU memory of the latest step."""
-    if now.loss is None:
+    if step.loss is None:
         return ""
     import torch
 
     words = [
-        f"loss {now.loss:.4f}",
-        f"gradient {now.gradient_norm:.3g}",
-        f"rate {now.learning_rate:.2g}",
+        f"loss {step.loss:.4f}",
+        f"gradient {step.gradient_norm:.3g}",
+        f"rate {step.learning_rate:.2g}",
     ]
     if torch.cuda.is_available():
         words.append(f"{torch.cuda.max_memory_reserved() / 1e9:.1f} GB")

@@ -1,12 +1,13 @@
 """`mcld weights`: what real photos need: is it there, fetch it, convert it."""
 
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from mcld.errors import MCLDError, SettingsError
+from mcld.settings import load_settings
 from mcld_cli import console
 from mcld_cli.options import Config, Overrides
 
@@ -24,14 +25,12 @@ def status(config: Config = None, overrides: Overrides = None) -> None:
 
       mcld weights status
     """
-    from mcld.settings import load_settings
-
     settings = load_settings(config, overrides)
     with console.importing():
         from mcld.weights.catalogue import catalogue
 
     items = catalogue(settings)
-    missing = [item for item in items if not item.present()]
+    missing = [item for item in items if not item.is_present()]
     console.show_table(
         ("name", "there", "GB", "used by", "licence; source"),
         [
@@ -61,7 +60,6 @@ def download(
         typer.Argument(
             metavar="NAME",
             help="Of `mcld weights status`; all that is missing if none is given.",
-            show_default=False,
         ),
     ] = None,
     config: Config = None,
@@ -78,12 +76,10 @@ def download(
 
       mcld weights download densepose antelopev2
     """
-    from mcld.settings import load_settings
-
     settings = load_settings(config, overrides)
     with console.importing():
         from mcld.weights.catalogue import catalogue
-        from mcld.weights.download import download as fetch_item
+        from mcld.weights.download import download as download_item
 
     items = {item.name: item for item in catalogue(settings)}
     for name in names or ():
@@ -92,32 +88,22 @@ def download(
     wanted = [items[name] for name in names or items]
     failed = []
     for item in wanted:
-        if item.present():
+        if item.is_present():
             console.say(f"{item.name}: there already")
             continue
         console.say(f"{item.name}: about {item.gigabytes:.2f} GB from {item.source}")
         try:
-            with ExitStack() as bars:
-                counts: dict[str, console.Count] = {}
-
-                def on_bytes(
-                    file: str,
-                    done: int,
-                    total: int,
-                    bars: ExitStack = bars,
-                    counts: dict[str, console.Count] = counts,
-                ) -> None:
-                    if file not in counts:
-                        bars.close()
-                        counts[file] = bars.enter_context(console.progress(f"  {file}", "MB"))
-                    counts[file](done // _MEGABYTE, max(total, done) // _MEGABYTE)
-
-                fetch_item(item, on_bytes)
+            with console.StageProgress("MB") as progress:
+                download_item(item, partial(_count_megabytes, progress))
         except MCLDError as error:
             failed.append(item.name)
-            console.fail(f"{item.name}: {error}")
+            console.show_error(f"{item.name}: {error}")
     if failed:
         raise MCLDError(f"{len(failed)} of {len(wanted)} are still missing: {', '.join(failed)}")
+
+
+def _count_megabytes(progress: console.StageProgress, file: str, done: int, total: int) -> None:
+    progress.count(f"  {file}", done // _MEGABYTE, max(total, done) // _MEGABYTE)
 
 
 @weights.command()
@@ -132,7 +118,6 @@ def convert(
         typer.Option(
             help="pth: four files, as the authors' programs read them; safetensors: the same four;"
             " pipeline: a diffusers pipeline folder.",
-            show_default=False,
         ),
     ],
     config: Config = None,
@@ -151,8 +136,6 @@ def convert(
 
       mcld weights convert runs/deepfashion/pipeline released --to safetensors
     """
-    from mcld.settings import load_settings
-
     settings = load_settings(config, overrides)
     with console.importing():
         from mcld.weights.convert import convert as convert_weights

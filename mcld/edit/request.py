@@ -6,50 +6,24 @@ import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import ImageColor
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from mcld.dataset.layout import files_of
-from mcld.dataset.pictures import PoseKind, check_image, read_painted
+from mcld.dataset.pictures import check_image, read_painted
+from mcld.edit.options import EditOptions
 from mcld.edit.recolor import Colour
 from mcld.edit.texture import GROUPS, check_group, check_texture
 from mcld.errors import SettingsError
 from mcld.machine.files import check_writable, sha256_of
 from mcld.machine.yaml_file import read_yaml
 
-_Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
-"""One text, or a list of them."""
 
-
-class EditRequest(BaseModel):
-    """One edit; a field is an option of `mcld edit`, and a key of a recipe's entry."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    source: Path
-    """Photo of the person."""
-    out: Path
-    """The PNG to write."""
-    pose: Path | None = None
-    pose_kind: PoseKind | None = None
-    face: Path | None = None
-    head: Path | None = None
-    upper: Path | None = None
-    lower: Path | None = None
-    feet: Path | None = None
-    hands: Path | None = None
-    garment: _Texts = ()
-    """Each "PART,PART=FILE"."""
-    texture: Path | None = None
-    recolor: _Texts = ()
-    """Each "PART=COLOUR"."""
-    interpolate: Path | None = None
-    amount: str | float | None = None
-    keep: Literal["background"] | None = None
-    seed: int | None = Field(None, ge=0, lt=2**63)
+class EditRequest(EditOptions):
+    """One edit, and what is wrong with it."""
 
     def garments(self) -> dict[str, Path]:
         """Part -> the photo it is taken from. Raises SettingsError for two of one part."""
@@ -94,7 +68,7 @@ class EditRequest(BaseModel):
             if self.amount is not None:
                 raise SettingsError("--amount goes with --interpolate")
             return (1.0,)
-        return amounts_of("0:1:7" if self.amount is None else str(self.amount))
+        return amounts_of("0:1:7" if self.amount is None else self.amount)
 
     def check(self) -> None:
         """Raise SettingsError for what is wrong with the edit before any file is opened."""

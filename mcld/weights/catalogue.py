@@ -1,4 +1,4 @@
-"""Everything that real photos need beside this package, and where it lies.
+"""The weights that real photos need beside this package, and where they lie.
 
 pretrained_weights/{stable-diffusion-v1-5/unet, sd-vae-ft-mse, image_encoder, ...}
 checkpoints/{denoising_unet, reference_unet, pose_guider, image_projector}
@@ -39,11 +39,11 @@ class Hub:
     """A folder of a Hugging Face repository."""
 
     repository: str
-    inside: str = ""
+    subfolder: str = ""
     """Folder of the repository that holds the files; '' is its root."""
 
     def __str__(self) -> str:
-        return f"{self.repository}/{self.inside}".rstrip("/")
+        return f"{self.repository}/{self.subfolder}".rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Web:
 
     address: str
     sha256: str = ""
-    """How its SHA-256 begins, as far as that is known."""
+    """The first digits of its SHA-256; '' where it is not published."""
     archive: bool = False
-    """A zip of the item's folder."""
+    """Whether it is a zip of the item's folder."""
 
     def __str__(self) -> str:
         return self.address.partition("://")[2].partition("/")[0]
@@ -62,22 +62,22 @@ class Web:
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to have."""
+    """Weights that can be downloaded."""
 
     name: str
-    """As the command line knows it."""
+    """The name on the command line."""
     used_for: str
     folder: Path
     files: tuple[tuple[str, ...], ...]
-    """What must be in the folder: of each, any of these names will do; the best first."""
+    """The files that must be in the folder, each by its possible names, the preferred one first."""
     source: Hub | Web
     gigabytes: float
-    """About, to download."""
+    """Size of the download, about."""
     licence: str
     also_in: tuple[Path, ...] = ()
-    """Other folders in which it may lie."""
+    """Other folders in which the files may lie."""
 
-    def present(self) -> bool:
+    def is_present(self) -> bool:
         """Whether all its files are there."""
         return any(
             all(any((folder / name).is_file() for name in names) for names in self.files)
@@ -86,7 +86,7 @@ class Item:
 
 
 def catalogue(settings: Settings) -> list[Item]:
-    """Everything, where these settings look for it."""
+    """All weights, each in the folder that these settings give it."""
     root, densepose = settings.sample.pretrained, settings.prepare.densepose_weights
     both = "sample, train"
     return [
@@ -123,15 +123,15 @@ def catalogue(settings: Settings) -> list[Item]:
 
 
 def _pretrained(
-    used_for: str, root: Path, wanted: Pretrained, gigabytes: float, licence: str
+    used_for: str, root: Path, model: Pretrained, gigabytes: float, licence: str
 ) -> Item:
-    inside = "" if wanted.inside == "." else wanted.inside
+    subfolder = "" if model.inside == "." else model.inside
     return Item(
-        wanted.name,
+        model.name,
         used_for,
-        root / wanted.folder,
-        (("config.json",), wanted.file_names()),
-        Hub(wanted.repository, inside),
+        root / model.folder,
+        (("config.json",), model.file_names()),
+        Hub(model.repository, subfolder),
         gigabytes,
         licence,
     )
@@ -152,14 +152,14 @@ def _pack(settings: Settings, pack: str, used_for: str, gigabytes: float) -> Ite
 
 
 _DETECTORS = ("scrfd_10g_bnkps.onnx", "det_10g.onnx", "det_500m.onnx")
-"""The face detectors of insightface's packs, one of which is in each."""
+"""The face detectors of insightface's packs; each pack has one of them."""
 _RECOGNISERS = ("glintr100.onnx", "w600k_r50.onnx", "w600k_mbf.onnx")
-"""The networks that embed faces, likewise."""
+"""The networks that embed faces; each pack has one of them."""
 
 
 def _torchvision(name: str, pretrained: Path, gigabytes: float) -> Item:
     file = TORCHVISION[name]
     root, hub = torchvision_folders(pretrained)
-    begins = file.rpartition("-")[2].removesuffix(".pth")
-    source = Web(_TORCH.format(file), sha256=begins)
+    sha256 = file.rpartition("-")[2].removesuffix(".pth")  # its first digits end the name
+    source = Web(_TORCH.format(file), sha256)
     return Item(name, "evaluate", root, ((file,),), source, gigabytes, _TORCHVISION, also_in=(hub,))

@@ -21,7 +21,7 @@ from mcld.networks.folders import load_weights
 from mcld.settings import Settings
 
 Format = Literal["pth", "safetensors", "pipeline"]
-_IN_PIPELINE = "diffusion_pytorch_model.safetensors"
+_PIPELINE_FILE = "diffusion_pytorch_model.safetensors"
 
 
 def convert(source: Path, target: Path, to: Format, settings: Settings) -> None:
@@ -38,33 +38,33 @@ def convert(source: Path, target: Path, to: Format, settings: Settings) -> None:
         raise SettingsError(f"{source} is a pipeline folder already")
     if target.exists():
         raise SettingsError(f"{target} exists already: give the name of a new folder")
-    files = _files(source)
+    files = _find_files(source)
     with folder_written_whole(target) as temporary:
         if to == "pipeline":
             load_weights(source, settings).save_pretrained(temporary)
             for part, path in files.items():  # in the precision that they came in
                 weights = read_state_dict(path)
-                write_tensors(temporary / part / _IN_PIPELINE, weights, {"format": "pt"})
+                write_tensors(temporary / part / _PIPELINE_FILE, weights, {"format": "pt"})
         else:
             save = save_authors_files if to == "pth" else save_checkpoint
-            save(_weights(files), temporary)
+            save(_read_weights(files), temporary)
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def _find_files(folder: Path) -> dict[str, Path]:
     """Part of the network -> its file."""
     if not folder.is_dir():
         raise WeightsError(f"{folder} is no folder of weights: it does not exist")
     found = four_files(folder)
     if (folder / "model_index.json").is_file():
-        found = {part: folder / part / _IN_PIPELINE for part in FILE_STEMS}
+        found = {part: folder / part / _PIPELINE_FILE for part in FILE_STEMS}
     files = {part: path for part, path in found.items() if path is not None and path.is_file()}
     if missing := [part for part in FILE_STEMS if part not in files]:
         raise WeightsError(f"{folder} lacks the weights of {' and '.join(missing)}")
     return files
 
 
-def _weights(files: dict[str, Path]) -> dict[str, Tensor]:
-    """The tensors as they lie in the files, by 'part.key'."""
+def _read_weights(files: dict[str, Path]) -> dict[str, Tensor]:
+    """'part.key' -> the tensor, in the precision that it is stored in."""
     return {
         f"{part}.{key}": tensor
         for part, path in files.items()

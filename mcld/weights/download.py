@@ -1,4 +1,4 @@
-"""Fetching what is missing: from the Hugging Face hub, and over plain HTTPS."""
+"""Downloads of missing weights, from the Hugging Face hub and over plain HTTPS."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from mcld.machine.files import folder_written_whole, made_folder
 from mcld.weights.catalogue import Hub, Item, Web
 
 INCOMPLETE = ".incomplete"
-"""What is added to the name of a file that has not arrived as a whole."""
+"""Suffix of a file that has not been downloaded as a whole."""
 TIMEOUT = 30.0
-"""Seconds without a byte after which the other side is given up."""
+"""Seconds without a byte after which a server is given up."""
 _CHUNK = 1 << 20
 
 
 def download(item: Item, on_bytes: Callable[[str, int, int], None]) -> None:
-    """Fetch an item's missing files into its folder.
+    """Download an item's missing files into its folder.
 
-    Each file appears whole or not at all; what an earlier, broken run has left is gone on with.
+    Each file appears whole or not at all; a download that was broken off is resumed.
 
-    on_bytes: told (file, bytes there, bytes in all) as they arrive.
+    on_bytes: called with (file, bytes so far, bytes in total) as they arrive.
 
-    Raises WeightsError when something cannot be had, MCLDError when it cannot be written.
+    Raises WeightsError when a file cannot be downloaded, MCLDError when it cannot be written.
     """
     if isinstance(item.source, Hub):
-        _from_hub(item, item.source, on_bytes)
+        _download_from_hub(item, item.source, on_bytes)
         return
     if not item.source.archive:
         (name,) = item.files[0]
@@ -50,14 +50,15 @@ def download(item: Item, on_bytes: Callable[[str, int, int], None]) -> None:
 
 
 def fetch(source: Web, path: Path, on_bytes: Callable[[int, int], None]) -> None:
-    """Fetch a file over HTTP or HTTPS to `path`, which appears whole or not at all.
+    """Download a file over HTTP or HTTPS to `path`, which appears whole or not at all.
 
-    An earlier attempt lies beside it, with `INCOMPLETE` added to its name, and is gone on with
+    A download that was broken off lies beside it, with the suffix `INCOMPLETE`, and is resumed
     where the server can. The variables http_proxy, https_proxy and no_proxy count.
 
-    on_bytes: told (bytes there, bytes in all); the second is 0 where the server does not say.
+    on_bytes: called with (bytes so far, bytes in total); the second is 0 where it is unknown.
 
-    Raises WeightsError when the file cannot be had whole, MCLDError when it cannot be written.
+    Raises WeightsError when the file cannot be downloaded whole, MCLDError when it cannot be
+    written.
     """
     partial = path.with_name(path.name + INCOMPLETE)
     try:
@@ -74,12 +75,12 @@ def fetch(source: Web, path: Path, on_bytes: Callable[[int, int], None]) -> None
         ) from error
     except OSError as error:
         raise MCLDError(f"cannot write {partial}: {error.strerror or error}") from error
-    there = partial.stat().st_size
-    if total and there != total:
-        if there > total:
+    size = partial.stat().st_size
+    if total and size != total:
+        if size > total:
             partial.unlink()
         raise WeightsError(
-            f"{source.address}: {there:,} of {total:,} bytes came. Run the command again to go on"
+            f"{source.address}: {size:,} of {total:,} bytes came. Run the command again to go on"
         )
     with partial.open("rb") as file:
         if source.sha256:
@@ -95,52 +96,56 @@ def fetch(source: Web, path: Path, on_bytes: Callable[[int, int], None]) -> None
 
 
 def _receive(source: Web, partial: Path, on_bytes: Callable[[int, int], None]) -> int:
-    """Append what is missing to `partial`; return the bytes in all, 0 for unknown."""
+    """Append the missing bytes to `partial`; return the bytes in total, 0 where that is unknown.
+
+    No library does this: pooch and torch.hub do not resume, and huggingface_hub's http_get takes
+    half a file for whole where the server gives no length.
+    """
     start = partial.stat().st_size if partial.exists() else 0
     request = urllib.request.Request(source.address, headers={"User-Agent": "mcld"})  # noqa: S310
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
-        answer = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 - the catalogue's
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 - the catalogue's
     except urllib.error.HTTPError as error:
-        if error.code != 416 or not start:  # nothing lies behind what is there
+        if error.code != 416 or not start:  # 416: there is nothing from `start` on
             raise
         size = error.headers.get("Content-Range", "").rpartition("/")[2]
         if size == str(start):
             return start
         partial.unlink()
         return _receive(source, partial, on_bytes)
-    with answer:
-        if answer.status != 206:
+    with response:
+        if response.status != 206:
             start = 0
-        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             partial.unlink()
             return _receive(source, partial, on_bytes)
-        length = int(answer.headers.get("Content-Length") or 0)
-        ends = length or answer.headers.get("Transfer-Encoding") == "chunked" or source.sha256
-        if not ends:
+        length = int(response.headers.get("Content-Length") or 0)
+        chunked = response.headers.get("Transfer-Encoding") == "chunked"
+        if not (length or chunked or source.sha256):  # half of it could not be told from all
             raise WeightsError(f"{source.address}: the server does not say how long the file is")
         total = start + length if length else 0
         with partial.open("ab" if start else "wb") as file:
             done = start
             on_bytes(done, total)
-            while chunk := _read(answer):
+            while chunk := _read(response):
                 file.write(chunk)
                 done += len(chunk)
                 on_bytes(done, total)
     return total
 
 
-def _read(answer: Any) -> bytes:
+def _read(response: Any) -> bytes:
     try:
-        chunk: bytes = answer.read(_CHUNK)
+        chunk: bytes = response.read(_CHUNK)
     except OSError as error:  # of the network, not of the disk
         raise urllib.error.URLError(error) from error
     return chunk
 
 
-def _from_hub(item: Item, source: Hub, on_bytes: Callable[[str, int, int], None]) -> None:
-    """Fetch files from the hub, which goes on by itself with what is incomplete.
+def _download_from_hub(item: Item, source: Hub, on_bytes: Callable[[str, int, int], None]) -> None:
+    """Download files from the hub, whose library resumes what is incomplete.
 
     The variables HF_ENDPOINT, HF_TOKEN and those for proxies count.
     """
@@ -148,24 +153,27 @@ def _from_hub(item: Item, source: Hub, on_bytes: Callable[[str, int, int], None]
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     root = item.folder
-    for _ in filter(None, source.inside.split("/")):
-        root = root.parent  # the hub's folders are kept
+    for _ in filter(None, source.subfolder.split("/")):
+        root = root.parent  # the hub's library makes the repository's folders in it
     for names in item.files:
         if any((item.folder / name).is_file() for name in names):
             continue
         for name in names:
-            file = f"{source.inside}/{name}".lstrip("/")
+            file = f"{source.subfolder}/{name}".lstrip("/")
             try:
                 hf_hub_download(
-                    source.repository, file, local_dir=root, tqdm_class=_bar(name, on_bytes)
+                    source.repository,
+                    file,
+                    local_dir=root,
+                    tqdm_class=_progress_class(name, on_bytes),
                 )
                 break
             except LocalEntryNotFoundError as error:
-                raise _unreachable(item, source, error) from error
+                raise _explain_unreachable(item, source, error) from error
             except EntryNotFoundError:
                 continue
             except Exception as error:
-                raise _refused(item, source, error) from error
+                raise _explain(item, source, error) from error
         else:
             raise WeightsError(
                 f"{source.repository} on the hub holds none of {', '.join(names)}:"
@@ -173,8 +181,8 @@ def _from_hub(item: Item, source: Hub, on_bytes: Callable[[str, int, int], None]
             )
 
 
-def _refused(item: Item, source: Hub, error: Exception) -> Exception:
-    """What the hub's error means."""
+def _explain(item: Item, source: Hub, error: Exception) -> Exception:
+    """An error of the hub's library in one line that says what to do."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     reason = " ".join(str(error).split())
@@ -190,14 +198,14 @@ def _refused(item: Item, source: Hub, error: Exception) -> Exception:
         return WeightsError(f"{source.repository}: {reason}")
     if isinstance(error, OSError) and error.errno is not None:
         return MCLDError(f"cannot write {item.folder}: {error.strerror}")
-    if isinstance(error, (OSError, ValueError)):  # as a file of another size than was promised
+    if isinstance(error, (OSError, ValueError)):  # such as a file of another size than announced
         return WeightsError(f"{source.repository}: {reason}. Run the command again to go on")
-    if type(error).__module__.startswith("http"):  # the HTTP library's, whichever the hub uses
-        return _unreachable(item, source, error)
+    if type(error).__module__.startswith("http"):  # of httpx or its successor
+        return _explain_unreachable(item, source, error)
     return error
 
 
-def _unreachable(item: Item, source: Hub, error: Exception) -> WeightsError:
+def _explain_unreachable(item: Item, source: Hub, error: Exception) -> WeightsError:
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() not in ("", "0", "FALSE", "NO", "OFF"):
         return WeightsError(f"{source.repository} cannot be fetched: HF_HUB_OFFLINE is set")
     cause = error.__cause__ or error
@@ -208,8 +216,8 @@ def _unreachable(item: Item, source: Hub, error: Exception) -> WeightsError:
     )
 
 
-def _bar(name: str, on_bytes: Callable[[str, int, int], None]) -> Any:
-    """A progress bar class, as the hub wants one, that only reports."""
+def _progress_class(name: str, on_bytes: Callable[[str, int, int], None]) -> Any:
+    """A progress bar class, as the hub's library takes one, that draws nothing but reports."""
     import tqdm
 
     class Reporting(tqdm.tqdm):  # type: ignore[misc]
@@ -230,12 +238,12 @@ def _unpack(archive: Path, item: Item) -> None:
     """Unpack a zip to the item's folder, and remove it."""
     try:
         with zipfile.ZipFile(archive) as packed, folder_written_whole(item.folder) as temporary:
-            if item.folder.is_dir():  # what lies there already stays
+            if item.folder.is_dir():  # its other files are kept
                 shutil.copytree(item.folder, temporary, dirs_exist_ok=True)
             packed.extractall(temporary)
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         archive.unlink(missing_ok=True)
         raise WeightsError(f"{item.source} sent no zip for {item.name}: {error}") from error
     archive.unlink()
-    if not item.present():
+    if not item.is_present():
         raise WeightsError(f"the archive of {item.name} lacks a face detector or a recogniser")

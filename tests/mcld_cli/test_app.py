@@ -2,35 +2,29 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from mcld import __version__
+from mcld.errors import InputError, MCLDError, SettingsError
+from mcld_cli.app import app
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-WITH_A_COMMAND_THAT = """
-import sys
-from mcld.errors import InputError, SettingsError
-from mcld_cli.app import app, main
-@app.command()
-def act():
-    {}
-sys.argv = ["mcld", *sys.argv[1:]]
-main()
-"""
 
+@pytest.fixture
+def acting(in_process: Run) -> Iterator[Run]:
+    """Run a command that does `action`."""
 
-def acting(action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", WITH_A_COMMAND_THAT.format(action), *arguments, "act"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    def run(action: Callable[[], None], *arguments: str) -> subprocess.CompletedProcess[str]:
+        app.command("act")(action)
+        return in_process(*arguments, "act")
+
+    commands = list(app.registered_commands)
+    yield run
+    app.registered_commands = commands
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -48,48 +42,53 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.endswith("loaded: []\n")
 
 
-@pytest.mark.parametrize(
-    ("command", "code", "told"),
-    [
-        ("sample --source no.jpg --pose no.png --out o.png", 1, "no.jpg does not exist"),
-        ("sample --source a.jpg --pose b.png --out o.jpg", 2, "--out o.jpg: the picture is"),
-        ("sample --source a.jpg --pose b.png --out o.png --weights no", 1, "--weights no does not"),
-        ("sample --split val --save-path results", 2, "--split val: there are"),
-        ("sample --split test --dataset no --save-path r", 1, "no/split/test.csv is missing"),
-        ("sample --split test --dataset no --save-path r --processes 2", 1, "no/split/test.csv is"),
-        ("edit --source no.jpg --face no.jpg --out o.png", 1, "no.jpg does not exist"),
-        ("edit --source no.jpg --export-texture t.png", 1, "no.jpg does not exist"),
-        ("edit --source no.jpg --export-texture t.jpg", 2, "--export-texture t.jpg: name it .png"),
-        ("edit --recipe no.yaml", 2, "no.yaml: no such file"),
-        ("edit --recipe no.yaml --processes 2", 2, "no.yaml: no such file"),
-    ],
-)
 def test_what_can_be_seen_at_once_is_told_before_the_seconds_that_torch_takes_to_load(
-    command: str, code: int, told: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
+    refusals = {
+        "sample --source no.jpg --pose no.png --out o.png": (1, "no.jpg does not exist"),
+        "sample --source a.jpg --pose b.png --out o.jpg": (2, "--out o.jpg: the picture is"),
+        "sample --source a.jpg --pose b.png --out o.png --weights no": (1, "--weights no does not"),
+        "sample --split val --save-path results": (2, "--split val: there are"),
+        "sample --split test --dataset no --save-path r": (1, "no/split/test.csv is missing"),
+        "sample --split test --dataset no --save-path r --processes 2": (1, "no/split/test.csv is"),
+        "edit --source no.jpg --face no.jpg --out o.png": (1, "no.jpg does not exist"),
+        "edit --source no.jpg --export-texture t.png": (1, "no.jpg does not exist"),
+        "edit --source no.jpg --export-texture t.jpg": (2, "--export-texture t.jpg: name it .png"),
+        "edit --recipe no.yaml": (2, "no.yaml: no such file"),
+        "edit --recipe no.yaml --processes 2": (2, "no.yaml: no such file"),
+    }
     script = (
-        f"import sys; sys.argv = ['mcld', *{command.split()}]\n"
+        "import sys\n"
         "from mcld_cli.app import main\n"
-        "try: main()\n"
-        "finally: print('loaded:', 'torch' in sys.modules)"
+        "for command in sys.argv[1:]:\n"
+        "    sys.argv = ['mcld', *command.split()]\n"
+        "    try: main()\n"
+        "    except SystemExit as end: print(end.code, 'torch' in sys.modules)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", script, *refusals],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
         cwd=tmp_path,
     )
-    assert done.stderr.startswith(f"error: {told}")
-    assert done.stdout == "loaded: False\n"
-    assert done.returncode == code
+    assert done.stdout.splitlines() == [f"{code} False" for code, _ in refusals.values()]
+    for line, (_, told) in zip(done.stderr.splitlines(), refusals.values(), strict=True):
+        assert line.startswith(f"error: {told}")
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", [[], ["prepare"], ["train"], ["sample"]])
-def test_help_fits_eighty_columns(mcld: Run, command: list[str]) -> None:
-    done = mcld(*command, "--help")
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("", "prepare", "train", "sample", "edit", "evaluate"),
+        *("weights", "weights status", "weights download", "weights convert"),
+    ],
+)
+def test_help_fits_eighty_columns(in_process: Run, command: str) -> None:
+    done = in_process(*command.split(), "--help")
     assert done.returncode == 0
     assert "Usage: mcld" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -104,20 +103,20 @@ def test_the_version_is_told(mcld: Run) -> None:
     "arguments",
     [[], ["fly"], ["train", "--fast"], ["sample"], ["prepare"], ["prepare", "--mannequins=4"]],
 )
-def test_wrong_usage_ends_with_2(mcld: Run, arguments: list[str]) -> None:
-    assert mcld(*arguments).returncode == 2
+def test_wrong_usage_ends_with_2(in_process: Run, arguments: list[str]) -> None:
+    assert in_process(*arguments).returncode == 2
 
 
-def test_wrong_usage_is_one_line_that_names_the_help(mcld: Run) -> None:
-    done = mcld("sample", "--seed", "many")
+def test_wrong_usage_is_one_line_that_names_the_help(in_process: Run) -> None:
+    done = in_process("sample", "--seed", "many")
     assert done.returncode == 2
     assert done.stderr.startswith("error: Invalid value for '--seed': ")
     assert done.stderr.endswith(". See mcld sample --help\n")
     assert done.stderr.count("\n") == 1
 
 
-def test_a_question_is_not_followed_by_a_full_stop(mcld: Run) -> None:
-    done = mcld("sampel")
+def test_a_question_is_not_followed_by_a_full_stop(in_process: Run) -> None:
+    done = in_process("sampel")
     assert done.returncode == 2
     assert (
         done.stderr == "error: No such command 'sampel'. Did you mean 'sample'? See mcld --help\n"
@@ -131,37 +130,52 @@ def test_output_that_nobody_reads_to_the_end_is_no_error() -> None:
     assert "error" not in done.stderr
 
 
-@pytest.mark.parametrize(("kind", "code"), [("InputError", 1), ("SettingsError", 2)])
-def test_a_known_error_is_one_line(kind: str, code: int) -> None:
+@pytest.mark.parametrize(("kind", "code"), [(InputError, 1), (SettingsError, 2)])
+def test_a_known_error_is_one_line(acting: Run, kind: type[MCLDError], code: int) -> None:
     long = "a/" * 100
-    done = acting(f"raise {kind}('no [bold]picture[/bold] at {long}\\nhere')")
+
+    def fail() -> None:
+        raise kind(f"no [bold]picture[/bold] at {long}\nhere")
+
+    done = acting(fail)
     assert done.returncode == code
     assert done.stderr == f"error: no [bold]picture[/bold] at {long} here\n"
     assert done.stdout == ""
 
 
-def test_a_bug_is_one_line_that_says_how_to_see_more() -> None:
-    done = acting("raise ValueError('odd')")
+def fail_unexpectedly() -> None:
+    raise ValueError("odd")
+
+
+def test_a_bug_is_one_line_that_says_how_to_see_more(acting: Run) -> None:
+    done = acting(fail_unexpectedly)
     assert done.returncode == 1
     assert done.stderr.startswith("error: unexpected ValueError: odd; run again with --debug")
     assert done.stderr.count("\n") == 1
 
 
-def test_debug_shows_the_traceback_of_a_bug() -> None:
-    done = acting("raise ValueError('odd')", "--debug")
+def test_debug_shows_the_traceback_of_a_bug(acting: Run) -> None:
+    done = acting(fail_unexpectedly, "--debug")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert done.stderr.endswith("ValueError: odd\n")
 
 
 def test_an_interrupted_run_ends_with_130() -> None:
-    # A job in the background of a shell is born deaf to SIGINT; this one listens again.
-    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    script = listen + WITH_A_COMMAND_THAT.format(
-        "print('started', flush=True); __import__('time').sleep(60)"
+    script = (
+        "import signal, sys, time\n"
+        "from mcld_cli.app import app, main\n"
+        # A job in the background of a shell is born deaf to SIGINT; this one listens again.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "@app.command()\n"
+        "def act():\n"
+        "    print('started', flush=True)\n"
+        "    time.sleep(60)\n"
+        "sys.argv = ['mcld', 'act']\n"
+        "main()\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", script, "act"],
+        [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

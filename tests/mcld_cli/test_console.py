@@ -29,6 +29,31 @@ def test_plain_progress_tells_the_end_and_the_note(capsys: pytest.CaptureFixture
     assert lines[0].endswith(" images/s, loss 0.5")
 
 
+def test_each_stage_is_counted_on_its_own_and_one_of_the_same_name_anew(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with console.StageProgress("pictures") as progress:
+        for stage in ("pose", "face", "face"):
+            for done in range(3):
+                progress.count(stage, done, 2)
+    lines = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [f"{stage}: 2 of 2 pictures" for stage in ("pose", "face", "face")]
+
+
+def test_what_is_said_within_a_stage_stands_above_a_new_bar(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with console.StageProgress("images") as progress:
+        progress.count("Training", 1, 3)
+        progress.close()
+        drawn = capsys.readouterr().err
+        assert "1/3" in drawn
+        progress.count("Training", 2, 3)
+    assert "2/3" in capsys.readouterr().err
+
+
 def test_a_terminal_sees_a_bar(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,7 +84,7 @@ def test_a_table_wider_than_the_terminal_is_several_and_breaks_no_number(names: 
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
         patch.setenv("COLUMNS", "80")
-        shown = list(console.fitting(titles, fixed=2))
+        shown = list(console.split_columns(titles, fixed=2))
         for columns in shown:
             console.show_table(
                 [titles[k] for k in columns], [[row[k] for k in columns] for row in rows]

@@ -1,4 +1,4 @@
-"""`mcld edit`, the real command."""
+"""`mcld edit` as a person runs it."""
 
 import json
 import subprocess
@@ -54,6 +54,8 @@ def test_what_was_photographed_from_behind_has_no_face_to_give(mcld: Run, datase
         (["--source", "a", "--export-texture", "t.png", "--processes", "2"], 2, "--processes goes"),
         (["--source", "a.jpg", "--out", "o.png", "--processes", "2"], 2, "goes with --recipe"),
         (["--source", "a", "--out", "o.png", "--export-texture", "t.png"], 2, "not both"),
+        (["--source", "a", "--out", "o.png", "--keep", "hair"], 2, "Invalid value for '--keep'"),
+        (["--source", "a", "--out", "o.png", "--amount", "1"], 2, "--amount goes with --interpola"),
         (["--export-texture", "t.png"], 2, "--source is missing"),
         (
             ["--source", "a.jpg", "--export-texture", "t.png", "--upper", "b"],
@@ -62,8 +64,8 @@ def test_what_was_photographed_from_behind_has_no_face_to_give(mcld: Run, datase
         ),
     ],
 )
-def test_mistakes_are_one_line_and_write_nothing(mcld: Run, tmp_path, arguments, code, said):
-    done = mcld("edit", *arguments)
+def test_mistakes_are_one_line_and_write_nothing(in_process: Run, tmp_path, arguments, code, said):
+    done = in_process("edit", *arguments)
     assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
     assert said in done.stderr
     assert not list(tmp_path.iterdir())

@@ -54,8 +54,8 @@ def test_prepare_train_and_sample_work_together(mcld: Run, tmp_path: Path) -> No
             assert picture.size == (176, 256)
 
 
-def test_a_wrong_path_is_one_line_and_exit_code_one(mcld: Run, tmp_path: Path) -> None:
-    done = mcld("sample", "--source", "a.jpg", "--pose", "b.png", "--out", "o.png")
+def test_a_wrong_path_is_one_line_and_exit_code_one(in_process: Run, tmp_path: Path) -> None:
+    done = in_process("sample", "--source", "a.jpg", "--pose", "b.png", "--out", "o.png")
     assert done.returncode == 1
     assert done.stderr == "error: a.jpg does not exist\n"
     assert not (tmp_path / "o.png").exists()

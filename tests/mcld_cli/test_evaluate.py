@@ -9,7 +9,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, SettingsError
 from mcld.evaluate.request import EvaluationRequest
 from mcld.settings import load_settings
-from mcld_cli.evaluate import _baselines, _names, _scored
+from mcld_cli.evaluate import _load_baselines, _name_results, _score
 from tests.evaluate.test_run import results_of
 
 
@@ -93,16 +93,16 @@ def test_results_of_one_name_are_told_apart_and_stay_below_out(tmp_path, monkeyp
     (tmp_path / "two" / "run").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "one" / "run")
     folders = [Path(), Path("../../two/run"), Path("../../two/.."), Path("/")]
-    assert _names(folders) == ["run", "run-2", tmp_path.name, "results"]
-    assert _names([Path("report.html")]) == ["report.html-2"]
+    assert _name_results(folders) == ["run", "run-2", tmp_path.name, "results"]
+    assert _name_results([Path("report.html")]) == ["report.html-2"]
 
 
 def test_a_baseline_cannot_take_the_name_of_results(tmp_path):
     path = tmp_path / "published.yaml"
     path.write_text("mine: {256: {psnr: 99}}\n")
-    assert _baselines(path, ["other"]) == [("mine", "256", {"psnr": 99.0})]
+    assert _load_baselines(path, ["other"]) == [("mine", "256", {"psnr": 99.0})]
     with pytest.raises(SettingsError, match="mine is what a folder of results is called"):
-        _baselines(path, ["mine"])
+        _load_baselines(path, ["mine"])
 
 
 def test_of_several_results_the_first_is_written_though_a_later_one_fails(
@@ -114,7 +114,7 @@ def test_of_several_results_the_first_is_written_though_a_later_one_fails(
     settings = load_settings(None, ["evaluate.metrics=[psnr]"])
     requests = [EvaluationRequest(p.name, dataset.root, p) for p in (results, broken)]
     with pytest.raises(InputError, match=r"no picture in .* can be scored"):
-        _scored(settings, requests, [None, None], tmp_path / "out")
+        _score(settings, requests, [None, None], tmp_path / "out")
     assert (tmp_path / "out" / "results" / "metrics.json").is_file()
 
 
@@ -133,8 +133,8 @@ def test_of_several_results_the_first_is_written_though_a_later_one_fails(
         (("--save-path", "nowhere", "--processes", "2"), 1, "nowhere is no folder"),
     ],
 )
-def test_a_mistake_is_one_line(mcld, arguments, code, message):
-    done = mcld("evaluate", *arguments)
+def test_a_mistake_is_one_line(in_process, arguments, code, message):
+    done = in_process("evaluate", *arguments)
     assert done.returncode == code
     assert done.stderr.startswith("error: ")
     assert message in done.stderr.replace("\n", " ")

@@ -25,23 +25,24 @@ def test_a_dataset_is_made_and_the_next_command_named(mcld: Run, tmp_path: Path)
     assert out == "out.png"
 
 
-def test_a_folder_that_is_not_there_is_one_line(mcld: Run) -> None:
-    done = mcld("prepare", "people")
+def test_a_folder_that_is_not_there_is_one_line(in_process: Run) -> None:
+    done = in_process("prepare", "people")
     assert done.returncode == 1
     assert done.stderr == ("error: people is no folder: give the one that holds MEN and WOMEN\n")
 
 
-def test_options_of_the_other_kind_of_dataset_are_refused(mcld: Run) -> None:
-    done = mcld("prepare", "people", "--mannequins", "4", "--strict")
+def test_options_of_the_other_kind_of_dataset_are_refused(in_process: Run) -> None:
+    done = in_process("prepare", "people", "--mannequins", "4", "--strict")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--strict is for photos" in done.stderr
-    done = mcld("prepare", "people", "--seed", "4")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "--seed goes with --mannequins" in done.stderr
+    for seed in ("4", "0"):  # the default, too, when it is given
+        done = in_process("prepare", "people", "--seed", seed)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "--seed goes with --mannequins" in done.stderr
 
 
-def test_an_unknown_stage_is_named(mcld: Run) -> None:
-    done = mcld("prepare", "people", "--stages", "split,poes")
+def test_an_unknown_stage_is_named(in_process: Run) -> None:
+    done = in_process("prepare", "people", "--stages", "split,poes")
     assert done.returncode == 2
     assert "no stage 'poes'; give split,pose,texture,face" in done.stderr
 
@@ -68,8 +69,8 @@ def test_photos_are_prepared_and_failures_told(mcld: Run, tmp_path: Path) -> Non
     assert ["texture", "12", "12", "0", "0"] in table(plan)
 
 
-def test_an_impossible_number_of_pictures_is_refused(mcld: Run) -> None:
-    done = mcld("prepare", "people", "--mannequins", "2", "--pictures", "1")
+def test_an_impossible_number_of_pictures_is_refused(in_process: Run) -> None:
+    done = in_process("prepare", "people", "--mannequins", "2", "--pictures", "1")
     assert done.returncode == 2
     assert done.stderr == (
         "error: prepare.pictures cannot be '1' (from the command line):"

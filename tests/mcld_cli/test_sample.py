@@ -6,8 +6,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 FILES = ["--source", "a.jpg", "--pose", "b.png", "--out", "out.png"]
 
 
-def test_a_flag_of_its_own_beats_set(mcld: Run) -> None:
-    done = mcld("sample", *FILES, "--steps", "0", "--set", "sample.num_inference_steps=5")
+def test_a_flag_of_its_own_beats_set(in_process: Run) -> None:
+    done = in_process("sample", *FILES, "--steps", "0", "--set", "sample.num_inference_steps=5")
     assert done.returncode == 2
     assert done.stderr == (
         "error: sample.num_inference_steps cannot be '0' (from the command line):"
@@ -15,22 +15,36 @@ def test_a_flag_of_its_own_beats_set(mcld: Run) -> None:
     )
 
 
-def test_guidance_below_one_is_refused(mcld: Run) -> None:
-    done = mcld("sample", *FILES, "--guidance", "0.5")
+def test_guidance_below_one_is_refused(in_process: Run) -> None:
+    done = in_process("sample", *FILES, "--guidance", "0.5")
     assert done.returncode == 2
     assert "sample.guidance_scale cannot be '0.5'" in done.stderr
 
 
-def test_a_size_that_cannot_be_is_said_in_the_words_of_its_option(mcld: Run) -> None:
+def test_a_size_that_cannot_be_is_said_in_the_words_of_its_option(in_process: Run) -> None:
     for size in ("100x100", "0x0", "abc"):
-        done = mcld("sample", *FILES, "--size", size)
+        done = in_process("sample", *FILES, "--size", size)
         assert done.returncode == 2
         assert done.stderr.startswith(f"error: --size {size}: give height and width in pixels")
 
 
-def test_one_picture_and_a_split_are_told_apart(mcld: Run) -> None:
-    assert "--pose and --out are missing" in mcld("sample", "--source", "a.jpg").stderr
-    assert "--save-path is missing" in mcld("sample", "--split", "test").stderr
-    both = mcld("sample", *FILES, "--split", "test", "--save-path", "results")
+def test_a_size_is_a_height_and_a_width(in_process: Run) -> None:
+    for size, wrong in (("4104x8", "sample.height"), ("8x4104", "sample.width")):
+        done = in_process("sample", *FILES, "--size", size)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"error: {wrong} cannot be '4104'")
+
+
+def test_what_fast_chooses_is_not_chosen_beside_it(in_process: Run) -> None:
+    for flags in (("--steps", "5"), ("--scheduler", "ddim")):
+        done = in_process("sample", *FILES, "--fast", *flags)
+        assert done.returncode == 2
+        assert done.stderr == ("error: --fast chooses --steps and --scheduler: leave them out\n")
+
+
+def test_one_picture_and_a_split_are_told_apart(in_process: Run) -> None:
+    assert "--pose and --out are missing" in in_process("sample", "--source", "a.jpg").stderr
+    assert "--save-path is missing" in in_process("sample", "--split", "test").stderr
+    both = in_process("sample", *FILES, "--split", "test", "--save-path", "results")
     assert (both.returncode, both.stdout) == (2, "")
     assert "--source goes with one picture, not with --split" in both.stderr

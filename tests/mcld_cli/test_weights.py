@@ -79,7 +79,7 @@ def test_what_the_hub_lacks_and_a_hub_that_is_away_are_one_line_each(
         assert "Traceback" not in done.stderr
 
 
-def test_a_name_that_is_none_is_wrong_usage(mcld: Run, tmp_path: Path) -> None:
-    done = mcld("weights", "download", "clip")
+def test_a_name_that_is_none_is_wrong_usage(in_process: Run) -> None:
+    done = in_process("weights", "download", "clip")
     assert done.returncode == 2
     assert done.stderr.startswith("error: there are no weights 'clip'; there are unet, vae")

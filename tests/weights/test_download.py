@@ -137,9 +137,9 @@ def test_an_archive_is_unpacked_into_its_folder_and_removed(server, tmp_path, in
     item = pack(server, tmp_path)
     item.folder.mkdir()
     (item.folder / "mine.onnx").write_bytes(b"kept")
-    assert not item.present()
+    assert not item.is_present()
     download(item, quiet)
-    assert item.present()
+    assert item.is_present()
     assert (item.folder / "mine.onnx").read_bytes() == b"kept"
     assert [path.name for path in tmp_path.iterdir()] == ["antelopev2"]
 

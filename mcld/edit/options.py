@@ -1,0 +1,63 @@
+"""What an edit is made of; light, for `mcld edit` takes its options from here."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
+"""One text, or a list of them."""
+
+
+def _option(
+    description: str,
+    metavar: str | None = "FILE",
+    panel: str | None = "What to change",
+    default: Any = None,
+) -> Any:
+    """A field, with how the help of `mcld edit` shows it."""
+    shown: Any = {"metavar": metavar, "rich_help_panel": panel}
+    return Field(default, description=description, json_schema_extra=shown)
+
+
+class EditOptions(BaseModel):
+    """One edit; a field is an option of `mcld edit`, and a key of a recipe's entry."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Path = _option("Photo of the person.", "JPG", None, ...)
+    out: Path = _option("Where the picture goes.", "PNG", None, ...)
+    pose: Path | None = _option("Another pose: a DensePose IUV map, or a photo of somebody in it.")
+    pose_kind: Literal["auto", "iuv", "photo"] | None = _option(
+        "What --pose is; auto: a PNG whose part labels are all at most 24 is a map."
+        " (default: auto)",
+        None,
+    )
+    face: Path | None = _option("Who it is: the face and the head's texture of this photo.")
+    head: Path | None = _option("The head's texture only, as in this photo.")
+    upper: Path | None = _option("Torso and arms as in this photo.")
+    lower: Path | None = _option("Legs as in this photo.")
+    feet: Path | None = _option("Feet as in this photo.")
+    hands: Path | None = _option("Hands as in this photo.")
+    garment: _Texts = _option(
+        "Several of these parts of one photo: upper,lower=bob.jpg. May be repeated.",
+        "PARTS=FILE",
+        default=(),
+    )
+    texture: Path | None = _option("A texture map painted by hand.", "PNG", "Texture map")
+    recolor: _Texts = _option(
+        "A garment in another colour: upper=#803020. May be repeated.", "PART=COLOUR", default=()
+    )
+    interpolate: Path | None = _option("Who the person turns into; the picture is a strip.")
+    amount: str | None = _option(
+        "How far --interpolate goes, 0 to 1, in how many pictures. (default: 0:1:7)",
+        "FROM:TO:COUNT",
+    )
+    keep: Literal["background"] | None = _option(
+        "What is not body comes from the photo; in its own pose.", None
+    )
+    seed: int | None = Field(None, ge=0, lt=2**63)
+
+
+DONORS = ("face", "head", "upper", "lower", "feet", "hands")
+"""The options that take a part of another photo."""

@@ -1,0 +1,56 @@
+from typing import Annotated
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mcld.edit.options import DONORS
+from mcld.edit.texture import GROUPS
+from mcld_cli.options import Values, overrides_of, setting_options, with_options
+
+FLAGS = setting_options(rate="train.learning_rate", seed="train.seed", compile="train.compile")
+
+
+def given(*arguments: str) -> Values:
+    """What a command gets of options that are made from settings."""
+    app, got = typer.Typer(add_completion=False), []
+
+    @app.command()
+    @with_options(flags=FLAGS)
+    def command(*, flags: Values, folder: Annotated[str, typer.Option()] = "here") -> None:
+        got.append((flags, folder))
+
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    [(flags, folder)] = got
+    assert folder == "here"
+    return flags
+
+
+def test_what_is_given_comes_under_the_settings_key_and_nothing_else_does() -> None:
+    assert given() == {}
+    assert given("--seed", "0", "--compile") == {"train.seed": 0, "train.compile": True}
+    assert given("--rate", "1e-5") == {"train.learning_rate": 1e-5}
+
+
+def test_a_flag_of_its_own_comes_after_set() -> None:
+    assert overrides_of({"train.seed": 0}, ["train.seed=5"]) == ["train.seed=5", "train.seed=0"]
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("sample.seed", "Seed of the starting noise. (default: 0)"),
+        ("sample.device", "Such as cuda:1 or cpu. (default: a GPU where there is one)"),
+        ("train.lr_schedule", "falls to zero. One of constant, cosine. (default: constant)"),
+        ("train.compile", "Compile the network before training."),
+    ],
+)
+def test_an_option_is_described_as_its_setting_is(key: str, text: str) -> None:
+    [parameter] = setting_options(name=key).values()
+    [declared] = parameter.annotation.__metadata__
+    assert declared.help.endswith(text)
+
+
+def test_whatever_can_be_edited_can_be_taken_from_another_photo() -> None:
+    assert set(DONORS) == {"face", *GROUPS}
