@@ -50,7 +50,7 @@ def test_the_image_encoder_is_trained_and_frozen_and_reports_to_the_end(
 def test_the_autoencoder_gives_a_photo_back_and_sees_through_noise_on_latents(
     dataset: DatasetLayout, pipeline: MCLDPipeline
 ):
-    settings = load_settings(None, [*TINY, "model.decoder_images=6400"])
+    settings = load_settings(None, [*TINY, "mannequin.decoder_images=6400"])
     counts: list[tuple[int, int]] = []
     fit_autoencoder(
         pipeline, dataset, stems_of(dataset), settings, lambda *count: counts.append(count)
