@@ -164,7 +164,9 @@ def test_an_edit_that_cannot_be_made_stops_no_other(recipe, photos, tmp_path):
     entries = yaml.safe_load(recipe.read_text())
     entries[1]["source"] = str(gone)
     recipe.write_text(yaml.safe_dump(entries))
-    with pytest.raises(MCLDError, match=r"1 of 4 edits could not be made: .*gone\.jpg does not"):
+    with pytest.raises(
+        MCLDError, match=r"1 of 4 edits could not be made; the first: .*gone\.jpg does not"
+    ):
         run(recipe)
     assert set(contents(recipe.parent / "made")) == {"1.png", "3.png", "4.png"}
 
