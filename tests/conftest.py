@@ -18,23 +18,28 @@ from mcld.settings import Settings, load_settings
 from mcld.train.start import new_pipeline
 
 TINY = [
-    "model.block_out_channels=[16, 32]",
-    "model.norm_num_groups=8",
-    "model.attention_heads=2",
-    "model.cross_attention_dim=16",
-    "model.latent_channels=12",
-    "model.pose_channels=[4, 8, 8, 8]",
+    "mannequin.block_out_channels=[16, 32]",
+    "mannequin.norm_num_groups=8",
+    "mannequin.attention_heads=2",
+    "mannequin.cross_attention_dim=16",
+    "mannequin.latent_channels=12",
+    "mannequin.pose_channels=[4, 8, 8, 8]",
     "model.projector_dim=16",
     "model.projector_heads=2",
-    "model.image_encoder_width=16",
-    "model.image_encoder_layers=1",
-    "model.image_encoder_images=128",
-    "model.decoder_channels=16",
-    "model.decoder_images=256",
+    "mannequin.image_encoder_width=16",
+    "mannequin.image_encoder_layers=1",
+    "mannequin.image_encoder_images=128",
+    "mannequin.decoder_channels=16",
+    "mannequin.decoder_images=256",
+    "model.projector_depth=2",
+    "train.pretrained=null",
+    "train.frozen=[]",
     "train.height=64",
     "train.width=48",
+    "train.workers=0",
+    "train.validate_every=0",
 ]
-"""Overrides of a network that trains in seconds."""
+"""Overrides of a network that trains in seconds, without validation sheets."""
 
 
 @pytest.fixture(scope="session")

@@ -145,7 +145,7 @@ def test_what_goes_wrong_in_several_processes_is_one_line(dataset, own, weights,
     words = [*command(own, weights, tmp_path / "broken"), "--processes", "2"]
     broken = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert broken.returncode == 1
-    for done, said in ((other, "seed was 0, now 1"), (broken, "2 of 6 pairs could not be sampled")):
+    for done, said in ((other, "seed was 0, now 1"), (broken, "2 of 6 pairs could not be made")):
         assert [said in line for line in done.stderr.splitlines() if "error" in line] == [True]
         assert "Traceback" not in done.stderr
 

@@ -126,7 +126,7 @@ def test_resuming_with_other_settings_says_which_and_refuses_another_network(sho
         with pytest.raises(SettingsError, match=r"train\.(optimizer|frozen) cannot change"):
             train(with_train(short, **change), resume=True, report=quiet, say=print)
     wider = short.model.model_copy(update={"latent_channels": 9})
-    with pytest.raises(SettingsError, match=r"model.latent_channels cannot change .* 12 -> 9"):
+    with pytest.raises(SettingsError, match=r"mannequin.latent_channels cannot change .* 12 -> 9"):
         train(short.model_copy(update={"model": wider}), resume=True, report=quiet, say=print)
 
 
@@ -341,7 +341,7 @@ def test_a_trained_network_is_trained_further_with_textured_maps_and_keeps_them(
     assert load_pipeline(
         train(third, resume=False, report=quiet, say=print)
     ).pose_guider.config.textured
-    plain = load_settings(None, ["model.pose_input=iuv"]).model
+    plain = load_settings(None, ["mannequin.pose_input=iuv"]).model
     back = with_train(
         short.model_copy(update={"model": plain}), start_from=second, output=tmp_path / "back"
     )
