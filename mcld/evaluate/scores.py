@@ -1,4 +1,4 @@
-"""What came of scoring one folder of results."""
+"""The scores of one folder of results."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ METRICS = {
     " faces",
 }
 """What can be measured, and how each number is made, in words."""
-_MODULES = ("torch", "torchvision", "torchmetrics", "numpy")
+_MODULES = ("torch", "torchvision", "numpy")
 _FACE_MODULES = ("insightface", "onnxruntime")
 _NAMED_REFUSALS = 5
 """Pictures of one size that are named one by one."""
@@ -157,7 +158,8 @@ class Scores:
         modules = {name: name for name in ("mcld", *_MODULES)} | {"pillow": "PIL", "opencv": "cv2"}
         if "face" in self.measured():
             modules |= {name: name for name in _FACE_MODULES}
-        return {name: import_module(module).__version__ for name, module in modules.items()}
+        versions = {name: import_module(module).__version__ for name, module in modules.items()}
+        return versions | {"lpips": version("lpips")}  # which has no __version__
 
     def problems(self) -> list[str]:
         """What a strict run fails for, in words."""
