@@ -344,11 +344,16 @@ class Settings(BaseSettings):
     prepare: PrepareSettings = PrepareSettings()
 
 
-def load_settings(config: Path | None = None, overrides: list[str] | None = None) -> Settings:
+def load_settings(
+    config: Path | None = None,
+    overrides: list[str] | None = None,
+    stage: tuple[str, dict[str, Any]] | None = None,
+) -> Settings:
     """Settings from the defaults, then a YAML file, then MCLD_* variables, then `overrides`.
 
     config: a YAML file of groups (`train: {learning_rate: 2e-5}`), or None. overrides: such as
-    'train.learning_rate=2e-5'; a value is YAML flow style ('[1, 2]', 'null', 'true').
+    'train.learning_rate=2e-5'; a value is YAML flow style ('[1, 2]', 'null', 'true'). stage: of a
+    recipe of trainings, what messages call it and its groups, which are laid over the file's.
 
     Raises SettingsError, in one line, for a source that cannot be read, an unknown key (with the
     nearest known one), a value of the wrong type and an impossible value.
@@ -357,6 +362,7 @@ def load_settings(config: Path | None = None, overrides: list[str] | None = None
     origins: dict[str, str] = {}
     for origin, values in (
         (str(config), _from_file(config) if config else {}),
+        stage or ("", {}),
         ("the environment", _from_environment()),
         ("the command line", _from_overrides(overrides or [])),
     ):
