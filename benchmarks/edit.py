@@ -19,7 +19,7 @@ from mcld.edit.edits import Edits, edit, edit_person
 from mcld.edit.texture import GROUPS, shows
 from mcld.errors import InputError
 from mcld.estimators.texture import extract_texture
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 from mcld.mannequin.head import HeadCrop
 from mcld.mannequin.world import Identity, Pose, identity, pose
 from mcld.mannequin.world.atlas import paint
@@ -118,7 +118,7 @@ def report(out: Path, people: int, seed: int, weights: Path | None, strength: fl
         }
         for (kind, method), mean in means.items()
     ]
-    with written_whole(out / "scores.json") as path:
+    with write_whole(out / "scores.json") as path:
         path.write_text(json.dumps({"seed": seed, "figures": figures}, indent=2) + "\n")
     columns = ("source", "donor", "edited texture", "pasted", "mcld", "truth")
     pictures = [

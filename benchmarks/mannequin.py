@@ -14,10 +14,10 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from mcld.dataset.layout import DatasetLayout, identity_of
+from mcld.dataset.layout import DatasetLayout, parse_identity
 from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import read_prepared
 from mcld.pipeline import MCLDPipeline, SamplingOptions
@@ -55,7 +55,10 @@ def score(
         for method, picture in made.items():
             scores[method].append(_psnr_and_ssim(picture, truth))
         write_png(out / f"{source}_2_{target}.png", made["mcld"])
-        behind, person = source.endswith(BEHIND) or target.endswith(BEHIND), identity_of(name_from)
+        behind, person = (
+            source.endswith(BEHIND) or target.endswith(BEHIND),
+            parse_identity(name_from),
+        )
         # Of each person the first pair without a view from behind, if there is one.
         if person not in rows or behind < rows[person][0]:
             rows[person] = behind, row
@@ -63,7 +66,7 @@ def score(
     write_png(sheet, _sheet([row for _, row in rows.values()][:SHEET_ROWS]))
     means = {method: np.mean(values, axis=0) for method, values in scores.items()}
     _print(means, len(chosen))
-    with written_whole(out / "scores.json") as path:
+    with write_whole(out / "scores.json") as path:
         figures = {m: {"psnr": float(p), "ssim": float(s)} for m, (p, s) in means.items()}
         path.write_text(json.dumps({"pairs": len(chosen), **figures}, indent=2) + "\n")
     print(f"{len(chosen)} pictures in {out}\nside by side: {sheet}")

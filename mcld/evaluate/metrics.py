@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.machine.compiled import compiled
+from mcld.machine.jit import jit
 
 WINDOW = 51
 """Side of SSIM's uniform window, pixels."""
@@ -92,7 +92,7 @@ def _ssim(
     return float(np.mean(similarities))
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def _similarity(  # type: ignore[no-untyped-def]
     mx, md, squares, gaps, c1: float, c2: float, correction: float
 ) -> float:

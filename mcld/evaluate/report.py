@@ -23,7 +23,7 @@ from mcld.evaluate.baseline import Figures
 from mcld.evaluate.request import EvaluationRequest
 from mcld.evaluate.scores import COLUMNS, Scores
 from mcld.evaluate.table import Comparison, build_table, format_difference, format_value
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 
 GALLERY_PAIRS = 2
 """Pairs shown of the best, of the median and of the worst."""
@@ -66,7 +66,7 @@ def write_report(
         comparisons=[_comparison_table(comparison) for comparison in comparisons],
         galleries=list(_galleries(results, requests)),
     )
-    with written_whole(path) as temporary:
+    with write_whole(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
 

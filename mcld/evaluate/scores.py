@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mcld.dataset.results import RESULT_SIZES
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ class Scores:
             "weights_sha256": {m: self.weights[m] for m in self.measured() if m in self.weights},
             "versions": self.versions(),
         }
-        with written_whole(folder / "metrics.json") as temporary:
+        with write_whole(folder / "metrics.json") as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         measured = {n for s in self.sizes.values() for n in s.values}
         names = [n for n, c in COLUMNS.items() if c.per_picture and n in measured]
@@ -279,7 +279,7 @@ class Scores:
         for size, scores in self.sizes.items():
             for file, row in sorted(scores.rows.items()):
                 writer.writerow([size, file, *(row.get(name, "") for name in names)])
-        with written_whole(folder / "per_image.csv") as temporary:
+        with write_whole(folder / "per_image.csv") as temporary:
             temporary.write_text(table.getvalue(), encoding="utf-8")
 
 

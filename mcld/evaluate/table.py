@@ -13,7 +13,7 @@ import numpy as np
 from mcld.dataset.results import RESULT_SIZES
 from mcld.evaluate.baseline import Figures
 from mcld.evaluate.scores import COLUMNS, Scores
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 RESAMPLES = 2000
@@ -113,7 +113,7 @@ def write_comparisons(path: Path, comparisons: Sequence[Comparison]) -> None:
             for difference in comparison.differences
         ],
     }
-    with written_whole(path) as temporary:
+    with write_whole(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ import torch
 from safetensors import SafetensorError
 
 from mcld.errors import MCLDError
-from mcld.machine.files import folder_written_whole
+from mcld.machine.files import write_folder_whole
 from mcld.model.checkpoints import save_authors_files, select_part
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings
@@ -32,7 +32,7 @@ def save_trained(
         for part in (pipeline.network, pipeline.vae, pipeline.image_encoder, pipeline.refiner):
             if part is not None:
                 part.half()
-    with folder_written_whole(settings.train.output / "weights") as temporary:
+    with write_folder_whole(settings.train.output / "weights") as temporary:
         save_authors_files(pipeline.network.state_dict(), temporary)
         write_record(temporary, settings)
     save_pipeline(pipeline, settings.train.output / "pipeline", settings)
@@ -43,7 +43,7 @@ def save_pipeline(pipeline: MCLDPipeline, folder: Path, settings: Settings) -> N
 
     Raises MCLDError when it cannot be written or the disk is full.
     """
-    with folder_written_whole(folder) as temporary:
+    with write_folder_whole(folder) as temporary:
         try:
             pipeline.save_pretrained(temporary)
         except SafetensorError as error:  # how safetensors says that the disk is full

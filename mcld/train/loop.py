@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, MCLDError, StoppedError
-from mcld.machine.files import made_folder, remove_unfinished
-from mcld.machine.lock import only_run
+from mcld.machine.files import make_folder, remove_unfinished
+from mcld.machine.lock import hold_folder
 from mcld.machine.processes import gather_whole, ignore
 from mcld.mannequin.patches import Patches
 from mcld.mannequin.pose_guider import TexturedPoseGuider
@@ -64,7 +64,7 @@ def train(settings: Settings, *, resume: bool, report: Report, say: Callable[[st
     try:
         if not accelerator.is_main_process:
             return _train(settings, accelerator, resume, ignore, ignore)
-        with only_run(made_folder(settings.train.output)):
+        with hold_folder(make_folder(settings.train.output)):
             return _train(settings, accelerator, resume, report, say)
     except torch.OutOfMemoryError as error:
         options = settings.train
@@ -206,7 +206,7 @@ def take_steps(
     for loaded in _load_batches(samples, options, accelerator, images):
         batch = loaded.to(device)
         if augment is not None:
-            batch = batch.augmented(augment, options.seed)
+            batch = batch.augment(augment, options.seed)
         with accelerator.accumulate(model):
             with accelerator.autocast():
                 # Noise: x_t = alpha_t x_0 + sigma_t e, and v = alpha_t e - sigma_t x_0

@@ -18,8 +18,8 @@ import torch
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import SettingsError
-from mcld.machine.files import folder_written_whole, made_folder
-from mcld.machine.lock import only_run
+from mcld.machine.files import make_folder, write_folder_whole
+from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.machine.yaml_file import read_yaml
 from mcld.mannequin.autoencoder import PatchAutoencoder
@@ -108,7 +108,7 @@ def train_recipe(
     output = stages[0].settings.train.output.parent
     if not processes().is_main_process:
         return _run(stages, output, ignore, ignore)
-    with only_run(made_folder(output)):
+    with hold_folder(make_folder(output)):
         return _run(stages, output, report, say)
 
 
@@ -123,7 +123,7 @@ def _run(
 
         _run_stage(stage, numbered, report_stage, say)
     if processes().is_main_process:
-        with folder_written_whole(output / "pipeline") as temporary:
+        with write_folder_whole(output / "pipeline") as temporary:
             shutil.copytree(stages[-1].result, temporary, dirs_exist_ok=True)
     return output / "pipeline"
 

@@ -77,7 +77,7 @@ class Batch:
         pinned = {name: t.pin_memory() for name, t in self.tensors.items()}
         return Batch(self.numbers, pinned, self.dropped)
 
-    def augmented(self, augment: Augment, seed: int) -> Batch:
+    def augment(self, augment: Augment, seed: int) -> Batch:
         """The same batch with some of its samples changed; seed: of training."""
         generators = [make_generator(seed, AUGMENTATION, number) for number in self.numbers]
         return Batch(self.numbers, augment(self.tensors, generators), self.dropped)
@@ -212,7 +212,7 @@ def find_pairs(layout: DatasetLayout, say: Callable[[str], None]) -> tuple[list[
     Raises InputError when there is no pair.
     """
     listed = [name.removesuffix(".jpg") for name in layout.names("train")]
-    stems = [stem for stem in listed if layout.prepared("train", stem)]
+    stems = [stem for stem in listed if layout.is_prepared("train", stem)]
     row = {f"{stem}.jpg": k for k, stem in enumerate(stems)}
     wanted = layout.pairs("train")
     pairs = [(row[a], row[b]) for a, b in wanted if a in row and b in row]

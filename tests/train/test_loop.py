@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError, WeightsError
-from mcld.machine.lock import only_run
+from mcld.machine.lock import hold_folder
 from mcld.model.checkpoints import FILE_STEMS, save_checkpoint
 from mcld.networks.folders import load_pipeline, load_weights
 from mcld.person import read_prepared
@@ -297,7 +297,7 @@ def test_a_finished_run_goes_on_as_one_that_never_ended(short, tmp_path):
 
 def test_two_runs_into_one_folder_do_not_mix(short):
     short.train.output.mkdir(parents=True)
-    with only_run(short.train.output), pytest.raises(InputError, match="by another run"):
+    with hold_folder(short.train.output), pytest.raises(InputError, match="by another run"):
         train(short, resume=False, report=quiet, say=print)
 
 
