@@ -144,13 +144,13 @@ def _carry_out_recipe(
 
 
 def _export_texture(source: Path, out: Path, settings: Settings) -> None:
-    from mcld.edit.request import check_export
+    from mcld.edit.request import ExportRequest
 
-    check_export(source, out)
+    request = ExportRequest(source, out)
     with console.importing():
         from mcld.edit.picture import export_texture
 
-    for path in export_texture(source, out, settings, say=console.say):
+    for path in export_texture(request, settings, say=console.say):
         console.say(f"Wrote {path}")
 
 

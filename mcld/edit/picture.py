@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from mcld.dataset.pictures import read_painted, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.edit.edits import Edits, find_guesses, paint_edit, resolve_strength, sew_edit
-from mcld.edit.request import EditRequest, check_export, hash_content
+from mcld.edit.request import EditRequest, ExportRequest, hash_content
 from mcld.edit.texture import GROUPS, check_texture
 from mcld.machine.files import write_whole
 from mcld.person import Person, PersonReader, warn_of_no_face
@@ -147,20 +147,19 @@ def _sheet_columns(
 
 
 def export_texture(
-    source: Path, out: Path, settings: Settings, *, say: Callable[[str], None]
+    request: ExportRequest, settings: Settings, *, say: Callable[[str], None]
 ) -> list[Path]:
     """Write the texture map of a photo's person, and a transparent guide layer of its parts.
 
-    Returns the two files. Raises as `PersonReader.person` and `check_export` do.
+    Returns the two files. Raises as `PersonReader.person` does.
     """
-    guide = check_export(source, out)
     reader = PersonReader(settings.prepare, str(choose_device(settings.sample)), say)
-    person = reader.person(source)
+    person = reader.person(request.source)
     warn_of_no_face(person, say)
-    write_png(out, np.asarray(person.texture))
-    with write_whole(guide) as temporary:
+    write_png(request.out, np.asarray(person.texture))
+    with write_whole(request.guide) as temporary:
         draw_guide_layer().save(temporary, "PNG")
-    return [out, guide]
+    return [request.out, request.guide]
 
 
 def draw_guide_layer() -> Image.Image:

@@ -79,7 +79,6 @@ class RecipeRun(PictureRun[Job, tuple[SewnEdit, PipelineInputs]]):
         settings: Settings,
         say: Callable[[str], None],
     ) -> None:
-        super().__init__(opened)
         self.recipe = recipe
         place = "cpu" if settings.sample.low_memory else str(opened.device)
         self.say = cache(say)
@@ -87,7 +86,7 @@ class RecipeRun(PictureRun[Job, tuple[SewnEdit, PipelineInputs]]):
         self.read_person = lru_cache(REMEMBERED)(self.reader.person)
         self.strength = resolve_strength(opened.pipeline, settings.edit.strength)
         hash_once = cache(hash_content)
-        self.jobs: list[Job] = [
+        jobs: list[Job] = [
             (
                 request,
                 {
@@ -100,10 +99,7 @@ class RecipeRun(PictureRun[Job, tuple[SewnEdit, PipelineInputs]]):
             )
             for request in requests
         ]
-
-    def count(self) -> int:
-        """All edits."""
-        return len(self.jobs)
+        super().__init__(opened, jobs)
 
     def begin(self, held: ExitStack) -> list[Job]:
         """Hold the recipe, check what lies where it writes, and clean up after a killed run."""

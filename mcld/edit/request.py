@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -139,23 +140,34 @@ class EditRequest(EditOptions):
         return {**asked, "files": {str(file): hash_of(file) for file in self.inputs()}}
 
 
-def check_export(source: Path, out: Path) -> Path:
-    """Refuse what can be seen at once of a texture map to export; return the guide layer's file.
+@dataclass(frozen=True)
+class ExportRequest:
+    """A photo whose person's texture map is written.
 
     Raises SettingsError for a name that is no PNG or would overwrite the source, MCLDError where
     nothing can be written, InputError for a source that is no picture.
     """
-    guide = out.with_name(f"{out.stem}-guide.png")
-    for path in (out, guide):
-        if path.suffix.lower() != ".png":
-            raise SettingsError(f"--export-texture {out}: name it .png")
-        if path.resolve() in [given.resolve() for given in list_files(source)]:
-            raise SettingsError(
-                f"--export-texture {out}: {path} belongs to the source; give another name"
-            )
-        check_writable(path)
-    check_image(source)
-    return guide
+
+    source: Path
+    out: Path
+    """The PNG of the map."""
+
+    @property
+    def guide(self) -> Path:
+        """The PNG of the guide layer."""
+        return self.out.with_name(f"{self.out.stem}-guide.png")
+
+    def __post_init__(self) -> None:
+        read = [path.resolve() for path in list_files(self.source)]
+        for path in (self.out, self.guide):
+            if path.suffix.lower() != ".png":
+                raise SettingsError(f"--export-texture {self.out}: name it .png")
+            if path.resolve() in read:
+                raise SettingsError(
+                    f"--export-texture {self.out}: {path} belongs to the source; give another name"
+                )
+            check_writable(path)
+        check_image(self.source)
 
 
 def hash_content(file: Path) -> str | None:

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from mcld.estimators.inpaint import RADIUS, inpaint, make_workspace
 from mcld.machine.jit import jit
-from mcld.surface.charts import CHART_SIZE, NOWHERE, chart_masks, smpl_gather
+from mcld.surface.charts import CHART_SIZE, NOWHERE, chart_masks, locate_uv, smpl_gather
 from mcld.surface.parts import PARTS
 
-_ROW_OF_V = ((255 - np.arange(256)) * (CHART_SIZE - 1) // 255).astype(np.intp)
-_COLUMN_OF_U = (np.arange(256) * (CHART_SIZE - 1) // 255).astype(np.intp)
+_ROW_OF_V, _COLUMN_OF_U = locate_uv(np.arange(256), np.arange(256))
 
 _REACH = np.ones((10, 10), np.uint8)
 # Telea's method fills from the seen pixels outwards; what lies beyond this is filled too late to

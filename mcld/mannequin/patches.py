@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mcld.pipeline import TIMESTEPS, MCLDPipeline
-from mcld.surface.charts import CHART_SIZE, NOWHERE, TEXTURE_SIZE, smpl_gather
+from mcld.surface.charts import CHART_SIZE, NOWHERE, TEXTURE_SIZE, locate_uv, smpl_gather
 from mcld.surface.parts import PARTS
 
 COARSENESS = 4
@@ -104,7 +104,7 @@ class Patches:
         colours = charts.permute(0, 2, 3, 1).reshape(-1, 3)
         part, u, v = pose.long()
         part = part.clamp(max=PARTS)  # bicubic resizing overshoots
-        row, column = (255 - v) * (CHART_SIZE - 1) // 255, u * (CHART_SIZE - 1) // 255
+        row, column = locate_uv(u, v)
         places = ((part - 1) * SIDE + row // COARSENESS) * SIDE + column // COARSENESS
         places[part == 0] = len(colours)
         background = 0.85 + 0.15 * uniform(1, 3)

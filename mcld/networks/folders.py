@@ -1,6 +1,7 @@
 """Weights in folders: pipelines as diffusers writes them, and four files in the authors' layout."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -60,12 +61,12 @@ def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:
     beside = (run / "pipeline", run.parent / "start")  # of weights/, and of a checkpoint
     places = (*beside, settings.sample.pretrained)  # which may be a pipeline folder as well
     found = next((place for place in places if (place / "model_index.json").is_file()), None)
-    pipeline = load_pipeline(found) if found else _assemble_pipeline(folder, settings)
+    pipeline = load_pipeline(found) if found else _make_empty_pipeline(folder, settings)
     load_checkpoint(pipeline.network, folder)
     return pipeline
 
 
-def _assemble_pipeline(folder: Path, settings: Settings) -> MCLDPipeline:
+def _make_empty_pipeline(folder: Path, settings: Settings) -> MCLDPipeline:
     """A pipeline of the layout of the four files in `folder`, whose weights are not loaded yet."""
     root = settings.sample.pretrained
     if not root.is_dir():
@@ -75,12 +76,21 @@ def _assemble_pipeline(folder: Path, settings: Settings) -> MCLDPipeline:
         )
     config = read_unet_config(root)
     pose_guider = _make_pose_guider(folder)
-    return MCLDPipeline(
+    return assemble_pipeline(
+        settings,
         **load_frozen_parts(root, config["cross_attention_dim"]),
         denoising_unet=DenoisingUNet.from_config(config),
         reference_unet=ReferenceNet.from_config(config),
         pose_guider=pose_guider,
         image_projector=_make_image_projector(folder, settings.model),
+        pose_resample=pose_guider.resample,
+    )
+
+
+def assemble_pipeline(settings: Settings, **parts: Any) -> MCLDPipeline:
+    """A pipeline of these parts and facts, with the conditions and the noise schedule set."""
+    return MCLDPipeline(
+        **parts,
         scheduler=ddim_scheduler(
             settings.scheduler.beta_schedule,
             settings.scheduler.beta_start,
@@ -88,7 +98,6 @@ def _assemble_pipeline(folder: Path, settings: Settings) -> MCLDPipeline:
         ),
         focal_conditions=list(settings.model.focal_conditions),
         reference_input=settings.model.reference_input,
-        pose_resample=pose_guider.resample,
     )
 
 

@@ -77,10 +77,9 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
     def __init__(
         self, request: SplitRequest, opened: OpenPipeline, seed: int, say: Callable[[str], None]
     ) -> None:
-        super().__init__(opened)
         self.split, self.save_path = request.split, request.save_path
         self.layout = DatasetLayout(request.dataset)
-        self.pairs = _find_prepared_pairs(self.layout, request, say)
+        super().__init__(opened, _find_prepared_pairs(self.layout, request, say))
         self.record: dict[str, Any] = {
             "dataset": str(request.dataset.resolve()),
             "split": request.split,
@@ -89,10 +88,6 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
             **opened.options.record(),
         }
 
-    def count(self) -> int:
-        """All pairs."""
-        return len(self.pairs)
-
     def begin(self, held: ExitStack) -> list[Pair]:
         """Hold the folder of the results, clean it, check that it is of the same settings."""
         held.enter_context(hold_folder(make_folder(self.save_path)))
@@ -100,7 +95,7 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
         _check_settings(self.save_path, self.record)
         return [
             pair
-            for pair in self.pairs
+            for pair in self.jobs
             if not all(pair.result(self.save_path, folder).exists() for folder in RESULT_SIZES)
         ]
 

@@ -38,8 +38,10 @@ class PictureRun(ABC, Generic[Job, Inputs]):
     unit: ClassVar[str]
     """What jobs are called in messages."""
 
-    def __init__(self, opened: OpenPipeline) -> None:
+    def __init__(self, opened: OpenPipeline, jobs: list[Job]) -> None:
         self.opened = opened
+        self.jobs = jobs
+        """All of them, done ones included."""
 
     @abstractmethod
     def begin(self, held: ExitStack) -> list[Job]:
@@ -47,10 +49,6 @@ class PictureRun(ABC, Generic[Job, Inputs]):
 
         Returns the jobs that have no picture yet.
         """
-
-    @abstractmethod
-    def count(self) -> int:
-        """How many jobs there are, done ones included."""
 
     @abstractmethod
     def name(self, job: Job) -> str:
@@ -105,8 +103,9 @@ def run_many(
     run = make_run(opened, say)
     with ExitStack() as held:
         left = run_on_main(state, lambda: run.begin(held))
-        if len(left) < run.count():
-            say(f"{run.count() - len(left):,} of {run.count():,} pictures are there already")
+        if len(left) < len(run.jobs):
+            there = len(run.jobs) - len(left)
+            say(f"{there:,} of {len(run.jobs):,} pictures are there already")
         share = left[state.process_index :: state.num_processes]
         with explain_memory(options, opened.options, device, options.batch_size):
             failed = _paint_batches(run, share, options, on_job)

@@ -114,6 +114,11 @@ def smpl_borders() -> dict[tuple[int, int], NDArray[np.int64]]:
     return {(label, other): some for (label, other), some in zip(pairs, pixels, strict=True)}
 
 
+def locate_uv(u: Any, v: Any) -> tuple[Any, Any]:
+    """The row and the column of a chart at U and V, 0..255, of an IUV map: arrays or tensors."""
+    return (255 - v) * (CHART_SIZE - 1) // 255, u * (CHART_SIZE - 1) // 255
+
+
 def find_texels(iuv: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Which pixel of the SMPL layout each pixel of an IUV map shows: int64 [...].
 
@@ -121,6 +126,5 @@ def find_texels(iuv: NDArray[np.uint8]) -> NDArray[np.int64]:
     no body (label 0) they mean nothing.
     """
     part, u, v = np.moveaxis(iuv.astype(np.intp), -1, 0)
-    row, column = (255 - v) * (CHART_SIZE - 1) // 255, u * (CHART_SIZE - 1) // 255
-    texels: NDArray[np.int64] = smpl_scatter()[np.maximum(part, 1) - 1, row, column]
+    texels: NDArray[np.int64] = smpl_scatter()[(np.maximum(part, 1) - 1, *locate_uv(u, v))]
     return texels

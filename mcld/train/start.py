@@ -9,8 +9,8 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.mannequin.encoders import fit_autoencoder, fit_image_encoder
 from mcld.mannequin.network import new_network
 from mcld.mannequin.pose_guider import TexturedPoseGuider
-from mcld.networks.folders import load_pipeline
-from mcld.pipeline import SCALE_FACTOR, MCLDPipeline, ddim_scheduler
+from mcld.networks.folders import assemble_pipeline, load_pipeline
+from mcld.pipeline import SCALE_FACTOR, MCLDPipeline
 from mcld.settings import Settings, TrainSettings
 from mcld.train.checks import check_ablation
 from mcld.train.finish import save_pipeline
@@ -63,16 +63,7 @@ def new_pipeline(settings: Settings) -> MCLDPipeline:
 
 def make_pipeline(settings: Settings, **parts: Any) -> MCLDPipeline:
     """A pipeline of these parts and facts that samples as the settings say."""
-    pipeline = MCLDPipeline(
-        **parts,
-        scheduler=ddim_scheduler(
-            settings.scheduler.beta_schedule,
-            settings.scheduler.beta_start,
-            settings.scheduler.beta_end,
-        ),
-        focal_conditions=list(settings.model.focal_conditions),
-        reference_input=settings.model.reference_input,
-    )
+    pipeline = assemble_pipeline(settings, **parts)
     _keep_sampling(pipeline, settings)
     _keep_size(pipeline, settings.train)
     return pipeline
