@@ -374,8 +374,10 @@ def _save(pipeline: MCLDPipeline, weights: dict[str, torch.Tensor], settings: Se
     """
     for name in dict(pipeline.network.named_children()):
         part = pipeline.components[name]
+        # Without what diffusers takes for defaults: all that was given by position.
+        config = {k: v for k, v in part.config.items() if k != "_use_default_values"}
         with torch.device("meta"):
-            whole = type(part).from_config(part.config)
+            whole = type(part).from_config(config)
         own = {k: w.cpu().contiguous() for k, w in select_part(weights, name).items()}
         whole.load_state_dict(own, assign=True)
         pipeline.register_modules(**{name: whole})
