@@ -61,12 +61,14 @@ def sample(number: int) -> Sample:
     )
 
 
-@pytest.mark.parametrize("changes", [[], ["train.gradient_checkpointing=true"]], ids=str)
-def test_losses_and_gradients_are_the_authors_step_by_step(changes: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("changes", "steps"), [([], STEPS), (["train.gradient_checkpointing=true"], 6)], ids=str
+)
+def test_losses_and_gradients_are_the_authors_step_by_step(changes: list[str], steps: int) -> None:
     settings = load_settings(
         Path("configs/deepfashion.yaml"),
         [
-            f"train.images={STEPS * BATCH}",
+            f"train.images={steps * BATCH}",
             f"train.batch_size={BATCH}",
             "train.learning_rate=1e-3",
             "train.workers=0",
@@ -77,9 +79,10 @@ def test_losses_and_gradients_are_the_authors_step_by_step(changes: list[str]) -
     network = authors.network(authors.read(authors.FILES[0])[1])
     accelerator = Accelerator(cpu=runs_on_cpu())
     prepared = prepare_network(network, settings.train, accelerator)
-    samples = [sample(number) for number in range(STEPS * BATCH)]
+    samples = [sample(number) for number in range(steps * BATCH)]
     pipeline = load_pipeline()  # it says that no condition is left out
     reports = list(take_steps(*prepared, accelerator, samples, settings, pipeline, 0))
-    assert [r.loss for r in reports] == pytest.approx(CURVE["losses"], rel=1e-4)
+    assert [r.loss for r in reports] == pytest.approx(CURVE["losses"][:steps], rel=1e-4)
     # A gradient's norm moves more than a loss does: float32 rounds otherwise in each library.
-    assert [r.gradient_norm for r in reports] == pytest.approx(CURVE["gradient_norms"], rel=1e-2)
+    norms = [r.gradient_norm for r in reports]
+    assert norms == pytest.approx(CURVE["gradient_norms"][:steps], rel=1e-2)

@@ -126,12 +126,12 @@ def test_an_ablated_network_is_trained_without_what_it_lacks(pipeline, settings,
 def test_weights_move_along_the_clipped_gradient_at_the_rate_that_warms_up(pipeline, settings):
     options = {"learning_rate": 0.08, "lr_warmup_images": 10, "max_grad_norm": 0.25}
     network = copy.deepcopy(pipeline.network)
-    place = nn.utils.parameters_to_vector(network.parameters())
+    place = torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
     rates, moves = [], []
     samples = [sample(number) for number in range(16)]
     for step in steps(pipeline, with_train(settings, **options), samples, network=network, rate=9):
         assert step.gradient_norm > 0.25  # as it was before it was clipped
-        there = nn.utils.parameters_to_vector(network.parameters())
+        there = torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
         rates.append(step.learning_rate)
         moves.append(float((there - place).norm()))
         place = there
