@@ -12,9 +12,7 @@ from tests.conftest import TINY
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_prepare_train_and_sample_work_together(
-    mcld: Run, in_process: Run, tmp_path: Path
-) -> None:
+def test_prepare_train_and_sample_work_together(mcld: Run, in_process: Run, tmp_path: Path) -> None:
     prepared = mcld("prepare", "world", "--mannequins", "2", "--pictures", "2", "--workers", "1")
     assert prepared.returncode == 0, prepared.stderr
     layout = DatasetLayout(tmp_path / "world")

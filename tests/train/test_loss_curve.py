@@ -15,8 +15,8 @@ import torch
 from accelerate import Accelerator
 
 from mcld.machine.processes import runs_on_cpu
-from mcld.settings import load_settings
 from mcld.networks.folders import load_pipeline
+from mcld.settings import load_settings
 from mcld.train.loop import take_steps
 from mcld.train.samples import Sample
 from mcld.train.setup import prepare_network

@@ -12,9 +12,9 @@ from mcld.errors import WeightsError
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.model.checkpoints import save_checkpoint
 from mcld.networks.folders import load_pipeline, load_weights
+from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings
 from mcld.train.loop import train
-from mcld.pipeline import MCLDPipeline
 from mcld.train.pretrained import load_pretrained
 from mcld.train.start import make_pipeline
 from tests.pretrained_folder import write_pretrained

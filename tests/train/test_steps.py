@@ -36,7 +36,9 @@ def sample(number: int, dropped: bool = False, timestep: int | None = None) -> S
         number=number,
         target=normal(12, 8, 6),
         noise=normal(12, 8, 6),
-        timestep=torch.randint(1000, (), generator=g) if timestep is None else torch.tensor(timestep),
+        timestep=torch.randint(1000, (), generator=g)
+        if timestep is None
+        else torch.tensor(timestep),
         source=normal(1, 16),
         texture=normal(1, 16),
         reference_latents=normal(12, 8, 6),
