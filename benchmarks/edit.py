@@ -19,7 +19,7 @@ from mcld.edit.edits import Edits, edit, edit_person
 from mcld.edit.texture import GROUPS, shows
 from mcld.errors import InputError
 from mcld.estimators.texture import extract_texture
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 from mcld.mannequin.head import HeadCrop
 from mcld.mannequin.world import Identity, Pose, identity, pose
 from mcld.mannequin.world.atlas import paint
@@ -27,7 +27,6 @@ from mcld.mannequin.world.body import posed_vertices
 from mcld.mannequin.world.render import render
 from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import Person
-from mcld.settings import load_settings
 from mcld.surface.parts import PARTS
 
 KINDS = {
@@ -77,12 +76,10 @@ def report(out: Path, people: int, seed: int, weights: Path | None, strength: fl
     """
     if people < 2:
         raise InputError("people are edited from each other: give at least 2 with --people")
-    settings = load_settings(None, [])
     pipeline = load_pipeline(weights or EMBEDDED)
-    pipeline.set_progress_bar_config(disable=True)
 
     def made(source, edits, strength=strength):
-        (picture,) = edit(pipeline, source, edits, settings.sample, strength=strength)
+        (picture,) = edit(pipeline, source, edits, strength=strength)
         return np.asarray(picture)
 
     scores: dict[tuple[str, str], list] = {}
@@ -121,7 +118,7 @@ def report(out: Path, people: int, seed: int, weights: Path | None, strength: fl
         }
         for (kind, method), mean in means.items()
     ]
-    with written_whole(out / "scores.json") as path:
+    with write_whole(out / "scores.json") as path:
         path.write_text(json.dumps({"seed": seed, "figures": figures}, indent=2) + "\n")
     columns = ("source", "donor", "edited texture", "pasted", "mcld", "truth")
     pictures = [
@@ -182,7 +179,7 @@ def _taken(seed: int, index: int, picture: int) -> tuple[Identity, Pose, Person]
     face = HeadCrop().embed(image, iuv)
     embedding = torch.zeros(512) if face is None else torch.from_numpy(face)
     texture = Image.fromarray(extract_texture(image, iuv))
-    person = Person(Image.fromarray(image), texture, embedding, iuv, f"person {index}")
+    person = Person(f"person {index}", Image.fromarray(image), iuv, texture, embedding)
     return who, stance, person
 
 

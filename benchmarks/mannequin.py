@@ -14,15 +14,15 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from mcld.dataset.layout import DatasetLayout, identity_of
-from mcld.dataset.pictures import colour_iuv, read_image, read_iuv, write_png
+from mcld.dataset.layout import DatasetLayout, parse_identity
+from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 from mcld.networks.folders import EMBEDDED, load_pipeline
-from mcld.person import PersonReader
-from mcld.sample.picture import sample
-from mcld.settings import SampleSettings, load_settings
-from mcld.surface.charts import warped
+from mcld.person import read_prepared
+from mcld.pipeline import MCLDPipeline, SamplingOptions
+from mcld.sampling.paint import as_images, paint, read_inputs
+from mcld.surface.warp import warp_texture
 
 METHODS = ("mcld", "texture pasted through the pose", "the source photo itself")
 SHEET_ROWS = 6
@@ -42,27 +42,23 @@ def score(
 
     PSNR and SSIM (Gaussian window, sigma 1.5) at the folder's own picture size, mean over pairs.
     """
-    overrides = [
-        f"sample.{key}={value}"
-        for key, value in (("num_inference_steps", steps), ("guidance_scale", guidance))
-        if value is not None
-    ]
-    settings = load_settings(None, overrides)
     pipeline = load_pipeline(weights or EMBEDDED)
-    pipeline.set_progress_bar_config(disable=True)
-    reader = PersonReader(settings.prepare, "cpu", say=lambda _: None)
+    options = pipeline.resolve_options(num_inference_steps=steps, guidance_scale=guidance)
     layout = DatasetLayout(dataset)
     chosen = _spread([(s, *p) for s in ("train", "test") for p in layout.pairs(s)], pairs)
     scores: dict[str, list[tuple[float, float]]] = {method: [] for method in METHODS}
     rows: dict[str, tuple[bool, list[np.ndarray]]] = {}
     for split, name_from, name_to in track(chosen, "Sampling", console=Console(stderr=True)):
         source, target = Path(name_from).stem, Path(name_to).stem
-        made, row = _one_pair(pipeline, settings.sample, reader, layout, split, source, target)
+        made, row = _one_pair(pipeline, options, layout, split, source, target)
         truth = row[-1]
         for method, picture in made.items():
             scores[method].append(_psnr_and_ssim(picture, truth))
         write_png(out / f"{source}_2_{target}.png", made["mcld"])
-        behind, person = source.endswith(BEHIND) or target.endswith(BEHIND), identity_of(name_from)
+        behind, person = (
+            source.endswith(BEHIND) or target.endswith(BEHIND),
+            parse_identity(name_from),
+        )
         # Of each person the first pair without a view from behind, if there is one.
         if person not in rows or behind < rows[person][0]:
             rows[person] = behind, row
@@ -70,25 +66,26 @@ def score(
     write_png(sheet, _sheet([row for _, row in rows.values()][:SHEET_ROWS]))
     means = {method: np.mean(values, axis=0) for method, values in scores.items()}
     _print(means, len(chosen))
-    with written_whole(out / "scores.json") as path:
+    with write_whole(out / "scores.json") as path:
         figures = {m: {"psnr": float(p), "ssim": float(s)} for m, (p, s) in means.items()}
         path.write_text(json.dumps({"pairs": len(chosen), **figures}, indent=2) + "\n")
     print(f"{len(chosen)} pictures in {out}\nside by side: {sheet}")
 
 
 def _one_pair(
-    pipeline,
-    options: SampleSettings,
-    reader: PersonReader,
+    pipeline: MCLDPipeline,
+    options: SamplingOptions,
     layout: DatasetLayout,
     split: str,
     source: str,
     target: str,
 ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
     """The pictures of every method, and a row of the sheet, which ends in the truth."""
-    person = reader.person(layout.image(split, source))
-    iuv, truth = read_iuv(layout.densepose(split, target)), read_image(layout.image(split, target))
-    made = sample(pipeline, options, person, iuv)
+    person, goal = read_prepared(layout, split, source), read_prepared(layout, split, target)
+    iuv, truth = goal.iuv, np.asarray(goal.photo)
+    with torch.no_grad():
+        conditions = pipeline.conditions(read_inputs(pipeline, [person], iuv, options))
+    (made,) = as_images(paint(pipeline, conditions, options, [0]))
     made = made.resize(truth.shape[1::-1], Image.Resampling.BICUBIC)
     photo = np.asarray(person.photo)
     pasted = paste_texture(np.asarray(person.texture), iuv, photo)
@@ -104,7 +101,7 @@ def paste_texture(texture: np.ndarray, iuv: np.ndarray, photo: np.ndarray) -> np
     """
     seen = texture.any(axis=-1)
     filled = np.where(seen[..., None], texture, texture[seen].mean(axis=0).astype(np.uint8))
-    return np.where(iuv[..., :1] > 0, warped(iuv, filled), photo[0, 0]).astype(np.uint8)
+    return np.where(iuv[..., :1] > 0, warp_texture(iuv, filled), photo[0, 0]).astype(np.uint8)
 
 
 def _psnr_and_ssim(picture: np.ndarray, truth: np.ndarray) -> tuple[float, float]:

@@ -16,7 +16,7 @@ def write(root: Path) -> None:
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     from benchmarks.train import PAPER_PROJECTOR, SD15, VAE, VIT_L
-    from mcld.machine.files import written_whole
+    from mcld.machine.files import write_whole
     from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
     from mcld.networks.stable_diffusion import CONTROLNET, IMAGE_ENCODER, UNET
     from mcld.networks.stable_diffusion import VAE as VAE_FILES
@@ -53,7 +53,7 @@ def write(root: Path) -> None:
     ):
         path = root / "checkpoints" / f"{name}.pth"
         print(f"writing {path}", flush=True)
-        with written_whole(path) as temporary:
+        with write_whole(path) as temporary:
             torch.save(new(kind, **config).state_dict(), temporary)
     print(
         "Next, for a test pair of a dataset of `mcld prepare --mannequins`:\n"

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -94,14 +95,15 @@ def _full_size(changes: dict[str, Any]) -> dict[str, float]:
             image_projector=ImageProjector(**PAPER_PROJECTOR),
             scheduler=ddim_scheduler(),
         )
-    place(pipeline, settings, device)
+    sampled = place(pipeline, settings, device)
     if gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     pixels = torch.rand(batch, 3, *SIZE)
+    pose = torch.randint(25, (batch, 3, *SIZE), dtype=torch.uint8)
     patches = torch.rand(batch, 3, 224, 224)
-    inputs = PipelineInputs(patches, patches, pixels, torch.rand(batch, 512), pixels)
-    noise = pipeline.starting_noise(batch, *SIZE, torch.Generator().manual_seed(0), None)
+    inputs = PipelineInputs(patches, patches, pixels, torch.rand(batch, 512), pose, None)
+    noise = pipeline.draw_noise(batch, sampled, torch.Generator().manual_seed(0))
     seconds: dict[str, float] = {}
 
     @contextmanager
@@ -117,12 +119,13 @@ def _full_size(changes: dict[str, Any]) -> dict[str, float]:
             with timed("encode"):
                 conditions = pipeline.conditions(inputs)
             with timed("steps"):  # and the reference
-                latents = pipeline.denoise(conditions, noise, steps, GUIDANCE)
+                latents = pipeline.denoise(conditions, noise, sampled)
             with timed("decode"):
-                pipeline.decode(latents, conditions.pose)
+                pipeline.decode(latents, conditions)
             pipeline.maybe_free_model_hooks()
 
     steps = STEPS if gpu else 1
+    sampled = replace(sampled, num_inference_steps=steps, guidance_scale=GUIDANCE)
     with torch.no_grad():
         for _ in range(3 if gpu else 2):  # the last counts
             picture()
@@ -156,14 +159,13 @@ def steps(
     network's own size, their mean; seconds of denoising a picture.
     """
     import torch
-    from PIL import Image
 
     from mcld.dataset.layout import DatasetLayout
-    from mcld.dataset.pictures import read_image
     from mcld.errors import InputError
     from mcld.networks.folders import EMBEDDED, load_weights
-    from mcld.person import PersonReader
+    from mcld.person import read_prepared
     from mcld.pipeline import PipelineInputs
+    from mcld.sampling.paint import read_inputs
     from mcld.sampling.placement import SCHEDULERS, choose_device, place
     from mcld.settings import load_settings
 
@@ -171,38 +173,31 @@ def steps(
     pipeline = load_weights(weights or EMBEDDED, settings)
     place(pipeline, settings, choose_device(settings.sample))
     own = pipeline.scheduler
-    size = pipeline.picture_size(None, None)
-    scale = float(pipeline.config.guidance_scale) if guidance is None else guidance
-    if not scale >= 1:
-        raise InputError(f"--guidance {scale} is below 1, which is no guidance")
-    reader = PersonReader(settings.prepare, "cpu", lambda _: None)
+    options = pipeline.resolve_options(guidance_scale=guidance)
+    size = options.height, options.width
     layout = DatasetLayout(dataset)
     inputs, truths = [], []
     pairs = layout.pairs("test")[:count]
     if not pairs:
         raise InputError(f"{layout.pairs_file('test')} names no pair")
     for source, target in pairs:
-        person = reader.person(layout.image("test", Path(source).stem))
-        with Image.open(layout.densepose("test", Path(target).stem)) as pose:
-            inputs.append(
-                pipeline.inputs([person.photo], [person.texture], [pose], person.face[None], *size)
-            )
-        photo = Image.fromarray(read_image(layout.image("test", Path(target).stem)))
-        truths.append(pipeline.image_processor.preprocess(photo, *size)[0])
+        person = read_prepared(layout, "test", Path(source).stem)
+        goal = read_prepared(layout, "test", Path(target).stem)
+        inputs.append(read_inputs(pipeline, [person], goal.iuv, options))
+        truths.append(pipeline.image_processor.preprocess(goal.photo, *size)[0])
     truth = torch.stack(truths) / 2 + 0.5
     with torch.no_grad():
         conditions = pipeline.conditions(PipelineInputs.cat(inputs))
     generators = [torch.Generator().manual_seed(k) for k in range(len(inputs))]
-    noise = pipeline.starting_noise(len(inputs), *size, generators, None)
+    noise = pipeline.draw_noise(len(inputs), options, generators)
 
     def run(name: str, number: int) -> tuple[torch.Tensor, float]:
         kind, also = SCHEDULERS[name]
         pipeline.scheduler = kind.from_config(own.config, **also)
         start = time.perf_counter()
-        latents = pipeline.denoise(conditions, noise, number, scale)
+        latents = pipeline.denoise(conditions, noise, replace(options, num_inference_steps=number))
         with torch.no_grad():
-            decoded = pipeline.decode(latents, conditions.pose)
-        pictures = (decoded.float() / 2 + 0.5).clamp(0, 1)
+            pictures = pipeline.decode(latents, conditions)
         return pictures.cpu(), (time.perf_counter() - start) / len(inputs)
 
     def psnr(pictures: torch.Tensor, other: torch.Tensor) -> float:

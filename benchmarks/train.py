@@ -17,8 +17,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from mcld.errors import MCLDError
 
 Measure = Callable[[dict[str, Any]], dict[str, float]]
@@ -130,8 +128,9 @@ def _trained(changes: dict[str, Any]) -> dict[str, float]:
 
     from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
     from mcld.settings import load_settings
+    from mcld.train.loop import take_steps
     from mcld.train.samples import TrainingSamples
-    from mcld.train.steps import Trainer, set_up
+    from mcld.train.setup import prepare_network
 
     gpu = torch.cuda.is_available()
     batch, warm_up, steps = (GPU_BATCH, 2, GPU_STEPS) if gpu else (1, 1, 1)
@@ -150,18 +149,16 @@ def _trained(changes: dict[str, Any]) -> dict[str, float]:
             PoseGuider(SD15["block_out_channels"][0]),
             ImageProjector(**PAPER_PROJECTOR),
         )
-    model, optimizer, trained = set_up(network, options, accelerator)
+    prepared = prepare_network(network, options, accelerator)
     if not gpu:
-        optimizer.step = lambda: None
-    trainer = Trainer(
-        settings, accelerator, model, optimizer, trained, settings.model.focal_conditions
-    )
+        prepared[1].step = lambda: None  # the optimizer's
     with TemporaryDirectory() as folder:
         cache, stems = sd_cache(Path(folder))
         pairs = torch.cartesian_prod(torch.arange(len(stems)), torch.arange(len(stems)))
         samples = TrainingSamples(cache, stems, pairs, torch.ones(1, 768), options)
         times = [time.perf_counter()]
-        for _ in trainer.steps(samples, 0):
+        conditions = settings.model.focal_conditions
+        for _ in take_steps(*prepared, accelerator, samples, settings, conditions, 0):
             if gpu:
                 torch.cuda.synchronize()
             times.append(time.perf_counter())
@@ -219,7 +216,7 @@ def sd_cache(root: Path) -> tuple[Any, list[str]]:
             source=torch.rand(1, 768),
             texture=torch.rand(1, 768),
             face=torch.rand(512),
-            pose=torch.from_numpy(np.ascontiguousarray(iuv[..., ::-1])).permute(2, 0, 1),
+            pose=torch.from_numpy(iuv).permute(2, 0, 1),
         )
         cache.write(stem, encoded, "")
     return cache, stems

@@ -126,7 +126,7 @@ class PersonReader:
         when what must be estimated cannot be here. A face that cannot be estimated is left out.
         """
         found = DatasetLayout.beside(source)
-        if found is not None and found[0].prepared(*found[1:]):
+        if found is not None and found[0].is_prepared(*found[1:]):
             person = read_prepared(*found)
             check_pose(person.iuv, np.asarray(person.photo), found[0].densepose(*found[1:]), source)
             return person

@@ -396,7 +396,7 @@ class MCLDPipeline(DiffusionPipeline):
         latents = noise * float(scheduler.init_noise_sigma)
         for step, timestep in enumerate(scheduler.timesteps):
             scaled = scheduler.scale_model_input(latents, timestep).to(pose_features.dtype)
-            prediction = network.guided(scaled, timestep, pose_features, focal, scale)
+            prediction = network.predict_guided(scaled, timestep, pose_features, focal, scale)
             latents = scheduler.step(prediction.float(), timestep, latents, **arguments).prev_sample
             if callback_on_step_end is not None:
                 state = callback_on_step_end(self, step, timestep, {"latents": latents})

@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from pydantic_settings import SettingsError as EnvironmentVariableError
 
 from mcld.errors import SettingsError
-from mcld.machine.yaml_file import NULL, read_yaml, yaml_of
+from mcld.machine.yaml_file import NULL, parse_yaml, read_yaml
 
 _PREFIX = "MCLD_"
 _DELIMITER = "__"
@@ -344,11 +344,16 @@ class Settings(BaseSettings):
     prepare: PrepareSettings = PrepareSettings()
 
 
-def load_settings(config: Path | None = None, overrides: list[str] | None = None) -> Settings:
+def load_settings(
+    config: Path | None = None,
+    overrides: list[str] | None = None,
+    stage: tuple[str, dict[str, Any]] | None = None,
+) -> Settings:
     """Settings from the defaults, then a YAML file, then MCLD_* variables, then `overrides`.
 
     config: a YAML file of groups (`train: {learning_rate: 2e-5}`), or None. overrides: such as
-    'train.learning_rate=2e-5'; a value is YAML flow style ('[1, 2]', 'null', 'true').
+    'train.learning_rate=2e-5'; a value is YAML flow style ('[1, 2]', 'null', 'true'). stage: of a
+    recipe of trainings, what messages call it and its groups, which are laid over the file's.
 
     Raises SettingsError, in one line, for a source that cannot be read, an unknown key (with the
     nearest known one), a value of the wrong type and an impossible value.
@@ -356,19 +361,20 @@ def load_settings(config: Path | None = None, overrides: list[str] | None = None
     given: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for origin, values in (
-        (str(config), _from_file(config) if config else {}),
-        ("the environment", _from_environment()),
-        ("the command line", _from_overrides(overrides or [])),
+        (str(config), _read_file(config) if config else {}),
+        stage or ("", {}),
+        ("the environment", _read_environment()),
+        ("the command line", _parse_overrides(overrides or [])),
     ):
-        for key in _keys(values):
+        for key in _list_keys(values):
             if key not in _FIELDS:
-                raise SettingsError(_unknown(key, origin))
+                raise SettingsError(_describe_unknown(key, origin))
             origins[key] = origin
-        given = _merged(given, values)
+        given = _merge(given, values)
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise SettingsError(_impossible(error, origins)) from error
+        raise SettingsError(_describe_invalid(error, origins)) from error
 
 
 def known_settings() -> dict[str, FieldInfo]:
@@ -376,7 +382,7 @@ def known_settings() -> dict[str, FieldInfo]:
     return dict(_FIELDS)
 
 
-def _from_file(config: Path) -> dict[str, Any]:
+def _read_file(config: Path) -> dict[str, Any]:
     values = read_yaml(config, "--config")
     if values is None:
         return {}
@@ -388,19 +394,19 @@ def _from_file(config: Path) -> dict[str, Any]:
     return values
 
 
-def _from_environment() -> dict[str, Any]:
+def _read_environment() -> dict[str, Any]:
     for name in os.environ:
         if name.upper().startswith(_PREFIX):
             key = name[len(_PREFIX) :].lower().replace(_DELIMITER, ".")
             if key not in _FIELDS and key not in Settings.model_fields:
-                raise SettingsError(_unknown(key, f"the environment variable {name}"))
+                raise SettingsError(_describe_unknown(key, f"the environment variable {name}"))
     try:
         return EnvSettingsSource(Settings)()
     except EnvironmentVariableError as error:
         raise SettingsError(f"the environment: {error}; give JSON there") from error
 
 
-def _from_overrides(overrides: list[str]) -> dict[str, Any]:
+def _parse_overrides(overrides: list[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -410,41 +416,41 @@ def _from_overrides(overrides: list[str]) -> dict[str, Any]:
                 f"--set {override!r}: give KEY=VALUE, such as train.learning_rate=2e-5"
             )
         if key not in _FIELDS:
-            raise SettingsError(_unknown(key, "the command line"))
+            raise SettingsError(_describe_unknown(key, "the command line"))
         try:
-            value = yaml_of(text) if text.strip() else ""
+            value = parse_yaml(text) if text.strip() else ""
         except yaml.YAMLError as error:
             raise SettingsError(f"--set {override!r}: the value cannot be read") from error
         group, _, name = key.rpartition(".")
-        values = _merged(values, {group: {name: value}} if group else {name: value})
+        values = _merge(values, {group: {name: value}} if group else {name: value})
     return values
 
 
-def _keys(values: dict[str, Any], group: str = "") -> Iterator[str]:
+def _list_keys(values: dict[str, Any], group: str = "") -> Iterator[str]:
     """The dotted keys of nested values; what stands where a group should is a key itself."""
     for name, value in values.items():
         key = f"{group}{name}"
         if isinstance(value, dict) and key not in _FIELDS:
             if value:
-                yield from _keys(value, f"{key}.")
+                yield from _list_keys(value, f"{key}.")
             elif key not in Settings.model_fields:
                 yield key
         else:
             yield key
 
 
-def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+def _merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """`second` laid over `first`, group by group."""
     merged = dict(first)
     for name, value in second.items():
         below = merged.get(name)
         if isinstance(below, dict) and isinstance(value, dict):
-            value = _merged(below, value)
+            value = _merge(below, value)
         merged[name] = value
     return merged
 
 
-def _unknown(key: str, origin: str) -> str:
+def _describe_unknown(key: str, origin: str) -> str:
     if key in Settings.model_fields:
         inside = ", ".join(k.removeprefix(f"{key}.") for k in _FIELDS if k.startswith(f"{key}."))
         return f"{origin}: {key} is a group; name a setting in it: {inside}"
@@ -459,12 +465,12 @@ def _unknown(key: str, origin: str) -> str:
     return f"{origin}: there is no setting {shown}; the nearest is {max(_FIELDS, key=likeness)}"
 
 
-def _impossible(error: ValidationError, origins: dict[str, str]) -> str:
+def _describe_invalid(error: ValidationError, origins: dict[str, str]) -> str:
     first = error.errors(include_url=False)[0]
     location = [str(part) for part in first["loc"]]
     for length in range(len(location), 0, -1):
         if (key := ".".join(location[:length])) in _FIELDS:
-            allowed = _allowed(_FIELDS[key])
+            allowed = _describe_allowed(_FIELDS[key])
             break
     else:
         key, allowed = ".".join(location), first["msg"]
@@ -473,28 +479,28 @@ def _impossible(error: ValidationError, origins: dict[str, str]) -> str:
     return f"{key} cannot be {first['input']!r}{where}: give {allowed}"
 
 
-def _allowed(field: FieldInfo) -> str:
+def _describe_allowed(field: FieldInfo) -> str:
     """What a field takes, in words."""
-    limits = [text for limit in field.metadata if (text := _limit(limit))]
+    limits = [text for limit in field.metadata if (text := _describe_limit(limit))]
     nothing = [NULL] if type(None) in get_args(field.annotation) else []
     return " or ".join(
-        [" ".join([_kind(field.annotation), " and ".join(limits)]).strip(), *nothing]
+        [" ".join([_describe_kind(field.annotation), " and ".join(limits)]).strip(), *nothing]
     )
 
 
-def _kind(annotation: Any) -> str:
+def _describe_kind(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
-        return " or ".join(_kind(a) for a in arguments if a is not type(None))
+        return " or ".join(_describe_kind(a) for a in arguments if a is not type(None))
     if origin is Literal:
         return "one of " + ", ".join(str(a) for a in arguments)
     if origin in (list, tuple):
-        return f"a list, each {_kind(arguments[0])}"
+        return f"a list, each {_describe_kind(arguments[0])}"
     names = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
     return names.get(annotation, "a text")
 
 
-def _limit(limit: object) -> str:
+def _describe_limit(limit: object) -> str:
     match limit:
         case Gt(gt=bound):
             return f"above {bound}"
@@ -513,12 +519,12 @@ def _limit(limit: object) -> str:
     return ""
 
 
-def _fields(group: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+def _list_fields(group: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     for name, field in group.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _fields(field.annotation, f"{prefix}{name}.")
+            yield from _list_fields(field.annotation, f"{prefix}{name}.")
         else:
             yield prefix + name, field
 
 
-_FIELDS = dict(_fields(Settings))
+_FIELDS = dict(_list_fields(Settings))

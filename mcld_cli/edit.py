@@ -19,8 +19,8 @@ from mcld_cli.options import (
     Values,
     Weights,
     demand,
+    make_overrides,
     option,
-    overrides_of,
     refuse,
     setting_options,
     with_options,
@@ -107,7 +107,7 @@ def edit(
     else:
         demand({"--source": source, "--out": out}, "give --source and --out, or --recipe")
         refuse({"--processes": processes}, "goes with --recipe")
-    settings = load_settings(config, overrides_of(flags, overrides))
+    settings = load_settings(config, make_overrides(flags, overrides))
     if recipe:
         _carry_out_recipe(recipe, weights, settings, processes)
     elif export_texture:
@@ -155,9 +155,9 @@ def _export_texture(source: Path, out: Path, settings: Settings) -> None:
 
 
 def _edit_picture(edits: Values, weights: Path | None, settings: Settings, sheet: bool) -> None:
-    from mcld.edit.request import edit_request
+    from mcld.edit.request import parse_edit_request
 
-    request = edit_request(edits, "")
+    request = parse_edit_request(edits, "")
     request.check_files(sheet=sheet)
     with console.importing():
         from mcld.edit.picture import edit_picture

@@ -20,7 +20,7 @@ from mcld_cli.options import (
     Config,
     Overrides,
     Values,
-    overrides_of,
+    make_overrides,
     setting_options,
     with_options,
 )
@@ -100,7 +100,7 @@ def evaluate(
         raise SettingsError("--save-path names one folder twice")
     if metrics is not None:
         flags["evaluate.metrics"] = _parse_metrics(metrics)
-    settings = load_settings(config, overrides_of(flags, overrides))
+    settings = load_settings(config, make_overrides(flags, overrides))
     folder = out or save_path[0] / "evaluation"
     names = _name_results(save_path)
     requests = [

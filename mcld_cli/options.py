@@ -144,10 +144,10 @@ SAMPLING: Options = {
         low_memory="sample.low_memory",
     ),
 }
-"""How pictures are sampled; `overrides_of` makes a height and a width of the size."""
+"""How pictures are sampled; `make_overrides` makes a height and a width of the size."""
 
 
-def overrides_of(values: Values, sets: list[str] | None) -> list[str]:
+def make_overrides(values: Values, sets: list[str] | None) -> list[str]:
     """Settings that were given as options, after those of --set: an option of its own wins.
 
     Raises SettingsError for options of `SAMPLING` that cannot be, or cannot be together.

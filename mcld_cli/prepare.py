@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcld.dataset.layout import SPLITS, DatasetLayout, identity_of
+from mcld.dataset.layout import SPLITS, DatasetLayout, parse_identity
 from mcld.errors import MCLDError, SettingsError
 from mcld.machine.processes import is_main
 from mcld.settings import PrepareSettings, load_settings
@@ -15,7 +15,7 @@ from mcld_cli.options import (
     Config,
     Overrides,
     Values,
-    overrides_of,
+    make_overrides,
     refuse,
     setting_options,
     with_options,
@@ -96,7 +96,7 @@ def prepare(
 
       accelerate launch -m mcld_cli prepare dataset/fashion
     """
-    settings = load_settings(config, overrides_of(flags, overrides)).prepare
+    settings = load_settings(config, make_overrides(flags, overrides)).prepare
     if mannequins is None:
         people = {"--seed": "prepare.seed", "--pictures": "prepare.pictures"}
         refuse({name: flags.get(key) for name, key in people.items()}, "goes with --mannequins")
@@ -216,7 +216,7 @@ def _show_splits(layout: DatasetLayout) -> None:
         [
             (
                 split,
-                len(set(map(identity_of, names[split]))),
+                len(set(map(parse_identity, names[split]))),
                 len(names[split]),
                 len(layout.pairs(split)),
             )

@@ -17,7 +17,7 @@ from mcld_cli.options import (
     Values,
     Weights,
     demand,
-    overrides_of,
+    make_overrides,
     refuse,
     setting_options,
     with_options,
@@ -116,7 +116,7 @@ def sample(
             "--attention-maps": attention_maps,
         }
         refuse(one, "goes with one picture, not with --split")
-    settings = load_settings(config, overrides_of(flags, overrides))
+    settings = load_settings(config, make_overrides(flags, overrides))
     from mcld.sample.request import PictureRequest, SplitRequest
 
     if split is not None and save_path is not None:

@@ -1,5 +1,6 @@
 """`mcld train`: pairs to weights."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,7 +9,7 @@ from mcld.machine.processes import is_main
 from mcld.settings import load_settings
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
-from mcld_cli.options import Config, Overrides
+from mcld_cli.options import Config, Overrides, refuse
 
 if TYPE_CHECKING:
     from mcld.train.report import TrainReport
@@ -19,6 +20,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint of the output folder.")
     ] = False,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="YAML",
+            help="Several trainings, each further from the one before; goes on where a run of it"
+            " was broken off.",
+        ),
+    ] = None,
     processes: Processes = None,
     overrides: Overrides = None,
 ) -> None:
@@ -35,14 +44,22 @@ def train(
 
       mcld train --config configs/deepfashion.yaml --processes 2
 
-      mcld train --set train.start_from=runs/mannequin/pipeline
+      mcld train --config configs/mannequin.yaml
+      --set train.start_from=runs/mannequin/pipeline --set train.output=runs/2
+
+      mcld train --recipe configs/mannequin-recipe.yaml
     """
-    settings = load_settings(config, overrides)
+    if recipe:
+        given = {"--config": config, "--resume": resume}
+        refuse(given, "goes without --recipe, which names its file and always goes on")
+    else:
+        settings = load_settings(config, overrides)
     if processes:
         launch(processes)
         return
     with console.importing():
         from mcld.train.loop import train as train_network
+        from mcld.train.recipe import train_recipe
 
     with console.StageProgress("images") as progress:
 
@@ -53,7 +70,10 @@ def train(
             progress.close()  # the line stands above the bar
             console.say(line)
 
-        folder = train_network(settings, resume=resume, report=report, say=say)
+        if recipe:
+            folder = train_recipe(recipe, overrides or [], report=report, say=say)
+        else:
+            folder = train_network(settings, resume=resume, report=report, say=say)
     if is_main():
         console.say(f"The network is in {folder}. Next:")
         console.show_command(

@@ -11,7 +11,7 @@ from mcld.dataset.pictures import read_image, read_iuv, write_iuv, write_jpeg, w
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.texture import extract_texture
 from mcld.mannequin.head import HeadCrop
-from mcld.person import PersonReader
+from mcld.person import PersonReader, read_batches, read_prepared, warn_of_no_face
 from mcld.settings import PrepareSettings
 
 
@@ -44,6 +44,7 @@ def test_what_was_prepared_is_found_beside_the_picture(reader, dataset, front):
     person = reader.person(dataset.image(*front))
     assert np.array_equal(person.texture, read_image(dataset.texture(*front)))
     assert np.array_equal(person.face, np.load(dataset.face(*front)))
+    assert np.array_equal(person.iuv, read_iuv(dataset.densepose(*front)))
     assert person.photo.size == (88, 128)
 
 
@@ -61,7 +62,9 @@ def test_without_a_face_network_the_face_is_left_open_and_said_so(
 ):
     write_jpeg(tmp_path / "alone.jpg", read_image(dataset.image(*front)))
     reader.pose_estimator = Known(read_iuv(dataset.densepose(*front)))
-    assert not reader.person(tmp_path / "alone.jpg").face.any()
+    person = reader.person(tmp_path / "alone.jpg")
+    assert not person.has_face
+    warn_of_no_face(person, said.append)
     assert "mcld weights download antelopev2" in said[0]
     assert "whose face it is, is left open" in said[1]
 
@@ -111,3 +114,12 @@ def test_a_file_that_is_no_picture_is_refused(reader, tmp_path, content):
         reader.pose(tmp_path / "odd.png")
     with pytest.raises(InputError, match=r"odd\.png is"):
         reader.person(tmp_path / "odd.png")
+
+
+def test_batches_hold_every_picture_once_and_in_order(dataset):
+    stems = [name.removesuffix(".jpg") for name in dataset.names("train")]
+    for size in (1, 2, 4, 100):
+        batches = list(read_batches(dataset, "train", stems, size))
+        assert [len(b) for b in batches[:-1]] == [size] * (len(batches) - 1)
+        poses = [person.iuv.tobytes() for batch in batches for person in batch]
+        assert poses == [read_prepared(dataset, "train", stem).iuv.tobytes() for stem in stems]

@@ -13,11 +13,12 @@ from transformers import CLIPImageProcessor
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
+from mcld.mannequin.pose_guider import TexturedPoseGuider
+from mcld.mannequin.refiner import TextureRefiner
 from mcld.networks.folders import load_pipeline
 from mcld.person import PersonReader
-from mcld.pipeline import MCLDPipeline, warp_with_mirrored_head
+from mcld.pipeline import MCLDPipeline, PipelineInputs
 from mcld.settings import PrepareSettings
-from mcld.surface.charts import smpl_labels
 
 
 @pytest.fixture
@@ -54,54 +55,82 @@ def test_every_condition_counts(pipeline, person, condition):
     assert np.abs(run(pipeline, person) - run(pipeline, person, **{condition: other})).max() > 2e-5
 
 
+@pytest.fixture
+def textured(pipeline: MCLDPipeline) -> MCLDPipeline:
+    """The pipeline with a textured pose guider and a refiner, random ones."""
+    guider = TexturedPoseGuider.from_plain(pipeline.pose_guider)
+    torch.manual_seed(1)
+    torch.nn.init.normal_(guider.patch_embedding.weight)
+    refiner = TextureRefiner()
+    torch.nn.init.normal_(refiner.conv_out.weight, std=0.05)
+    pipeline.register_modules(pose_guider=guider, refiner=refiner)
+    return pipeline
+
+
 def test_a_textured_guider_sees_the_texture_map_warped_onto_the_pose(pipeline, person):
     plain = run(pipeline, person)
-    guider = pipeline.pose_guider
-    guider.add_texture()
+    guider = TexturedPoseGuider.from_plain(pipeline.pose_guider)
+    pipeline.register_modules(pose_guider=guider)
     np.testing.assert_allclose(run(pipeline, person), plain, atol=1e-5)
     torch.nn.init.normal_(guider.patch_embedding.weight)
-    photos, textures, poses = ([person[name]] for name in ("source", "texture", "pose"))
-    inputs = pipeline.inputs(photos, textures, poses, person["face"], 64, 48)
-    iuv = pipeline.pose_processor.preprocess(poses, 64, 48)
-    assert torch.equal(inputs.pose[:, :3], iuv)
-    seen = inputs.pose[0, 3:].any(dim=0)
-    assert not seen[iuv[0, 2] == 0].any()
-    assert seen.float().mean() > 0.1
+    inputs = inputs_of(pipeline, person)
+    iuv = np.asarray(person["pose"].resize((48, 64), Image.Resampling.NEAREST))[..., ::-1]
+    assert np.array_equal(inputs.pose[0].permute(1, 2, 0), iuv)
+    seen = inputs.warped[0].any(dim=0).numpy()
+    assert not seen[iuv[..., 0] == 0].any()
+    assert seen.mean() > 0.1
     assert np.abs(run(pipeline, person) - plain).max() > 1e-3
 
 
-def test_a_textured_decoder_is_given_the_pose_in_its_own_precision(pipeline, person):
-    pipeline.pose_guider.add_texture()
-    pipeline.vae.add_texture()
-    torch.nn.init.normal_(pipeline.vae.textured_refinement.conv_out.weight, std=0.05)
-    whole = run(pipeline, person)
-    pipeline.to(dtype=torch.bfloat16)
-    assert np.abs(run(pipeline, person) - whole).mean() < 0.05 * whole.std()
+def inputs_of(pipeline: MCLDPipeline, person: dict) -> PipelineInputs:
+    iuv = np.asarray(person["pose"])[..., ::-1]
+    return pipeline.inputs([person["source"]], [person["texture"]], [iuv], person["face"], 64, 48)
 
 
-def test_what_is_warped_onto_a_pose_may_come_from_a_texture_map_of_another_size(person):
-    pose = torch.from_numpy(np.array(person["pose"])).permute(2, 0, 1)
-    small = person["texture"].resize((256, 256), Image.Resampling.NEAREST)
-    whole, coarse = (warp_with_mirrored_head(pose, t) for t in (person["texture"], small))
-    assert torch.equal(whole[:3], pose)
-    assert torch.equal(coarse[:3], pose)
-    shown = whole[3:].amax(dim=0) > 0
-    seen = shown & (coarse[3:].amax(dim=0) > 0)
-    assert seen.sum() > 0.8 * shown.sum() > 0
-    assert (whole[3:, seen].float() - coarse[3:, seen].float()).abs().median() <= 8
+def test_a_refiner_is_given_what_it_looks_at_in_its_own_precision(textured, person):
+    whole = run(textured, person)
+    textured.to(dtype=torch.bfloat16)
+    assert np.abs(run(textured, person) - whole).mean() < 0.05 * whole.std()
 
 
-def test_the_side_of_a_head_that_is_seen_stands_in_for_the_other(person):
-    labels = smpl_labels()
-    one_side = Image.fromarray(
-        np.where(labels[..., None] == 23, 200, 0).astype(np.uint8).repeat(3, 2)
+def test_a_refiner_sees_what_the_picture_was_sampled_for(textured, person):
+    refined = run(textured, person)
+    textured.register_modules(refiner=None)
+    assert np.abs(run(textured, person) - refined).max() > 0.01
+
+
+def test_without_the_texture_nothing_of_it_reaches_the_picture(textured, person):
+    """An ablation: with only the texture map changed, latents and pictures move by exactly 0."""
+    textured.register_to_config(
+        focal_conditions=["source", "face"], reference_input="source", pose_resample="nearest"
     )
-    pose = torch.from_numpy(np.array(person["pose"])).permute(2, 0, 1)
-    pose[2, :8], pose[2, 8:16], pose[2, 16:24] = 23, 24, 16
-    shown = warp_with_mirrored_head(pose, one_side)[3:].amax(dim=0) > 0
-    assert shown[:8].float().mean() > 0.9
-    assert shown[8:16].float().mean() > 0.9
-    assert not shown[16:24].any()
+    turned = {**person, "texture": person["texture"].rotate(180)}
+    for output_type in ("latent", "np"):
+        made = [run(textured, p, output_type=output_type) for p in (person, turned)]
+        assert np.abs(np.asarray(made[0]) - np.asarray(made[1])).max() == 0
+    textured.register_to_config(focal_conditions=["source", "texture", "face"])
+    assert np.abs(run(textured, person) - run(textured, turned)).max() > 1e-3
+
+
+def test_the_unconditional_half_of_guidance_does_not_see_the_texture(textured, person):
+    halves = []
+    for texture in (person["texture"], person["texture"].rotate(180)):
+        inputs = inputs_of(textured, {**person, "texture": texture})
+        with torch.no_grad():
+            conditions = textured.conditions(inputs)
+            features = textured.network.guide_pose(conditions, 2.0)
+            focal = textured.network.encode(conditions)
+            latents = torch.ones(2, 12, 8, 6)
+            halves.append(
+                textured.denoising_unet(latents, torch.tensor(500), features, focal).chunk(2)
+            )
+    (unconditional, conditional), (other_unconditional, other_conditional) = halves
+    assert (unconditional - other_unconditional).abs().max() == 0
+    assert (conditional - other_conditional).abs().max() > 1e-3
+    # and it is what training sees of a sample that dropped its conditions
+    with torch.no_grad():
+        dropped = textured.network(latents[:1], torch.tensor([500]), conditions, dropped=1)
+    torch.testing.assert_close(dropped, unconditional)
 
 
 def test_no_face_is_a_face_of_zeros(pipeline, person):
@@ -129,9 +158,12 @@ def test_maps_are_resized_as_the_weights_were_trained(pipeline, resample, datase
     )
     stem = Path(dataset.names("train")[0]).stem
     with Image.open(dataset.densepose("train", stem)) as pose:
-        (read,) = changed.inputs([pose], [pose], [pose], None, 64, 48).pose
+        iuv = np.asarray(pose)[..., ::-1]
+        inputs = changed.inputs([pose], [pose], [iuv], None, 64, 48)
         wanted = pose.resize((48, 64), getattr(Image.Resampling, resample.upper()))
-    assert torch.equal((read * 255).round().byte().permute(1, 2, 0), torch.tensor(np.array(wanted)))
+    with torch.no_grad():
+        (seen,) = changed.conditions(inputs).pose
+    assert torch.equal((seen * 255).round().byte().permute(1, 2, 0), torch.tensor(np.array(wanted)))
 
 
 def test_saved_and_loaded_it_has_the_same_weights_to_the_bit(pipeline, person, tmp_path):
@@ -255,7 +287,8 @@ def test_a_cut_weights_file_is_refused(pipeline, tmp_path):
         load_pipeline(tmp_path)
 
 
-def test_offloaded_it_makes_the_same_picture_and_never_holds_both_unets(pipeline, person):
+def test_offloaded_it_makes_the_same_picture_and_never_holds_both_unets(textured, person):
+    pipeline = textured
     expected = run(pipeline, person)
     pipeline.enable_model_cpu_offload(device="cpu")
     watched = []
@@ -291,6 +324,7 @@ def test_offloaded_it_makes_the_same_picture_and_never_holds_both_unets(pipeline
             handle.remove()
     assert used.index("reference_unet") < used.index("denoising_unet")
     assert set(used) == set(hooks)
+    assert "refiner" in hooks
     for together in most:
         assert not {"reference_unet", "denoising_unet"} <= together
         assert not {"image_encoder", "denoising_unet"} <= together

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from mcld.errors import InputError
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 
 SPLITS = ("train", "test")
 LONGEST_NAME = 240
@@ -45,7 +45,7 @@ def flat_name(path: str) -> str:
     return f"fashion{gender}{category}{identity.replace('_', '')}{first}_{rest.replace('_', '')}"
 
 
-def identity_of(name: str) -> str:
+def parse_identity(name: str) -> str:
     """The person in a flat name: all of it up to the eight digits of the identity.
 
     Raises InputError when there are none.
@@ -56,12 +56,12 @@ def identity_of(name: str) -> str:
     return found[0]
 
 
-def outfit_of(name: str) -> str:
+def parse_outfit(name: str) -> str:
     """The person and the clothes in a flat name: all of it up to its first '_' after the identity.
 
     Raises InputError when it names no identity.
     """
-    identity = identity_of(name)
+    identity = parse_identity(name)
     return identity + name[len(identity) :].partition("_")[0]
 
 
@@ -125,7 +125,7 @@ class DatasetLayout:
         lines = (line.strip() for line in read_lines(self.list_file(split)))
         return [name for name in lines if is_flat_name(name)]
 
-    def prepared(self, split: str, stem: str) -> bool:
+    def is_prepared(self, split: str, stem: str) -> bool:
         """Whether a picture has all that the network needs; a face it may lack."""
         return all(
             path.exists()
@@ -147,13 +147,13 @@ class DatasetLayout:
 
     def write_names(self, split: str, names: Iterable[str]) -> None:
         """Write the list of a split: flat names with '.jpg', one a line."""
-        with written_whole(self.list_file(split)) as path:
+        with write_whole(self.list_file(split)) as path:
             path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
 
     def write_pairs(self, split: str, pairs: Iterable[tuple[str, str]]) -> None:
         """Write the table of a split: (from, to) flat names with '.jpg'."""
         with (
-            written_whole(self.pairs_file(split)) as path,
+            write_whole(self.pairs_file(split)) as path,
             path.open("w", encoding="utf-8", newline="") as file,
         ):
             table = csv.writer(file, lineterminator="\n")
@@ -176,7 +176,7 @@ class DatasetLayout:
         return layout, folder.name, image.stem
 
 
-def files_of(picture: Path) -> list[Path]:
+def list_files(picture: Path) -> list[Path]:
     """The files that a person or a pose is read from: the picture, and what lies beside it."""
     found = DatasetLayout.beside(picture)
     if found is None:

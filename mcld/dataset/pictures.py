@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from mcld.errors import InputError
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 from mcld.surface.parts import PARTS
 
 PoseKind = Literal["auto", "iuv", "photo"]
@@ -35,7 +35,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     bits are rounded down to 8. Raises InputError when the file is missing, empty, cut short, not a
     picture, animated, or larger than `LARGEST_SIDE`.
     """
-    picture = ImageOps.exif_transpose(_opened(path))
+    picture = ImageOps.exif_transpose(_open(path))
     if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
         picture = Image.fromarray((np.asarray(picture) // 256).clip(0, 255).astype(np.uint8))
     return np.asarray(picture.convert("RGB"))
@@ -47,7 +47,7 @@ def read_painted(path: Path) -> NDArray[np.uint8]:
     What is more than half transparent comes out black: nothing is painted there, whatever colour a
     painting program stores with it. Raises InputError as `read_image` does.
     """
-    picture = ImageOps.exif_transpose(_opened(path))
+    picture = ImageOps.exif_transpose(_open(path))
     if not picture.has_transparency_data:
         return read_image(path)
     pixels = np.asarray(picture.convert("RGBA"))
@@ -56,7 +56,7 @@ def read_painted(path: Path) -> NDArray[np.uint8]:
 
 def check_image(path: Path) -> None:
     """Raise InputError for a file that `read_image` would refuse; faster than reading a JPEG."""
-    _opened(path, draft=True)
+    _open(path, draft=True)
 
 
 def read_iuv(path: Path) -> NDArray[np.uint8]:
@@ -65,7 +65,7 @@ def read_iuv(path: Path) -> NDArray[np.uint8]:
     Raises InputError when the file is not an 8-bit picture of three channels, or has part labels
     beyond 24.
     """
-    picture = _opened(path)
+    picture = _open(path)
     if picture.mode != "RGB":
         raise InputError(
             f"{path} is not an IUV map: it must be 8-bit RGB, holding (V, U, I),"
@@ -82,7 +82,7 @@ def read_iuv(path: Path) -> NDArray[np.uint8]:
 
 def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
     """Write uint8 [H, W, 3] RGB as JPEG: quality 95, colour at full resolution."""
-    with written_whole(path) as file:
+    with write_whole(path) as file:
         Image.fromarray(image).save(file, "JPEG", quality=95, subsampling=0)
 
 
@@ -91,7 +91,7 @@ def write_png(path: Path, image: NDArray[np.uint8], text: Mapping[str, str] | No
     metadata = PngInfo()
     for key, value in (text or {}).items():
         metadata.add_text(key, value)
-    with written_whole(path) as file:
+    with write_whole(path) as file:
         # Half the time of the usual level, 6, for a tenth more bytes: preparing is one picture's
         # rendering and two of these.
         Image.fromarray(image).save(file, "PNG", pnginfo=metadata, compress_level=3)
@@ -124,11 +124,11 @@ def read_face(path: Path) -> NDArray[np.float32]:
 
 def write_face(path: Path, face: NDArray[np.float32]) -> None:
     """Write a face embedding, float32 [512]."""
-    with written_whole(path) as file:
+    with write_whole(path) as file:
         np.save(file, face.astype(np.float32, copy=False), allow_pickle=False)
 
 
-def _opened(path: Path, draft: bool = False) -> Image.Image:
+def _open(path: Path, draft: bool = False) -> Image.Image:
     try:
         with Image.open(path) as picture:
             if max(picture.size) > LARGEST_SIDE:

@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 from mcld.dataset.pictures import read_painted, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.edit.edits import Edits, find_guesses, paint_edit, resolve_strength, sew_edit
-from mcld.edit.request import EditRequest, check_export, content_hash
+from mcld.edit.request import EditRequest, check_export, hash_content
 from mcld.edit.texture import GROUPS, check_texture
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 from mcld.person import Person, PersonReader, warn_of_no_face
 from mcld.sampling.open import open_pipeline
 from mcld.sampling.paint import OnStep
@@ -63,7 +63,7 @@ def edit_picture(
     opened = open_pipeline(weights, settings, device, say)
     strength = resolve_strength(opened.pipeline, settings.edit.strength)
     record = {
-        **request.told(content_hash),
+        **request.record(hash_content),
         "seed": seed,
         "weights": opened.weights,
         **opened.options.record(),
@@ -158,7 +158,7 @@ def export_texture(
     person = reader.person(source)
     warn_of_no_face(person, say)
     write_png(out, np.asarray(person.texture))
-    with written_whole(guide) as temporary:
+    with write_whole(guide) as temporary:
         draw_guide_layer().save(temporary, "PNG")
     return [out, guide]
 

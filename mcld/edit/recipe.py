@@ -24,10 +24,10 @@ from mcld.edit.edits import (
     sew_edit,
 )
 from mcld.edit.picture import REMEMBERED, join_strip, read_edit, warn_of_edit
-from mcld.edit.request import EditRequest, content_hash
+from mcld.edit.request import EditRequest, hash_content
 from mcld.errors import InputError, SettingsError
-from mcld.machine.files import check_writable, remove_unfinished_of
-from mcld.machine.lock import only_run_of
+from mcld.machine.files import check_writable, remove_unfinished_files
+from mcld.machine.lock import hold_file
 from mcld.person import PersonReader
 from mcld.pipeline import PipelineInputs
 from mcld.sampling.open import OpenPipeline
@@ -86,12 +86,12 @@ class RecipeRun(PictureRun[Job, tuple[SewnEdit, PipelineInputs]]):
         self.reader = PersonReader(settings.prepare, place, self.say)
         self.read_person = lru_cache(REMEMBERED)(self.reader.person)
         self.strength = resolve_strength(opened.pipeline, settings.edit.strength)
-        hash_content = cache(content_hash)
+        hash_once = cache(hash_content)
         self.jobs: list[Job] = [
             (
                 request,
                 {
-                    **request.told(hash_content),
+                    **request.record(hash_once),
                     "seed": settings.sample.seed if request.seed is None else request.seed,
                     "weights": opened.weights,
                     **opened.options.record(),
@@ -107,11 +107,11 @@ class RecipeRun(PictureRun[Job, tuple[SewnEdit, PipelineInputs]]):
 
     def begin(self, held: ExitStack) -> list[Job]:
         """Hold the recipe, check what lies where it writes, and clean up after a killed run."""
-        held.enter_context(only_run_of(self.recipe))
+        held.enter_context(hold_file(self.recipe))
         for request, _ in self.jobs:
             check_writable(request.out)
         left = [job for job in self.jobs if not _is_done(*job)]
-        remove_unfinished_of(request.out for request, _ in self.jobs)
+        remove_unfinished_files(request.out for request, _ in self.jobs)
         for request, _ in left:
             if request.changes_nothing:
                 self.say(f"{request.out}: no edit is given, the person is repainted as they are")

@@ -12,13 +12,13 @@ import numpy as np
 from PIL import ImageColor
 from pydantic import ValidationError
 
-from mcld.dataset.layout import files_of
+from mcld.dataset.layout import list_files
 from mcld.dataset.pictures import check_image, read_painted
 from mcld.edit.options import EditOptions
 from mcld.edit.recolor import Colour
 from mcld.edit.texture import GROUPS, check_group, check_texture
 from mcld.errors import SettingsError
-from mcld.machine.files import check_writable, sha256_of
+from mcld.machine.files import check_writable, hash_file
 from mcld.machine.yaml_file import read_yaml
 
 
@@ -68,7 +68,7 @@ class EditRequest(EditOptions):
             if self.amount is not None:
                 raise SettingsError("--amount goes with --interpolate")
             return (1.0,)
-        return amounts_of("0:1:7" if self.amount is None else self.amount)
+        return parse_amounts("0:1:7" if self.amount is None else self.amount)
 
     def check(self) -> None:
         """Raise SettingsError for what is wrong with the edit before any file is opened."""
@@ -123,17 +123,17 @@ class EditRequest(EditOptions):
 
     def files(self) -> set[Path]:
         """Every file that is read, resolved, with what was prepared beside the photos."""
-        return {path.resolve() for given in self.inputs() for path in files_of(given)}
+        return {path.resolve() for given in self.inputs() for path in list_files(given)}
 
     @property
     def changes_nothing(self) -> bool:
         """Whether no edit is given."""
         return not self.model_dump(exclude_defaults=True, exclude={"source", "out", "seed"})
 
-    def told(self, hash_of: Callable[[Path], str | None]) -> dict[str, Any]:
+    def record(self, hash_of: Callable[[Path], str | None]) -> dict[str, Any]:
         """What was asked for, as JSON has it, without what was not; and what the files hold.
 
-        hash_of: `content_hash`, or one that remembers.
+        hash_of: `hash_content`, or one that remembers.
         """
         asked = self.model_dump(mode="json", exclude_defaults=True, exclude={"out", "seed"})
         return {**asked, "files": {str(file): hash_of(file) for file in self.inputs()}}
@@ -149,7 +149,7 @@ def check_export(source: Path, out: Path) -> Path:
     for path in (out, guide):
         if path.suffix.lower() != ".png":
             raise SettingsError(f"--export-texture {out}: name it .png")
-        if path.resolve() in [given.resolve() for given in files_of(source)]:
+        if path.resolve() in [given.resolve() for given in list_files(source)]:
             raise SettingsError(
                 f"--export-texture {out}: {path} belongs to the source; give another name"
             )
@@ -158,19 +158,19 @@ def check_export(source: Path, out: Path) -> Path:
     return guide
 
 
-def content_hash(file: Path) -> str | None:
+def hash_content(file: Path) -> str | None:
     """What tells apart what is read of a picture, and of what was prepared beside it.
 
     None for what cannot be read: its edit will be refused.
     """
     try:
-        hashes = [sha256_of(path) for path in files_of(file)]
+        hashes = [hash_file(path) for path in list_files(file)]
     except OSError:
         return None
     return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 
 
-def amounts_of(text: str) -> tuple[float, ...]:
+def parse_amounts(text: str) -> tuple[float, ...]:
     """The amounts of "FROM:TO:COUNT", evenly spaced, or of a single number; all in 0..1.
 
     Raises SettingsError for anything else.
@@ -215,7 +215,7 @@ _WORDS = {
 """What to say of pydantic's errors."""
 
 
-def edit_request(given: Any, where: str) -> EditRequest:
+def parse_edit_request(given: Any, where: str) -> EditRequest:
     """Check what was given for one edit.
 
     where: what a message begins with, such as the recipe and the entry. Raises SettingsError.
@@ -247,7 +247,7 @@ def read_recipe(path: Path) -> list[EditRequest]:
     if not isinstance(entries, list) or not entries:
         raise SettingsError(f"{path} must be a list of edits, each with `source` and `out`")
     requests = [
-        edit_request(entry, f"{path}, edit {k}") for k, entry in enumerate(entries, start=1)
+        parse_edit_request(entry, f"{path}, edit {k}") for k, entry in enumerate(entries, start=1)
     ]
     first: dict[Path, int] = {}
     read = {file for request in requests for file in request.files()}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.machine.compiled import compiled
+from mcld.machine.jit import jit
 
 RADIUS = 3
 _BORDER = RADIUS + 1
@@ -56,22 +56,22 @@ def inpaint(
 
     colours: uint8 [H, W, 3]. holes: bool [H, W], what is not known. reach: bool [H, W], which holes
     to fill; the others stay as they are and lend nothing to their neighbours. workspace: from
-    `workspace_for`, for whoever has many pictures to fill.
+    `make_workspace`, for whoever has many pictures to fill.
     """
     height, width = holes.shape
     if workspace is None:
-        workspace = workspace_for(height, width)
+        workspace = make_workspace(height, width)
     stride = width + 2 * _BORDER
     todo = np.zeros(stride * (height + 2 * _BORDER), np.uint8)
     _march(colours, holes, reach, workspace, todo, stride, _WEIGHTS, _TOWARDS_X)
 
 
-def workspace_for(height: int, width: int) -> NDArray[np.float32]:
+def make_workspace(height: int, width: int) -> NDArray[np.float32]:
     """Memory to inpaint pictures of up to height x width in, one at a time."""
     return np.zeros(_PLANES * (height + 2 * _BORDER) * (width + 2 * _BORDER), np.float32)
 
 
-@compiled(fastmath=True, error_model="numpy", inline="always")
+@jit(fastmath=True, error_model="numpy", inline="always")
 def _keep_gradients(planes: Any, at: Any, along: Any, first_kept: int, size: Any) -> None:
     """Keep the colours' gradients along one axis at a known pixel and at its two neighbours there.
 
@@ -95,7 +95,7 @@ def _keep_gradients(planes: Any, at: Any, along: Any, first_kept: int, size: Any
             planes[kept - step] = (here - further) * _f(2) if two_before else here - above
 
 
-@compiled(fastmath=True, error_model="numpy", inline="always")
+@jit(fastmath=True, error_model="numpy", inline="always")
 def _slope(before: Any, here: Any, after: Any) -> Any:
     """The gradient of distance along one axis."""
     if after < _FAR:
@@ -103,14 +103,14 @@ def _slope(before: Any, here: Any, after: Any) -> Any:
     return here - before if before < _FAR else _f(0)
 
 
-@compiled(fastmath=True, error_model="numpy", inline="always")
+@jit(fastmath=True, error_model="numpy", inline="always")
 def _level(mean: Any, x: Any, y: Any) -> Any:
     """A colour from its weighted mean and the direction in which it grows."""
     level = np.floor(mean + (x + y) / (np.sqrt(x * x + y * y) + _f(1e-20)) + _f(1))
     return min(max(level, _f(0)), _f(255))
 
 
-@compiled(fastmath=True, error_model="numpy", inline="always")
+@jit(fastmath=True, error_model="numpy", inline="always")
 def _neighbour(
     planes: Any, u: Any, size: Any, here: Any, weight: Any, along: Any, left: Any, up: Any
 ) -> Any:
@@ -132,7 +132,7 @@ def _neighbour(
     )
 
 
-@compiled(fastmath=True, error_model="numpy", inline="always")
+@jit(fastmath=True, error_model="numpy", inline="always")
 def _estimate(planes: Any, at: Any, stride: Any, size: Any, weights: Any, towards_x: Any) -> None:
     """Set the colour of a pixel, whose distance is known, from its known neighbours."""
     p = _u(at)
@@ -192,7 +192,7 @@ def _estimate(planes: Any, at: Any, stride: Any, size: Any, weights: Any, toward
     planes[p + _u(3) * size] = _level((b + n[3] + m[3]) / w, bx, by + n[9] + m[9])
 
 
-@compiled(fastmath=True, error_model="numpy", inline="always")
+@jit(fastmath=True, error_model="numpy", inline="always")
 def _load(colours: Any, holes: Any, reach: Any, planes: Any, todo: Any, stride: int) -> None:
     """Fill the working array from the picture; what is known lies at distance -2 until `_band`."""
     height, width = holes.shape
@@ -213,7 +213,7 @@ def _load(colours: Any, holes: Any, reach: Any, planes: Any, todo: Any, stride: 
             p += _u(1)
 
 
-@compiled(fastmath=True, error_model="numpy", inline="always")
+@jit(fastmath=True, error_model="numpy", inline="always")
 def _band(planes: Any, todo: Any, stride: Any, band: Any) -> int:
     """List the known pixels that touch a hole, at distance 0; those behind them come to -1."""
     count = 0
@@ -233,7 +233,7 @@ def _band(planes: Any, todo: Any, stride: Any, band: Any) -> int:
     return count
 
 
-@compiled(fastmath=True, error_model="numpy", inline="always")
+@jit(fastmath=True, error_model="numpy", inline="always")
 def _first_gradients(planes: Any, stride: Any, size: Any) -> None:
     """Keep the gradients at and beside what is known and not black: elsewhere they are zero."""
     for p in range(_u(_BORDER) * stride, size - _u(_BORDER) * stride):
@@ -244,7 +244,7 @@ def _first_gradients(planes: Any, stride: Any, size: Any) -> None:
             _keep_gradients(planes, p, stride, _ALONG_Y, size)
 
 
-@compiled(fastmath=True, error_model="numpy", inline="always")
+@jit(fastmath=True, error_model="numpy", inline="always")
 def _distance_at(planes: Any, p: Any, stride: Any) -> Any:
     """The distance of a pixel from that of its nearest neighbours along both axes."""
     x = min(planes[p - _u(1)], planes[p + _u(1)])
@@ -255,7 +255,7 @@ def _distance_at(planes: Any, p: Any, stride: Any) -> Any:
     return (x + y + np.sqrt(_f(2) - apart * apart)) * _f(0.5)
 
 
-@compiled(fastmath=True, error_model="numpy", inline="always")
+@jit(fastmath=True, error_model="numpy", inline="always")
 def _store(colours: Any, holes: Any, reach: Any, planes: Any, stride: int, size: int) -> None:
     """Put the colours of the filled holes back into the picture."""
     for y in range(holes.shape[0]):
@@ -266,7 +266,7 @@ def _store(colours: Any, holes: Any, reach: Any, planes: Any, stride: int, size:
                     colours[y, x, k] = np.uint8(planes[(1 + k) * size + p])
 
 
-@compiled(fastmath=True, error_model="numpy")
+@jit(fastmath=True, error_model="numpy")
 def _march(
     colours: Any,
     holes: Any,

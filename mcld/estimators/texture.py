@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.estimators.inpaint import RADIUS, inpaint, workspace_for
-from mcld.machine.compiled import compiled
+from mcld.estimators.inpaint import RADIUS, inpaint, make_workspace
+from mcld.machine.jit import jit
 from mcld.surface.charts import CHART_SIZE, NOWHERE, chart_masks, smpl_gather
 from mcld.surface.parts import PARTS
 
@@ -42,7 +42,7 @@ def extract_texture(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray
     highest = _scatter(image, iuv, _ROW_OF_V, _COLUMN_OF_U, atlas)
     if highest > PARTS:
         raise ValueError(f"the IUV map has part label {highest}; labels end at {PARTS}")
-    workspace = workspace_for(CHART_SIZE, CHART_SIZE)
+    workspace = make_workspace(CHART_SIZE, CHART_SIZE)
     charts = atlas[:NOWHERE].reshape(PARTS, CHART_SIZE, CHART_SIZE)
     for pixels, chart in zip(charts, chart_masks(), strict=True):
         _fill_holes(pixels, chart, workspace)
@@ -50,7 +50,7 @@ def extract_texture(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray
     return np.maximum(texture, 1) - np.uint8(1)
 
 
-@compiled()
+@jit()
 def _scatter(image: Any, iuv: Any, row_of_v: Any, column_of_u: Any, atlas: Any) -> int:
     """Lay the body's pixels into the empty atlas, uint32 [24 * 200 * 200 + 1]; the highest label.
 

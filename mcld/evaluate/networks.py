@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import alexnet
 
 from mcld.errors import WeightsError
-from mcld.machine.files import sha256_of
+from mcld.machine.files import hash_file
 from mcld.model.checkpoints import read_state_dict
 from mcld.networks.stable_diffusion import TORCHVISION, torchvision_folders
 
@@ -71,7 +71,7 @@ class LPIPS(nn.Module):
 
     def __init__(self, backbone: Path) -> None:
         super().__init__()
-        self.file, self.sha256 = backbone, sha256_of(backbone)
+        self.file, self.sha256 = backbone, hash_file(backbone)
         network = alexnet(weights=None)
         load_torchvision(network, backbone)
         weights = network.features.state_dict()

@@ -23,7 +23,7 @@ from mcld.evaluate.baseline import Figures
 from mcld.evaluate.request import EvaluationRequest
 from mcld.evaluate.scores import COLUMNS, Scores
 from mcld.evaluate.table import Comparison, build_table, format_difference, format_value
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 
 GALLERY_PAIRS = 2
 """Pairs shown of the best, of the median and of the worst."""
@@ -36,7 +36,7 @@ _COLOURS = ("#2a6f97", "#c1666b", "#5b8e7d", "#b08968", "#6d597a", "#8d99ae")
 
 def write_report(
     path: Path,
-    found: Sequence[Scores],
+    results: Sequence[Scores],
     requests: Sequence[EvaluationRequest],
     baselines: Sequence[Figures],
     comparisons: Sequence[Comparison],
@@ -51,22 +51,22 @@ def write_report(
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
-    titles, cells = build_table(found, baselines)
+    titles, cells = build_table(results, baselines)
     page = environment.get_template("report.html.jinja").render(
-        versions={name: v for scores in found for name, v in scores.versions().items()},
+        versions={name: v for scores in results for name, v in scores.versions().items()},
         date=datetime.now().astimezone().date().isoformat(),
-        places=[(s.name, s.save_path, s.dataset) for s in found],
+        places=[(s.name, s.save_path, s.dataset) for s in results],
         titles=titles,
         cells=cells,
-        problems=[problem for scores in found for problem in scores.problems()],
-        notes=[note for scores in found for note in scores.notes()],
-        protocol={name: text for scores in found for name, text in scores.protocol().items()},
-        names=list(zip((s.name for s in found), _colours(), strict=False)),
-        histograms=_histograms(found),
+        problems=[problem for scores in results for problem in scores.problems()],
+        notes=[note for scores in results for note in scores.notes()],
+        protocol={name: text for scores in results for name, text in scores.protocol().items()},
+        names=list(zip((s.name for s in results), _colours(), strict=False)),
+        histograms=_histograms(results),
         comparisons=[_comparison_table(comparison) for comparison in comparisons],
-        galleries=list(_galleries(found, requests)),
+        galleries=list(_galleries(results, requests)),
     )
-    with written_whole(path) as temporary:
+    with write_whole(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return path
 
@@ -76,11 +76,11 @@ def _colours() -> Iterator[str]:
         yield from _COLOURS
 
 
-def _histograms(found: Sequence[Scores]) -> list[dict[str, Any]]:
+def _histograms(results: Sequence[Scores]) -> list[dict[str, Any]]:
     """Of every metric at every size: title, ends of the axis, and one outline for each results."""
     histograms = []
     for size in RESULT_SIZES:
-        at_size = [(s, c) for s, c in zip(found, _colours(), strict=False) if size in s.sizes]
+        at_size = [(s, c) for s, c in zip(results, _colours(), strict=False) if size in s.sizes]
         for metric, column in COLUMNS.items():
             numbers = [
                 [
@@ -135,11 +135,11 @@ def _comparison_table(comparison: Comparison) -> dict[str, Any]:
 
 
 def _galleries(
-    found: Sequence[Scores], requests: Sequence[EvaluationRequest]
+    results: Sequence[Scores], requests: Sequence[EvaluationRequest]
 ) -> Iterator[dict[str, Any]]:
     """The best, median and worst pairs of the first results, smallest size, by every metric."""
-    size = next(size for size, at_size in found[0].sizes.items() if at_size.rows)
-    rows = found[0].sizes[size].rows
+    size = next(size for size, at_size in results[0].sizes.items() if at_size.rows)
+    rows = results[0].sizes[size].rows
     thumbnail = cache(_thumbnail)
     for metric, column in COLUMNS.items():
         names = [name for name in rows if metric in rows[name]]
@@ -155,10 +155,10 @@ def _galleries(
         pairs = []
         for group, chosen in groups.items():
             for name in chosen:
-                pictures = _pictures(name, size, metric, found, requests, thumbnail)
+                pictures = _pictures(name, size, metric, results, requests, thumbnail)
                 number = format_value(metric, rows[name][metric])
                 pairs.append({"group": group, "name": name, "number": number, "pictures": pictures})
-        by = f" of {found[0].name}" if len(found) > 1 else ""
+        by = f" of {results[0].name}" if len(results) > 1 else ""
         yield {"title": f"{column.title}, {size}: best, median, worst{by}", "pairs": pairs}
 
 
@@ -166,7 +166,7 @@ def _pictures(
     name: str,
     size: str,
     metric: str,
-    found: Sequence[Scores],
+    results: Sequence[Scores],
     requests: Sequence[EvaluationRequest],
     thumbnail: Callable[[Path, bool], str | None],
 ) -> list[tuple[str, str | None]]:
@@ -174,9 +174,11 @@ def _pictures(
     source, _, target = Path(name).stem.partition("_2_")
     layout = DatasetLayout(requests[0].dataset)
     generated = []
-    for scores in found:
+    for scores in results:
         number = scores.sizes[size].rows.get(name, {}).get(metric) if size in scores.sizes else None
-        caption = f"{scores.name} {format_value(metric, number)}" if len(found) > 1 else scores.name
+        caption = scores.name
+        if len(results) > 1:
+            caption = f"{scores.name} {format_value(metric, number)}"
         generated.append((caption, thumbnail(scores.save_path / size / name, False)))
     return [
         ("source", thumbnail(layout.image("test", source), False)),

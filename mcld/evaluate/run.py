@@ -33,7 +33,7 @@ from mcld.evaluate.metrics import psnr, ssim, ssim_256
 from mcld.evaluate.networks import LPIPS, find_torchvision_file
 from mcld.evaluate.request import EvaluationRequest, Listing, list_results
 from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
-from mcld.machine.files import sha256_of
+from mcld.machine.files import hash_file
 from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.settings import EvaluateSettings, Settings
 
@@ -100,7 +100,7 @@ class Evaluator:
                 self.weights[metric] = {network.file.name: network.sha256}
         if self.faces is not None:
             pack = sorted(face_pack(insightface, FACE_PACK).glob("*.onnx"))
-            self.weights["face"] = {path.name: sha256_of(path) for path in pack}
+            self.weights["face"] = {path.name: hash_file(path) for path in pack}
 
     def _load_network(self, metric: str, load: Callable[[], Any]) -> Any:
         """A metric's network; None in all processes if it is missing in one of them."""

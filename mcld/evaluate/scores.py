@@ -1,4 +1,4 @@
-"""What came of scoring one folder of results."""
+"""The scores of one folder of results."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from mcld.dataset.results import RESULT_SIZES
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ METRICS = {
     " faces",
 }
 """What can be measured, and how each number is made, in words."""
-_MODULES = ("torch", "torchvision", "torchmetrics", "numpy")
+_MODULES = ("torch", "torchvision", "numpy")
 _FACE_MODULES = ("insightface", "onnxruntime")
 _NAMED_REFUSALS = 5
 """Pictures of one size that are named one by one."""
@@ -157,7 +158,8 @@ class Scores:
         modules = {name: name for name in ("mcld", *_MODULES)} | {"pillow": "PIL", "opencv": "cv2"}
         if "face" in self.measured():
             modules |= {name: name for name in _FACE_MODULES}
-        return {name: import_module(module).__version__ for name, module in modules.items()}
+        versions = {name: import_module(module).__version__ for name, module in modules.items()}
+        return versions | {"lpips": version("lpips")}  # which has no __version__
 
     def problems(self) -> list[str]:
         """What a strict run fails for, in words."""
@@ -267,7 +269,7 @@ class Scores:
             "weights_sha256": {m: self.weights[m] for m in self.measured() if m in self.weights},
             "versions": self.versions(),
         }
-        with written_whole(folder / "metrics.json") as temporary:
+        with write_whole(folder / "metrics.json") as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         measured = {n for s in self.sizes.values() for n in s.values}
         names = [n for n, c in COLUMNS.items() if c.per_picture and n in measured]
@@ -277,7 +279,7 @@ class Scores:
         for size, scores in self.sizes.items():
             for file, row in sorted(scores.rows.items()):
                 writer.writerow([size, file, *(row.get(name, "") for name in names)])
-        with written_whole(folder / "per_image.csv") as temporary:
+        with write_whole(folder / "per_image.csv") as temporary:
             temporary.write_text(table.getvalue(), encoding="utf-8")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from mcld.dataset.results import RESULT_SIZES
 from mcld.evaluate.baseline import Figures
 from mcld.evaluate.scores import COLUMNS, Scores
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 RESAMPLES = 2000
@@ -21,7 +21,7 @@ CONFIDENCE = 0.95
 
 
 def build_table(
-    found: Sequence[Scores], baselines: Sequence[Figures]
+    results: Sequence[Scores], baselines: Sequence[Figures]
 ) -> tuple[list[str], list[list[str]]]:
     """Titles and cells: a column for each results, measured ones first; a row for each number.
 
@@ -29,7 +29,7 @@ def build_table(
     """
     figures: list[Figures] = [
         (scores.name, size, at_size.values)
-        for scores in found
+        for scores in results
         for size, at_size in scores.sizes.items()
     ]
     figures += baselines
@@ -83,11 +83,11 @@ class Comparison(NamedTuple):
     differences: list[Difference]
 
 
-def compare_results(found: Sequence[Scores]) -> list[Comparison]:
+def compare_results(results: Sequence[Scores]) -> list[Comparison]:
     """At each size, all results against the first that have it."""
     comparisons: list[Comparison] = []
     for size in RESULT_SIZES:
-        at_size = [scores for scores in found if size in scores.sizes]
+        at_size = [scores for scores in results if size in scores.sizes]
         comparisons += [
             Comparison(at_size[0].name, other.name, size, differences)
             for other in at_size[1:]
@@ -113,7 +113,7 @@ def write_comparisons(path: Path, comparisons: Sequence[Comparison]) -> None:
             for difference in comparison.differences
         ],
     }
-    with written_whole(path) as temporary:
+    with write_whole(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

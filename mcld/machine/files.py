@@ -15,7 +15,7 @@ UNFINISHED = ".mcld-"
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def write_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well, make it `path`.
 
     The folder is created, the temporary file keeps the suffix (libraries choose the format by it),
@@ -53,7 +53,7 @@ def _unfinished(path: Path) -> str:
     return f"{UNFINISHED}{hashlib.sha256(path.name.encode()).hexdigest()[:12]}-"
 
 
-def sha256_of(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """What tells a file from others, 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -75,7 +75,7 @@ def check_writable(path: Path) -> None:
         raise MCLDError(f"cannot write {path}: {reason}") from error
 
 
-def made_folder(folder: Path) -> Path:
+def make_folder(folder: Path) -> Path:
     """Make a folder, if need be with those above it. Raises MCLDError when that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,10 +85,10 @@ def made_folder(folder: Path) -> Path:
 
 
 @contextmanager
-def folder_written_whole(folder: Path) -> Iterator[Path]:
+def write_folder_whole(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `folder`; when the block ends well, make it `folder`.
 
-    The counterpart of `written_whole` for files that belong together. A folder that was there
+    The counterpart of `write_whole` for files that belong together. A folder that was there
     before is replaced.
 
     Raises MCLDError when it cannot be written or the disk is full.
@@ -136,7 +136,7 @@ def remove_unfinished(folder: Path) -> None:
         raise MCLDError(f"cannot write in {folder}: {error.strerror or error}") from error
 
 
-def remove_unfinished_of(paths: Iterable[Path]) -> None:
+def remove_unfinished_files(paths: Iterable[Path]) -> None:
     """Remove what killed runs left behind of some files, and nothing of others.
 
     Only for files that no other run is writing. Raises MCLDError when their folders cannot be

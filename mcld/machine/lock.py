@@ -14,29 +14,29 @@ LOCK_FILE = ".lock"
 
 
 @contextmanager
-def only_run(root: Path) -> Iterator[None]:
+def hold_folder(root: Path) -> Iterator[None]:
     """Hold the folder `root`, which exists, while the block runs; a killed run lets go of it.
 
     Raises InputError when another run holds it, MCLDError when it cannot be written.
     """
-    with _held(root / LOCK_FILE, root):
+    with _hold(root / LOCK_FILE, root):
         yield
 
 
 @contextmanager
-def only_run_of(file: Path) -> Iterator[None]:
+def hold_file(file: Path) -> Iterator[None]:
     """Hold what is done as `file` says, on this machine, while the block runs.
 
     The lock lies among the system's temporary files: the file's folder may not be ours to write.
     Raises InputError when another run holds it.
     """
     name = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]
-    with _held(Path(tempfile.gettempdir()) / f"mcld-{name}.lock", file):
+    with _hold(Path(tempfile.gettempdir()) / f"mcld-{name}.lock", file):
         yield
 
 
 @contextmanager
-def _held(path: Path, what: Path) -> Iterator[None]:
+def _hold(path: Path, what: Path) -> Iterator[None]:
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

@@ -63,13 +63,13 @@ def run_on_main(state: PartialState, work: Callable[[], _T]) -> _T:
     """
     from accelerate.utils import broadcast_object_list
 
-    told: list[Any] = [None, None]
+    outcome: list[Any] = [None, None]
     if state.is_main_process:
         try:
-            told = [work(), None]
+            outcome = [work(), None]
         except MCLDError as error:
-            told = [None, error]
-    value, wrong = broadcast_object_list(told)
+            outcome = [None, error]
+    value, wrong = broadcast_object_list(outcome)
     if wrong is not None:
         raise wrong
     found: _T = value

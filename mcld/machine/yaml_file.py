@@ -45,7 +45,7 @@ def read_yaml(path: Path, option: str) -> Any:
     not YAML, or gives a key twice.
     """
     try:
-        return yaml_of(path.read_text(encoding="utf-8-sig"))
+        return parse_yaml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise SettingsError(f"{path}: no such file; {option} takes a YAML file") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -58,6 +58,6 @@ def read_yaml(path: Path, option: str) -> Any:
         raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
 
 
-def yaml_of(text: str) -> Any:
+def parse_yaml(text: str) -> Any:
     """The same of a text. Raises yaml.YAMLError."""
     return yaml.load(text, _Loader)  # noqa: S506 - builds only strings, lists and dicts

@@ -123,7 +123,7 @@ def average_parts(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> Tensor:
     image: uint8 [H, W, 3] RGB; iuv: uint8 [H, W, 3] (I, U, V).
     """
     labels = torch.from_numpy(iuv[..., 0].astype(np.int64)).flatten()
-    rgb = torch.from_numpy(image.reshape(-1, 3)).float() / 255
+    rgb = torch.tensor(image.reshape(-1, 3)).float() / 255
     sums = torch.zeros(PARTS + 1, 3).index_add_(0, labels, rgb)
     return sums / torch.bincount(labels, minlength=PARTS + 1)[:, None]
 

@@ -34,7 +34,10 @@ class TexturedPoseGuider(PoseGuider):
         conditioning_embedding_channels: int = 320,
         block_out_channels: tuple[int, ...] = (16, 32, 96, 256),
     ) -> None:
-        super().__init__(conditioning_embedding_channels, block_out_channels)
+        super().__init__(  # by name, or diffusers' configuration takes them for defaults
+            conditioning_embedding_channels=conditioning_embedding_channels,
+            block_out_channels=block_out_channels,
+        )
         side = 2 ** (len(block_out_channels) - 1)
         self.patch_embedding = nn.Conv2d(4, conditioning_embedding_channels, side, stride=side)
         for parameter in self.patch_embedding.parameters():
@@ -43,8 +46,10 @@ class TexturedPoseGuider(PoseGuider):
     @classmethod
     def from_plain(cls, guider: PoseGuider) -> Self:
         """A textured guider that says what a plain one says, in its dtype."""
-        config = guider.config
-        textured: Self = cls(config.conditioning_embedding_channels, config.block_out_channels)
+        textured: Self = cls(
+            conditioning_embedding_channels=guider.config.conditioning_embedding_channels,
+            block_out_channels=tuple(guider.config.block_out_channels),
+        )
         textured.to(guider.conv_out.weight)
         textured.load_state_dict(guider.state_dict(), strict=False)
         return textured

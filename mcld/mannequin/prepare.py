@@ -20,8 +20,8 @@ from mcld.dataset.pictures import (
 )
 from mcld.errors import InputError
 from mcld.estimators.texture import extract_texture
-from mcld.machine.files import remove_unfinished, written_whole
-from mcld.machine.lock import only_run
+from mcld.machine.files import remove_unfinished, write_whole
+from mcld.machine.lock import hold_folder
 from mcld.machine.workers import start_worker
 from mcld.mannequin.head import HeadCrop
 from mcld.mannequin.world import identity, pose, render
@@ -99,7 +99,7 @@ def prepare_mannequins(
         )
     world = _World(WORLD_VERSION, seed, mannequins, pictures, *size)
     _claim(root, world)
-    with only_run(root):
+    with hold_folder(root):
         remove_unfinished(root)
         total = mannequins * pictures
         unfinished = [i for i in range(mannequins) if not _is_prepared(root, world, i)]
@@ -145,7 +145,7 @@ def _claim(root: Path, world: _World) -> None:
         raise InputError(
             f"{root} already holds files that are no mannequins: give an empty or a new folder"
         )
-    with written_whole(mark) as path:
+    with write_whole(mark) as path:
         path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
 
 
@@ -160,7 +160,9 @@ def _is_prepared(root: Path, world: _World, index: int) -> bool:
     """Whether a person's files are there; who shows no face in some picture is looked at again."""
     layout, split = DatasetLayout(root), world.split(index)
     stems = [name.removesuffix(".jpg") for name in world.names(index)]
-    return all(layout.prepared(split, stem) and layout.face(split, stem).exists() for stem in stems)
+    return all(
+        layout.is_prepared(split, stem) and layout.face(split, stem).exists() for stem in stems
+    )
 
 
 def _prepare_people(root: Path, world: _World, people: list[int], workers: int) -> Iterator[None]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 
 
@@ -49,7 +49,7 @@ class TextureMaps:
     def _unpack(self, stem: str) -> None:
         png = self.layout.texture(self.split, stem)
         changed = png.stat().st_mtime_ns
-        with written_whole(self.path(stem)) as file:
+        with write_whole(self.path(stem)) as file:
             np.save(file, read_image(png), allow_pickle=False)
             os.utime(file, ns=(changed, changed))
 

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mcld.errors import MCLDError, WeightsError
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 from mcld.machine.processes import place_like
 from mcld.model.network import MCLD
 
@@ -116,7 +116,7 @@ def save_authors_files(weights: Mapping[str, Tensor], folder: Path) -> None:
     Raises MCLDError when they cannot be written or the disk is full.
     """
     for part, (stem, *_) in FILE_STEMS.items():
-        with written_whole(folder / f"{stem}.pth") as temporary:
+        with write_whole(folder / f"{stem}.pth") as temporary:
             tensors = {key: t.cpu().contiguous() for key, t in select_part(weights, part).items()}
             try:
                 torch.save(tensors, temporary)
@@ -155,7 +155,7 @@ def write_tensors(
 
     Raises MCLDError when it cannot be written or the disk is full.
     """
-    with written_whole(path) as temporary:
+    with write_whole(path) as temporary:
         try:
             save_file({k: t.contiguous() for k, t in tensors.items()}, temporary, metadata)
         except SafetensorError as error:  # how safetensors says that the disk is full

@@ -90,7 +90,7 @@ class MCLD(nn.Module):
             unconditional = self.pose_guider(conditions.pose, nothing)
         return torch.cat([unconditional, conditional])
 
-    def guided(
+    def predict_guided(
         self,
         latents: Tensor,
         timestep: Tensor,

@@ -17,7 +17,7 @@ from mcld.errors import InputError, MCLDError
 from mcld.estimators.face import face_pack
 from mcld.estimators.pose import check_densepose
 from mcld.machine.files import remove_unfinished
-from mcld.machine.lock import only_run
+from mcld.machine.lock import hold_folder
 from mcld.machine.processes import is_main, processes
 from mcld.machine.workers import start_worker
 from mcld.prepare.preview import write_preview
@@ -87,7 +87,7 @@ def prepare_dataset(
         check_installed(request, options)
     state = processes()
     main = state.is_main_process
-    with only_run(request.root) if main else nullcontext():
+    with hold_folder(request.root) if main else nullcontext():
         if main:
             remove_unfinished(request.root)
             raw, lists = _find_pictures(request)

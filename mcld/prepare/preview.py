@@ -32,7 +32,7 @@ def write_preview(layout: DatasetLayout, pictures: list[Picture]) -> Path | None
     rows: list[list[Image.Image]] = []
     for index in order:
         picture = pictures[index]
-        if layout.prepared(*picture):
+        if layout.is_prepared(*picture):
             try:
                 rows.append(_draw_row(layout, picture))
             except InputError:  # reported by its stage

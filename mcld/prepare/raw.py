@@ -18,13 +18,13 @@ from mcld.dataset.layout import (
     DatasetLayout,
     check_flat_name,
     flat_name,
-    identity_of,
-    outfit_of,
+    parse_identity,
+    parse_outfit,
     read_lines,
     read_pairs,
 )
 from mcld.errors import InputError
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 
 GENDERS = ("MEN", "WOMEN")
 RAW_FOLDERS = (".", "img_highres", "img")
@@ -93,7 +93,7 @@ def _add_picture(pictures: RawPictures, path: Path, root: Path, parent: Path) ->
     try:
         name = flat_name(path.relative_to(parent).with_suffix(".jpg").as_posix())
         check_flat_name(name)
-        identity_of(name)
+        parse_identity(name)
     except InputError:
         pictures.refused[printable] = "its path is not GENDER/CATEGORY/id_NUMBER/NN_N_VIEW.jpg"
         return
@@ -167,7 +167,7 @@ def own_split(names: list[str]) -> Lists:
     when there are fewer than two identities.
     """
     people = sorted(
-        {identity_of(name) for name in names}, key=lambda who: sha256(who.encode()).hexdigest()
+        {parse_identity(name) for name in names}, key=lambda who: sha256(who.encode()).hexdigest()
     )
     if len(people) < 2:
         raise InputError(
@@ -177,10 +177,12 @@ def own_split(names: list[str]) -> Lists:
     held_out = set(people[: max(1, round(TEST_SHARE * len(people)))])
     lists = Lists(names={}, pairs={}, refused={}, source=None, own=True)
     for split in SPLITS:
-        lists.names[split] = [n for n in names if (identity_of(n) in held_out) == (split == "test")]
+        lists.names[split] = [
+            n for n in names if (parse_identity(n) in held_out) == (split == "test")
+        ]
         lists.pairs[split] = [
             pair
-            for _, same in groupby(sorted(lists.names[split], key=outfit_of), outfit_of)
+            for _, same in groupby(sorted(lists.names[split], key=parse_outfit), parse_outfit)
             for pair in permutations(same, 2)
         ]
     return lists
@@ -196,7 +198,7 @@ def link_or_copy(raw: Path, flat: Path) -> None:
         if not flat.exists() or not flat.samefile(raw):
             os.link(raw.resolve(), flat)
     except OSError:
-        with written_whole(flat) as temporary:
+        with write_whole(flat) as temporary:
             shutil.copyfile(raw, temporary)
 
 
@@ -207,7 +209,7 @@ def write_lists(layout: DatasetLayout, lists: Lists) -> None:
     """
     note = layout.list_file("train").with_name(OWN_SPLIT)
     if lists.own:
-        with written_whole(note) as path:  # first: killed after it, a run makes the lists again
+        with write_whole(note) as path:  # first: killed after it, a run makes the lists again
             path.write_text(OWN_SPLIT_NOTE, encoding="utf-8")
     if lists.source is None:
         for split in SPLITS:
@@ -218,7 +220,7 @@ def write_lists(layout: DatasetLayout, lists: Lists) -> None:
         for file in (layout.list_file(split), layout.pairs_file(split)):
             published = lists.source / file.name
             if not file.exists() or file.read_bytes() != published.read_bytes():
-                with written_whole(file) as temporary:
+                with write_whole(file) as temporary:
                     shutil.copyfile(published, temporary)
     if not lists.own:
         note.unlink(missing_ok=True)

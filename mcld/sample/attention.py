@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from mcld.dataset.sheet import contact_sheet
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 from mcld.model.attention import AttentionRecorder
 
 STAGES = {"down": "down_blocks", "mid": "mid_block", "up": "up_blocks"}
@@ -26,7 +26,7 @@ COLUMNS = (
 )
 
 
-def stage_maps(
+def average_maps(
     recorder: AttentionRecorder, latents: tuple[int, int]
 ) -> dict[str, dict[str, NDArray[np.float32]]]:
     """Stage -> column -> probabilities as a map [h, w] of the latents' size, mean over the blocks.
@@ -55,7 +55,7 @@ def stage_maps(
     return maps
 
 
-def attention_sheet(
+def draw_attention_sheet(
     recorder: AttentionRecorder,
     latents: tuple[int, int],
     picture: Image.Image,
@@ -67,12 +67,12 @@ def attention_sheet(
     source. Every map has its own scale, which is written below it.
     """
     rows = []
-    for stage, maps in stage_maps(recorder, latents).items():
+    for stage, maps in average_maps(recorder, latents).items():
         row = []
         for name in COLUMNS:
             below = reference if name == COLUMNS[-1] else picture
-            row.append(_heat(maps[name], below) if name in maps else _nothing())
-        rows.append([_named(stage), *row])
+            row.append(_draw_heat(maps[name], below) if name in maps else _draw_nothing())
+        rows.append([_draw_name(stage), *row])
     return contact_sheet(("stage", *COLUMNS), rows, _CELL)
 
 
@@ -83,7 +83,7 @@ def write_attention(path: Path, recorder: AttentionRecorder) -> None:
         for kind in ("reference", "aggregated", "face")
         for block, seen in getattr(recorder, kind).items()
     }
-    with written_whole(path) as file:
+    with write_whole(path) as file:
         np.savez_compressed(file, **arrays)
 
 
@@ -98,7 +98,7 @@ def _as_map(values: Tensor, latents: tuple[int, int]) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(grid, latents[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _heat(values: NDArray[np.float32], below: Image.Image) -> Image.Image:
+def _draw_heat(values: NDArray[np.float32], below: Image.Image) -> Image.Image:
     import cv2
 
     lowest, highest = float(values.min()), float(values.max())
@@ -109,10 +109,10 @@ def _heat(values: NDArray[np.float32], below: Image.Image) -> Image.Image:
     grey = grey.resize((_CELL[0], round(_CELL[0] * below.height / below.width)))
     mixed = Image.blend(grey, heat.resize(grey.size, Image.Resampling.BICUBIC), _OPACITY)
     flat = highest - lowest < 1e-6
-    return _captioned(mixed, f"{highest:.3g}" if flat else f"{lowest:.3g} to {highest:.3g}")
+    return _add_caption(mixed, f"{highest:.3g}" if flat else f"{lowest:.3g} to {highest:.3g}")
 
 
-def _captioned(picture: Image.Image, caption: str) -> Image.Image:
+def _add_caption(picture: Image.Image, caption: str) -> Image.Image:
     sheet = Image.new("RGB", (picture.width, picture.height + 16), "white")
     sheet.paste(picture)
     draw = ImageDraw.Draw(sheet)
@@ -120,13 +120,13 @@ def _captioned(picture: Image.Image, caption: str) -> Image.Image:
     return sheet
 
 
-def _named(stage: str) -> Image.Image:
+def _draw_name(stage: str) -> Image.Image:
     cell = Image.new("RGB", _CELL, "white")
     ImageDraw.Draw(cell).text((_CELL[0] / 2, _CELL[1] / 2), stage, "black", anchor="mm")
     return cell
 
 
-def _nothing() -> Image.Image:
+def _draw_nothing() -> Image.Image:
     cell = Image.new("RGB", _CELL, "white")
     text = "not read in this stage"
     ImageDraw.Draw(cell).text((_CELL[0] / 2, _CELL[1] / 2), text, "grey", anchor="mm")

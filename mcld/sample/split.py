@@ -18,8 +18,8 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_iuv, write_png
 from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_file
 from mcld.errors import InputError, SettingsError
-from mcld.machine.files import made_folder, remove_unfinished, written_whole
-from mcld.machine.lock import only_run
+from mcld.machine.files import make_folder, remove_unfinished, write_whole
+from mcld.machine.lock import hold_folder
 from mcld.person import read_prepared
 from mcld.pipeline import PipelineInputs
 from mcld.sample.request import SplitRequest
@@ -95,7 +95,7 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
 
     def begin(self, held: ExitStack) -> list[Pair]:
         """Hold the folder of the results, clean it, check that it is of the same settings."""
-        held.enter_context(only_run(made_folder(self.save_path)))
+        held.enter_context(hold_folder(make_folder(self.save_path)))
         remove_unfinished(self.save_path)
         _check_settings(self.save_path, self.record)
         return [
@@ -184,5 +184,5 @@ def _check_settings(save_path: Path, record: dict[str, Any]) -> None:
             f"{save_path} holds pictures, and no {SETTINGS_FILE} that tells how they were made:"
             " give another --save-path"
         )
-    with written_whole(path) as temporary:
+    with write_whole(path) as temporary:
         temporary.write_text(json.dumps({**record, "version": __version__}, indent=2) + "\n")

@@ -18,7 +18,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from mcld.errors import MCLDError
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 from mcld.surface.parts import PARTS
 
 CHART_SIZE = 200
@@ -46,7 +46,7 @@ def load_tables(path: Path) -> dict[str, NDArray[Any]]:
 
     tables = compute_tables()
     try:
-        with written_whole(path) as temporary, temporary.open("wb") as opened:
+        with write_whole(path) as temporary, temporary.open("wb") as opened:
             np.savez(opened, **tables)  # type: ignore[arg-type]
     except MCLDError:
         pass  # the next process computes them again

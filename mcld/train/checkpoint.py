@@ -17,7 +17,7 @@ import torch
 from diffusers.training_utils import EMAModel
 
 from mcld.errors import MCLDError, WeightsError
-from mcld.machine.files import folder_written_whole
+from mcld.machine.files import write_folder_whole
 from mcld.machine.processes import gather_whole, place_like
 from mcld.model import MCLD
 from mcld.model.checkpoints import load_checkpoint, save_checkpoint
@@ -58,7 +58,7 @@ def save(output: Path, images: int, state: State, keep: int, *, main: bool) -> N
     if not main:
         return
     folder = output / "checkpoints" / f"{images:09d}"
-    with folder_written_whole(folder) as temporary:
+    with write_folder_whole(folder) as temporary:
         save_checkpoint(weights, temporary)
         try:
             torch.save({"images": images, **rest}, temporary / STATE_FILE)

@@ -1,12 +1,17 @@
 """From pictures on disk to what training needs of them."""
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 
+from mcld.dataset.layout import DatasetLayout
 from mcld.person import BATCH, Person, read_batches
 from mcld.pipeline import MCLDPipeline
-from mcld.train.cache import EncodedCache, EncodedPicture
+from mcld.settings import TrainSettings
+from mcld.train.cache import EncodedCache, EncodedPicture, cache_key
 
 
 @torch.no_grad()
@@ -50,3 +55,43 @@ def fill_cache(
             cache.write(stem, encoded, made_from[stem])
             done += 1
         on_picture(done)
+
+
+def share_cache(
+    pipeline: MCLDPipeline,
+    options: TrainSettings,
+    layout: DatasetLayout,
+    stems: list[str],
+    start: Path,
+    accelerator: Accelerator,
+    on_picture: Callable[[int, int], None],
+) -> EncodedCache:
+    """What the pipeline's encoders make of all training pictures; each process fills in a share.
+
+    start: the folder that the pipeline was loaded from. on_picture: told (pictures done, pictures
+    to do). The encoders are on the CPU afterwards: the room is the network's.
+    """
+    size = (options.height, options.width)
+    place = options.dataset / "cache"
+    if options.cache:  # datasets may have names in common
+        dataset = str(options.dataset.resolve()).encode()
+        place = options.cache / hashlib.sha256(dataset).hexdigest()[:8]
+    cache = EncodedCache(place / cache_key(start, size), layout, "train")
+    share = stems[accelerator.process_index :: accelerator.num_processes]
+    missing = cache.missing(share)
+    if missing:
+        encoders = (pipeline.vae, pipeline.image_encoder)
+        for encoder in encoders:
+            encoder.to(accelerator.device)
+        fill_cache(
+            cache,
+            pipeline,
+            missing,
+            size,
+            lambda done: on_picture(done, len(missing)),
+            min(BATCH, options.batch_size),
+        )
+        for encoder in encoders:
+            encoder.to("cpu")
+    accelerator.wait_for_everyone()
+    return cache

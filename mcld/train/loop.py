@@ -1,8 +1,7 @@
 """A training run, from a prepared dataset to a pipeline folder."""
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,28 +12,34 @@ from torch.utils.data import DataLoader
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, MCLDError, StoppedError
-from mcld.machine.files import folder_written_whole, made_folder, remove_unfinished
-from mcld.machine.lock import only_run
+from mcld.machine.files import make_folder, remove_unfinished
+from mcld.machine.lock import hold_folder
 from mcld.machine.processes import gather_whole, ignore
 from mcld.mannequin.patches import Patches
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.mannequin.texture_maps import TextureMaps
-from mcld.model.checkpoints import save_authors_files, select_part
 from mcld.networks.folders import load_pipeline
-from mcld.person import BATCH
 from mcld.pipeline import MCLDPipeline, ddim_scheduler
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
-from mcld.train.cache import EncodedCache, cache_key
+from mcld.train.cache import EncodedCache
 from mcld.train.checks import check_patches, check_run, check_sharding
-from mcld.train.encode import fill_cache
+from mcld.train.encode import share_cache
+from mcld.train.finish import save_trained
 from mcld.train.interrupt import Interrupt
 from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
 from mcld.train.report import Report, TrainReport, count_stage, introduce
-from mcld.train.samples import Augment, Batch, BatchSampler, TrainingSamples, collate
+from mcld.train.samples import (
+    Augment,
+    Batch,
+    BatchSampler,
+    TrainingSamples,
+    collate,
+    find_pairs,
+)
 from mcld.train.setup import make_accelerator, prepare_network
-from mcld.train.start import make_start, save_pipeline
-from mcld.train.trackers import check_resumed, check_trackers, start_trackers, write_record
+from mcld.train.start import make_start
+from mcld.train.trackers import check_resumed, check_trackers, start_trackers
 from mcld.train.validation import Validation
 
 
@@ -59,7 +64,7 @@ def train(settings: Settings, *, resume: bool, report: Report, say: Callable[[st
     try:
         if not accelerator.is_main_process:
             return _train(settings, accelerator, resume, ignore, ignore)
-        with only_run(made_folder(settings.train.output)):
+        with hold_folder(make_folder(settings.train.output)):
             return _train(settings, accelerator, resume, report, say)
     except torch.OutOfMemoryError as error:
         options = settings.train
@@ -94,7 +99,8 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     accelerator.wait_for_everyone()
     pipeline = load_pipeline(start)
     check_patches(settings, pipeline)
-    cache = _fill_cache(pipeline, options, layout, stems, start, accelerator, report)
+    encoding = count_stage(report, "Encoding pictures")
+    cache = share_cache(pipeline, options, layout, stems, start, accelerator, encoding)
     samples = TrainingSamples(
         cache,
         stems,
@@ -127,7 +133,15 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     batch = options.batch_size * options.accumulation * int(accelerator.num_processes)
     with Interrupt() as interrupt:
         for step in take_steps(
-            model, optimizer, trained, accelerator, samples, settings, pipeline, images, augment
+            model,
+            optimizer,
+            trained,
+            accelerator,
+            samples,
+            settings,
+            pipeline.config.focal_conditions,
+            images,
+            augment,
         ):
             if ema:
                 ema.step(trained)
@@ -151,7 +165,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
         ema.copy_to(trained)
     weights = gather_whole(network.state_dict(), keep=main)
     if main:
-        _save(pipeline, weights, settings)
+        save_trained(pipeline, weights, settings)
     accelerator.end_training()
     return options.output / "pipeline"
 
@@ -163,7 +177,7 @@ def take_steps(
     accelerator: Accelerator,
     samples: TrainingSamples,
     settings: Settings,
-    pipeline: MCLDPipeline,
+    focal_conditions: Sequence[str],
     images: int,
     augment: Augment | None = None,
 ) -> Iterator[TrainReport]:
@@ -174,7 +188,7 @@ def take_steps(
         optimizer: of the parameters `trained`.
         samples: what is seen; `images` of them were seen before.
         settings: `train` and the noise schedule count.
-        pipeline: says which conditions the network gets.
+        focal_conditions: which of source, texture and face the network gets.
         augment: changes some samples of each batch.
 
     Raises MCLDError when loss or gradient are not finite, before the step.
@@ -192,7 +206,7 @@ def take_steps(
     for loaded in _load_batches(samples, options, accelerator, images):
         batch = loaded.to(device)
         if augment is not None:
-            batch = batch.augmented(augment, options.seed)
+            batch = batch.augment(augment, options.seed)
         with accelerator.accumulate(model):
             with accelerator.autocast():
                 # Noise: x_t = alpha_t x_0 + sigma_t e, and v = alpha_t e - sigma_t x_0
@@ -200,7 +214,7 @@ def take_steps(
                 x_t = schedule.add_noise(x_0, noise, t)
                 v = schedule.get_velocity(x_0, noise, t)
                 # Prediction: of v, without their conditions for the samples that dropped them
-                conditions = batch.conditions.keep(pipeline.config.focal_conditions)
+                conditions = batch.conditions.keep(focal_conditions)
                 prediction = forward(x_t, t, conditions, batch.dropped)
                 # Loss: squared error, more on the face, less where there is little noise
                 mask = face_mask(batch["pose"][:, 0], x_t.shape[-2:]) * options.face_loss_weight
@@ -233,69 +247,6 @@ def learning_rate(options: TrainSettings, images: int) -> float:
     if options.lr_schedule == "constant":
         return options.learning_rate * warmup
     return options.learning_rate * warmup * (1 + math.cos(math.pi * images / options.images)) / 2
-
-
-def find_pairs(layout: DatasetLayout, say: Callable[[str], None]) -> tuple[list[str], torch.Tensor]:
-    """The stems of the prepared training pictures, and the pairs as rows of them, int64 [P, 2].
-
-    Raises InputError when there is no pair.
-    """
-    listed = [name.removesuffix(".jpg") for name in layout.names("train")]
-    stems = [stem for stem in listed if layout.prepared("train", stem)]
-    row = {f"{stem}.jpg": k for k, stem in enumerate(stems)}
-    wanted = layout.pairs("train")
-    pairs = [(row[a], row[b]) for a, b in wanted if a in row and b in row]
-    if len(stems) < len(listed):
-        say(
-            f"{len(listed) - len(stems):,} of {len(listed):,} listed pictures are not prepared, and"
-            f" are left out with {len(wanted) - len(pairs):,} of {len(wanted):,} pairs"
-        )
-    if not pairs:
-        raise InputError(
-            f"{layout.pairs_file('train')} names no pair of prepared pictures: run `mcld prepare"
-            f" {layout.root}` to the end"
-        )
-    return stems, torch.tensor(pairs)
-
-
-def _fill_cache(
-    pipeline: MCLDPipeline,
-    options: TrainSettings,
-    layout: DatasetLayout,
-    stems: list[str],
-    start: Path,
-    accelerator: Accelerator,
-    report: Report,
-) -> EncodedCache:
-    """What the pipeline's encoders make of all pictures, a share in each process.
-
-    start: the folder that the pipeline was loaded from.
-    """
-    size = (options.height, options.width)
-    place = options.dataset / "cache"
-    if options.cache:  # datasets may have names in common
-        dataset = str(options.dataset.resolve()).encode()
-        place = options.cache / hashlib.sha256(dataset).hexdigest()[:8]
-    cache = EncodedCache(place / cache_key(start, size), layout, "train")
-    share = stems[accelerator.process_index :: accelerator.num_processes]
-    missing = cache.missing(share)
-    if missing:
-        encoders = (pipeline.vae, pipeline.image_encoder)
-        for encoder in encoders:
-            encoder.to(accelerator.device)
-        counted = count_stage(report, "Encoding pictures")
-        fill_cache(
-            cache,
-            pipeline,
-            missing,
-            size,
-            lambda done: counted(done, len(missing)),
-            min(BATCH, options.batch_size),
-        )
-        for encoder in encoders:  # the room is the network's
-            encoder.to("cpu")
-    accelerator.wait_for_everyone()
-    return cache
 
 
 def _unpack_textures(
@@ -364,28 +315,3 @@ def _use_averaged(ema: EMAModel | None, trained: list[torch.nn.Parameter]) -> It
         yield
     finally:
         ema.restore(trained)
-
-
-def _save(pipeline: MCLDPipeline, weights: dict[str, torch.Tensor], settings: Settings) -> None:
-    """Write the trained network.
-
-    As a pipeline folder, and without the encoders in the authors' four files. weights: of the whole
-    network, which sharding may have left no process's own part of.
-    """
-    for name in dict(pipeline.network.named_children()):
-        part = pipeline.components[name]
-        # Without what diffusers takes for defaults: all that was given by position.
-        config = {k: v for k, v in part.config.items() if k != "_use_default_values"}
-        with torch.device("meta"):
-            whole = type(part).from_config(config)
-        own = {k: w.cpu().contiguous() for k, w in select_part(weights, name).items()}
-        whole.load_state_dict(own, assign=True)
-        pipeline.register_modules(**{name: whole})
-    if settings.train.save_dtype == "float16":
-        for part in (pipeline.network, pipeline.vae, pipeline.image_encoder, pipeline.refiner):
-            if part is not None:
-                part.half()
-    with folder_written_whole(settings.train.output / "weights") as temporary:
-        save_authors_files(pipeline.network.state_dict(), temporary)
-        write_record(temporary, settings)
-    save_pipeline(pipeline, settings.train.output / "pipeline", settings)

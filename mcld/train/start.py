@@ -4,11 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.errors import MCLDError
-from mcld.machine.files import folder_written_whole
 from mcld.mannequin.encoders import fit_autoencoder, fit_image_encoder
 from mcld.mannequin.network import new_network
 from mcld.mannequin.pose_guider import TexturedPoseGuider
@@ -16,9 +13,9 @@ from mcld.networks.folders import load_pipeline
 from mcld.pipeline import SCALE_FACTOR, MCLDPipeline, ddim_scheduler
 from mcld.settings import Settings, TrainSettings
 from mcld.train.checks import check_ablation
+from mcld.train.finish import save_pipeline
 from mcld.train.pretrained import load_pretrained
 from mcld.train.report import Report, count_stage
-from mcld.train.trackers import write_record
 
 
 def make_start(
@@ -79,19 +76,6 @@ def make_pipeline(settings: Settings, **parts: Any) -> MCLDPipeline:
     _keep_sampling(pipeline, settings)
     _keep_size(pipeline, settings.train)
     return pipeline
-
-
-def save_pipeline(pipeline: MCLDPipeline, folder: Path, settings: Settings) -> None:
-    """Write the pipeline folder, with how it came about beside the weights.
-
-    Raises MCLDError when it cannot be written or the disk is full.
-    """
-    with folder_written_whole(folder) as temporary:
-        try:
-            pipeline.save_pretrained(temporary)
-        except SafetensorError as error:  # how safetensors says that the disk is full
-            raise MCLDError(f"cannot write {folder}: {error}") from error
-        write_record(temporary, settings)
 
 
 def _fit_encoders(

@@ -72,7 +72,9 @@ class Validation:
             return None
         pairs = layout.pairs("test") if layout.pairs_file("test").exists() else []
         stems = [(a.removesuffix(".jpg"), b.removesuffix(".jpg")) for a, b in pairs]
-        prepared = [pair for pair in stems if all(layout.prepared("test", stem) for stem in pair)]
+        prepared = [
+            pair for pair in stems if all(layout.is_prepared("test", stem) for stem in pair)
+        ]
         if not prepared:
             say("no validation sheets: no pair of the test split is prepared")
             return None

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from mcld.errors import SettingsError, WeightsError
-from mcld.machine.files import folder_written_whole
+from mcld.machine.files import write_folder_whole
 from mcld.model.checkpoints import (
     FILE_STEMS,
     four_files,
@@ -39,7 +39,7 @@ def convert(source: Path, target: Path, to: Format, settings: Settings) -> None:
     if target.exists():
         raise SettingsError(f"{target} exists already: give the name of a new folder")
     files = _find_files(source)
-    with folder_written_whole(target) as temporary:
+    with write_folder_whole(target) as temporary:
         if to == "pipeline":
             load_weights(source, settings).save_pretrained(temporary)
             for part, path in files.items():  # in the precision that they came in

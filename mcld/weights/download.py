@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mcld.errors import MCLDError, WeightsError
-from mcld.machine.files import folder_written_whole, made_folder
+from mcld.machine.files import make_folder, write_folder_whole
 from mcld.weights.catalogue import Hub, Item, Web
 
 INCOMPLETE = ".incomplete"
@@ -39,11 +39,11 @@ def download(item: Item, on_bytes: Callable[[str, int, int], None]) -> None:
         return
     if not item.source.archive:
         (name,) = item.files[0]
-        made_folder(item.folder)
+        make_folder(item.folder)
         fetch(item.source, item.folder / name, lambda done, total: on_bytes(name, done, total))
         return
     archive = item.folder.with_name(f"{item.folder.name}.zip")
-    made_folder(archive.parent)
+    make_folder(archive.parent)
     if not archive.is_file():
         fetch(item.source, archive, lambda done, total: on_bytes(archive.name, done, total))
     _unpack(archive, item)
@@ -237,7 +237,7 @@ def _progress_class(name: str, on_bytes: Callable[[str, int, int], None]) -> Any
 def _unpack(archive: Path, item: Item) -> None:
     """Unpack a zip to the item's folder, and remove it."""
     try:
-        with zipfile.ZipFile(archive) as packed, folder_written_whole(item.folder) as temporary:
+        with zipfile.ZipFile(archive) as packed, write_folder_whole(item.folder) as temporary:
             if item.folder.is_dir():  # its other files are kept
                 shutil.copytree(item.folder, temporary, dirs_exist_ok=True)
             packed.extractall(temporary)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcld.dataset.layout import DatasetLayout, flat_name, identity_of
+from mcld.dataset.layout import DatasetLayout, flat_name, parse_identity
 from mcld.dataset.pictures import write_jpeg
 from mcld.errors import InputError
 
@@ -42,7 +42,7 @@ def test_a_flat_name_keeps_category_identity_and_view(
 ) -> None:
     flat = flat_name(f"{gender}/{category}/id_{number:08d}/{view:02d}_{'_'.join(rest)}.jpg")
     assert flat == f"fashion{gender}{category}id{number:08d}{view:02d}_{''.join(rest)}.jpg"
-    assert identity_of(flat) == f"fashion{gender}{category}id{number:08d}"
+    assert parse_identity(flat) == f"fashion{gender}{category}id{number:08d}"
 
 
 @pytest.mark.parametrize("path", ["05_7_additional.jpg", "/a/b/c/d_e.jpg", "a/b/c/d.jpg", ""])
@@ -53,7 +53,7 @@ def test_other_paths_have_no_flat_name(path: str) -> None:
 
 def test_a_name_without_an_identity_is_refused() -> None:
     with pytest.raises(InputError, match="names no identity"):
-        identity_of("portrait.jpg")
+        parse_identity("portrait.jpg")
 
 
 @given(names=st.lists(NAMES))

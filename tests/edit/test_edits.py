@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mcld.conditions import FocalConditions
 from mcld.edit.edits import Edits, edit, edit_person, find_guesses
 from mcld.edit.photo import MARGIN
 from mcld.edit.texture import GROUPS, group_mask, sew
@@ -14,10 +15,10 @@ from mcld.errors import InputError, SettingsError
 from mcld.networks.folders import load_pipeline
 from mcld.person import PersonReader
 from mcld.pipeline import MCLDPipeline
-from mcld.sample.picture import sample
+from mcld.sampling.paint import as_images, paint, read_inputs
 from mcld.settings import load_settings
 
-OPTIONS = load_settings(None, ["sample.seed=3"]).sample
+SEED = 3
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +29,15 @@ def embedded() -> MCLDPipeline:
 
 
 def made(pipeline, source, edits, strength=1.0) -> np.ndarray:
-    (picture,) = edit(pipeline, source, edits, OPTIONS, strength=strength)
+    (picture,) = edit(pipeline, source, edits, seed=SEED, strength=strength)
     return np.asarray(picture)
 
 
 def test_without_an_edit_it_is_the_picture_that_sample_makes(embedded, alice):
-    sampled = sample(embedded, OPTIONS, alice, alice.iuv)
+    options = embedded.resolve_options()
+    with torch.no_grad():
+        conditions = embedded.conditions(read_inputs(embedded, [alice], alice.iuv, options))
+    (sampled,) = as_images(paint(embedded, conditions, options, [SEED]))
     sampled = sampled.resize(alice.photo.size, Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(made(embedded, alice, Edits()), np.asarray(sampled))
 
@@ -74,14 +78,16 @@ def test_a_new_pose_moves_the_person(embedded, alice, bob):
 
 def test_a_strip_begins_with_the_person_and_ends_with_the_other(embedded, alice, bob):
     edits = Edits(interpolate=bob, amounts=(0.0, 0.5, 1.0))
-    strip = [np.asarray(p).astype(float) for p in edit(embedded, alice, edits, OPTIONS, strength=1)]
+    strip = [
+        np.asarray(p).astype(float) for p in edit(embedded, alice, edits, seed=SEED, strength=1)
+    ]
     # The rows of a batch round otherwise than one alone.
     assert np.abs(strip[0] - made(embedded, alice, Edits())).max() <= 2
     end = made(embedded, bob, Edits(pose=alice.iuv)).astype(float)
     distances = [np.abs(picture - end).mean() for picture in strip]
     assert distances[2] < distances[0]
     laid_on = [
-        np.asarray(p).astype(float) for p in edit(embedded, alice, edits, OPTIONS, strength=0)
+        np.asarray(p).astype(float) for p in edit(embedded, alice, edits, seed=SEED, strength=0)
     ]
     halfway = np.abs(laid_on[1] - (laid_on[0] + laid_on[2]) / 2)
     assert halfway.mean() < 0.2 * np.abs(laid_on[0] - laid_on[2]).mean()
@@ -90,15 +96,15 @@ def test_a_strip_begins_with_the_person_and_ends_with_the_other(embedded, alice,
 def test_every_picture_of_a_strip_is_decoded_with_its_own_texture(
     embedded, alice, bob, monkeypatch
 ):
-    decode, poses = embedded.decode, []
+    decode, warped = embedded.decode, []
 
-    def watched(latents: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
-        poses.append(pose)
-        return decode(latents, pose)
+    def watched(latents: torch.Tensor, conditions: FocalConditions) -> torch.Tensor:
+        warped.append(conditions.warped)
+        return decode(latents, conditions)
 
     monkeypatch.setattr(embedded, "decode", watched)
-    edit(embedded, alice, Edits(interpolate=bob, amounts=(0.0, 0.5, 1.0)), OPTIONS)
-    first, middle, last = torch.cat(poses)[:, 3:]
+    edit(embedded, alice, Edits(interpolate=bob, amounts=(0.0, 0.5, 1.0)))
+    first, middle, last = torch.cat(warped)
     both = (first.amax(dim=0) > 0) & (last.amax(dim=0) > 0)
     assert (first - last)[:, both].abs().mean() > 0.05
     assert (middle - (first + last) / 2)[:, both].abs().mean() < 0.02
@@ -178,4 +184,4 @@ def test_what_cannot_be_is_refused(embedded, alice, bob):
         made(embedded, alice, Edits(), strength=3)
     large = replace(alice, photo=alice.photo.resize((4000, 3000)))
     with pytest.raises(InputError, match="a strip of 9 such pictures has 108 megapixels"):
-        edit(embedded, large, Edits(interpolate=bob, amounts=(0.5,) * 9), OPTIONS)
+        edit(embedded, large, Edits(interpolate=bob, amounts=(0.5,) * 9))

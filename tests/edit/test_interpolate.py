@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mcld.conditions import FocalConditions
 from mcld.edit.interpolate import blend_conditions, blend_textures, slerp
-from mcld.edit.request import amounts_of
+from mcld.edit.request import parse_amounts
 from mcld.errors import SettingsError
 
 vectors = st.lists(st.floats(-10, 10, allow_nan=False, width=32), min_size=6, max_size=6).map(
@@ -48,7 +48,7 @@ def test_no_face_fades_in_along_a_straight_line():
     [("0:1:3", (0, 0.5, 1)), ("0.25", (0.25,)), ("1:0:2", (1, 0)), ("0.2:0.4:2", (0.2, 0.4))],
 )
 def test_an_amount_is_a_number_or_a_range(text, found):
-    assert amounts_of(text) == pytest.approx(found)
+    assert parse_amounts(text) == pytest.approx(found)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_range_that_is_none_is_refused(text):
     with pytest.raises(
         SettingsError, match=r"--amount .*: give one number from 0 to 1, or FROM:TO"
     ):
-        amounts_of(text)
+        parse_amounts(text)
 
 
 def test_texture_maps_mix_and_at_zero_nothing_changes(shown_bodies):
@@ -87,11 +87,12 @@ def test_texture_maps_mix_and_at_zero_nothing_changes(shown_bodies):
 
 def test_the_texture_laid_on_the_pose_is_that_in_between():
     def rows(value: float) -> FocalConditions:
-        shapes = ((1, 1, 4), (1, 1, 4), (1, 2, 3, 3), (1, 512), (1, 6, 24, 24))
+        shapes = ((1, 1, 4), (1, 1, 4), (1, 2, 3, 3), (1, 512), (1, 3, 24, 24), (1, 3, 24, 24))
         return FocalConditions(*(torch.full(shape, value) for shape in shapes))
 
     made = blend_conditions(rows(1.0), rows(3.0), rows(2.0), 0.5)
     assert (made.pose == 2).all()
+    assert (made.warped == 2).all()
     assert (made.reference_latents == 2).all()
     assert blend_conditions(rows(1.0), rows(3.0), rows(1.0), 0).pose.eq(1).all()
 

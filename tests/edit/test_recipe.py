@@ -11,9 +11,9 @@ from PIL import Image
 from mcld.dataset.layout import DatasetLayout
 from mcld.edit.picture import draw_guide_layer, edit_picture, export_texture
 from mcld.edit.recipe import edit_recipe
-from mcld.edit.request import edit_request, read_recipe
+from mcld.edit.request import parse_edit_request, read_recipe
 from mcld.errors import MCLDError, SettingsError
-from mcld.machine.files import written_whole
+from mcld.machine.files import write_whole
 from mcld.settings import load_settings
 from tests.edit.conftest import fronts
 
@@ -84,7 +84,7 @@ def test_every_edit_has_its_picture_and_a_second_run_makes_only_what_is_missing(
 def test_an_edit_of_a_recipe_is_the_one_of_the_command_line(recipe, photos, tmp_path):
     run(recipe)
     alice, bob = photos[:2]
-    request = edit_request(
+    request = parse_edit_request(
         {"source": alice, "face": bob, "keep": "background", "out": str(tmp_path / "one.png")}, ""
     )
     edit_picture(
@@ -130,7 +130,7 @@ def test_what_is_not_its_own_is_left_alone_and_no_lock_is_left(recipe):
     others[1].parent.mkdir()
     for path in others:
         path.touch()
-    with written_whole(made / "1.png") as unfinished:  # as a killed run leaves it
+    with write_whole(made / "1.png") as unfinished:  # as a killed run leaves it
         run(recipe)
         assert not unfinished.exists()
         unfinished.write_bytes((made / "1.png").read_bytes())
@@ -142,7 +142,7 @@ def test_painting_with_transparency_is_painting_there_alone(photos, tmp_path):
     layer = Image.new("RGBA", (512, 512), (255, 255, 255, 0))
     layer.paste((250, 10, 10, 255), (0, 220, 310, 460))
     layer.save(tmp_path / "t.png")
-    request = edit_request(
+    request = parse_edit_request(
         {"source": photos[0], "texture": tmp_path / "t.png", "out": str(tmp_path / "o.png")}, ""
     )
     edit_picture(
@@ -164,7 +164,9 @@ def test_an_edit_that_cannot_be_made_stops_no_other(recipe, photos, tmp_path):
     entries = yaml.safe_load(recipe.read_text())
     entries[1]["source"] = str(gone)
     recipe.write_text(yaml.safe_dump(entries))
-    with pytest.raises(MCLDError, match=r"1 of 4 edits could not be made: .*gone\.jpg does not"):
+    with pytest.raises(
+        MCLDError, match=r"1 of 4 edits could not be made; the first: .*gone\.jpg does not"
+    ):
         run(recipe)
     assert set(contents(recipe.parent / "made")) == {"1.png", "3.png", "4.png"}
 
@@ -204,7 +206,9 @@ def test_a_recipe_that_is_none_is_said_to_be_none(text, said, tmp_path):
 def test_a_sheet_and_a_texture_to_paint_on(photos, tmp_path):
     settings = load_settings(None, [])
     alice, bob = photos[:2]
-    request = edit_request({"source": alice, "upper": bob, "out": str(tmp_path / "o.png")}, "")
+    request = parse_edit_request(
+        {"source": alice, "upper": bob, "out": str(tmp_path / "o.png")}, ""
+    )
     written = edit_picture(
         request, None, settings, sheet=True, say=print, on_step=lambda _done, _total: None
     )
@@ -217,7 +221,7 @@ def test_a_sheet_and_a_texture_to_paint_on(photos, tmp_path):
     # What was exported and not painted on changes nothing.
     pictures = []
     for name, edits in (("a.png", {}), ("b.png", {"texture": str(files[0])})):
-        request = edit_request({"source": alice, "out": str(tmp_path / name), **edits}, "")
+        request = parse_edit_request({"source": alice, "out": str(tmp_path / name), **edits}, "")
         edit_picture(request, None, settings, say=print, on_step=lambda _done, _total: None)
         with Image.open(tmp_path / name) as picture:
             pictures.append(picture.tobytes())
@@ -232,7 +236,7 @@ def test_what_an_edit_reads_is_never_overwritten(dataset, tmp_path):
     layout, *picture = found
     for out in (layout.texture(*picture), layout.densepose(*picture)):
         with pytest.raises(SettingsError, match="is what the picture is made from"):
-            edit_request({"source": alice, "upper": bob, "out": out}, "")
+            parse_edit_request({"source": alice, "upper": bob, "out": out}, "")
         with pytest.raises(SettingsError, match="belongs to the source"):
             export_texture(alice, out, load_settings(None, []), say=print)
         recipe = tmp_path / "edits.yaml"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mcld.edit.request import EditRequest, edit_request
+from mcld.edit.request import EditRequest, parse_edit_request
 from mcld.errors import SettingsError
 
 FILES = {"source": "alice.jpg", "out": "out.png"}
@@ -39,7 +39,7 @@ FILES = {"source": "alice.jpg", "out": "out.png"}
 )
 def test_what_cannot_be_is_said_in_one_line(given, said):
     with pytest.raises(SettingsError) as error:
-        edit_request({**FILES, **given}, "edits.yaml, edit 2")
+        parse_edit_request({**FILES, **given}, "edits.yaml, edit 2")
     assert said in str(error.value)
     assert str(error.value).startswith("edits.yaml, edit 2: ")
     assert "\n" not in str(error.value)
@@ -47,16 +47,16 @@ def test_what_cannot_be_is_said_in_one_line(given, said):
 
 def test_what_is_missing_is_named():
     with pytest.raises(SettingsError, match="edit 1: out is missing"):
-        edit_request({"source": "a.jpg"}, "edit 1")
+        parse_edit_request({"source": "a.jpg"}, "edit 1")
     with pytest.raises(SettingsError, match="give `source`, `out` and the edits"):
-        edit_request("a.jpg", "edit 1")
+        parse_edit_request("a.jpg", "edit 1")
 
 
 def test_the_same_donor_may_be_named_twice():
     given = {**FILES, "upper": "b.jpg", "garment": ["upper,lower=b.jpg", "feet=c.jpg"]}
-    donors = edit_request(given, "").garments()
+    donors = parse_edit_request(given, "").garments()
     assert donors == {"upper": Path("b.jpg"), "lower": Path("b.jpg"), "feet": Path("c.jpg")}
-    face = edit_request({**FILES, "face": "b.jpg", "head": "b.jpg"}, "")
+    face = parse_edit_request({**FILES, "face": "b.jpg", "head": "b.jpg"}, "")
     assert face.garments() == {}
 
 

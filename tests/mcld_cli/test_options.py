@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from mcld.edit.options import DONORS
 from mcld.edit.texture import GROUPS
-from mcld_cli.options import Values, overrides_of, setting_options, with_options
+from mcld_cli.options import Values, make_overrides, setting_options, with_options
 
 FLAGS = setting_options(rate="train.learning_rate", seed="train.seed", compile="train.compile")
 
@@ -34,7 +34,7 @@ def test_what_is_given_comes_under_the_settings_key_and_nothing_else_does() -> N
 
 
 def test_a_flag_of_its_own_comes_after_set() -> None:
-    assert overrides_of({"train.seed": 0}, ["train.seed=5"]) == ["train.seed=5", "train.seed=0"]
+    assert make_overrides({"train.seed": 0}, ["train.seed=5"]) == ["train.seed=5", "train.seed=0"]
 
 
 @pytest.mark.parametrize(

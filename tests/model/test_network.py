@@ -8,7 +8,7 @@ import torch
 from mcld.conditions import FocalConditions
 from mcld.model import MCLD
 from mcld.model.attention import FocalContext
-from mcld.pipeline import MCLDPipeline, ddim_scheduler
+from mcld.pipeline import MCLDPipeline, SamplingOptions, ddim_scheduler
 from tests.golden import authors
 
 TOLERANCE = {"rtol": 0, "atol": 2e-4}
@@ -93,17 +93,16 @@ def test_the_whole_guided_ddim_run_is_the_authors(mcld, golden, conditions, conf
     pipeline = sampler(mcld)
     pipeline.scheduler.set_timesteps(config["steps"])
     assert pipeline.scheduler.timesteps.tolist() == config["sampler_timesteps"]
-    latents = pipeline.denoise(
-        conditions, golden["in.latents"], config["steps"], config["guidance"]
-    )
+    latents = pipeline.denoise(conditions, golden["in.latents"], sampled_as(pipeline, config))
     torch.testing.assert_close(latents, golden["out.sampled_latents"], rtol=0, atol=1e-4)
 
 
 def test_in_half_precision_the_whole_run_stays_close(config, golden, conditions):
     """The whole guided run, 35 dB and more below the range of the latents."""
     half = authors.network(config).to(torch.bfloat16)
-    latents = sampler(half).denoise(
-        conditions.to(torch.bfloat16), golden["in.latents"], config["steps"], config["guidance"]
+    pipeline = sampler(half)
+    latents = pipeline.denoise(
+        conditions.to(torch.bfloat16), golden["in.latents"], sampled_as(pipeline, config)
     )
     wanted = golden["out.sampled_latents"]
     span = wanted.max() - wanted.min()
@@ -114,6 +113,11 @@ def sampler(network) -> MCLDPipeline:
     """The paper's sampler around a network, without encoders."""
     parts = dict.fromkeys(("vae", "image_encoder", "feature_extractor"))
     return MCLDPipeline(**parts, **dict(network.named_children()), scheduler=ddim_scheduler())
+
+
+def sampled_as(pipeline: MCLDPipeline, config: dict) -> SamplingOptions:
+    steps, guidance = config["steps"], config["guidance"]
+    return pipeline.resolve_options(num_inference_steps=steps, guidance_scale=guidance)
 
 
 def test_dropped_samples_are_the_unconditional_branch_of_guidance(mcld, golden, conditions):

@@ -1,59 +1,34 @@
-"""The pose guider, and what it makes of a texture map warped onto the IUV map."""
+"""The pose guider is a ControlNet's conditioning embedding, which looks at the pose alone."""
 
-from pathlib import Path
-
-import pytest
+import numpy as np
 import torch
-from torch import Tensor, nn
+from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedding
 
 from mcld.model import PoseGuider
 
 
-@pytest.fixture
-def guider() -> PoseGuider:
+def test_it_is_a_controlnets_conditioning_embedding_with_the_same_keys_and_output():
     torch.manual_seed(0)
-    made: PoseGuider = PoseGuider(8, (4, 4, 4, 4))
-    nn.init.normal_(made.conv_out.weight)
-    return made
+    library = ControlNetConditioningEmbedding(8, block_out_channels=(4, 6, 8, 10))
+    torch.nn.init.normal_(library.conv_out.weight)
+    guider: PoseGuider = PoseGuider(8, (4, 6, 8, 10))
+    guider.load_state_dict(library.state_dict())
+    pose = torch.rand(2, 3, 32, 24)
+    assert torch.equal(guider(pose), library(pose))
 
 
-@pytest.fixture
-def maps() -> Tensor:
-    """Two IUV maps with a texture warped onto them, which shows nothing in the upper half."""
-    made = 0.1 + 0.9 * torch.rand(2, 6, 32, 24, generator=torch.Generator().manual_seed(1))
-    made[:, 3:, :16] = 0
-    return made
+def test_untrained_it_changes_nothing():
+    assert not PoseGuider(8, (4, 4, 4, 4))(torch.rand(1, 3, 16, 16)).any()
 
 
-def test_a_guider_that_becomes_textured_says_what_it_said_before(guider, maps):
-    before = guider(maps[:, :3])
-    assert before.shape == (2, 8, 4, 3)
-    guider.add_texture()
-    assert torch.equal(guider(maps), before)
+def test_it_looks_at_the_pose_alone():
+    iuv = np.ones((16, 16, 3), np.uint8)
+    assert PoseGuider.look(iuv, np.full((512, 512, 3), 200, np.uint8)) is None
 
 
-def test_what_is_warped_onto_the_map_counts_where_it_shows_something(guider, maps):
-    before = guider(maps[:, :3])
-    guider.add_texture()
-    nn.init.normal_(guider.patch_embedding.weight)
-    moved = (guider(maps) - before).abs().amax(dim=1)
-    assert not moved[:, :2].any()
-    assert moved[:, 2:].min() > 0.01
-
-
-def test_a_plain_guider_refuses_what_is_warped_onto_the_map(guider, maps):
-    with pytest.raises(RuntimeError, match="channels"):
-        guider(maps)
-
-
-def test_a_textured_guider_is_saved_and_loaded(guider, maps, tmp_path: Path):
-    guider.add_texture()
-    nn.init.normal_(guider.patch_embedding.weight)
+def test_it_is_saved_and_loaded(tmp_path):
+    guider: PoseGuider = PoseGuider(8, (4, 6, 8, 10))
+    torch.nn.init.normal_(guider.conv_out.weight)
     guider.save_pretrained(tmp_path)
-    loaded = PoseGuider.from_pretrained(tmp_path)
-    assert torch.equal(loaded(maps), guider(maps))
-
-
-def test_it_becomes_textured_in_its_own_dtype(guider):
-    guider.to(torch.float16).add_texture()
-    assert {p.dtype for p in guider.parameters()} == {torch.float16}
+    pose = torch.rand(2, 3, 32, 24)
+    assert torch.equal(PoseGuider.from_pretrained(tmp_path)(pose), guider(pose))

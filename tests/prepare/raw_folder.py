@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mcld.dataset.layout import DatasetLayout, flat_name, outfit_of
+from mcld.dataset.layout import DatasetLayout, flat_name, parse_outfit
 from mcld.dataset.pictures import write_iuv, write_jpeg
 from mcld.mannequin.world import identity, pose, render
 
@@ -43,6 +43,9 @@ def publish_lists(folder: Path, train: list[str], test: list[str], refused: str 
     for split, names, more in (("train", train, refused), ("test", test, "")):
         (folder / f"{split}.lst").write_text("".join(f"{n}\n" for n in [*names, more]))
         pairs = [
-            f"{a},{b}\n" for a in names for b in names if a != b and outfit_of(a) == outfit_of(b)
+            f"{a},{b}\n"
+            for a in names
+            for b in names
+            if a != b and parse_outfit(a) == parse_outfit(b)
         ]
         (folder / f"{split}.csv").write_text("from,to\n" + "".join(pairs))

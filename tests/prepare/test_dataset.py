@@ -82,7 +82,7 @@ def test_every_picture_gets_its_files_and_a_second_run_makes_none(
     layout = DatasetLayout(raw)
     for split in ("train", "test"):
         for name in layout.names(split):
-            assert layout.prepared(split, name.removesuffix(".jpg"))
+            assert layout.is_prepared(split, name.removesuffix(".jpg"))
     assert read_image(raw / "prepare-preview.png").shape == (24 + 6 * 264, 4 * 192, 3)
     before = contents(raw)
     times = {path: path.stat().st_mtime_ns for path in raw.rglob("*_texture/*")}

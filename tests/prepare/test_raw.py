@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcld.dataset.layout import identity_of, outfit_of
+from mcld.dataset.layout import parse_identity, parse_outfit
 from mcld.errors import InputError
 from mcld.prepare.raw import find_lists, find_raw, link_or_copy, own_split
 from tests.prepare.raw_folder import publish_lists
@@ -61,22 +61,22 @@ NAMES = st.builds(
 
 @given(st.sets(NAMES, min_size=1))
 def test_our_own_split_keeps_people_apart_and_pairs_one_outfit(names: set[str]) -> None:
-    people = {identity_of(name) for name in names}
+    people = {parse_identity(name) for name in names}
     if len(people) < 2:
         with pytest.raises(InputError, match="1 people"):
             own_split(sorted(names))
         return
     lists = own_split(sorted(names))
     assert sorted(lists.names["train"] + lists.names["test"]) == sorted(names)
-    tested = {identity_of(name) for name in lists.names["test"]}
-    assert not tested & {identity_of(name) for name in lists.names["train"]}
+    tested = {parse_identity(name) for name in lists.names["test"]}
+    assert not tested & {parse_identity(name) for name in lists.names["train"]}
     assert len(tested) == max(1, round(len(people) / 10))
     for split in ("train", "test"):
         assert set(lists.pairs[split]) == {
             (a, b)
             for a in lists.names[split]
             for b in lists.names[split]
-            if a != b and outfit_of(a) == outfit_of(b)
+            if a != b and parse_outfit(a) == parse_outfit(b)
         }
 
 

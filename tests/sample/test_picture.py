@@ -10,10 +10,11 @@ from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
-from mcld.networks.folders import chosen_pipeline, load_pipeline
+from mcld.networks.folders import load_pipeline
 from mcld.pipeline import MCLDPipeline
 from mcld.sample.picture import sample_picture
 from mcld.sample.request import PictureRequest
+from mcld.sampling.open import open_pipeline
 from mcld.sampling.placement import explain_memory
 from mcld.sampling.record import hash_pipeline
 from mcld.settings import load_settings
@@ -37,7 +38,7 @@ def run(files: dict, *overrides: str) -> tuple[list[str], list[tuple[int, int]]]
     steps: list[tuple[int, int]] = []
     settings = load_settings(None, ["sample.num_inference_steps=2", *overrides])
     sample_picture(
-        PictureRequest(**files),
+        PictureRequest(**files, seed=settings.sample.seed),
         settings,
         say=said.append,
         on_step=lambda *step: steps.append(step),
@@ -216,7 +217,7 @@ MADE_FOR = (
 )
 def test_the_embedded_network_says_when_it_is_sampled_otherwise_than_saved(overrides, warned):
     said: list[str] = []
-    chosen_pipeline(None, load_settings(None, overrides), said.append)
+    open_pipeline(None, load_settings(None, overrides), torch.device("cpu"), said.append)
     assert said[0].startswith("Using the embedded mannequin network;")
     assert said[1:] == warned * [MADE_FOR]
 
@@ -254,13 +255,13 @@ def test_half_precision_is_close_to_full(files):
 
 
 def test_running_out_of_memory_says_what_to_lower(files, pipeline):
-    options = load_settings(None, []).sample
+    asked = load_settings(None, []).sample
     with (
         pytest.raises(
             MCLDError,
             match=r"memory: lower sample\.batch_size, 8, or lower --size, 64x48, or give",
         ),
-        explain_memory(options, pipeline, 8),
+        explain_memory(asked, pipeline.resolve_options(), torch.device("cpu"), 8),
     ):
         raise torch.OutOfMemoryError
 

@@ -145,7 +145,7 @@ def test_what_goes_wrong_in_several_processes_is_one_line(dataset, own, weights,
     words = [*command(own, weights, tmp_path / "broken"), "--processes", "2"]
     broken = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert broken.returncode == 1
-    for done, said in ((other, "seed was 0, now 1"), (broken, "2 of 6 pairs could not be sampled")):
+    for done, said in ((other, "seed was 0, now 1"), (broken, "2 of 6 pairs could not be made")):
         assert [said in line for line in done.stderr.splitlines() if "error" in line] == [True]
         assert "Traceback" not in done.stderr
 
@@ -192,9 +192,10 @@ def test_a_picture_that_cannot_be_read_is_left_out_and_told_at_the_end(own, weig
 
 
 def test_pairs_that_are_not_prepared_are_counted(own, weights, tmp_path):
+    # As in training, a picture without its map is not prepared: four pairs are to or from it.
     own.densepose("test", own.pairs("test")[0][1][:-4]).unlink()
     said, _ = run(SplitRequest(own.root, "test", tmp_path / "results", weights))
-    assert any("2 of 6 pairs are not prepared" in line for line in said)
+    assert any("4 of 6 pairs are not prepared" in line for line in said)
 
 
 def test_a_split_that_is_none_and_a_dataset_that_is_empty_are_named(dataset, weights, tmp_path):

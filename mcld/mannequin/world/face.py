@@ -7,8 +7,8 @@ import numpy as np
 from mcld.mannequin.world.body import FloatArray, skin
 from mcld.mannequin.world.canvas import (
     Colour,
-    canvas_of,
     cover,
+    get_canvas,
     hsv,
     lay,
     rgb,
@@ -127,7 +127,7 @@ _HAIRLINES = {
 
 def paint_head(charts: FloatArray, looks: Face) -> None:
     """Paint face and hair over the charts [24,N,N,3] of the head."""
-    canvas = canvas_of("head")
+    canvas = get_canvas("head")
     azimuth, latitude = canvas.angle, (np.float32(0.5) - canvas.t) * np.float32(np.pi)
     direction = np.stack(
         [
@@ -206,7 +206,7 @@ def paint_long_hair(charts: FloatArray, looks: Face) -> None:
     """Hair that falls on the back, over the clothes."""
     if looks.style not in ("long", "tail"):
         return
-    canvas = canvas_of("torso")
+    canvas = get_canvas("torso")
     x = torso_surface()[..., 0]
     back = np.abs(canvas.angle) > np.pi / 2
     half, reach = (0.1, 0.24) if looks.style == "long" else (0.03, 0.18)

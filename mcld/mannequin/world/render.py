@@ -64,7 +64,9 @@ def densepose_uv(part: UInt8Array, s: FloatArray, t: FloatArray) -> tuple[UInt8A
     return across.astype(np.uint8), (255 - down).astype(np.uint8)
 
 
-def _sampled(atlas: FloatArray, part: UInt8Array, s: FloatArray, t: FloatArray) -> FloatArray:
+def _look_up_colours(
+    atlas: FloatArray, part: UInt8Array, s: FloatArray, t: FloatArray
+) -> FloatArray:
     """Bilinear colours [N,3] of the painted atlas [24,N,N,3] at chart positions."""
     size = atlas.shape[1]
     x = np.clip(s * size - 0.5, 0, size - 1.001)
@@ -78,7 +80,7 @@ def _sampled(atlas: FloatArray, part: UInt8Array, s: FloatArray, t: FloatArray) 
     return np.asarray(top * (1 - fy) + bottom * fy, np.float32)
 
 
-def _framed(vertices: FloatArray, pose: Pose, height: int, width: int) -> FloatArray:
+def _frame(vertices: FloatArray, pose: Pose, height: int, width: int) -> FloatArray:
     """Turn the figure and place it before the camera: x right, y down in pixels, z towards us."""
     cosine, sine = np.cos(pose.turn), np.sin(pose.turn)
     turn = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]], np.float32)
@@ -111,7 +113,7 @@ def render(
     the picture is the mean of. `shaded` off leaves the colours as painted.
     """
     body = skin()
-    seen = _framed(vertices, pose, height, width)
+    seen = _frame(vertices, pose, height, width)
 
     corners = seen[body.faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -142,7 +144,7 @@ def render(
 
     colours = np.empty((len(origins), 3), np.float32)
     colours[:] = background
-    painted = _sampled(atlas, part, s, t)
+    painted = _look_up_colours(atlas, part, s, t)
     if shaded:
         normal = np.einsum("nk,nkd->nd", share, normals[face])
         normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9

@@ -6,7 +6,7 @@ from typing import Any
 from numba import njit
 
 
-def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+def jit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Numba's `njit`, whose work is kept on disk where there is a place that can be written.
 
     That is the folder of the source, or numba's own in the home folder. Without either, as in some

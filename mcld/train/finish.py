@@ -1,0 +1,51 @@
+"""Trained networks, written: as pipeline folders, and in the authors' four files."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+
+from mcld.errors import MCLDError
+from mcld.machine.files import write_folder_whole
+from mcld.model.checkpoints import save_authors_files, select_part
+from mcld.pipeline import MCLDPipeline
+from mcld.settings import Settings
+from mcld.train.trackers import write_record
+
+
+def save_trained(
+    pipeline: MCLDPipeline, weights: dict[str, torch.Tensor], settings: Settings
+) -> None:
+    """Write the trained network: as a pipeline folder, and as the authors' four files.
+
+    weights: of the whole network, of which sharding has left a process a share. They replace the
+    pipeline's own.
+    """
+    for name in dict(pipeline.network.named_children()):
+        part = pipeline.components[name]
+        with torch.device("meta"):
+            whole = type(part).from_config(part.config)
+        own = {k: w.cpu().contiguous() for k, w in select_part(weights, name).items()}
+        whole.load_state_dict(own, assign=True)
+        pipeline.register_modules(**{name: whole})
+    if settings.train.save_dtype == "float16":
+        for part in (pipeline.network, pipeline.vae, pipeline.image_encoder, pipeline.refiner):
+            if part is not None:
+                part.half()
+    with write_folder_whole(settings.train.output / "weights") as temporary:
+        save_authors_files(pipeline.network.state_dict(), temporary)
+        write_record(temporary, settings)
+    save_pipeline(pipeline, settings.train.output / "pipeline", settings)
+
+
+def save_pipeline(pipeline: MCLDPipeline, folder: Path, settings: Settings) -> None:
+    """Write the pipeline folder, with how it came about beside the weights.
+
+    Raises MCLDError when it cannot be written or the disk is full.
+    """
+    with write_folder_whole(folder) as temporary:
+        try:
+            pipeline.save_pretrained(temporary)
+        except SafetensorError as error:  # how safetensors says that the disk is full
+            raise MCLDError(f"cannot write {folder}: {error}") from error
+        write_record(temporary, settings)

@@ -1,0 +1,119 @@
+"""Several trainings, each further from the one before."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mcld.dataset.layout import DatasetLayout
+from mcld.errors import SettingsError, StoppedError
+from mcld.networks.folders import load_pipeline
+from mcld.train.recipe import read_stages, train_recipe
+from mcld.train.report import TrainReport
+from tests.conftest import TINY
+
+RECIPE = """
+config: shared.yaml
+stages:
+  - train: {images: 8}
+  - train: {images: 12, seed: 3}
+    mannequin: {patches: 0.5, pose_input: textured}
+    adapt_decoder_images: 32
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    (tmp_path / "shared.yaml").write_text("train: {batch_size: 4, checkpoint_every: 4}\n")
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    return tmp_path / "recipe.yaml"
+
+
+@pytest.fixture
+def overrides(dataset: DatasetLayout, tmp_path: Path) -> list[str]:
+    return [*TINY, f"train.dataset={dataset.root}", f"train.output={tmp_path / 'runs'}"]
+
+
+def run(recipe: Path, overrides: list[str], report=lambda _: None) -> tuple[Path, list[str]]:
+    stages: list[str] = []
+
+    def note(now: TrainReport) -> None:
+        stages.append(now.stage)
+        report(now)
+
+    folder = train_recipe(recipe, overrides, report=note, say=print)
+    return folder, list(dict.fromkeys(stages))
+
+
+def test_each_training_goes_on_from_the_one_before_and_the_last_is_the_result(
+    recipe, overrides, tmp_path
+):
+    folder, stages = run(recipe, overrides)
+    assert folder == tmp_path / "runs" / "pipeline"
+    assert "1/2 Training" in stages
+    assert stages[-1] == "2/2 Adapting the decoder"
+    first = load_pipeline(tmp_path / "runs" / "1" / "pipeline")
+    start = load_pipeline(tmp_path / "runs" / "2" / "start")
+    for key, tensor in first.denoising_unet.state_dict().items():
+        assert torch.equal(tensor, start.denoising_unet.state_dict()[key]), key
+    result = load_pipeline(folder)
+    assert result.refiner.conv_out.weight.any()  # from zeros
+    assert result.pose_guider.patch_embedding.weight.any()  # likewise
+    trained = load_pipeline(tmp_path / "runs" / "2" / "pipeline")
+    changed = {
+        name
+        for name, tensor in trained.vae.state_dict().items()
+        if not torch.equal(tensor, result.vae.state_dict()[name])
+    }
+    assert changed == {name for name in trained.vae.state_dict() if "refinement" in name}
+
+
+def test_broken_off_it_goes_on_where_it_stopped_to_the_same_weights(recipe, overrides, tmp_path):
+    whole, _ = run(recipe, [*overrides, f"train.output={tmp_path / 'whole'}"])
+
+    def stop(now: TrainReport) -> None:
+        if now.stage == "2/2 Training" and now.images == 8:
+            raise StoppedError("interrupted")
+
+    with pytest.raises(StoppedError):
+        run(recipe, overrides, stop)
+    folder, stages = run(recipe, overrides)
+    assert not any(stage.startswith("1/2") for stage in stages)
+    assert "2/2 Training" in stages
+    for name in ("denoising_unet", "pose_guider", "vae", "refiner"):
+        weights = load_pipeline(folder).components[name].state_dict()
+        for key, tensor in load_pipeline(whole).components[name].state_dict().items():
+            assert torch.equal(tensor, weights[key]), key
+    assert run(recipe, overrides)[1] == []  # all of it is there
+
+    recipe.write_text(RECIPE.replace("seed: 3", "seed: 4"))
+    with pytest.raises(SettingsError, match=r"runs/2/pipeline: other settings than .*seed 3 -> 4"):
+        run(recipe, overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stages: []", "must hold `stages:`, a list of trainings"),
+        ("- train: {images: 8}", "must hold `stages:`"),
+        ("stages: [8]", "stage 1: give settings in their groups"),
+        ("stages: [{train: {imags: 8}}]", r"stage 1: there is no setting train\.imags"),
+        ("stages: [{train: {images: no}}]", r"images cannot be 'no' \(from .*yaml, stage 1\)"),
+        ("stages: [{adapt_decoder_images: -1}]", "stage 1: adapt_decoder_images cannot be '-1'"),
+    ],
+)
+def test_a_recipe_that_is_none_is_said_to_be_none(tmp_path, text, message):
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=message):
+        read_stages(tmp_path / "recipe.yaml", [])
+
+
+def test_the_recipe_of_the_shipped_network_can_be_read():
+    stages = read_stages(Path("configs/mannequin-recipe.yaml"), [])
+    assert [stage.settings.train.images for stage in stages] == [
+        *(66_000, 96_000, 44_000, 46_400, 64_000),
+        *(56_000, 26_000, 27_000, 45_000, 30_000),
+    ]
+    assert stages[-1].settings.mannequin.pose_input == "textured"
+    assert stages[-1].adapt_decoder_images == 249_600
+    assert stages[1].settings.train.start_from == stages[0].result
