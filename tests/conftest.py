@@ -1,9 +1,11 @@
 """What several tests share: a small mannequin dataset and a tiny network, both real."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from mcld.mannequin.prepare import prepare_mannequins
 from mcld.networks.stable_diffusion import TORCHVISION
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings, load_settings
+from mcld.train.loop import train
+from mcld.train.report import TrainReport
 from mcld.train.start import new_pipeline
 
 TINY = [
@@ -73,6 +77,60 @@ def pipeline(tiny: Settings) -> MCLDPipeline:
             parameter.data.normal_(generator=generator)
     made.set_progress_bar_config(disable=True)
     return made
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A training run that is finished."""
+
+    settings: Settings
+    reports: list[TrainReport]
+    said: list[str]
+    pipeline: Path
+    """The folder that it came to."""
+
+    @property
+    def output(self) -> Path:
+        return self.settings.train.output
+
+    @property
+    def start(self) -> Path:
+        """The pipeline folder that it began with: encoders that are fitted, a new network."""
+        return self.output / "start"
+
+    def copy(self, folder: Path) -> Settings:
+        """Its settings in another output folder, which is made a copy of its own."""
+        shutil.copytree(self.output, folder)
+        options = self.settings.train.model_copy(update={"output": folder})
+        return self.settings.model_copy(update={"train": options})
+
+
+@pytest.fixture(scope="session")
+def finished(dataset: DatasetLayout, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """The tiny network's run from nothing: six steps of four, a checkpoint every other step."""
+    folder = tmp_path_factory.mktemp("finished")
+    settings = load_settings(
+        None,
+        [
+            *TINY,
+            f"train.dataset={dataset.root}",
+            f"train.cache={folder / 'cache'}",
+            f"train.output={folder / 'run'}",
+            *("train.images=24", "train.batch_size=4", "train.checkpoint_every=8", "train.keep=2"),
+        ],
+    )
+    reports: list[TrainReport] = []
+    said: list[str] = []
+    made = train(settings, resume=False, report=reports.append, say=said.append)
+    return FinishedRun(settings, reports, said, made)
+
+
+@pytest.fixture
+def short(finished: FinishedRun, tmp_path: Path) -> Settings:
+    """Settings of a run like `finished`, with its encoders and what they made of the pictures."""
+    changes = {"start_from": finished.start, "output": tmp_path / "run"}
+    options = finished.settings.train.model_copy(update=changes)
+    return finished.settings.model_copy(update={"train": options})
 
 
 @pytest.fixture(scope="session")

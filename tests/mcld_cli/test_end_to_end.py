@@ -12,7 +12,7 @@ from tests.conftest import TINY
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_prepare_train_and_sample_work_together(mcld: Run, tmp_path: Path) -> None:
+def test_prepare_train_and_sample_work_together(mcld: Run, in_process: Run, tmp_path: Path) -> None:
     prepared = mcld("prepare", "world", "--mannequins", "2", "--pictures", "2", "--workers", "1")
     assert prepared.returncode == 0, prepared.stderr
     layout = DatasetLayout(tmp_path / "world")
@@ -31,7 +31,7 @@ def test_prepare_train_and_sample_work_together(mcld: Run, tmp_path: Path) -> No
     assert trained.returncode == 0, trained.stderr
     assert "Training: 8 of 8 images" in trained.stderr
     assert "loss" in trained.stderr
-    again = mcld("train", *flags)
+    again = in_process("train", *flags)
     assert again.returncode == 2
     assert "add --resume" in again.stderr
 
@@ -47,7 +47,8 @@ def test_prepare_train_and_sample_work_together(mcld: Run, tmp_path: Path) -> No
     embedded = mcld("sample", *files, "--out", "embedded.png", "--steps", "2")
     assert embedded.returncode == 0, embedded.stderr
     assert "embedded mannequin network" in embedded.stdout
-    again = mcld("sample", *files, "--out", "again.png", "--steps", "2")
+    again = in_process("sample", *files, "--out", "again.png", "--steps", "2")
+    assert again.returncode == 0, again.stderr
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "embedded.png").read_bytes()
     for name in ("own.png", "embedded.png"):
         with Image.open(tmp_path / name) as picture:

@@ -18,6 +18,8 @@ from mcld.train import checkpoint
 from mcld.train.start import new_pipeline
 from tests.conftest import TINY
 
+ORDERS = ("whole-sharded", "sharded-whole")
+
 
 def take_steps(folder: Path, steps: int, *, sharded: bool) -> None:
     """Go on from the newest checkpoint in `folder`, if there is one; write one behind `steps`."""
@@ -46,35 +48,49 @@ def take_steps(folder: Path, steps: int, *, sharded: bool) -> None:
         torch.save(weights, folder / "averaged.pt")
 
 
-@pytest.mark.parametrize("order", [["whole", "sharded"], ["sharded", "whole"]], ids="-".join)
-def test_a_run_goes_on_with_or_without_sharding(tmp_path: Path, order: list[str]) -> None:
-    straight, changing = tmp_path / "straight", tmp_path / "changing"
-    straight.mkdir()
-    changing.mkdir()
-    take_steps(straight, 4, sharded=False)
-    for kind, steps in zip(order, (2, 4), strict=True):
-        launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-        words = ["-m", "tests.train.test_checkpoint", str(changing), str(steps)]
-        done = subprocess.run(
-            [sys.executable, *(launcher if kind == "sharded" else []), *words],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-    names = [path.name for path in checkpoint.checkpoints(changing)]
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four steps without sharding."""
+    folder = tmp_path_factory.mktemp("straight")
+    take_steps(folder, 4, sharded=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def changing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two steps with sharding and two without, and the other way round."""
+    folders = {order: tmp_path_factory.mktemp(order) for order in ORDERS}
+    take_steps(folders["whole-sharded"], 2, sharded=False)
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    words = ["-m", "tests.train.test_checkpoint"]
+    words += [f"{folders['sharded-whole']}:2", f"{folders['whole-sharded']}:4"]
+    done = subprocess.run(
+        [sys.executable, *launcher, *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    take_steps(folders["sharded-whole"], 4, sharded=False)
+    return folders
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_run_goes_on_with_or_without_sharding(
+    straight: Path, changing: dict[str, Path], order: str
+) -> None:
+    names = [path.name for path in checkpoint.checkpoints(changing[order])]
     assert names == ["000000002", "000000004"]
     expected = torch.load(straight / "averaged.pt")
-    for key, tensor in torch.load(changing / "averaged.pt").items():
+    for key, tensor in torch.load(changing[order] / "averaged.pt").items():
         torch.testing.assert_close(tensor, expected[key], msg=key)
 
 
 if __name__ == "__main__":
-    launched = "RANK" in os.environ
-    if launched:
-        torch.distributed.init_process_group("gloo")
-    take_steps(Path(sys.argv[1]), int(sys.argv[2]), sharded=launched)
-    if launched:
-        torch.distributed.destroy_process_group()
+    torch.distributed.init_process_group("gloo")
+    for word in sys.argv[1:]:
+        folder, _, steps = word.rpartition(":")
+        take_steps(Path(folder), int(steps), sharded=True)
+    torch.distributed.destroy_process_group()

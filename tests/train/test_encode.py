@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from mcld.conditions import scale_iuv
 from mcld.dataset.layout import DatasetLayout
 from mcld.person import read_batches, read_prepared
 from mcld.pipeline import MCLDPipeline
@@ -23,7 +24,7 @@ def test_training_sees_what_sampling_computes(
         files = read_prepared(dataset, "train", stem)
         with torch.no_grad():
             inputs = pipeline.inputs(
-                [files.image], [files.texture], [files.pose], files.face[None], 64, 48
+                [files.photo], [files.texture], [files.iuv], files.face[None], 64, 48
             )
             conditions = pipeline.conditions(inputs)
         names = ("source", "texture", "face", "texture_latents", "pose")
@@ -33,7 +34,7 @@ def test_training_sees_what_sampling_computes(
             ("texture", texture),
             ("face", face),
             ("reference_latents", texture_latents[0]),
-            ("pose", pose / 255),
+            ("pose", scale_iuv(pose[None])[0]),
         ):
             torch.testing.assert_close(read, getattr(conditions, name)[0], atol=1e-5, rtol=0)
 
@@ -43,5 +44,5 @@ def test_batches_hold_every_picture_once_and_in_order(dataset: DatasetLayout):
     for size in (1, 2, 4, 100):
         batches = list(read_batches(dataset, "train", stems, size))
         assert [len(b) for b in batches[:-1]] == [size] * (len(batches) - 1)
-        poses = [files.pose.tobytes() for batch in batches for files in batch]
-        assert poses == [read_prepared(dataset, "train", stem).pose.tobytes() for stem in stems]
+        poses = [files.iuv.tobytes() for batch in batches for files in batch]
+        assert poses == [read_prepared(dataset, "train", stem).iuv.tobytes() for stem in stems]

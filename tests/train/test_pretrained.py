@@ -9,11 +9,14 @@ from diffusers import AutoencoderKL, ModelMixin
 from safetensors.torch import load_file
 
 from mcld.errors import WeightsError
+from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.model.checkpoints import save_checkpoint
 from mcld.networks.folders import load_pipeline, load_weights
+from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings
 from mcld.train.loop import train
 from mcld.train.pretrained import load_pretrained
+from mcld.train.start import make_pipeline
 from tests.pretrained_folder import write_pretrained
 
 
@@ -30,8 +33,15 @@ def settings(tiny: Settings, pretrained: Path) -> Settings:
     return tiny.model_copy(update={"train": tiny.train.model_copy(update=changes)})
 
 
+def from_pretrained(settings: Settings) -> MCLDPipeline:
+    options = settings.train
+    return make_pipeline(
+        settings, **load_pretrained(options.pretrained, settings.model, options.seed)
+    )
+
+
 def test_the_weights_go_where_the_paper_puts_them(settings: Settings, pretrained: Path) -> None:
-    pipeline = load_pretrained(settings)
+    pipeline = from_pretrained(settings)
     unet = load_file(pretrained / "stable-diffusion-v1-5/unet/diffusion_pytorch_model.safetensors")
     weights = pipeline.denoising_unet.state_dict()
     assert all(torch.equal(weights[key], unet[key]) for key in unet)
@@ -52,12 +62,12 @@ def test_the_weights_go_where_the_paper_puts_them(settings: Settings, pretrained
 
 
 def test_files_that_pytorch_wrote_are_read_as_well(settings: Settings, pretrained: Path) -> None:
-    before = load_pretrained(settings).network.state_dict()
+    before = from_pretrained(settings).network.state_dict()
     for path in pretrained.rglob("*.safetensors"):
         name = "pytorch_model.bin" if path.parent.name == "image_encoder" else f"{path.stem}.bin"
         torch.save(load_file(path), path.with_name(name))
         path.unlink()
-    after = load_pretrained(settings).network.state_dict()
+    after = from_pretrained(settings).network.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
@@ -68,14 +78,14 @@ def test_training_starts_there_and_ends_in_a_pipeline_that_samples(
     folder = train(posed(settings, pose_input), resume=False, report=lambda _: None, say=print)
     pipeline = load_pipeline(folder)
     assert isinstance(pipeline.vae, AutoencoderKL)
-    assert pipeline.pose_guider.config.textured == (pose_input == "textured")
+    assert isinstance(pipeline.pose_guider, TexturedPoseGuider) == (pose_input == "textured")
     assert pipeline.picture_size(None, None) == (64, 48)
 
 
 def posed(settings: Settings, pose_input: str) -> Settings:
     """The same settings, with what the pose guider sees."""
-    model = settings.model.model_copy(update={"pose_input": pose_input})
-    return settings.model_copy(update={"model": model})
+    mannequin = settings.mannequin.model_copy(update={"pose_input": pose_input})
+    return settings.model_copy(update={"mannequin": mannequin})
 
 
 @pytest.mark.parametrize("pose_input", ["iuv", "textured"])
@@ -108,7 +118,7 @@ def layout(part: ModelMixin) -> str:
 def test_four_files_without_a_pretrained_folder_are_told_what_to_set(
     settings: Settings, pretrained: Path, tmp_path: Path
 ) -> None:
-    save_checkpoint(load_pretrained(settings).network.state_dict(), tmp_path)
+    save_checkpoint(from_pretrained(settings).network.state_dict(), tmp_path)
     with pytest.raises(WeightsError, match=r"there is no such folder: set sample\.pretrained"):
         load_weights(tmp_path, settings)
 
@@ -134,7 +144,7 @@ def test_a_missing_file_is_named_with_how_to_get_it(
 ) -> None:
     (pretrained / file).unlink()
     with pytest.raises(WeightsError, match=message):
-        load_pretrained(settings)
+        from_pretrained(settings)
 
 
 def test_weights_of_another_network_are_refused(settings: Settings, pretrained: Path) -> None:
@@ -143,7 +153,7 @@ def test_weights_of_another_network_are_refused(settings: Settings, pretrained: 
     whole = guider.read_bytes()
     guider.write_bytes(unet.read_bytes())
     with pytest.raises(WeightsError, match="is no ControlNet"):
-        load_pretrained(settings)
+        from_pretrained(settings)
     unet.write_bytes(whole)
     with pytest.raises(WeightsError, match="is of another network"):
-        load_pretrained(settings)
+        from_pretrained(settings)

@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcld.dataset.layout import DatasetLayout
 from mcld.errors import SettingsError, StoppedError
 from mcld.networks.folders import load_pipeline
 from mcld.train.recipe import read_stages, train_recipe
 from mcld.train.report import TrainReport
-from tests.conftest import TINY
+from tests.conftest import TINY, FinishedRun
 
 RECIPE = """
 config: shared.yaml
@@ -30,8 +29,16 @@ def recipe(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def overrides(dataset: DatasetLayout, tmp_path: Path) -> list[str]:
-    return [*TINY, f"train.dataset={dataset.root}", f"train.output={tmp_path / 'runs'}"]
+def overrides(finished: FinishedRun, tmp_path: Path) -> list[str]:
+    """Of the first training; those after it start from the one before them."""
+    options = finished.settings.train
+    return [
+        *TINY,
+        f"train.dataset={options.dataset}",
+        f"train.cache={options.cache}",
+        f"train.start_from={finished.start}",
+        f"train.output={tmp_path / 'runs'}",
+    ]
 
 
 def run(recipe: Path, overrides: list[str], report=lambda _: None) -> tuple[Path, list[str]]:

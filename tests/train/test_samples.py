@@ -2,20 +2,25 @@
 
 import pickle
 from itertools import chain
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
+from mcld.conditions import scale_iuv
 from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import read_image, read_iuv
-from mcld.pipeline import warp_with_mirrored_head
-from mcld.settings import TrainSettings
+from mcld.dataset.pictures import read_image
+from mcld.mannequin.patches import Patches
+from mcld.mannequin.texture_maps import TextureMaps
+from mcld.pipeline import MCLDPipeline
+from mcld.settings import TrainSettings, load_settings
+from mcld.surface.warp import warp_with_mirrored_head
 from mcld.train.cache import EncodedCache, EncodedPicture
+from mcld.train.encode import fill_cache
 from mcld.train.samples import BatchSampler, TrainingSamples, collate, shift_timesteps
+from mcld.train.start import new_pipeline
+from tests.conftest import TINY
 
 STEMS = ["a", "b", "c", "d"]
 PAIRS = torch.tensor([(0, 1), (1, 0), (2, 3), (3, 2), (0, 0)])
@@ -59,30 +64,6 @@ def test_a_sample_is_the_same_whenever_it_is_asked_for(cache):
         assert a.dropped == b.dropped
 
 
-def test_samples_in_patches_have_their_pose_and_are_noisy(cache):
-    poses = []
-
-    def patchwork(pose: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        poses.append(pose)
-        return {"target": torch.rand((), generator=generator)}
-
-    plain = made(cache)
-    patched = TrainingSamples(
-        cache, STEMS, PAIRS, STD, TrainSettings(patchwork=0.5), patchwork=patchwork
-    )
-    count = 0
-    for n in range(200):
-        ours, expected = patched[n], plain[n]
-        if ours.target.dim() == 0:
-            count += 1
-            assert ours.timestep >= 500
-            assert torch.equal(poses[-1], expected.pose)
-        else:
-            assert torch.equal(ours.target, expected.target)
-            assert ours.timestep == expected.timestep
-    assert 75 < count < 125
-
-
 @given(st.floats(0.01, 100))
 def test_shifted_timesteps_stay_in_range_and_in_order(shift: float) -> None:
     timesteps = torch.arange(1000)
@@ -100,20 +81,6 @@ def test_a_shift_of_four_puts_half_of_the_timesteps_into_the_noisiest_fifth(cach
     for n in range(50):
         assert late[n].timestep == shift_timesteps(plain[n].timestep, 4.0)
         assert torch.equal(late[n].noise, plain[n].noise)
-
-
-def test_samples_in_patches_move_into_the_noisier_half_after_the_shift(cache):
-    plain = made(cache)
-    patched = TrainingSamples(
-        cache,
-        STEMS,
-        PAIRS,
-        STD,
-        TrainSettings(patchwork=1.0, timestep_shift=4.0),
-        patchwork=lambda pose, generator: {},
-    )
-    for n in range(50):
-        assert patched[n].timestep == 500 + shift_timesteps(plain[n].timestep, 4.0) // 2
 
 
 def test_samples_travel_to_loading_processes(cache):
@@ -155,50 +122,75 @@ def test_the_reference_may_be_the_source_photo(cache):
         assert (samples[n].reference_latents - mean).abs().max() < 0.5
 
 
-@pytest.fixture
-def encoded(dataset: DatasetLayout, tmp_path) -> tuple[EncodedCache, list[str], torch.Tensor]:
-    """The first mannequin's pictures in a cache, and a pair of them."""
-    stems = [Path(name).stem for name in dataset.names("train")[:2]]
-    made = EncodedCache(tmp_path, dataset, "train")
-    g = torch.Generator().manual_seed(0)
-    for stem in stems:
-        iuv = read_iuv(dataset.densepose("train", stem))
-        encoded = EncodedPicture(
-            latents=torch.randn(2, 2, 3, 3, generator=g),
-            texture_latents=torch.randn(2, 2, 3, 3, generator=g),
-            source=torch.randn(1, 5, generator=g),
-            texture=torch.randn(1, 5, generator=g),
-            face=torch.randn(512, generator=g),
-            pose=torch.from_numpy(iuv[..., ::-1].copy()).permute(2, 0, 1),
-        )
-        made.write(stem, encoded, "")
-    return made, stems, torch.tensor([(0, 1)])
+@pytest.fixture(scope="module")
+def people(dataset: DatasetLayout, tmp_path_factory) -> tuple[MCLDPipeline, TrainingSamples]:
+    """A tiny pipeline with a textured guider, and what it sees of the mannequins that train."""
+    folder = tmp_path_factory.mktemp("people")
+    pipeline = new_pipeline(load_settings(None, TINY))
+    stems = [name.removesuffix(".jpg") for name in dataset.names("train")]
+    cache = EncodedCache(folder / "encoded", dataset, "train")
+    fill_cache(cache, pipeline, stems, (64, 48), lambda _: None)
+    maps = TextureMaps(folder / "maps", dataset, "train")
+    maps.unpack(stems, lambda *_: None)
+    pairs = torch.tensor([(0, 1), (4, 3), (2, 0), (5, 4)])
+    options = TrainSettings(timestep_shift=4.0)
+    std = cache.source_std(stems)
+    return pipeline, TrainingSamples(cache, stems, pairs, std, options, warp=maps.warp)
 
 
-def test_a_textured_guider_sees_the_texture_of_the_source_warped_onto_the_target(encoded):
-    cache, stems, pairs = encoded
-    sample = TrainingSamples(cache, stems, pairs, STD, TrainSettings(), textured_pose=True)[0]
-    texture = Image.fromarray(read_image(cache.layout.texture("train", stems[0])))
-    (pose,) = cache.read(stems[1], "pose")
-    assert torch.equal(sample.pose, warp_with_mirrored_head(pose, texture))
-    assert torch.equal(sample.pose[:3], pose)
-    assert sample.pose[3:].any()
-    assert collate([sample]).conditions.pose.shape == (1, *sample.pose.shape)
+def test_a_textured_guider_sees_the_texture_of_the_source_warped_onto_the_target(people):
+    _, samples = people
+    for n in range(4):
+        sample = samples[n]
+        source, target = (samples.stems[k] for k in samples.pairs[samples.order(0)[n]])
+        texture = read_image(samples.cache.layout.texture("train", source))
+        (pose,) = samples.cache.read(target, "pose")
+        warped = warp_with_mirrored_head(pose.permute(1, 2, 0).numpy(), texture)
+        assert torch.equal(sample.warped, torch.from_numpy(warped).permute(2, 0, 1))
+        assert sample.warped.any()
+        conditions = collate([sample]).conditions
+        assert torch.equal(conditions.warped, sample.warped[None] / 255)
+        assert torch.equal(conditions.pose, scale_iuv(pose[None]))
 
 
-def test_nothing_is_warped_onto_people_in_patches(encoded):
-    cache, stems, pairs = encoded
-    sample = TrainingSamples(
-        cache,
-        stems,
-        pairs,
-        STD,
-        TrainSettings(patchwork=1.0),
-        patchwork=lambda pose, generator: {},
-        textured_pose=True,
-    )[0]
-    assert torch.equal(sample.pose[:3], cache.read(stems[1], "pose")[0])
-    assert not sample.pose[3:].any()
+def test_of_the_share_in_patches_nothing_is_left_but_the_pose_and_the_rest_is_as_it_was(people):
+    pipeline, samples = people
+    patches = Patches(pipeline, (64, 48), 0.5)
+    plain = collate([samples[n] for n in range(64)])
+    augmented = plain.augment(patches, seed=0)
+    assert augmented.numbers == plain.numbers
+    assert augmented.dropped == plain.dropped
+    moved = (augmented["target"] != plain["target"]).flatten(1).any(dim=1)
+    assert 16 < moved.sum() < 48
+    for name, tensor in plain.tensors.items():
+        assert torch.equal(augmented[name][~moved], tensor[~moved]), name
+    for name in ("target", "reference_latents", "source", "texture", "warped"):
+        changed = (augmented[name] != plain[name]).flatten(1).any(dim=1)
+        assert torch.equal(changed, moved), name
+    assert torch.equal(augmented["pose"], plain["pose"])
+    assert torch.equal(augmented["noise"], plain["noise"])
+    assert not augmented["face"][moved].any()
+    assert not augmented["warped"][moved].any()  # it would be their picture
+    # In the noisier half, after the shift
+    assert torch.equal(augmented["timestep"][moved], 500 + plain["timestep"][moved] // 2)
+
+
+def test_who_wears_which_patches_depends_on_the_seed_and_the_sample_alone(people):
+    pipeline, samples = people
+    patches = Patches(pipeline, (64, 48), 0.5)
+
+    def augmented(numbers: list[int], seed: int = 0) -> dict[int, dict[str, torch.Tensor]]:
+        batch = collate([samples[n] for n in numbers]).augment(patches, seed)
+        rows = enumerate(batch.numbers)
+        return {n: {name: t[row] for name, t in batch.tensors.items()} for row, n in rows}
+
+    together = augmented(list(range(8)))
+    apart = augmented([7, 1, 4]) | augmented([0, 6, 2]) | augmented([3]) | augmented([5])
+    for n, fields in together.items():
+        for name, tensor in fields.items():
+            torch.testing.assert_close(apart[n][name], tensor, atol=1e-5, rtol=1e-4, msg=name)
+    other = augmented(list(range(8)), seed=1)
+    assert any(not torch.equal(other[n]["target"], together[n]["target"]) for n in together)
 
 
 def test_latents_are_drawn_with_their_standard_deviation(cache):
@@ -252,7 +244,7 @@ def test_dropped_samples_come_first_in_a_batch(cache):
     assert 0 < batch.dropped < 16
     kept = [s for s in samples if not s.dropped]
     assert torch.equal(batch["noise"][batch.dropped :], torch.stack([s.noise for s in kept]))
-    assert torch.equal(batch.conditions.pose[batch.dropped], kept[0].pose / 255)
+    assert torch.equal(batch.conditions.pose[batch.dropped], scale_iuv(kept[0].pose[None])[0])
 
 
 @given(

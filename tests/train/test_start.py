@@ -17,7 +17,10 @@ def test_the_same_seed_makes_the_same_network(tiny: Settings):
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("mannequin.norm_num_groups=5", r"block_out_channels: 16 .* by model\.norm_num_groups, 5"),
+        (
+            "mannequin.norm_num_groups=5",
+            r"block_out_channels: 16 .* by mannequin\.norm_num_groups, 5",
+        ),
         ("model.projector_dim=15", r"projector_dim: 15 .* by model\.projector_heads, 2"),
     ],
 )

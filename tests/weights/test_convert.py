@@ -28,11 +28,11 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def authors(settings: Settings, tmp_path: Path) -> Path:
     """The authors' four files, under their names, one of them in half precision."""
-    network = load_pretrained(settings).network
+    parts = load_pretrained(settings.train.pretrained, settings.model, seed=0)
     (tmp_path / "checkpoints").mkdir()
     for part in FILE_STEMS:
-        module = getattr(network, part)
-        weights = {key: torch.randn_like(tensor) for key, tensor in module.state_dict().items()}
+        shapes = parts[part].state_dict()
+        weights = {key: torch.randn_like(tensor) for key, tensor in shapes.items()}
         if part == HALF:
             weights = {key: tensor.half() for key, tensor in weights.items()}
         name = "image_proj_model" if part == "image_projector" else part
