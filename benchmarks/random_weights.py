@@ -18,8 +18,8 @@ def write(root: Path) -> None:
     from benchmarks.train import PAPER_PROJECTOR, SD15, VAE, VIT_L
     from mcld.machine.files import write_whole
     from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
-    from mcld.networks.stable_diffusion import CONTROLNET, IMAGE_ENCODER, UNET
-    from mcld.networks.stable_diffusion import VAE as VAE_FILES
+    from mcld.networks.names import CONTROLNET, IMAGE_ENCODER, UNET
+    from mcld.networks.names import VAE as VAE_FILES
 
     def new(kind, *arguments, **config):
         """Weights of a plausible size, quicker than each layer's own way of drawing them."""

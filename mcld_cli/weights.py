@@ -8,6 +8,7 @@ import typer
 
 from mcld.errors import MCLDError, SettingsError
 from mcld.settings import load_settings
+from mcld.weights.catalogue import catalogue
 from mcld_cli import console
 from mcld_cli.options import Config, Overrides
 
@@ -26,9 +27,6 @@ def status(config: Config = None, overrides: Overrides = None) -> None:
       mcld weights status
     """
     settings = load_settings(config, overrides)
-    with console.importing():
-        from mcld.weights.catalogue import catalogue
-
     items = catalogue(settings)
     missing = [item for item in items if not item.is_present()]
     console.show_table(
@@ -77,9 +75,7 @@ def download(
       mcld weights download densepose antelopev2
     """
     settings = load_settings(config, overrides)
-    with console.importing():
-        from mcld.weights.catalogue import catalogue
-        from mcld.weights.download import download as download_item
+    from mcld.weights.download import download as download_item
 
     items = {item.name: item for item in catalogue(settings)}
     for name in names or ():

@@ -14,7 +14,7 @@ from torchvision.models import alexnet, inception_v3
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.mannequin.prepare import prepare_mannequins
-from mcld.networks.stable_diffusion import TORCHVISION
+from mcld.networks.names import TORCHVISION
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings, load_settings
 from mcld.train.loop import train

@@ -13,8 +13,8 @@ from torchvision.models import alexnet
 
 from mcld.errors import WeightsError
 from mcld.machine.files import hash_file
-from mcld.model.checkpoints import read_state_dict
-from mcld.networks.stable_diffusion import TORCHVISION, torchvision_folders
+from mcld.networks.checkpoints import read_state_dict
+from mcld.networks.names import TORCHVISION, torchvision_folders
 
 
 def find_torchvision_file(name: str, pretrained: Path) -> Path:

@@ -12,7 +12,7 @@ from mcld.errors import WeightsError
 from mcld.mannequin import autoencoder, refiner  # noqa: F401 - diffusers loads what is imported
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
-from mcld.model.checkpoints import four_files, load_checkpoint, read_state_dict
+from mcld.networks.checkpoints import four_files, load_checkpoint, read_state_dict
 from mcld.networks.stable_diffusion import align_weights, load_frozen_parts, read_unet_config
 from mcld.pipeline import MCLDPipeline, ddim_scheduler
 from mcld.settings import ModelSettings, Settings

@@ -10,7 +10,7 @@ Each as diffusers and transformers write them, .safetensors or .bin.
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -19,61 +19,7 @@ from torch import nn
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from mcld.errors import WeightsError
-
-
-class Pretrained(NamedTuple):
-    """One of the pretrained networks, and where it comes from."""
-
-    name: str
-    """What `mcld weights download` calls it."""
-    folder: str
-    """Below the pretrained folder, with its config.json."""
-    stem: str
-    """Of the weights file."""
-    repository: str
-    """On the Hugging Face hub."""
-    inside: str = "."
-    """Folder of the repository."""
-
-    def file_names(self) -> tuple[str, ...]:
-        """The names its weights file may have, the best first."""
-        stems = [self.stem, "pytorch_model"] if self.stem == "model" else [self.stem]
-        return tuple(stem + suffix for stem in stems for suffix in (".safetensors", ".bin"))
-
-
-TORCHVISION = {
-    "inception": "inception_v3_google-0cc3c7bd.pth",
-    "alexnet": "alexnet-owt-7be5be79.pth",
-}
-"""The networks that evaluation uses: names for `mcld weights` -> torchvision's file names."""
-
-
-def torchvision_folders(pretrained: Path) -> tuple[Path, Path]:
-    """Where their files may lie: the pretrained folder and torch's hub folder."""
-    return pretrained, Path(torch.hub.get_dir()) / "checkpoints"
-
-
-UNET = Pretrained(
-    "unet",
-    "stable-diffusion-v1-5/unet",
-    "diffusion_pytorch_model",
-    "stable-diffusion-v1-5/stable-diffusion-v1-5",
-    "unet",
-)
-VAE = Pretrained("vae", "sd-vae-ft-mse", "diffusion_pytorch_model", "stabilityai/sd-vae-ft-mse")
-CONTROLNET = Pretrained(
-    "controlnet",
-    "control_v11p_sd15_seg",
-    "diffusion_pytorch_model",
-    "lllyasviel/control_v11p_sd15_seg",
-)
-IMAGE_ENCODER = Pretrained(
-    "image-encoder",
-    "image_encoder",
-    "model",
-    "lambdalabs/sd-image-variations-diffusers",
-    "image_encoder",
-)
+from mcld.networks.names import CONTROLNET, IMAGE_ENCODER, UNET, VAE, Pretrained
 
 
 def find_weights(root: Path, source: Pretrained) -> Path:

@@ -20,6 +20,7 @@ from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_file
 from mcld.errors import InputError, SettingsError
 from mcld.machine.files import make_folder, remove_unfinished, write_whole
 from mcld.machine.lock import hold_folder
+from mcld.machine.processes import ignore, is_main
 from mcld.person import read_prepared
 from mcld.pipeline import PipelineInputs
 from mcld.sample.request import SplitRequest
@@ -62,9 +63,10 @@ def sample_split(
     Raises SettingsError when the folder holds pictures of other settings, and InputError,
     WeightsError or MCLDError for what else the user can mend.
     """
+    pairs = _find_prepared_pairs(request, say if is_main() else ignore)
 
-    def make_run(opened: OpenPipeline, say: Callable[[str], None]) -> SplitRun:
-        return SplitRun(request, opened, settings.sample.seed, say)
+    def make_run(opened: OpenPipeline, _: Callable[[str], None]) -> SplitRun:
+        return SplitRun(request, pairs, opened, settings.sample.seed)
 
     run_many(make_run, request.weights, settings, say=say, on_job=on_picture)
 
@@ -75,11 +77,11 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
     unit = "pairs"
 
     def __init__(
-        self, request: SplitRequest, opened: OpenPipeline, seed: int, say: Callable[[str], None]
+        self, request: SplitRequest, pairs: list[Pair], opened: OpenPipeline, seed: int
     ) -> None:
         self.split, self.save_path = request.split, request.save_path
         self.layout = DatasetLayout(request.dataset)
-        super().__init__(opened, _find_prepared_pairs(self.layout, request, say))
+        super().__init__(opened, pairs)
         self.record: dict[str, Any] = {
             "dataset": str(request.dataset.resolve()),
             "split": request.split,
@@ -130,11 +132,9 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
             write_png(job.result(self.save_path, folder), pixels.numpy(), text)
 
 
-def _find_prepared_pairs(
-    layout: DatasetLayout, request: SplitRequest, say: Callable[[str], None]
-) -> list[Pair]:
+def _find_prepared_pairs(request: SplitRequest, say: Callable[[str], None]) -> list[Pair]:
     """The pairs of which everything is there, each once, in the order of their table."""
-    split = request.split
+    layout, split = DatasetLayout(request.dataset), request.split
     wanted = [Pair(a.removesuffix(".jpg"), b.removesuffix(".jpg")) for a, b in request.pairs]
     wanted = list(dict.fromkeys(wanted))
     poses = _list_stems(layout.densepose(split, "x").parent)

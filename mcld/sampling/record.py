@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from mcld import __version__
-from mcld.model.checkpoints import weights_hash
+from mcld.networks.checkpoints import weights_hash
 from mcld.pipeline import MCLDPipeline
 
 SYNTHETIC = "synthetic image, made by a generative model"

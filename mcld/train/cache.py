@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
-from mcld.model.checkpoints import write_tensors
+from mcld.networks.checkpoints import write_tensors
 
 VERSION = 3
 """Raised whenever the same picture would be encoded otherwise."""

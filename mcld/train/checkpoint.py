@@ -20,7 +20,7 @@ from mcld.errors import MCLDError, WeightsError
 from mcld.machine.files import write_folder_whole
 from mcld.machine.processes import gather_whole, place_like
 from mcld.model import MCLD
-from mcld.model.checkpoints import load_checkpoint, save_checkpoint
+from mcld.networks.checkpoints import load_checkpoint, save_checkpoint
 
 STATE_FILE = "training_state.pt"
 

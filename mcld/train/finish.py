@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 
 from mcld.errors import MCLDError
 from mcld.machine.files import write_folder_whole
-from mcld.model.checkpoints import save_authors_files, select_part
+from mcld.networks.checkpoints import save_authors_files, select_part
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings
 from mcld.train.trackers import write_record

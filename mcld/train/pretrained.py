@@ -13,16 +13,11 @@ from torch import Tensor, nn
 
 from mcld.errors import WeightsError
 from mcld.model import DenoisingUNet, PoseGuider, ReferenceNet
-from mcld.model.checkpoints import read_state_dict
 from mcld.model.projector import new_image_projector
+from mcld.networks.checkpoints import read_state_dict
 from mcld.networks.folders import read_guider_channels
-from mcld.networks.stable_diffusion import (
-    CONTROLNET,
-    UNET,
-    find_weights,
-    load_frozen_parts,
-    read_unet_config,
-)
+from mcld.networks.names import CONTROLNET, UNET
+from mcld.networks.stable_diffusion import find_weights, load_frozen_parts, read_unet_config
 from mcld.settings import ModelSettings
 
 _GUIDER_PREFIX = "controlnet_cond_embedding."

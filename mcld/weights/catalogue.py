@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcld.model.checkpoints import FILE_STEMS
-from mcld.networks.stable_diffusion import (
+from mcld.networks.names import (
     CONTROLNET,
+    FILE_STEMS,
     IMAGE_ENCODER,
     TORCHVISION,
     UNET,

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from mcld.errors import SettingsError, WeightsError
 from mcld.machine.files import write_folder_whole
-from mcld.model.checkpoints import (
-    FILE_STEMS,
+from mcld.networks.checkpoints import (
     four_files,
     read_state_dict,
     save_authors_files,
@@ -18,6 +17,7 @@ from mcld.model.checkpoints import (
     write_tensors,
 )
 from mcld.networks.folders import load_weights
+from mcld.networks.names import FILE_STEMS
 from mcld.settings import Settings
 
 Format = Literal["pth", "safetensors", "pipeline"]

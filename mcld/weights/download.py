@@ -151,7 +151,9 @@ def _download_from_hub(item: Item, source: Hub, on_bytes: Callable[[str, int, in
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity(logging.ERROR)
     root = item.folder
     for _ in filter(None, source.subfolder.split("/")):
         root = root.parent  # the hub's library makes the repository's folders in it

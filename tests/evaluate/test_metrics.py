@@ -20,7 +20,7 @@ from mcld.evaluate.fid import FEATURES, FeatureSums, Inception, frechet_distance
 from mcld.evaluate.metrics import psnr, ssim, ssim_256
 from mcld.evaluate.networks import LPIPS, find_torchvision_file
 from mcld.mannequin.world import identity, pose, render
-from mcld.networks.stable_diffusion import TORCHVISION
+from mcld.networks.names import TORCHVISION
 
 
 @st.composite

@@ -24,7 +24,7 @@ from mcld.evaluate.request import EvaluationRequest
 from mcld.evaluate.run import FACE_DETECTION, Evaluator, resize
 from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
 from mcld.evaluate.table import compare_pairs, compare_results
-from mcld.networks.stable_diffusion import TORCHVISION
+from mcld.networks.names import TORCHVISION
 from mcld.settings import load_settings
 from tests.estimators.test_face import detector, recogniser
 from tests.evaluate.test_metrics import torchmetrics_lpips

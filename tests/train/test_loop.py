@@ -22,8 +22,9 @@ from mcld.errors import InputError, MCLDError, SettingsError, StoppedError, Weig
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import runs_on_cpu
 from mcld.mannequin.pose_guider import TexturedPoseGuider
-from mcld.model.checkpoints import FILE_STEMS, load_checkpoint, save_checkpoint
+from mcld.networks.checkpoints import load_checkpoint, save_checkpoint
 from mcld.networks.folders import load_pipeline, load_weights
+from mcld.networks.names import FILE_STEMS
 from mcld.person import read_prepared
 from mcld.settings import Settings, TrainSettings, load_settings
 from mcld.train import checkpoint

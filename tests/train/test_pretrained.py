@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from mcld.errors import WeightsError
 from mcld.mannequin.pose_guider import TexturedPoseGuider
-from mcld.model.checkpoints import save_checkpoint
+from mcld.networks.checkpoints import save_checkpoint
 from mcld.networks.folders import load_pipeline, load_weights
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from mcld.errors import SettingsError, WeightsError
-from mcld.model.checkpoints import FILE_STEMS, read_state_dict
+from mcld.networks.checkpoints import read_state_dict
 from mcld.networks.folders import load_pipeline
+from mcld.networks.names import FILE_STEMS
 from mcld.settings import Settings, load_settings
 from mcld.train.pretrained import load_pretrained
 from mcld.weights.convert import convert

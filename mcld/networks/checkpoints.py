@@ -24,14 +24,7 @@ from mcld.errors import MCLDError, WeightsError
 from mcld.machine.files import write_whole
 from mcld.machine.processes import place_like
 from mcld.model.network import MCLD
-
-FILE_STEMS = {
-    "denoising_unet": ("denoising_unet",),
-    "reference_unet": ("reference_unet",),
-    "pose_guider": ("pose_guider",),
-    "image_projector": ("image_projector", "image_proj_model"),
-}
-"""Part of the network -> the names its file goes by, ours first."""
+from mcld.networks.names import FILE_STEMS
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

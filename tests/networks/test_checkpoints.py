@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mcld.errors import WeightsError
-from mcld.model.checkpoints import FILE_STEMS, load_checkpoint, read_state_dict, save_checkpoint
+from mcld.networks.checkpoints import load_checkpoint, read_state_dict, save_checkpoint
+from mcld.networks.names import FILE_STEMS
 from tests.golden import authors
 
 
