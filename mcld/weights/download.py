@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import urllib.error
@@ -151,9 +152,9 @@ def _download_from_hub(item: Item, source: Hub, on_bytes: Callable[[str, int, in
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-    from huggingface_hub.utils import logging
+    from huggingface_hub.utils import logging as hub_logging
 
-    logging.set_verbosity(logging.ERROR)
+    hub_logging.set_verbosity(logging.ERROR)
     root = item.folder
     for _ in filter(None, source.subfolder.split("/")):
         root = root.parent  # the hub's library makes the repository's folders in it
