@@ -139,7 +139,7 @@ ROWS = 8
 
 
 @dataclass(frozen=True)
-class SewnEdit:
+class EditedPeople:
     """An edit carried out on photo, texture map and face; what is left is to paint it."""
 
     source: Person
@@ -155,7 +155,7 @@ class SewnEdit:
         return self.source.iuv if self.edits.pose is None else self.edits.pose
 
 
-def sew_edit(source: Person, edits: Edits) -> SewnEdit:
+def apply_edits(source: Person, edits: Edits) -> EditedPeople:
     """Do all of an edit that needs no network; several threads may.
 
     Raises as `edit_person` does, and InputError for a strip that no other program would open.
@@ -168,47 +168,47 @@ def sew_edit(source: Person, edits: Edits) -> SewnEdit:
         )
     person = edit_person(source, edits)
     if (goal := edits.interpolate) is None:
-        return SewnEdit(source, edits, [person], [])
+        return EditedPeople(source, edits, [person], [])
     textures = blend_textures(np.asarray(person.texture), np.asarray(goal.texture), edits.amounts)
     persons = [_wear_texture(person, texture) for texture in textures]
-    return SewnEdit(source, edits, persons, [person, goal])
+    return EditedPeople(source, edits, persons, [person, goal])
 
 
 def read_edit_inputs(
-    pipeline: MCLDPipeline, sewn: SewnEdit, options: SamplingOptions
+    pipeline: MCLDPipeline, edited: EditedPeople, options: SamplingOptions
 ) -> PipelineInputs:
     """One row for each picture of an edit; after them, when interpolating, the two ends."""
-    return read_inputs(pipeline, [*sewn.persons, *sewn.ends], sewn.pose, options)
+    return read_inputs(pipeline, [*edited.persons, *edited.ends], edited.pose, options)
 
 
-def blend_rows(sewn: SewnEdit, conditions: FocalConditions) -> FocalConditions:
+def blend_rows(edited: EditedPeople, conditions: FocalConditions) -> FocalConditions:
     """The conditions of an edit's pictures, from those of the rows of `read_edit_inputs`."""
-    if not sewn.ends:
+    if not edited.ends:
         return conditions
-    count = len(sewn.persons)
+    count = len(edited.persons)
     start, end = conditions[count : count + 1], conditions[count + 1 :]
     return FocalConditions.cat(
         [
             blend_conditions(start, end, conditions[k : k + 1], amount)
-            for k, amount in enumerate(sewn.edits.amounts)
+            for k, amount in enumerate(edited.edits.amounts)
         ]
     )
 
 
-def finish(sewn: SewnEdit, pictures: list[Image.Image], strength: float) -> list[Image.Image]:
+def finish(edited: EditedPeople, pictures: list[Image.Image], strength: float) -> list[Image.Image]:
     """The network's pictures at the photo's size, and with what the photo gives them.
 
     strength: the network's share, 0..1, in the photo's own pose; the rest is the photo with the
     edited texture warped onto it. In another pose the picture is the network's alone.
     """
-    photo = np.asarray(sewn.source.photo)
+    photo = np.asarray(edited.source.photo)
     finished = []
-    for person, picture in zip(sewn.persons, pictures, strict=True):
-        resized = picture.resize(sewn.source.photo.size, Image.Resampling.BICUBIC)
-        if sewn.edits.pose is None:
+    for person, picture in zip(edited.persons, pictures, strict=True):
+        resized = picture.resize(edited.source.photo.size, Image.Resampling.BICUBIC)
+        if edited.edits.pose is None:
             resized = Image.blend(person.photo, resized, strength)
-        if sewn.edits.keep_background:
-            kept = keep_background(np.asarray(resized), photo, sewn.source.iuv)
+        if edited.edits.keep_background:
+            kept = keep_background(np.asarray(resized), photo, edited.source.iuv)
             resized = Image.fromarray(kept)
         finished.append(resized)
     return finished
@@ -217,19 +217,19 @@ def finish(sewn: SewnEdit, pictures: list[Image.Image], strength: float) -> list
 @torch.no_grad()
 def paint_edit(
     pipeline: MCLDPipeline,
-    sewn: SewnEdit,
+    edited: EditedPeople,
     options: SamplingOptions,
     seed: int,
     strength: float,
     on_step: OnStep = ignore,
 ) -> list[Image.Image]:
     """The pictures of an edit, at the photo's size, all from the same noise; see `edit`."""
-    inputs = read_edit_inputs(pipeline, sewn, options)
+    inputs = read_edit_inputs(pipeline, edited, options)
     starts = range(0, len(inputs.face), ROWS)
     rows = FocalConditions.cat([pipeline.conditions(inputs[k : k + ROWS]) for k in starts])
-    seeds = [seed] * len(sewn.persons)
-    pictures = paint(pipeline, blend_rows(sewn, rows), options, seeds, on_step=on_step)
-    return finish(sewn, as_images(pictures), strength)
+    seeds = [seed] * len(edited.persons)
+    pictures = paint(pipeline, blend_rows(edited, rows), options, seeds, on_step=on_step)
+    return finish(edited, as_images(pictures), strength)
 
 
 def edit(
@@ -260,7 +260,7 @@ def edit(
     """
     strength = resolve_strength(pipeline, strength)
     options = options or pipeline.resolve_options()
-    return paint_edit(pipeline, sew_edit(source, edits), options, seed, strength, on_step)
+    return paint_edit(pipeline, apply_edits(source, edits), options, seed, strength, on_step)
 
 
 def resolve_strength(pipeline: MCLDPipeline, strength: float | None) -> float:

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from mcld.dataset.pictures import read_painted, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.edit.edits import Edits, find_guesses, paint_edit, resolve_strength, sew_edit
+from mcld.edit.edits import Edits, apply_edits, find_guesses, paint_edit, resolve_strength
 from mcld.edit.request import EditRequest, ExportRequest, hash_content
 from mcld.edit.texture import GROUPS, check_texture
 from mcld.machine.files import write_whole
@@ -56,7 +56,7 @@ def edit_picture(
     place = "cpu" if settings.sample.low_memory else str(device)
     reader = PersonReader(settings.prepare, place, say)
     source, edits = read_edit(request, reader, lru_cache(REMEMBERED)(reader.person))
-    sewn = sew_edit(source, edits)  # what is wrong with it is known before networks load
+    edited = apply_edits(source, edits)  # what is wrong with it is known before networks load
     warn_of_edit(request, source, edits, say)
     if request.changes_nothing:
         say("No edit is given: the person is repainted as they are.")
@@ -69,14 +69,14 @@ def edit_picture(
         **opened.options.record(),
         "strength": strength,
     }
-    on_step(0, len(sewn.persons) * opened.options.num_inference_steps)
+    on_step(0, len(edited.persons) * opened.options.num_inference_steps)
     with explain_memory(settings.sample, opened.options, device):
-        pictures = paint_edit(opened.pipeline, sewn, opened.options, seed, strength, on_step)
+        pictures = paint_edit(opened.pipeline, edited, opened.options, seed, strength, on_step)
     write_png(request.out, np.asarray(join_strip(pictures)), png_text(record))
     written = [request.out]
     if sheet:
         written.append(request.sheet)
-        columns = _sheet_columns(source, edits, sewn.persons[0].texture, pictures)
+        columns = _sheet_columns(source, edits, (edited.ends or edited.persons)[0].texture, pictures)
         width, height = source.photo.size
         cell = (max(round(_CELL * width / height), _CELL // 2), _CELL)
         picture = contact_sheet([*columns], [[*columns.values()]], cell)

@@ -16,12 +16,12 @@ from mcld.conditions import FocalConditions
 from mcld.dataset.pictures import write_png
 from mcld.edit.edits import (
     ROWS,
-    SewnEdit,
+    EditedPeople,
+    apply_edits,
     blend_rows,
     finish,
     read_edit_inputs,
     resolve_strength,
-    sew_edit,
 )
 from mcld.edit.picture import REMEMBERED, join_strip, read_edit, warn_of_edit
 from mcld.edit.request import EditRequest, hash_content
@@ -66,7 +66,7 @@ def edit_recipe(
     run_many(make_run, weights, settings, say=say, on_job=on_done)
 
 
-class RecipeRun(PictureRun[Job, tuple[SewnEdit, PipelineInputs]]):
+class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
     """The edits of a recipe."""
 
     unit = "edits"
@@ -122,25 +122,25 @@ class RecipeRun(PictureRun[Job, tuple[SewnEdit, PipelineInputs]]):
         seed: int = job[1]["seed"]
         return seed
 
-    def read(self, job: Job) -> tuple[SewnEdit, PipelineInputs]:
+    def read(self, job: Job) -> tuple[EditedPeople, PipelineInputs]:
         """Carry the edit out on photo, texture map and face."""
         request, _ = job
         source, edits = read_edit(request, self.reader, self.read_person)
         warn_of_edit(request, source, edits, self.say)
-        sewn = sew_edit(source, edits)
-        return sewn, read_edit_inputs(self.opened.pipeline, sewn, self.opened.options)
+        edited = apply_edits(source, edits)
+        return edited, read_edit_inputs(self.opened.pipeline, edited, self.opened.options)
 
-    def encode(self, inputs: list[tuple[SewnEdit, PipelineInputs]]) -> list[FocalConditions]:
+    def encode(self, inputs: list[tuple[EditedPeople, PipelineInputs]]) -> list[FocalConditions]:
         """A picture an edit; of an interpolation, several."""
         rows = encode_in_one_batch(self.opened, [read for _, read in inputs], ROWS)
         conditions = []
-        for sewn, read in inputs:
-            conditions.append(blend_rows(sewn, rows[: len(read.face)]))
+        for edited, read in inputs:
+            conditions.append(blend_rows(edited, rows[: len(read.face)]))
             rows = rows[len(read.face) :]
         return conditions
 
     def write(
-        self, job: Job, inputs: tuple[SewnEdit, PipelineInputs], pictures: torch.Tensor
+        self, job: Job, inputs: tuple[EditedPeople, PipelineInputs], pictures: torch.Tensor
     ) -> None:
         """Write the picture, or the strip."""
         request, record = job
