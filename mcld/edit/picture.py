@@ -76,7 +76,9 @@ def edit_picture(
     written = [request.out]
     if sheet:
         written.append(request.sheet)
-        columns = _sheet_columns(source, edits, (edited.ends or edited.persons)[0].texture, pictures)
+        columns = _sheet_columns(
+            source, edits, (edited.ends or edited.persons)[0].texture, pictures
+        )
         width, height = source.photo.size
         cell = (max(round(_CELL * width / height), _CELL // 2), _CELL)
         picture = contact_sheet([*columns], [[*columns.values()]], cell)

@@ -98,6 +98,13 @@ def test_an_edit_of_a_recipe_is_the_one_of_the_command_line(recipe, photos, tmp_
     assert np.abs(difference).mean() < 0.05
 
 
+def test_an_edit_may_have_a_seed_of_its_own(photos, tmp_path):
+    edits = [{"source": photos[0], "out": f"{seed}.png", "seed": seed} for seed in (1, 2)]
+    run(written(tmp_path / "edits.yaml", edits), "edit.strength=1")
+    pixels = [np.asarray(Image.open(tmp_path / "made" / f"{seed}.png")) for seed in (1, 2)]
+    assert not np.array_equal(*pixels)
+
+
 def test_a_picture_of_another_edit_is_never_overwritten(recipe):
     run(recipe)
     before = contents(recipe.parent)

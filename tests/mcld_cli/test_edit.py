@@ -13,9 +13,9 @@ from tests.edit.conftest import fronts
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_a_garment_a_colour_and_a_sheet_in_one_go(mcld: Run, dataset, tmp_path):
+def test_a_garment_a_colour_and_a_sheet_in_one_go(in_process: Run, dataset, tmp_path):
     alice, bob = (str(path) for path in fronts(dataset)[:2])
-    done = mcld(
+    done = in_process(
         *("edit", "--source", alice, "--upper", bob, "--recolor", "lower=navy"),
         *("--keep", "background", "--sheet", "--out", "made/out.png"),
     )
@@ -30,11 +30,11 @@ def test_a_garment_a_colour_and_a_sheet_in_one_go(mcld: Run, dataset, tmp_path):
     assert record["recolor"] == ["lower=navy"]
 
 
-def test_what_was_photographed_from_behind_has_no_face_to_give(mcld: Run, dataset, tmp_path):
+def test_what_was_photographed_from_behind_has_no_face_to_give(in_process: Run, dataset, tmp_path):
     alice = str(fronts(dataset)[0])
     pictures = [p for s in ("train", "test") for p in dataset.image(s, "x").parent.iterdir()]
     back = str(next(p for p in pictures if "3back" in p.stem))
-    done = mcld("edit", "--source", alice, "--face", back, "--out", "out.png")
+    done = in_process("edit", "--source", alice, "--face", back, "--out", "out.png")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert "no face is known of" in done.stderr
     assert not list(tmp_path.glob("*.png"))

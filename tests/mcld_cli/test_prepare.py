@@ -47,25 +47,25 @@ def test_an_unknown_stage_is_named(in_process: Run) -> None:
     assert "no stage 'poes'; give split,pose,texture,face" in done.stderr
 
 
-def test_photos_are_prepared_and_failures_told(mcld: Run, tmp_path: Path) -> None:
+def test_photos_are_prepared_and_failures_told(in_process: Run, tmp_path: Path) -> None:
     root = tmp_path / "fashion"
     names = raw_folder(root)
     absent = "fashionWOMENTees_Tanksid0000009902_1front.jpg"
     publish_lists(root, [*names[:9], absent], names[9:], refused="../evil.jpg")
     precomputed_maps(root, {"train": names[:9], "test": names[9:]})
     wanted = ("prepare", "fashion", "--pose-estimator", "precomputed", "--stages")
-    done = mcld(*wanted, "split,pose,texture")
+    done = in_process(*wanted, "split,pose,texture")
     assert done.returncode == 0, done.stderr
     assert ["split", "13", "12", "0", "1"] in table(done)
     assert ["texture", "12", "12", "0", "0"] in table(done)
     assert "split: listed, but not among the raw pictures" in done.stdout
     assert "fashion/prepare-preview.png" in done.stdout
-    again = mcld(*wanted, "split", "--strict")
+    again = in_process(*wanted, "split", "--strict")
     assert again.returncode == 1
     assert again.stderr.endswith(
         "error: 2 failed, and --strict was given: see fashion/prepare-report.json\n"
     )
-    plan = mcld(*wanted, "split,texture", "--dry-run", "--overwrite")
+    plan = in_process(*wanted, "split,texture", "--dry-run", "--overwrite")
     assert ["texture", "12", "12", "0", "0"] in table(plan)
 
 

@@ -70,6 +70,17 @@ def test_every_pair_has_a_picture_of_both_sizes(dataset, weights, tmp_path):
     assert beside["guidance_scale"] == 2.0
 
 
+def test_another_seed_gives_every_pair_another_picture(dataset, weights, tmp_path):
+    for seed in (0, 1):
+        request = SplitRequest(dataset.root, "test", tmp_path / str(seed), weights, limit=2)
+        run(request, f"sample.seed={seed}")
+    first, second = (contents(tmp_path / str(seed)) for seed in (0, 1))
+    for name, picture in first.items():
+        pixels = [np.asarray(Image.open(tmp_path / s / name)) for s in ("0", "1")]
+        assert not np.array_equal(*pixels), name
+        assert picture != second[name]
+
+
 @pytest.mark.parametrize("change", ["sample.batch_size=1", "sample.workers=1"])
 def test_a_picture_depends_on_its_pair_alone(dataset, weights, tmp_path, change):
     run(SplitRequest(dataset.root, "test", tmp_path / "a", weights))
