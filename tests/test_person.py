@@ -87,6 +87,8 @@ def test_a_map_and_a_photo_are_told_apart(reader, dataset, front, tmp_path):
     assert np.array_equal(reader.pose(tmp_path / "map.png"), iuv)
     assert np.array_equal(reader.pose(tmp_path / "photo.png"), other)
     assert np.array_equal(reader.pose(tmp_path / "photo.jpg"), other)
+    write_jpeg(tmp_path / "dark.jpg", np.full((20, 30, 3), 9, np.uint8))  # of labels, it would seem
+    assert np.array_equal(reader.pose(tmp_path / "dark.jpg"), other)
     assert np.array_equal(reader.pose(tmp_path / "map.png", "photo"), other)
     with pytest.raises(InputError, match="part labels"):
         reader.pose(tmp_path / "photo.png", "iuv")
