@@ -7,6 +7,7 @@ import typer
 
 from mcld.machine.processes import is_main
 from mcld.settings import load_settings
+from mcld.train.stages import read_stages
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
 from mcld_cli.options import Config, Overrides, refuse
@@ -52,6 +53,7 @@ def train(
     if recipe:
         given = {"--config": config, "--resume": resume}
         refuse(given, "goes without --recipe, which names its file and always goes on")
+        stages = read_stages(recipe, overrides or [])
     else:
         settings = load_settings(config, overrides)
     if processes:
@@ -71,7 +73,7 @@ def train(
             console.say(line)
 
         if recipe:
-            folder = train_recipe(recipe, overrides or [], report=report, say=say)
+            folder = train_recipe(stages, report=report, say=say)
         else:
             folder = train_network(settings, resume=resume, report=report, say=say)
     if is_main():

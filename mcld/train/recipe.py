@@ -1,18 +1,9 @@
-"""A recipe: trainings one after the other, each further from what came before.
-
-config: mannequin.yaml         # beside the recipe: what all of them share
-stages:
-- train: {images: 66000}     # settings of one training, in their groups
-- train: {images: 44000, seed: 2}
-mannequin: {patches: 1}
-adapt_decoder_images: 32000
-"""
+"""Running the trainings of a recipe, each further from what came before."""
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,79 +12,19 @@ from mcld.errors import SettingsError
 from mcld.machine.files import make_folder, write_folder_whole
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, processes, run_on_main
-from mcld.machine.yaml_file import read_yaml
 from mcld.mannequin.autoencoder import PatchAutoencoder
 from mcld.mannequin.decoder import adapt_decoder
 from mcld.networks.folders import load_pipeline
-from mcld.settings import Settings, load_settings
 from mcld.train import checkpoint
 from mcld.train.finish import save_pipeline
 from mcld.train.loop import train
 from mcld.train.report import Report, TrainReport, count_stage
 from mcld.train.samples import find_pairs
+from mcld.train.stages import ADAPTATION, TrainStage
 from mcld.train.trackers import check_resumed
 
-ADAPTATION = "adapt_decoder_images"
 
-
-@dataclass(frozen=True)
-class TrainStage:
-    """One training of a recipe."""
-
-    settings: Settings
-    """With `train.output`, a folder in that of the recipe, and `train.start_from`."""
-    adapt_decoder_images: int
-    """Pictures, or crops for a refiner, on which a small autoencoder's decoder then learns from
-    what the network samples; 0: none."""
-
-    @property
-    def trained(self) -> Path:
-        """The pipeline folder of the training."""
-        return self.settings.train.output / "pipeline"
-
-    @property
-    def result(self) -> Path:
-        """The pipeline folder that the next training starts from."""
-        return self.settings.train.output / "adapted" if self.adapt_decoder_images else self.trained
-
-
-def read_stages(recipe: Path, overrides: list[str]) -> list[TrainStage]:
-    """The trainings of a YAML file; overrides: of the settings of all, as `load_settings` has them.
-
-    Raises SettingsError for what is wrong with the file or the settings.
-    """
-    content = read_yaml(recipe, "--recipe")
-    known = isinstance(content, dict) and content.keys() <= {"config", "stages"}
-    entries = content.get("stages") if known else None
-    if not isinstance(entries, list) or not entries:
-        raise SettingsError(
-            f"{recipe} must hold `stages:`, a list of trainings, and may a `config:`"
-        )
-    config = recipe.parent / content["config"] if content.get("config") else None
-    stages: list[TrainStage] = []
-    for number, entry in enumerate(entries, 1):
-        where = f"{recipe}, stage {number}"
-        if not isinstance(entry, dict):
-            raise SettingsError(f"{where}: give settings in their groups, such as `train:`")
-        groups = {name: fields for name, fields in entry.items() if name != ADAPTATION}
-        settings = load_settings(config, overrides, (where, groups))
-        changes: dict[str, Any] = {"output": settings.train.output / str(number)}
-        if stages:
-            changes["start_from"] = stages[-1].result
-        settings = settings.model_copy(update={"train": settings.train.model_copy(update=changes)})
-        stages.append(TrainStage(settings, _read_count(entry.get(ADAPTATION, "0"), where)))
-    return stages
-
-
-def _read_count(text: Any, where: str) -> int:
-    if not isinstance(text, str) or not text.isdecimal():
-        raise SettingsError(f"{where}: {ADAPTATION} cannot be {text!r}: give a whole number")
-    return int(text)
-
-
-def train_recipe(
-    recipe: Path, overrides: list[str], *, report: Report, say: Callable[[str], None]
-) -> Path:
+def train_recipe(stages: list[TrainStage], *, report: Report, say: Callable[[str], None]) -> Path:
     """Run the trainings of a recipe that are not finished; return the folder of the last pipeline.
 
     Each has a numbered folder in `train.output`, where the last one's pipeline is copied to. One
@@ -104,7 +35,6 @@ def train_recipe(
 
     Raises as `train` does, and SettingsError when a finished training had other settings.
     """
-    stages = read_stages(recipe, overrides)
     output = stages[0].settings.train.output.parent
     if not processes().is_main_process:
         return _run(stages, output, ignore, ignore)

@@ -55,6 +55,8 @@ def test_what_can_be_seen_at_once_is_told_before_the_seconds_that_torch_takes_to
         "edit --source no.jpg --face no.jpg --out o.png": (1, "no.jpg does not exist"),
         "edit --source no.jpg --export-texture t.png": (1, "no.jpg does not exist"),
         "edit --source no.jpg --export-texture t.jpg": (2, "--export-texture t.jpg: name it .png"),
+        "train --recipe no.yaml": (2, "no.yaml: no such file; --recipe takes a YAML file"),
+        "train --recipe no.yaml --resume": (2, "--resume goes without --recipe"),
         "edit --recipe no.yaml": (2, "no.yaml: no such file"),
         "edit --recipe no.yaml --processes 2": (2, "no.yaml: no such file"),
     }

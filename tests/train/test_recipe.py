@@ -7,8 +7,9 @@ import torch
 
 from mcld.errors import SettingsError, StoppedError
 from mcld.networks.folders import load_pipeline
-from mcld.train.recipe import read_stages, train_recipe
+from mcld.train.recipe import train_recipe
 from mcld.train.report import TrainReport
+from mcld.train.stages import read_stages
 from tests.conftest import TINY, FinishedRun
 
 RECIPE = """
@@ -48,7 +49,7 @@ def run(recipe: Path, overrides: list[str], report=lambda _: None) -> tuple[Path
         stages.append(now.stage)
         report(now)
 
-    folder = train_recipe(recipe, overrides, report=note, say=print)
+    folder = train_recipe(read_stages(recipe, overrides), report=note, say=print)
     return folder, list(dict.fromkeys(stages))
 
 
