@@ -157,3 +157,8 @@ def test_weights_of_another_network_are_refused(settings: Settings, pretrained: 
     unet.write_bytes(whole)
     with pytest.raises(WeightsError, match="is of another network"):
         from_pretrained(settings)
+
+
+def test_without_the_folder_both_ways_out_are_named(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"mcld weights download unet .*configs/mannequin\.yaml"):
+        load_pretrained(tmp_path / "nothing", settings.model, 0)
