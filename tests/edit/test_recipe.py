@@ -98,6 +98,20 @@ def test_an_edit_of_a_recipe_is_the_one_of_the_command_line(recipe, photos, tmp_
     assert np.abs(difference).mean() < 0.05
 
 
+def test_what_is_guessed_of_a_donor_is_said_of_one_edit_and_in_a_recipe(dataset, photos, tmp_path):
+    backs = [p for s in ("train", "test") for p in dataset.image(s, "x").parent.iterdir()]
+    back = next(str(p) for p in backs if "3back" in p.stem)
+    edit = {"source": photos[0], "head": back, "out": str(tmp_path / "one.png")}
+    said: list[str] = []
+    settings = load_settings(None, [])
+    edit_picture(
+        parse_edit_request(edit, ""), None, settings, say=said.append, on_step=lambda *_: None
+    )
+    in_recipe, _ = run(written(tmp_path / "edits.yaml", [{**edit, "out": "1.png"}]))
+    for lines in (said, in_recipe):
+        assert sum(line.endswith("of a head: the rest is guessed") for line in lines) == 1
+
+
 def test_an_edit_may_have_a_seed_of_its_own(photos, tmp_path):
     edits = [{"source": photos[0], "out": f"{seed}.png", "seed": seed} for seed in (1, 2)]
     run(written(tmp_path / "edits.yaml", edits), "edit.strength=1")
