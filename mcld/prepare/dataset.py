@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,7 @@ from mcld.estimators.pose import check_densepose
 from mcld.machine.files import remove_unfinished
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import is_main, processes
-from mcld.machine.workers import start_worker
+from mcld.machine.workers import work_in_processes
 from mcld.prepare.preview import write_preview
 from mcld.prepare.raw import (
     GENDERS,
@@ -240,51 +238,12 @@ def _make_all(
     stage: Stage, pictures: Sequence[Picture], overwrite: bool, workers: int
 ) -> Iterator[tuple[str, str] | None]:
     """Make the pictures' files; yield once a picture: None, or (picture, why it failed)."""
-    workers = min(1 if stage.one_process else workers, len(pictures))
-    if workers < 2:
-        for picture in pictures:
-            yield _make(stage, picture, overwrite)
-        return
-    # Spawned, because a forked child of a process with threads, or with CUDA, may hang.
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(stage, max(1, (os.cpu_count() or 1) // workers)),
-    )
-    try:
-        tasks = [pool.submit(_make_in_worker, picture, overwrite) for picture in pictures]
-        for task in as_completed(tasks):
-            yield task.result()
-    except BrokenProcessPool as error:
-        raise MCLDError(
-            f"a process of the {stage.name} stage died, perhaps for want of memory: run again to go"
-            " on, with fewer --workers"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    work = partial(_make, stage, overwrite)
+    workers = 1 if stage.one_process else workers
+    return work_in_processes(work, pictures, workers, f"the {stage.name} stage")
 
 
-_stage: Stage
-"""The stage that a worker process works on."""
-
-
-def _start_worker(stage: Stage, threads: int) -> None:
-    global _stage
-    start_worker()
-    # PyTorch, which only the pose stage imports, and only later, reads these as it is imported.
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
-    import cv2
-
-    cv2.setNumThreads(1)
-    _stage = stage
-
-
-def _make_in_worker(picture: Picture, overwrite: bool) -> tuple[str, str] | None:
-    return _make(_stage, picture, overwrite)
-
-
-def _make(stage: Stage, picture: Picture, overwrite: bool) -> tuple[str, str] | None:
+def _make(stage: Stage, overwrite: bool, picture: Picture) -> tuple[str, str] | None:
     """Make one picture's file: None, or (picture, why it failed)."""
     stage.load()
     if overwrite:
