@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from mcld.evaluate.baseline import Figures
 from mcld.evaluate.request import EvaluationRequest
 from mcld.evaluate.scores import COLUMNS, Scores
 from mcld.evaluate.table import Comparison, build_table, format_difference, format_value
-from mcld.machine.files import write_whole
+from mcld.machine.files import write_text
 
 GALLERY_PAIRS = 2
 """Pairs shown of the best, of the median and of the worst."""
@@ -61,26 +62,22 @@ def write_report(
         problems=[problem for scores in results for problem in scores.problems()],
         notes=[note for scores in results for note in scores.notes()],
         protocol={name: text for scores in results for name, text in scores.protocol().items()},
-        names=list(zip((s.name for s in results), _colours(), strict=False)),
+        names=list(zip((s.name for s in results), cycle(_COLOURS), strict=False)),
         histograms=_histograms(results),
         comparisons=[_comparison_table(comparison) for comparison in comparisons],
         galleries=list(_galleries(results, requests)),
     )
-    with write_whole(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
-
-
-def _colours() -> Iterator[str]:
-    while True:
-        yield from _COLOURS
 
 
 def _histograms(results: Sequence[Scores]) -> list[dict[str, Any]]:
     """Of every metric at every size: title, ends of the axis, and one outline for each results."""
     histograms = []
     for size in RESULT_SIZES:
-        at_size = [(s, c) for s, c in zip(results, _colours(), strict=False) if size in s.sizes]
+        at_size = [
+            (s, c) for s, c in zip(results, cycle(_COLOURS), strict=False) if size in s.sizes
+        ]
         for metric, column in COLUMNS.items():
             numbers = [
                 [

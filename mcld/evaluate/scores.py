@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mcld.dataset.results import RESULT_SIZES
-from mcld.machine.files import write_whole
+from mcld.machine.files import write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -269,8 +268,7 @@ class Scores:
             "weights_sha256": {m: self.weights[m] for m in self.measured() if m in self.weights},
             "versions": self.versions(),
         }
-        with write_whole(folder / "metrics.json") as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / "metrics.json", content)
         measured = {n for s in self.sizes.values() for n in s.values}
         names = [n for n, c in COLUMNS.items() if c.per_picture and n in measured]
         table = io.StringIO()
@@ -279,8 +277,7 @@ class Scores:
         for size, scores in self.sizes.items():
             for file, row in sorted(scores.rows.items()):
                 writer.writerow([size, file, *(row.get(name, "") for name in names)])
-        with write_whole(folder / "per_image.csv") as temporary:
-            temporary.write_text(table.getvalue(), encoding="utf-8")
+        write_text(folder / "per_image.csv", table.getvalue())
 
 
 def _to_json(value: float) -> float | str:

@@ -19,7 +19,7 @@ from mcld.dataset.pictures import (
 )
 from mcld.errors import InputError
 from mcld.estimators.texture import extract_texture
-from mcld.machine.files import remove_unfinished, write_whole
+from mcld.machine.files import remove_unfinished, write_json
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore
 from mcld.machine.workers import work_in_processes
@@ -143,8 +143,7 @@ def _claim(root: Path, world: _World) -> None:
         raise InputError(
             f"{root} already holds files that are no mannequins: give an empty or a new folder"
         )
-    with write_whole(mark) as path:
-        path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+    write_json(mark, wanted)
 
 
 def _describe(world: object) -> str:

@@ -24,7 +24,7 @@ from mcld.dataset.layout import (
     read_pairs,
 )
 from mcld.errors import InputError
-from mcld.machine.files import write_whole
+from mcld.machine.files import write_text, write_whole
 
 GENDERS = ("MEN", "WOMEN")
 RAW_FOLDERS = (".", "img_highres", "img")
@@ -209,8 +209,7 @@ def write_lists(layout: DatasetLayout, lists: Lists) -> None:
     """
     note = layout.list_file("train").with_name(OWN_SPLIT)
     if lists.own:
-        with write_whole(note) as path:  # first: killed after it, a run makes the lists again
-            path.write_text(OWN_SPLIT_NOTE, encoding="utf-8")
+        write_text(note, OWN_SPLIT_NOTE)  # first: killed after it, a run makes the lists again
     if lists.source is None:
         for split in SPLITS:
             layout.write_names(split, lists.names[split])
