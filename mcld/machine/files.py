@@ -25,7 +25,6 @@ def write_whole(path: Path) -> Iterator[Path]:
 
     Raises MCLDError when the folder cannot be written or the disk is full.
     """
-    path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(
@@ -111,7 +110,6 @@ def write_folder_whole(folder: Path) -> Iterator[Path]:
 
     Raises MCLDError when it cannot be written or the disk is full.
     """
-    folder = Path(folder)
     temporary = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +138,7 @@ def remove_unfinished(folder: Path) -> None:
     """
     try:
         for pattern in (f"{UNFINISHED}*", f"*/{UNFINISHED}*"):
-            for path in Path(folder).glob(pattern):
+            for path in folder.glob(pattern):
                 if path.is_dir():
                     shutil.rmtree(path)
                 else:

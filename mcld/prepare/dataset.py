@@ -30,7 +30,6 @@ from mcld.prepare.raw import (
 )
 from mcld.prepare.report import PrepareReport, StageReport
 from mcld.prepare.stages import (
-    NOT_RAW,
     FaceStage,
     Picture,
     PoseStage,
@@ -38,7 +37,6 @@ from mcld.prepare.stages import (
     SplitStage,
     Stage,
     TextureStage,
-    missing_map,
 )
 from mcld.settings import PrepareSettings
 
@@ -95,11 +93,11 @@ def prepare_dataset(
             raw, lists = _find_pictures(request)
         pictures = _list_pictures(lists, request.limit)
         reports = []
-        for stage in _stages(request, options, raw, str(state.device)):
+        for stage in _choose_stages(request, options, raw, str(state.device)):
             reports.append(
                 _run_stage(stage, pictures, request.overwrite, options, state, on_progress)
             )
-            pictures = _usable(reports[-1], pictures)
+            pictures = _keep_usable(reports[-1], pictures)
         report = PrepareReport(reports, not lists.own, lists.refused, raw.refused, request.limit)
         if main:
             report.write(request.root)
@@ -118,19 +116,19 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
     raw, lists = _find_pictures(request)
     pictures = _list_pictures(lists, request.limit)
     reports = []
-    for stage in _stages(request, options, raw, "cpu"):
+    for stage in _choose_stages(request, options, raw, "cpu"):
         report = StageReport(stage.name, len(pictures))
         for picture in pictures:
             if not request.overwrite and stage.output(picture).exists():
                 report.skipped += 1
-            elif isinstance(stage, SplitStage) and f"{picture.stem}.jpg" not in raw.paths:
-                report.failed[_name(picture)] = NOT_RAW
-            elif isinstance(stage, PrecomputedPoseStage) and not stage.output(picture).exists():
-                report.failed[_name(picture)] = missing_map(stage.output(picture), request.root)
-            else:
+                continue
+            try:
+                stage.check(picture)
                 report.done += 1
+            except InputError as error:
+                report.failed[_name(picture)] = str(error)
         reports.append(report)
-        pictures = _usable(report, pictures)
+        pictures = _keep_usable(report, pictures)
     return PrepareReport(reports, not lists.own, lists.refused, raw.refused, request.limit)
 
 
@@ -178,14 +176,14 @@ def _list_pictures(lists: Lists, limit: int | None) -> list[Picture]:
     ]
 
 
-def _usable(report: StageReport, pictures: list[Picture]) -> list[Picture]:
+def _keep_usable(report: StageReport, pictures: list[Picture]) -> list[Picture]:
     """The pictures for the next stages: one that is absent, or has no map, is reported once."""
     if report.name not in ("split", "pose"):
         return pictures
     return [picture for picture in pictures if _name(picture) not in report.failed]
 
 
-def _stages(
+def _choose_stages(
     request: PrepareRequest, options: PrepareSettings, raw: RawPictures, device: str
 ) -> list[Stage]:
     layout = DatasetLayout(request.root)
@@ -194,12 +192,8 @@ def _stages(
         if options.pose_estimator == "detectron2"
         else PrecomputedPoseStage(layout)
     )
-    stages: list[Stage] = [
-        SplitStage(layout, raw.paths),
-        pose,
-        TextureStage(layout),
-        FaceStage(layout, options, device),
-    ]
+    face = FaceStage(layout, options, device)
+    stages: list[Stage] = [SplitStage(layout, raw.paths), pose, TextureStage(layout), face]
     return [stage for stage in stages if stage.name in request.stages]
 
 
