@@ -54,26 +54,29 @@ def write_report(
     )
     titles, cells = build_table(results, baselines)
     page = environment.get_template("report.html.jinja").render(
-        versions={name: v for scores in results for name, v in scores.versions().items()},
+        versions={name: v for scores in results for name, v in scores.list_versions().items()},
         date=datetime.now().astimezone().date().isoformat(),
         places=[(s.name, s.save_path, s.dataset) for s in results],
         titles=titles,
         cells=cells,
-        problems=[problem for scores in results for problem in scores.problems()],
-        notes=[note for scores in results for note in scores.notes()],
-        protocol={name: text for scores in results for name, text in scores.protocol().items()},
+        problems=[problem for scores in results for problem in scores.list_problems()],
+        notes=[note for scores in results for note in scores.list_notes()],
+        protocol={
+            name: text for scores in results for name, text in scores.describe_protocol().items()
+        },
         names=list(zip((s.name for s in results), cycle(_COLOURS), strict=False)),
-        histograms=_histograms(results),
-        comparisons=[_comparison_table(comparison) for comparison in comparisons],
-        galleries=list(_galleries(results, requests)),
+        histograms=list(_draw_histograms(results)),
+        comparisons=comparisons,
+        columns=COLUMNS,
+        format_difference=format_difference,
+        galleries=list(_choose_pairs(results, requests)),
     )
     write_text(path, page)
     return path
 
 
-def _histograms(results: Sequence[Scores]) -> list[dict[str, Any]]:
+def _draw_histograms(results: Sequence[Scores]) -> Iterator[dict[str, Any]]:
     """Of every metric at every size: title, ends of the axis, and one outline for each results."""
-    histograms = []
     for size in RESULT_SIZES:
         at_size = [
             (s, c) for s, c in zip(results, cycle(_COLOURS), strict=False) if size in s.sizes
@@ -94,44 +97,25 @@ def _histograms(results: Sequence[Scores]) -> list[dict[str, Any]]:
             edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
             shares = [np.histogram(some, edges)[0] / max(len(some), 1) for some in numbers]
             top = max(share.max() for share in shares)
-            histograms.append(
-                {
-                    "title": f"{column.title}, {size}",
-                    "low": format_value(metric, low),
-                    "high": format_value(metric, high),
-                    "outlines": [
-                        (_outline(share / top), colour)
-                        for share, (_, colour) in zip(shares, at_size, strict=True)
-                    ],
-                }
-            )
-    return histograms
+            yield {
+                "title": f"{column.title}, {size}",
+                "low": format_value(metric, low),
+                "high": format_value(metric, high),
+                "outlines": [
+                    (_draw_outline(share / top), colour)
+                    for share, (_, colour) in zip(shares, at_size, strict=True)
+                ],
+            }
 
 
-def _outline(heights: np.ndarray[Any, Any]) -> str:
+def _draw_outline(heights: np.ndarray[Any, Any]) -> str:
     """The steps of a histogram as the points of an SVG polygon; heights: 0..1."""
     x = np.repeat(np.linspace(0, _WIDE, len(heights) + 1), 2)
     y = np.concatenate([[0], np.repeat(heights, 2), [0]])
     return " ".join(f"{a:.1f},{_HIGH * (1 - b):.1f}" for a, b in zip(x, y, strict=True))
 
 
-def _comparison_table(comparison: Comparison) -> dict[str, Any]:
-    """The title and the rows of a comparison."""
-    rows = [
-        (
-            COLUMNS[d.metric].title,
-            format_difference(d.metric, d.mean),
-            f"{format_difference(d.metric, d.low)} … {format_difference(d.metric, d.high)}",
-            d.pairs,
-            d.verdict,
-        )
-        for d in comparison.differences
-    ]
-    title = f"{comparison.second} minus {comparison.first}, {comparison.size}"
-    return {"title": title, "rows": rows}
-
-
-def _galleries(
+def _choose_pairs(
     results: Sequence[Scores], requests: Sequence[EvaluationRequest]
 ) -> Iterator[dict[str, Any]]:
     """The best, median and worst pairs of the first results, smallest size, by every metric."""
@@ -152,14 +136,14 @@ def _galleries(
         pairs = []
         for group, chosen in groups.items():
             for name in chosen:
-                pictures = _pictures(name, size, metric, results, requests, thumbnail)
+                pictures = _show_pictures(name, size, metric, results, requests, thumbnail)
                 number = format_value(metric, rows[name][metric])
                 pairs.append({"group": group, "name": name, "number": number, "pictures": pictures})
         by = f" of {results[0].name}" if len(results) > 1 else ""
         yield {"title": f"{column.title}, {size}: best, median, worst{by}", "pairs": pairs}
 
 
-def _pictures(
+def _show_pictures(
     name: str,
     size: str,
     metric: str,
@@ -181,7 +165,7 @@ def _pictures(
         ("source", thumbnail(layout.image("test", source), False)),
         ("pose", thumbnail(layout.densepose("test", target), True)),
         *generated,
-        ("truth", thumbnail(requests[0].truth(size, name, target), False)),
+        ("truth", thumbnail(requests[0].find_truth(size, name, target), False)),
     ]
 
 

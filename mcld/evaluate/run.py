@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -145,7 +146,7 @@ class Evaluator:
                 left_out=self._list_left_out(folder, FACE_SIZE in listings),
             )
             self._score_size(request, folder, listing, scores.sizes[folder])
-        if not scores.measured() and self.left_out:
+        if not scores.list_measured() and self.left_out:
             raise WeightsError(f"nothing is measured: {'; '.join(self.left_out.values())}")
         if not any(at_size.rows for at_size in scores.sizes.values()):
             folder, name, reason = next(
@@ -171,15 +172,13 @@ class Evaluator:
     def _score_size(
         self, request: EvaluationRequest, folder: str, listing: Listing, scores: SizeScores
     ) -> None:
-        training = self._training_sums(request, folder, scores) if listing.present else None
+        training = self._find_training_sums(request, folder, scores) if listing.present else None
         sums = self._new_sums() if training is not None else None
         rows: dict[str, dict[str, float]] = {}
         refused: dict[str, str] = {}
         enlarged = 0
 
-        def compare(name: str) -> _Pair:
-            return self._compare(request, folder, name, listing.pairs[name])
-
+        compare = partial(self._compare, request, folder, listing)
         doing = f"Scoring {request.name}/{folder}"
         for batch in self._work_in_batches(doing, listing.present, compare, refused):
             self._run_networks([pair for _, pair in batch], sums)
@@ -207,14 +206,16 @@ class Evaluator:
         sums = sums.reduce(self.state)
         scores.values["fid"] = run_on_main(self.state, lambda: frechet_distance(training, sums))
 
-    def _compare(self, request: EvaluationRequest, folder: str, name: str, target: str) -> _Pair:
+    def _compare(
+        self, request: EvaluationRequest, folder: str, listing: Listing, name: str
+    ) -> _Pair:
         """A result, its truth, and the metrics that need no network on the device."""
         size = RESULT_SIZES[folder]
         generated = read_image(request.save_path / folder / name)
         if generated.shape[:2] != size:
             (height, width), (high, wide) = generated.shape[:2], size
             raise InputError(f"it is {width}x{height}, not {wide}x{high}")
-        original = read_image(request.truth(folder, name, target))
+        original = read_image(request.find_truth(folder, name, listing.pairs[name]))
         truth = resize(original, size)
         wanted: tuple[str, ...] = self.options.metrics
         row = {
@@ -242,7 +243,7 @@ class Evaluator:
     def _new_sums(self) -> FeatureSums:
         return FeatureSums.zeros(FEATURES, next(self.inception.parameters()).device)
 
-    def _training_sums(
+    def _find_training_sums(
         self, request: EvaluationRequest, folder: str, scores: SizeScores
     ) -> FeatureSums | None:
         """The sums over all training pictures, from the dataset's cache where they are there."""

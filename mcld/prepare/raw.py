@@ -119,7 +119,7 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
         if not split_dir and (place / OWN_SPLIT).exists():
             if not raw.paths and not missing:
                 return replace(_read_lists(place), source=None)
-            return own_split(sorted(raw.paths))
+            return make_own_split(sorted(raw.paths))
         if not missing:
             return _read_lists(place)
         # A run that was killed may have copied some of the lists that lie whole elsewhere.
@@ -127,7 +127,7 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
             partial = partial or f"{place} lacks {', '.join(missing)}"
     if partial:
         raise InputError(f"{partial}: give a folder with {', '.join(files)}")
-    return own_split(sorted(raw.paths))
+    return make_own_split(sorted(raw.paths))
 
 
 def _read_lists(place: Path) -> Lists:
@@ -160,7 +160,7 @@ def _is_flat_name(lists: Lists, name: str, where: str) -> bool:
     return True
 
 
-def own_split(names: list[str]) -> Lists:
+def make_own_split(names: list[str]) -> Lists:
     """A split by identity, about one in ten for testing; it depends on the names alone.
 
     The pairs are all ordered pairs of pictures of one person in the same clothes. Raises InputError
