@@ -198,7 +198,7 @@ def _generate_people(root: Path, mannequins: int, settings: PrepareSettings) -> 
             seed=settings.seed,
             pictures=settings.pictures,
             workers=settings.workers,
-            on_picture=lambda done, total: count(done, total, ""),
+            on_picture=count,
         )
     _show_splits(layout)
     source, pose = layout.pairs("test")[0]

@@ -61,9 +61,7 @@ def write_report(
         cells=cells,
         problems=[problem for scores in results for problem in scores.list_problems()],
         notes=[note for scores in results for note in scores.list_notes()],
-        protocol={
-            name: text for scores in results for name, text in scores.describe_protocol().items()
-        },
+        protocol={name: text for s in results for name, text in s.describe_protocol().items()},
         names=list(zip((s.name for s in results), cycle(_COLOURS), strict=False)),
         histograms=list(_draw_histograms(results)),
         comparisons=comparisons,

@@ -265,9 +265,7 @@ class Scores:
             "left_out": {size: scores.left_out for size, scores in self.sizes.items()},
             "protocol": self.describe_protocol(),
             "device": self.device,
-            "weights_sha256": {
-                m: self.weights[m] for m in self.list_measured() if m in self.weights
-            },
+            "weights_sha256": {m: w for m, w in self.weights.items() if m in self.list_measured()},
             "versions": self.list_versions(),
         }
         write_json(folder / "metrics.json", content)
