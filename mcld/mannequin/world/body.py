@@ -145,25 +145,24 @@ class Skin:
     head_size: FloatArray  # [3] half width, half height, half depth of the skull, metres
 
 
-def _segment_of_joint(name: str) -> str:
-    side = {"L": "left ", "R": "right "}.get(name.split("_")[0], "")
-    stem = name.split("_")[-1]
-    if stem in ("Head", "Neck"):
-        return "head"
-    if stem in ("Pelvis", "Spine1", "Spine2", "Spine3", "Collar"):
-        return "torso"
-    limb = {
-        "Shoulder": "upper arm",
-        "Elbow": "lower arm",
-        "Hip": "upper leg",
-        "Knee": "lower leg",
-    }
-    if stem in limb:
-        return side + limb[stem]
-    return side + ("foot" if stem in ("Ankle", "Foot") else "hand")
+_SEGMENTS_OF_JOINTS = {
+    **dict.fromkeys(("Head", "Neck"), "head"),
+    **dict.fromkeys(("Pelvis", "Spine1", "Spine2", "Spine3", "Collar"), "torso"),
+    "Shoulder": "upper arm",
+    "Elbow": "lower arm",
+    "Hip": "upper leg",
+    "Knee": "lower leg",
+    **dict.fromkeys(("Ankle", "Foot"), "foot"),
+}
 
 
-def _frame(name: str, points: FloatArray) -> SegmentFrame:
+def _find_segment(joint: str) -> str:
+    segment = _SEGMENTS_OF_JOINTS.get(joint.rpartition("_")[2], "hand")
+    side = "left" if joint.startswith("L_") else "right"
+    return segment if segment in SEGMENTS else f"{side} {segment}"
+
+
+def _lay_axis(name: str, points: FloatArray) -> SegmentFrame:
     low, high = points.min(0), points.max(0)
     middle = (low + high) / 2
     if name == "head":
@@ -213,7 +212,7 @@ def skin() -> Skin:
     weights.sum_duplicates()
     canonical = model.vertices(model.rest_pose()).astype(np.float32)
     dominant = indices[np.arange(vertices), values.argmax(1)]
-    of_joint = [SEGMENTS.index(_segment_of_joint(name)) for name in model.joint_names]
+    of_joint = [SEGMENTS.index(_find_segment(name)) for name in model.joint_names]
     segment = np.asarray(of_joint, np.int32)[dominant]
     faces = np.ascontiguousarray(model.faces, np.int32)
     around = sparse.csr_matrix(
@@ -224,17 +223,17 @@ def skin() -> Skin:
         shape=(vertices, len(faces)),
     )
     head = canonical[dominant == model.joint_index("Head")]
-    frames = []
-    for k, name in enumerate(SEGMENTS):
-        points = head if name == "head" else canonical[segment == k]
-        frames.append(_frame(name, points))
+    frames = tuple(
+        _lay_axis(name, head if name == "head" else canonical[segment == k])
+        for k, name in enumerate(SEGMENTS)
+    )
     return Skin(
         canonical,
         faces,
         weights,
         around,
         segment,
-        tuple(frames),
+        frames,
         (head.max(0) - head.min(0)) / 2,
     )
 

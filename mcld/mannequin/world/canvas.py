@@ -108,8 +108,10 @@ def torso_surface() -> FloatArray:
     return np.asarray(surface, np.float32)
 
 
-def lay(charts: FloatArray, canvas: Canvas, coverage: FloatArray, paint: FloatArray) -> None:
+def lay(
+    charts: FloatArray, canvas: Canvas, coverage: FloatArray, paint: FloatArray | Colour
+) -> None:
     """Lay `paint` over the charts of one segment where `coverage` is 1."""
-    for k, part in enumerate(canvas.parts):
-        colour = paint[k] if paint.ndim == 4 else paint
-        cover(charts[part - 1], coverage[k], np.clip(colour, 0, 1))
+    colours = np.broadcast_to(np.clip(paint, 0, 1), (*coverage.shape, 3))
+    for part, covered, colour in zip(canvas.parts, coverage, colours, strict=True):
+        cover(charts[part - 1], covered, colour)

@@ -141,7 +141,7 @@ def paint_head(charts: FloatArray, looks: Face) -> None:
     x, y = direction[0] * radius, direction[1] * radius
     ahead = np.cos(azimuth) > 0.1
     tone = np.asarray(looks.skin, np.float32)
-    paint = np.broadcast_to(tone, (*azimuth.shape, 3)).copy()
+    paint = np.full((*azimuth.shape, 3), tone, np.float32)
 
     blush = 0.35 * np.exp(-0.5 * (((np.abs(x) - 0.045) / 0.016) ** 2 + ((y + 0.03) / 0.013) ** 2))
     cover(paint, blush * ahead, tone * np.asarray((1.0, 0.72, 0.68), np.float32))

@@ -142,8 +142,7 @@ def render(
     position = np.einsum("nk,nkd->nd", share, body.canonical[face])
     part, s, t = chart_position(body.segment[face[:, 0]], position)
 
-    colours = np.empty((len(origins), 3), np.float32)
-    colours[:] = background
+    colours = np.full((len(origins), 3), background, np.float32)
     painted = _look_up_colours(atlas, part, s, t)
     if shaded:
         normal = np.einsum("nk,nkd->nd", share, normals[face])
@@ -153,8 +152,7 @@ def render(
         painted = painted * (_AMBIENT + (1 - _AMBIENT) * light)[:, None]
     colours[struck] = painted
 
-    image = np.empty((height, width, 3), np.float32)
-    image[:] = background
+    image = np.full((height, width, 3), background, np.float32)
     image[top:bottom, left:right] = colours.reshape(len(_SAMPLES), *rows.shape, 3).mean(0)
     iuv = np.zeros((height, width, 3), np.uint8)
     central = struck < rows.size
