@@ -112,12 +112,10 @@ class Evaluator:
             network = load()
         except MCLDError as error:
             reason = str(error)
-        reasons = [reason for reason in gather_object([reason]) if reason is not None]
-        if not reasons:
-            return network
-        self.left_out[metric] = reasons[0]
-        self.say(f"{metric} is left out: {reasons[0]}")
-        return None
+        if reasons := list(filter(None, gather_object([reason]))):
+            self._leave_out(metric, reasons[0], self.left_out)
+            return None
+        return network
 
     def score(
         self, request: EvaluationRequest, listings: dict[str, Listing] | None = None
@@ -165,8 +163,8 @@ class Evaluator:
         if faces and folder != FACE_SIZE:  # no face is looked for at this size
             left_out.pop("face", None)
         elif self.faces is not None and not faces:
-            left_out["face"] = "faces are compared at 176x256, and there is no folder 256/"
-            self.say(f"face is left out: {left_out['face']}")
+            reason = "faces are compared at 176x256, and there is no folder 256/"
+            self._leave_out("face", reason, left_out)
         return left_out
 
     def _score_size(
@@ -201,7 +199,8 @@ class Evaluator:
         if training is None or sums is None:
             return
         if len(scores.rows) < FEWEST:
-            self._leave_out_fid(scores, f"it needs at least {FEWEST} pictures in {folder}/")
+            reason = f"it needs at least {FEWEST} pictures in {folder}/"
+            self._leave_out("fid", reason, scores.left_out)
             return
         sums = sums.reduce(self.state)
         scores.values["fid"] = run_on_main(self.state, lambda: frechet_distance(training, sums))
@@ -252,7 +251,7 @@ class Evaluator:
         try:
             training = run_on_main(self.state, lambda: TrainingPictures.find(request.dataset))
         except InputError as error:
-            self._leave_out_fid(scores, f"it needs the training pictures: {error}")
+            self._leave_out("fid", f"it needs the training pictures: {error}", scores.left_out)
             return None
         files = training.files()
         path = training.cache_file(folder, self.inception.sha256)
@@ -267,11 +266,9 @@ class Evaluator:
             "enlarged": sums.enlarged,
         }
         if sums.count < FEWEST:
-            self._leave_out_fid(
-                scores,
-                f"{request.dataset / 'train'} has fewer than {FEWEST} training pictures that can be"
-                " read",
-            )
+            train = request.dataset / "train"
+            reason = f"{train} has fewer than {FEWEST} training pictures that can be read"
+            self._leave_out("fid", reason, scores.left_out)
             return None
         return sums
 
@@ -301,9 +298,9 @@ class Evaluator:
         except MCLDError as error:
             self.say(f"{error}: the next run will have to see all training pictures again")
 
-    def _leave_out_fid(self, scores: SizeScores, reason: str) -> None:
-        scores.left_out["fid"] = reason
-        self.say(f"fid is left out: {reason}")
+    def _leave_out(self, metric: str, reason: str, left_out: dict[str, str]) -> None:
+        left_out[metric] = reason
+        self.say(f"{metric} is left out: {reason}")
 
     def _work_in_batches(
         self, doing: str, items: list[_T], work: Callable[[_T], _R], refused: dict[str, str]

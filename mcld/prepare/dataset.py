@@ -206,6 +206,8 @@ def _run_stage(
     on_progress: Progress,
 ) -> StageReport:
     """Take this process's share of the pictures through a stage; all processes' report."""
+    from accelerate.utils import gather_object
+
     checked_only = isinstance(stage, PrecomputedPoseStage)
     share = pictures[state.process_index :: state.num_processes]
     missing = [p for p in share if overwrite or checked_only or not stage.output(p).exists()]
@@ -215,13 +217,8 @@ def _run_stage(
         if failure is not None:
             failed.append(failure)
         on_progress(stage.name, done, len(missing))
-    counts = [(len(missing), failed)]
-    if state.num_processes > 1:
-        from accelerate.utils import gather_object
-
-        counts = gather_object(counts)
     report = StageReport(stage.name, len(pictures))
-    for attempted, failures in counts:
+    for attempted, failures in gather_object([(len(missing), failed)]):
         report.done += attempted - len(failures)
         report.failed.update(failures)
     report.skipped = len(pictures) - report.done - len(report.failed)
