@@ -167,7 +167,7 @@ def _show_report(report: "PrepareReport", columns: tuple[str, ...]) -> None:
         columns,
         [(s.name, s.listed, s.done, s.skipped, len(s.failed)) for s in report.stages],
     )
-    if reasons := report.reasons():
+    if reasons := report.count_reasons():
         console.show_table(
             ("what failed, and why", "how often"),
             [(f"{stage}: {reason}", count) for stage, reason, count in reasons],

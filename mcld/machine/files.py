@@ -28,7 +28,7 @@ def write_whole(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(
-            prefix=_unfinished(path), suffix=path.suffix, dir=path.parent
+            prefix=_begin_name(path), suffix=path.suffix, dir=path.parent
         )
     except OSError as error:
         raise MCLDError(f"cannot write {path}: {error.strerror}") from error
@@ -54,7 +54,7 @@ def _settle(path: Path) -> None:
     path.chmod((0o666 if path.is_file() else 0o777) & ~umask)
 
 
-def _unfinished(path: Path) -> str:
+def _begin_name(path: Path) -> str:
     """How the names begin of what will be `path`."""
     return f"{UNFINISHED}{hashlib.sha256(path.name.encode()).hexdigest()[:12]}-"
 
@@ -155,7 +155,7 @@ def remove_unfinished_files(paths: Iterable[Path]) -> None:
     """
     names: dict[Path, set[str]] = {}
     for path in paths:
-        names.setdefault(path.parent, set()).add(_unfinished(path))
+        names.setdefault(path.parent, set()).add(_begin_name(path))
     for folder, beginnings in names.items():
         try:
             for found in folder.glob(f"{UNFINISHED}*"):

@@ -45,7 +45,7 @@ class PrepareReport:
         failed = sum(len(stage.failed) for stage in self.stages)
         return failed + len(self.refused_lines) + len(self.refused_files)
 
-    def reasons(self) -> list[tuple[str, str, int]]:
+    def count_reasons(self) -> list[tuple[str, str, int]]:
         """(stage, reason, how many), the most frequent first; numbers and names are left out."""
         counts = Counter(
             (stage.name, _generalise(reason, picture))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import trimesh
 
-from mcld.mannequin.world.body import PARTS, SEGMENTS, TORSO_CROWDING, FloatArray, skin
+from mcld.mannequin.world.body import PARTS, SEGMENTS, TORSO_CROWDING, FloatArray, load_skin
 
 ATLAS_SIZE = 128
 """Rows and columns of one painted chart."""
@@ -66,7 +66,7 @@ def get_canvas(name: str) -> Canvas:
         angles = [ahead, np.sign(ahead) * np.pi - ahead]
     if name == "torso":
         t = t ** (1 / TORSO_CROWDING)
-    frame = skin().frames[SEGMENTS.index(name)]
+    frame = load_skin().frames[SEGMENTS.index(name)]
     length = float(np.linalg.norm(frame.end - frame.start))
     angle = np.stack(angles).astype(np.float32)
     t = np.broadcast_to(t, angle.shape)
@@ -84,13 +84,13 @@ def cover(paint: FloatArray, coverage: FloatArray, colour: Colour | FloatArray) 
 
 
 @cache
-def torso_surface() -> FloatArray:
+def find_torso_surface() -> FloatArray:
     """The canonical position [2,N,N,3] of each texel of the torso's charts, metres.
 
     Found by rays from the axis outwards: what is drawn on a chest (a print, a neckline) must not be
     squeezed where the body is narrow.
     """
-    canvas, body = get_canvas("torso"), skin()
+    canvas, body = get_canvas("torso"), load_skin()
     torso = (body.segment[body.faces] == SEGMENTS.index("torso")).all(1)
     mesh = trimesh.Trimesh(body.canonical, body.faces[torso], process=False)
     frame = body.frames[SEGMENTS.index("torso")]

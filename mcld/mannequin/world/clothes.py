@@ -10,11 +10,11 @@ from mcld.mannequin.world.canvas import (
     Canvas,
     Colour,
     cover,
+    find_torso_surface,
     get_canvas,
     hsv,
     lay,
     soft,
-    torso_surface,
 )
 
 PATTERNS = ("plain", "bands", "stripes", "checks", "dots", "motif", "block", "jacket")
@@ -198,7 +198,7 @@ def paint_top(charts: FloatArray, wear: Clothes) -> None:
     """Paint the top over the charts [24,N,N,3] of torso and arms."""
     canvas = get_canvas("torso")
     paint = np.full((*canvas.t.shape, 3), wear.top, np.float32)
-    x, y = np.moveaxis(torso_surface()[..., :2], -1, 0)
+    x, y = np.moveaxis(find_torso_surface()[..., :2], -1, 0)
     ahead = np.abs(canvas.angle) < np.pi / 2
     if wear.pattern == "motif":
         cover(paint, _draw_motif(wear.motif, x, y + np.float32(0.045)) * ahead, wear.top_second)
