@@ -84,13 +84,11 @@ def prepare_dataset(
     state = processes()
     main = state.is_main_process
     with hold_folder(request.root) if main else nullcontext():
-        if main:
-            remove_unfinished(request.root)
+        with state.main_process_first():  # after it the lists are whole
             raw, lists = _find_pictures(request)
-            write_lists(DatasetLayout(request.root), lists)
-        state.wait_for_everyone()
-        if not main:  # only now are the lists whole
-            raw, lists = _find_pictures(request)
+            if main:
+                remove_unfinished(request.root)
+                write_lists(DatasetLayout(request.root), lists)
         pictures = _list_pictures(lists, request.limit)
         reports = []
         for stage in _choose_stages(request, options, raw, str(state.device)):
