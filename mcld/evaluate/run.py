@@ -214,8 +214,8 @@ class Evaluator:
         if generated.shape[:2] != size:
             (height, width), (high, wide) = generated.shape[:2], size
             raise InputError(f"it is {width}x{height}, not {wide}x{high}")
-        original = read_image(request.find_truth(folder, name, listing.pairs[name]))
-        truth = resize(original, size)
+        path = request.find_truth(folder, name, listing.pairs[name])
+        truth, enlarged = _read_resized(path, size)
         wanted: tuple[str, ...] = self.options.metrics
         row = {
             metric: measure(generated, truth)
@@ -224,7 +224,7 @@ class Evaluator:
         }
         if self.faces is not None and folder == FACE_SIZE:
             row |= _compare_faces(self.faces, generated, truth)
-        return _Pair(generated, truth, row, _is_smaller(original, size))
+        return _Pair(generated, truth, row, enlarged)
 
     def _run_networks(self, batch: list[_Pair], sums: FeatureSums | None) -> None:
         """Add LPIPS to the rows of a batch, and Inception's features to the sums."""
@@ -274,12 +274,7 @@ class Evaluator:
 
     def _sum_training(self, files: list[Path], folder: str, unread: dict[str, str]) -> FeatureSums:
         """The sums over training pictures; `unread` gets those that cannot be read, and why."""
-        size = RESULT_SIZES[folder]
-
-        def read(file: Path) -> tuple[NDArray[np.uint8], bool]:
-            original = read_image(file)
-            return resize(original, size), _is_smaller(original, size)
-
+        read = partial(_read_resized, size=RESULT_SIZES[folder])
         sums = self._new_sums()
         own_unread: dict[str, str] = {}
         doing = f"Training pictures at {folder}"
@@ -343,8 +338,10 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
-def _is_smaller(image: NDArray[np.uint8], size: tuple[int, int]) -> bool:
-    return any(side < wanted for side, wanted in zip(image.shape, size, strict=False))
+def _read_resized(path: Path, size: tuple[int, int]) -> tuple[NDArray[np.uint8], bool]:
+    """A picture resized to (height, width), and whether it was smaller."""
+    image = read_image(path)
+    return resize(image, size), image.shape[0] < size[0] or image.shape[1] < size[1]
 
 
 def _to_tensor(pictures: list[NDArray[np.uint8]], device: torch.device) -> torch.Tensor:
