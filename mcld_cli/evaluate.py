@@ -130,7 +130,7 @@ def evaluate(
     compared = compare_results(scores)
     if len(scores) > 1:
         write_comparisons(folder / _DIFFERENCES, compared)
-    report = write_report(folder / _REPORT, scores, requests, baselines, compared)
+    report = write_report(folder / _REPORT, scores, baselines, compared)
     console.say(f"The report is {report}; it tells how the numbers are made.")
     if strict and any(s.list_problems() for s in scores):
         raise MCLDError("--strict: not everything could be measured, see above")

@@ -21,7 +21,6 @@ from mcld.dataset.pictures import colour_iuv, read_image, read_iuv
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import InputError
 from mcld.evaluate.baseline import Figures
-from mcld.evaluate.request import EvaluationRequest
 from mcld.evaluate.scores import COLUMNS, Scores
 from mcld.evaluate.table import Comparison, build_table, format_difference, format_value
 from mcld.machine.files import write_text
@@ -38,7 +37,6 @@ _COLOURS = ("#2a6f97", "#c1666b", "#5b8e7d", "#b08968", "#6d597a", "#8d99ae")
 def write_report(
     path: Path,
     results: Sequence[Scores],
-    requests: Sequence[EvaluationRequest],
     baselines: Sequence[Figures],
     comparisons: Sequence[Comparison],
 ) -> Path:
@@ -56,7 +54,7 @@ def write_report(
     page = environment.get_template("report.html.jinja").render(
         versions={name: v for scores in results for name, v in scores.list_versions().items()},
         date=datetime.now().astimezone().date().isoformat(),
-        places=[(s.name, s.save_path, s.dataset) for s in results],
+        requests=[s.request for s in results],
         titles=titles,
         cells=cells,
         problems=[problem for scores in results for problem in scores.list_problems()],
@@ -67,7 +65,7 @@ def write_report(
         comparisons=comparisons,
         columns=COLUMNS,
         format_difference=format_difference,
-        galleries=list(_choose_pairs(results, requests)),
+        galleries=list(_choose_pairs(results)),
     )
     write_text(path, page)
     return path
@@ -113,9 +111,7 @@ def _draw_outline(heights: np.ndarray[Any, Any]) -> str:
     return " ".join(f"{a:.1f},{_HIGH * (1 - b):.1f}" for a, b in zip(x, y, strict=True))
 
 
-def _choose_pairs(
-    results: Sequence[Scores], requests: Sequence[EvaluationRequest]
-) -> Iterator[dict[str, Any]]:
+def _choose_pairs(results: Sequence[Scores]) -> Iterator[dict[str, Any]]:
     """The best, median and worst pairs of the first results, smallest size, by every metric."""
     size = next(size for size, at_size in results[0].sizes.items() if at_size.rows)
     rows = results[0].sizes[size].rows
@@ -134,7 +130,7 @@ def _choose_pairs(
         pairs = []
         for group, chosen in groups.items():
             for name in chosen:
-                pictures = _show_pictures(name, size, metric, results, requests, thumbnail)
+                pictures = _show_pictures(name, size, metric, results, thumbnail)
                 number = format_value(metric, rows[name][metric])
                 pairs.append({"group": group, "name": name, "number": number, "pictures": pictures})
         by = f" of {results[0].name}" if len(results) > 1 else ""
@@ -146,24 +142,24 @@ def _show_pictures(
     size: str,
     metric: str,
     results: Sequence[Scores],
-    requests: Sequence[EvaluationRequest],
     thumbnail: Callable[[Path, bool], str | None],
 ) -> list[tuple[str, str | None]]:
     """(what it is, the picture as a data URL, or None): source, pose, generated ones, truth."""
     source, _, target = Path(name).stem.partition("_2_")
-    layout = DatasetLayout(requests[0].dataset)
+    request = results[0].request
+    layout = DatasetLayout(request.dataset)
     generated = []
     for scores in results:
         number = scores.sizes[size].rows.get(name, {}).get(metric) if size in scores.sizes else None
         caption = scores.name
         if len(results) > 1:
             caption = f"{scores.name} {format_value(metric, number)}"
-        generated.append((caption, thumbnail(scores.save_path / size / name, False)))
+        generated.append((caption, thumbnail(scores.request.save_path / size / name, False)))
     return [
         ("source", thumbnail(layout.image("test", source), False)),
         ("pose", thumbnail(layout.densepose("test", target), True)),
         *generated,
-        ("truth", thumbnail(requests[0].find_truth(size, name, target), False)),
+        ("truth", thumbnail(request.find_truth(size, name, target), False)),
     ]
 
 

@@ -128,14 +128,7 @@ class Evaluator:
         split; WeightsError when a network gives numbers that are not finite.
         """
         listings = run_on_main(self.state, lambda: listings or list_results(request))
-        scores = Scores(
-            request.name,
-            request.save_path,
-            request.dataset,
-            truth_path=request.truth_path,
-            device=str(self.device),
-            weights=self.weights,
-        )
+        scores = Scores(request, str(self.device), self.weights)
         for folder, listing in listings.items():
             scores.sizes[folder] = SizeScores(
                 listed=len(listing.pairs),

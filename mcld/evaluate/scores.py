@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mcld.dataset.results import RESULT_SIZES
+from mcld.evaluate.request import EvaluationRequest
 from mcld.machine.files import write_json, write_text
 
 
@@ -117,17 +118,18 @@ class SizeScores:
 class Scores:
     """The scores of one folder of results."""
 
-    name: str
-    save_path: Path
-    dataset: Path
-    truth_path: Path | None = None
-    """Where the true pictures came from, if not from the dataset."""
+    request: EvaluationRequest
     device: str = "cpu"
     """Of the networks."""
     weights: dict[str, dict[str, str]] = field(default_factory=dict)
     """Metric -> the files of its network -> sha256."""
     sizes: dict[str, SizeScores] = field(default_factory=dict)
     """By the folder's name, "256" or "512"; a size that has no folder is absent."""
+
+    @property
+    def name(self) -> str:
+        """What the results are called."""
+        return self.request.name
 
     def list_measured(self) -> list[str]:
         """The metrics of which there is a number, as `evaluate.metrics` calls them."""
@@ -137,9 +139,9 @@ class Scores:
     def describe_protocol(self) -> dict[str, str]:
         """How each number that was measured was made, in words."""
         truth = "the target's JPEG, resized with Pillow, bicubically with antialiasing, 8 bits"
-        if self.truth_path is not None:
-            truth = f"the pictures in {self.truth_path}; those of another size resized bicubically"
-        protocol = {"dataset": str(self.dataset), "truth": truth}
+        if path := self.request.truth_path:
+            truth = f"the pictures in {path}; those of another size resized bicubically"
+        protocol = {"dataset": str(self.request.dataset), "truth": truth}
         for metric in self.list_measured():
             protocol[metric] = "; ".join([METRICS[metric], *self._list_foreign_weights(metric)])
         return protocol
@@ -192,9 +194,8 @@ class Scores:
                     f" such as {scores.missing[0]}"
                 )
             for name, reason in list(scores.refused.items())[:_NAMED_REFUSALS]:
-                lines.append(
-                    f"{where}/{name}: {reason.removeprefix(f'{self.save_path / folder / name} ')}"
-                )
+                path = self.request.save_path / folder / name
+                lines.append(f"{where}/{name}: {reason.removeprefix(f'{path} ')}")
             if len(scores.refused) > _NAMED_REFUSALS:
                 lines.append(
                     f"{where}: {len(scores.refused) - _NAMED_REFUSALS:,} more pictures could not be"
@@ -252,8 +253,8 @@ class Scores:
         """Write metrics.json and per_image.csv, each whole. Raises MCLDError when it cannot."""
         content: dict[str, Any] = {
             "results": self.name,
-            "results_path": str(self.save_path),
-            "dataset": str(self.dataset),
+            "results_path": str(self.request.save_path),
+            "dataset": str(self.request.dataset),
             "values": {
                 size: {name: _to_json(value) for name, value in scores.values.items()}
                 for size, scores in self.sizes.items()

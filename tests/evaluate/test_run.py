@@ -356,7 +356,7 @@ def test_the_interval_of_a_difference_is_that_of_the_closed_form():
     steps = np.random.default_rng(1).normal(0.5, 2, 400)
     names = [f"{k}.png" for k in range(400)]
     first, second = (
-        Scores(name, Path(), Path(), sizes={"256": SizeScores(400, rows)})
+        Scores(EvaluationRequest(name, Path(), Path()), sizes={"256": SizeScores(400, rows)})
         for name, rows in (
             ("a", {name: {"psnr": 20.0} for name in names}),
             ("b", {name: {"psnr": 20 + s} for name, s in zip(names, steps, strict=True)}),
@@ -372,7 +372,9 @@ def test_the_interval_of_a_difference_is_that_of_the_closed_form():
 def test_a_size_that_only_later_results_have_is_compared(dataset):
     def scores(name: str, *sizes: str) -> Scores:
         rows = {f"{k}.png": {"psnr": float(k + len(name))} for k in range(3)}
-        return Scores(name, Path(), Path(), sizes={s: SizeScores(3, rows) for s in sizes})
+        return Scores(
+            EvaluationRequest(name, Path(), Path()), sizes={s: SizeScores(3, rows) for s in sizes}
+        )
 
     found = [scores("a", "256"), scores("bb", "256", "512"), scores("ccc", "512")]
     assert [(c.first, c.second, c.size) for c in compare_results(found)] == [
