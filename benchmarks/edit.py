@@ -23,7 +23,7 @@ from mcld.machine.files import write_whole
 from mcld.mannequin.head import HeadCrop
 from mcld.mannequin.world import Identity, Pose, identity, pose
 from mcld.mannequin.world.atlas import paint
-from mcld.mannequin.world.body import posed_vertices
+from mcld.mannequin.world.body import pose_vertices
 from mcld.mannequin.world.render import render
 from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import Person
@@ -184,7 +184,7 @@ def _taken(seed: int, index: int, picture: int) -> tuple[Identity, Pose, Person]
 
 
 def _picture(who: Identity, stance: Pose, atlas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    vertices = posed_vertices(who.body, stance.rotation_array())
+    vertices = pose_vertices(who.body, stance.rotation_array())
     return render(vertices, atlas, who.background, stance, *SIZE)
 
 

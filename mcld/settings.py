@@ -358,7 +358,7 @@ def load_settings(
     Raises SettingsError, in one line, for a source that cannot be read, an unknown key (with the
     nearest known one), a value of the wrong type and an impossible value.
     """
-    given: dict[str, Any] = {}
+    given: dict[str, dict[str, Any]] = {group: {} for group in _GROUPS}
     origins: dict[str, str] = {}
     for origin, values in (
         (str(config), _read_file(config) if config else {}),
@@ -366,13 +366,14 @@ def load_settings(
         ("the environment", _read_environment()),
         ("the command line", _parse_overrides(overrides or [])),
     ):
-        for key in _list_keys(values):
+        for key, value in _flatten(values):
             if key not in _FIELDS:
                 raise SettingsError(_describe_unknown(key, origin))
             origins[key] = origin
-        given = _merge(given, values)
+            group, _, name = key.partition(".")
+            given[group][name] = value
     try:
-        return Settings(**given)
+        return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_describe_invalid(error, origins)) from error
 
@@ -398,7 +399,7 @@ def _read_environment() -> dict[str, Any]:
     for name in os.environ:
         if name.upper().startswith(_PREFIX):
             key = name[len(_PREFIX) :].lower().replace(_DELIMITER, ".")
-            if key not in _FIELDS and key not in Settings.model_fields:
+            if key not in _FIELDS and key not in _GROUPS:
                 raise SettingsError(_describe_unknown(key, f"the environment variable {name}"))
     try:
         return EnvSettingsSource(Settings)()
@@ -407,6 +408,7 @@ def _read_environment() -> dict[str, Any]:
 
 
 def _parse_overrides(overrides: list[str]) -> dict[str, Any]:
+    """The values by their dotted keys."""
     values: dict[str, Any] = {}
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -418,40 +420,24 @@ def _parse_overrides(overrides: list[str]) -> dict[str, Any]:
         if key not in _FIELDS:
             raise SettingsError(_describe_unknown(key, "the command line"))
         try:
-            value = parse_yaml(text) if text.strip() else ""
+            values[key] = parse_yaml(text) if text.strip() else ""
         except yaml.YAMLError as error:
             raise SettingsError(f"--set {override!r}: the value cannot be read") from error
-        group, _, name = key.rpartition(".")
-        values = _merge(values, {group: {name: value}} if group else {name: value})
     return values
 
 
-def _list_keys(values: dict[str, Any], group: str = "") -> Iterator[str]:
-    """The dotted keys of nested values; what stands where a group should is a key itself."""
+def _flatten(values: dict[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values by their dotted keys; what stands where a group should has a key itself."""
     for name, value in values.items():
         key = f"{group}{name}"
-        if isinstance(value, dict) and key not in _FIELDS:
-            if value:
-                yield from _list_keys(value, f"{key}.")
-            elif key not in Settings.model_fields:
-                yield key
+        if isinstance(value, dict) and key not in _FIELDS and (value or key in _GROUPS):
+            yield from _flatten(value, f"{key}.")
         else:
-            yield key
-
-
-def _merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """`second` laid over `first`, group by group."""
-    merged = dict(first)
-    for name, value in second.items():
-        below = merged.get(name)
-        if isinstance(below, dict) and isinstance(value, dict):
-            value = _merge(below, value)
-        merged[name] = value
-    return merged
+            yield key, value
 
 
 def _describe_unknown(key: str, origin: str) -> str:
-    if key in Settings.model_fields:
+    if key in _GROUPS:
         inside = ", ".join(k.removeprefix(f"{key}.") for k in _FIELDS if k.startswith(f"{key}."))
         return f"{origin}: {key} is a group; name a setting in it: {inside}"
 
@@ -467,21 +453,15 @@ def _describe_unknown(key: str, origin: str) -> str:
 
 def _describe_invalid(error: ValidationError, origins: dict[str, str]) -> str:
     first = error.errors(include_url=False)[0]
-    location = [str(part) for part in first["loc"]]
-    for length in range(len(location), 0, -1):
-        if (key := ".".join(location[:length])) in _FIELDS:
-            allowed = _describe_allowed(_FIELDS[key])
-            break
-    else:
-        key, allowed = ".".join(location), first["msg"]
-    origin = origins.get(key)
-    where = f" (from {origin})" if origin else ""
-    return f"{key} cannot be {first['input']!r}{where}: give {allowed}"
+    group, name, *_ = first["loc"]
+    key = f"{group}.{name}"
+    allowed = _describe_allowed(_FIELDS[key])
+    return f"{key} cannot be {first['input']!r} (from {origins[key]}): give {allowed}"
 
 
 def _describe_allowed(field: FieldInfo) -> str:
     """What a field takes, in words."""
-    limits = [text for limit in field.metadata if (text := _describe_limit(limit))]
+    limits = [_LIMITS[kind].format(m) for m in field.metadata if (kind := type(m)) in _LIMITS]
     nothing = [NULL] if type(None) in get_args(field.annotation) else []
     return " or ".join(
         [" ".join([_describe_kind(field.annotation), " and ".join(limits)]).strip(), *nothing]
@@ -500,31 +480,18 @@ def _describe_kind(annotation: Any) -> str:
     return names.get(annotation, "a text")
 
 
-def _describe_limit(limit: object) -> str:
-    match limit:
-        case Gt(gt=bound):
-            return f"above {bound}"
-        case Ge(ge=bound):
-            return f"from {bound}"
-        case Lt(lt=bound):
-            return f"below {bound}"
-        case Le(le=bound):
-            return f"up to {bound}"
-        case MultipleOf(multiple_of=step):
-            return f"divisible by {step}"
-        case MinLen(min_length=length):
-            return f"of at least {length}"
-        case MaxLen(max_length=length):
-            return f"of at most {length}"
-    return ""
-
-
-def _list_fields(group: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    for name, field in group.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _list_fields(field.annotation, f"{prefix}{name}.")
-        else:
-            yield prefix + name, field
-
-
-_FIELDS = dict(_list_fields(Settings))
+_LIMITS = {
+    Gt: "above {0.gt}",
+    Ge: "from {0.ge}",
+    Lt: "below {0.lt}",
+    Le: "up to {0.le}",
+    MultipleOf: "divisible by {0.multiple_of}",
+    MinLen: "of at least {0.min_length}",
+    MaxLen: "of at most {0.max_length}",
+}
+_GROUPS = Settings.model_fields
+_FIELDS = {
+    f"{name}.{inner}": field
+    for name, group in _GROUPS.items()
+    for inner, field in type(group.default).model_fields.items()
+}

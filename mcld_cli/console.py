@@ -131,8 +131,19 @@ def progress(task: str, unit: str) -> Iterator[Count]:
     On a terminal this is a bar; elsewhere a line now and then, and one at the end.
     """
     console = Console(stderr=True, highlight=False)
+    pace = _Pace(unit)
     if not console.is_terminal:
-        yield _ProgressLines(console, task, unit)
+        last = time.monotonic()
+
+        def count_in_lines(done: int, total: int, note: str = "") -> None:
+            nonlocal last
+            words = pace(done, total)
+            if done < total and time.monotonic() - last < _SECONDS_BETWEEN_LINES:
+                return
+            last = time.monotonic()
+            _print(console, Text(_join(f"{task}: {done:,} of {total:,} {unit}", words, note)))
+
+        yield count_in_lines
         return
     bar = _ProgressWithNote(
         TextColumn("{task.description}"),
@@ -143,7 +154,6 @@ def progress(task: str, unit: str) -> Iterator[Count]:
         expand=True,
     )
     task_id = bar.add_task(task, total=None, pace="", note="")
-    pace = _Pace(unit)
     try:
 
         def count(done: int, total: int, note: str = "") -> None:
@@ -212,24 +222,6 @@ class _Pace:
         left = timedelta(seconds=round((total - done) / rate))
         pace = f"{rate:.3g}" if rate < 1000 else f"{rate:,.0f}"
         return _join(f"{pace} {self.unit}/s", f"{left} left" if done < total else "")
-
-
-class _ProgressLines:
-    """Progress as plain lines, one in ten seconds."""
-
-    def __init__(self, console: Console, task: str, unit: str) -> None:
-        self.console = console
-        self.task = task
-        self.pace = _Pace(unit)
-        self.last = time.monotonic()
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        pace = self.pace(done, total)
-        if done < total and time.monotonic() - self.last < _SECONDS_BETWEEN_LINES:
-            return
-        self.last = time.monotonic()
-        count = f"{self.task}: {done:,} of {total:,} {self.pace.unit}"
-        _print(self.console, Text(_join(count, pace, note)))
 
 
 def _join(*parts: str) -> str:

@@ -125,14 +125,14 @@ def evaluate(
         console.show_table(
             [titles[k] for k in columns], [[row[k] for k in columns] for row in cells]
         )
-    for line in chain.from_iterable((*s.uncounted(), *s.notes()) for s in scores):
+    for line in chain.from_iterable((*s.list_uncounted(), *s.list_notes()) for s in scores):
         console.say(line)
     compared = compare_results(scores)
     if len(scores) > 1:
         write_comparisons(folder / _DIFFERENCES, compared)
-    report = write_report(folder / _REPORT, scores, requests, baselines, compared)
+    report = write_report(folder / _REPORT, scores, baselines, compared)
     console.say(f"The report is {report}; it tells how the numbers are made.")
-    if strict and any(s.problems() for s in scores):
+    if strict and any(s.list_problems() for s in scores):
         raise MCLDError("--strict: not everything could be measured, see above")
 
 

@@ -167,7 +167,7 @@ def _show_report(report: "PrepareReport", columns: tuple[str, ...]) -> None:
         columns,
         [(s.name, s.listed, s.done, s.skipped, len(s.failed)) for s in report.stages],
     )
-    if reasons := report.reasons():
+    if reasons := report.count_reasons():
         console.show_table(
             ("what failed, and why", "how often"),
             [(f"{stage}: {reason}", count) for stage, reason, count in reasons],
@@ -198,7 +198,7 @@ def _generate_people(root: Path, mannequins: int, settings: PrepareSettings) -> 
             seed=settings.seed,
             pictures=settings.pictures,
             workers=settings.workers,
-            on_picture=lambda done, total: count(done, total, ""),
+            on_picture=count,
         )
     _show_splits(layout)
     source, pose = layout.pairs("test")[0]

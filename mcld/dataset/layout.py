@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from mcld.errors import InputError
-from mcld.machine.files import write_whole
+from mcld.machine.files import write_text, write_whole
 
 SPLITS = ("train", "test")
 LONGEST_NAME = 240
@@ -147,8 +147,7 @@ class DatasetLayout:
 
     def write_names(self, split: str, names: Iterable[str]) -> None:
         """Write the list of a split: flat names with '.jpg', one a line."""
-        with write_whole(self.list_file(split)) as path:
-            path.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
+        write_text(self.list_file(split), "".join(f"{name}\n" for name in names))
 
     def write_pairs(self, split: str, pairs: Iterable[tuple[str, str]]) -> None:
         """Write the table of a split: (from, to) flat names with '.jpg'."""

@@ -73,7 +73,7 @@ class InsightFace:
         labels 23 and 24) alone, which the detector sees enlarged.
         """
         found = self.largest(image)
-        if found is None and (head := head_region(image, iuv)) is not None:
+        if found is None and (head := cut_head_region(image, iuv)) is not None:
             found = self.largest(head)
         return found
 
@@ -82,7 +82,7 @@ class InsightFace:
         faces = self._app.get(np.ascontiguousarray(image[..., ::-1]))
         if not faces:
             return None
-        largest = max(faces, key=_area)
+        largest = max(faces, key=_measure_area)
         return np.asarray(largest.embedding, np.float32)
 
 
@@ -95,12 +95,12 @@ def runs_on_gpu(device: str) -> bool:
     return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
-def _area(face: Any) -> float:
+def _measure_area(face: Any) -> float:
     left, top, right, bottom = face.bbox[:4].tolist()
     return float((right - left) * (bottom - top))
 
 
-def head_region(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+def cut_head_region(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     """The square around the head with a margin, enlarged to the detector's size; None without head.
 
     image, iuv: as for the embedders. Beyond the picture the region is black.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,6 @@ HOW_TO_INSTALL = (
     " && pip install --no-build-isolation ./detectron2"
     " && pip install --no-build-isolation --no-deps ./detectron2/projects/DensePose"
 )
-
-
-class PoseEstimator(Protocol):
-    """A photo in, an IUV map out."""
-
-    def estimate(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-        """The IUV map of the person in a photo, or None when there is no person.
-
-        image: uint8 [H, W, 3] RGB. Returns uint8 [H, W, 3] (I, U, V): I the part label 0..24,
-        U and V floor(255 u), floor(255 v).
-        """
 
 
 class DensePose:
@@ -67,7 +56,10 @@ class DensePose:
         self._converter = ToChartResultConverter
 
     def estimate(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-        """The IUV map of the most confident person; see PoseEstimator.
+        """The IUV map of the most confident person in a photo, or None when there is no person.
+
+        image: uint8 [H, W, 3] RGB. Returns uint8 [H, W, 3] (I, U, V): I the part label 0..24,
+        U and V floor(255 u), floor(255 v).
 
         Raises MCLDError when the GPU fails, which the next photo would not change.
         """

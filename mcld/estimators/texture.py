@@ -81,7 +81,7 @@ def _fill_holes(
     seen = (pixels != 0).view(np.uint8)
     if not seen.any():
         return
-    window = _around(seen)
+    window = _find_window(seen)
     pixels, seen = pixels[window], seen[window]
     holes = chart[window] & (seen == 0)
     colours = np.ascontiguousarray(pixels).view(np.uint8).reshape(*pixels.shape, 4)
@@ -90,7 +90,7 @@ def _fill_holes(
     pixels[:] = np.where(keep, colours.view(np.uint32)[..., 0], 0)
 
 
-def _around(seen: NDArray[np.uint8]) -> tuple[slice, slice]:
+def _find_window(seen: NDArray[np.uint8]) -> tuple[slice, slice]:
     """The smallest box around what is not 0, wide enough to inpaint in."""
     left, top, width, height = cv2.boundingRect(seen)
     return (

@@ -28,13 +28,13 @@ def read_baselines(path: Path) -> list[Figures]:
         raise SettingsError(f'--baseline {path} must hold `name: {{"256": {{psnr: 18.9}}}}`')
     figures: list[Figures] = []
     for name, sizes in content.items():
-        for size, numbers in _mapping(path, name, sizes).items():
+        for size, numbers in _check_mapping(path, name, sizes).items():
             if str(size) not in RESULT_SIZES:
                 known = " and ".join(RESULT_SIZES)
                 raise SettingsError(
                     f"--baseline {path}: {name}: {size} is no size; there are {known}"
                 )
-            for metric, number in _mapping(path, f"{name}, {size}", numbers).items():
+            for metric, number in _check_mapping(path, f"{name}, {size}", numbers).items():
                 if metric not in COLUMNS:
                     known = ", ".join(COLUMNS)
                     raise SettingsError(
@@ -61,7 +61,7 @@ def _is_finite(number: object) -> bool:
         return False
 
 
-def _mapping(path: Path, where: str, value: object) -> dict[Any, Any]:
+def _check_mapping(path: Path, where: str, value: object) -> dict[Any, Any]:
     if not isinstance(value, dict) or not value:
         raise SettingsError(
             f'--baseline {path}: {where}: give `name: {{"256": {{psnr: 18.9}}}}`, not {value!r}'

@@ -136,7 +136,7 @@ class FeatureSums:
         count, enlarged = counts.tolist()
         return type(self)(total, products, count, enlarged)
 
-    def moments(self) -> tuple[Tensor, Tensor]:
+    def compute_moments(self) -> tuple[Tensor, Tensor]:
         """The features' mean [D] and sample covariance [D, D]; of at least `FEWEST` pictures."""
         mean = self.total / self.count
         return mean, (self.products - self.count * torch.outer(mean, mean)) / (self.count - 1)
@@ -172,7 +172,7 @@ def frechet_distance(first: FeatureSums, second: FeatureSums) -> float:
     |m1 - m2|^2 + tr(C1 + C2 - 2 sqrt(C1 C2)); the root's trace is the sum of the roots of the
     product's eigenvalues.
     """
-    (m1, c1), (m2, c2) = first.moments(), second.moments()
+    (m1, c1), (m2, c2) = first.compute_moments(), second.compute_moments()
     m1, c1 = m1.to(m2.device), c1.to(m2.device)
     roots = torch.linalg.eigvals(c1 @ c2).sqrt().real
     return float((m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * roots.sum())

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,9 @@ from mcld.dataset.pictures import colour_iuv, read_image, read_iuv
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import InputError
 from mcld.evaluate.baseline import Figures
-from mcld.evaluate.request import EvaluationRequest
 from mcld.evaluate.scores import COLUMNS, Scores
 from mcld.evaluate.table import Comparison, build_table, format_difference, format_value
-from mcld.machine.files import write_whole
+from mcld.machine.files import write_text
 
 GALLERY_PAIRS = 2
 """Pairs shown of the best, of the median and of the worst."""
@@ -37,7 +37,6 @@ _COLOURS = ("#2a6f97", "#c1666b", "#5b8e7d", "#b08968", "#6d597a", "#8d99ae")
 def write_report(
     path: Path,
     results: Sequence[Scores],
-    requests: Sequence[EvaluationRequest],
     baselines: Sequence[Figures],
     comparisons: Sequence[Comparison],
 ) -> Path:
@@ -53,34 +52,31 @@ def write_report(
     )
     titles, cells = build_table(results, baselines)
     page = environment.get_template("report.html.jinja").render(
-        versions={name: v for scores in results for name, v in scores.versions().items()},
+        versions={name: v for scores in results for name, v in scores.list_versions().items()},
         date=datetime.now().astimezone().date().isoformat(),
-        places=[(s.name, s.save_path, s.dataset) for s in results],
+        requests=[s.request for s in results],
         titles=titles,
         cells=cells,
-        problems=[problem for scores in results for problem in scores.problems()],
-        notes=[note for scores in results for note in scores.notes()],
-        protocol={name: text for scores in results for name, text in scores.protocol().items()},
-        names=list(zip((s.name for s in results), _colours(), strict=False)),
-        histograms=_histograms(results),
-        comparisons=[_comparison_table(comparison) for comparison in comparisons],
-        galleries=list(_galleries(results, requests)),
+        problems=[problem for scores in results for problem in scores.list_problems()],
+        notes=[note for scores in results for note in scores.list_notes()],
+        protocol={name: text for s in results for name, text in s.describe_protocol().items()},
+        names=list(zip((s.name for s in results), cycle(_COLOURS), strict=False)),
+        histograms=list(_draw_histograms(results)),
+        comparisons=comparisons,
+        columns=COLUMNS,
+        format_difference=format_difference,
+        galleries=list(_choose_pairs(results)),
     )
-    with write_whole(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 
-def _colours() -> Iterator[str]:
-    while True:
-        yield from _COLOURS
-
-
-def _histograms(results: Sequence[Scores]) -> list[dict[str, Any]]:
+def _draw_histograms(results: Sequence[Scores]) -> Iterator[dict[str, Any]]:
     """Of every metric at every size: title, ends of the axis, and one outline for each results."""
-    histograms = []
     for size in RESULT_SIZES:
-        at_size = [(s, c) for s, c in zip(results, _colours(), strict=False) if size in s.sizes]
+        at_size = [
+            (s, c) for s, c in zip(results, cycle(_COLOURS), strict=False) if size in s.sizes
+        ]
         for metric, column in COLUMNS.items():
             numbers = [
                 [
@@ -97,46 +93,25 @@ def _histograms(results: Sequence[Scores]) -> list[dict[str, Any]]:
             edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
             shares = [np.histogram(some, edges)[0] / max(len(some), 1) for some in numbers]
             top = max(share.max() for share in shares)
-            histograms.append(
-                {
-                    "title": f"{column.title}, {size}",
-                    "low": format_value(metric, low),
-                    "high": format_value(metric, high),
-                    "outlines": [
-                        (_outline(share / top), colour)
-                        for share, (_, colour) in zip(shares, at_size, strict=True)
-                    ],
-                }
-            )
-    return histograms
+            yield {
+                "title": f"{column.title}, {size}",
+                "low": format_value(metric, low),
+                "high": format_value(metric, high),
+                "outlines": [
+                    (_draw_outline(share / top), colour)
+                    for share, (_, colour) in zip(shares, at_size, strict=True)
+                ],
+            }
 
 
-def _outline(heights: np.ndarray[Any, Any]) -> str:
+def _draw_outline(heights: np.ndarray[Any, Any]) -> str:
     """The steps of a histogram as the points of an SVG polygon; heights: 0..1."""
     x = np.repeat(np.linspace(0, _WIDE, len(heights) + 1), 2)
     y = np.concatenate([[0], np.repeat(heights, 2), [0]])
     return " ".join(f"{a:.1f},{_HIGH * (1 - b):.1f}" for a, b in zip(x, y, strict=True))
 
 
-def _comparison_table(comparison: Comparison) -> dict[str, Any]:
-    """The title and the rows of a comparison."""
-    rows = [
-        (
-            COLUMNS[d.metric].title,
-            format_difference(d.metric, d.mean),
-            f"{format_difference(d.metric, d.low)} … {format_difference(d.metric, d.high)}",
-            d.pairs,
-            d.verdict,
-        )
-        for d in comparison.differences
-    ]
-    title = f"{comparison.second} minus {comparison.first}, {comparison.size}"
-    return {"title": title, "rows": rows}
-
-
-def _galleries(
-    results: Sequence[Scores], requests: Sequence[EvaluationRequest]
-) -> Iterator[dict[str, Any]]:
+def _choose_pairs(results: Sequence[Scores]) -> Iterator[dict[str, Any]]:
     """The best, median and worst pairs of the first results, smallest size, by every metric."""
     size = next(size for size, at_size in results[0].sizes.items() if at_size.rows)
     rows = results[0].sizes[size].rows
@@ -155,36 +130,36 @@ def _galleries(
         pairs = []
         for group, chosen in groups.items():
             for name in chosen:
-                pictures = _pictures(name, size, metric, results, requests, thumbnail)
+                pictures = _show_pictures(name, size, metric, results, thumbnail)
                 number = format_value(metric, rows[name][metric])
                 pairs.append({"group": group, "name": name, "number": number, "pictures": pictures})
         by = f" of {results[0].name}" if len(results) > 1 else ""
         yield {"title": f"{column.title}, {size}: best, median, worst{by}", "pairs": pairs}
 
 
-def _pictures(
+def _show_pictures(
     name: str,
     size: str,
     metric: str,
     results: Sequence[Scores],
-    requests: Sequence[EvaluationRequest],
     thumbnail: Callable[[Path, bool], str | None],
 ) -> list[tuple[str, str | None]]:
     """(what it is, the picture as a data URL, or None): source, pose, generated ones, truth."""
     source, _, target = Path(name).stem.partition("_2_")
-    layout = DatasetLayout(requests[0].dataset)
+    request = results[0].request
+    layout = DatasetLayout(request.dataset)
     generated = []
     for scores in results:
         number = scores.sizes[size].rows.get(name, {}).get(metric) if size in scores.sizes else None
         caption = scores.name
         if len(results) > 1:
             caption = f"{scores.name} {format_value(metric, number)}"
-        generated.append((caption, thumbnail(scores.save_path / size / name, False)))
+        generated.append((caption, thumbnail(scores.request.save_path / size / name, False)))
     return [
         ("source", thumbnail(layout.image("test", source), False)),
         ("pose", thumbnail(layout.densepose("test", target), True)),
         *generated,
-        ("truth", thumbnail(requests[0].truth(size, name, target), False)),
+        ("truth", thumbnail(request.find_truth(size, name, target), False)),
     ]
 
 

@@ -26,13 +26,13 @@ class EvaluationRequest:
     """A folder of true pictures with the names of the results, instead of the dataset's; it may
     have folders 256 and 512 as the results do."""
 
-    def truth(self, folder: str, name: str, target: str) -> Path:
+    def find_truth(self, folder: str, name: str, target: str) -> Path:
         """The true picture of a result. folder: 256 or 512; target: its stem in the dataset."""
         if self.truth_path is None:
             return DatasetLayout(self.dataset).image("test", target)
-        return self.truths(folder) / name
+        return self.find_truths(folder) / name
 
-    def truths(self, folder: str) -> Path:
+    def find_truths(self, folder: str) -> Path:
         """Where the true pictures of a size lie; only with a `truth_path`."""
         assert self.truth_path is not None
         own = self.truth_path / folder
@@ -90,7 +90,7 @@ def list_pairs(request: EvaluationRequest, folder: str) -> dict[str, str]:
     if request.truth_path is not None:
         if not request.truth_path.is_dir():
             raise InputError(f"--gt-path {request.truth_path} is no folder")
-        truths = request.truths(folder)
+        truths = request.find_truths(folder)
         names = sorted(
             name
             for name in _list_files(truths)

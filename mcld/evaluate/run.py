@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -111,12 +112,10 @@ class Evaluator:
             network = load()
         except MCLDError as error:
             reason = str(error)
-        reasons = [reason for reason in gather_object([reason]) if reason is not None]
-        if not reasons:
-            return network
-        self.left_out[metric] = reasons[0]
-        self.say(f"{metric} is left out: {reasons[0]}")
-        return None
+        if reasons := list(filter(None, gather_object([reason]))):
+            self._leave_out(metric, reasons[0], self.left_out)
+            return None
+        return network
 
     def score(
         self, request: EvaluationRequest, listings: dict[str, Listing] | None = None
@@ -129,14 +128,7 @@ class Evaluator:
         split; WeightsError when a network gives numbers that are not finite.
         """
         listings = run_on_main(self.state, lambda: listings or list_results(request))
-        scores = Scores(
-            request.name,
-            request.save_path,
-            request.dataset,
-            truth_path=request.truth_path,
-            device=str(self.device),
-            weights=self.weights,
-        )
+        scores = Scores(request, str(self.device), self.weights)
         for folder, listing in listings.items():
             scores.sizes[folder] = SizeScores(
                 listed=len(listing.pairs),
@@ -145,7 +137,7 @@ class Evaluator:
                 left_out=self._list_left_out(folder, FACE_SIZE in listings),
             )
             self._score_size(request, folder, listing, scores.sizes[folder])
-        if not scores.measured() and self.left_out:
+        if not scores.list_measured() and self.left_out:
             raise WeightsError(f"nothing is measured: {'; '.join(self.left_out.values())}")
         if not any(at_size.rows for at_size in scores.sizes.values()):
             folder, name, reason = next(
@@ -164,22 +156,20 @@ class Evaluator:
         if faces and folder != FACE_SIZE:  # no face is looked for at this size
             left_out.pop("face", None)
         elif self.faces is not None and not faces:
-            left_out["face"] = "faces are compared at 176x256, and there is no folder 256/"
-            self.say(f"face is left out: {left_out['face']}")
+            reason = "faces are compared at 176x256, and there is no folder 256/"
+            self._leave_out("face", reason, left_out)
         return left_out
 
     def _score_size(
         self, request: EvaluationRequest, folder: str, listing: Listing, scores: SizeScores
     ) -> None:
-        training = self._training_sums(request, folder, scores) if listing.present else None
+        training = self._find_training_sums(request, folder, scores) if listing.present else None
         sums = self._new_sums() if training is not None else None
         rows: dict[str, dict[str, float]] = {}
         refused: dict[str, str] = {}
         enlarged = 0
 
-        def compare(name: str) -> _Pair:
-            return self._compare(request, folder, name, listing.pairs[name])
-
+        compare = partial(self._compare, request, folder, listing)
         doing = f"Scoring {request.name}/{folder}"
         for batch in self._work_in_batches(doing, listing.present, compare, refused):
             self._run_networks([pair for _, pair in batch], sums)
@@ -202,20 +192,23 @@ class Evaluator:
         if training is None or sums is None:
             return
         if len(scores.rows) < FEWEST:
-            self._leave_out_fid(scores, f"it needs at least {FEWEST} pictures in {folder}/")
+            reason = f"it needs at least {FEWEST} pictures in {folder}/"
+            self._leave_out("fid", reason, scores.left_out)
             return
         sums = sums.reduce(self.state)
         scores.values["fid"] = run_on_main(self.state, lambda: frechet_distance(training, sums))
 
-    def _compare(self, request: EvaluationRequest, folder: str, name: str, target: str) -> _Pair:
+    def _compare(
+        self, request: EvaluationRequest, folder: str, listing: Listing, name: str
+    ) -> _Pair:
         """A result, its truth, and the metrics that need no network on the device."""
         size = RESULT_SIZES[folder]
         generated = read_image(request.save_path / folder / name)
         if generated.shape[:2] != size:
             (height, width), (high, wide) = generated.shape[:2], size
             raise InputError(f"it is {width}x{height}, not {wide}x{high}")
-        original = read_image(request.truth(folder, name, target))
-        truth = resize(original, size)
+        path = request.find_truth(folder, name, listing.pairs[name])
+        truth, enlarged = _read_resized(path, size)
         wanted: tuple[str, ...] = self.options.metrics
         row = {
             metric: measure(generated, truth)
@@ -224,7 +217,7 @@ class Evaluator:
         }
         if self.faces is not None and folder == FACE_SIZE:
             row |= _compare_faces(self.faces, generated, truth)
-        return _Pair(generated, truth, row, _is_smaller(original, size))
+        return _Pair(generated, truth, row, enlarged)
 
     def _run_networks(self, batch: list[_Pair], sums: FeatureSums | None) -> None:
         """Add LPIPS to the rows of a batch, and Inception's features to the sums."""
@@ -242,7 +235,7 @@ class Evaluator:
     def _new_sums(self) -> FeatureSums:
         return FeatureSums.zeros(FEATURES, next(self.inception.parameters()).device)
 
-    def _training_sums(
+    def _find_training_sums(
         self, request: EvaluationRequest, folder: str, scores: SizeScores
     ) -> FeatureSums | None:
         """The sums over all training pictures, from the dataset's cache where they are there."""
@@ -251,7 +244,7 @@ class Evaluator:
         try:
             training = run_on_main(self.state, lambda: TrainingPictures.find(request.dataset))
         except InputError as error:
-            self._leave_out_fid(scores, f"it needs the training pictures: {error}")
+            self._leave_out("fid", f"it needs the training pictures: {error}", scores.left_out)
             return None
         files = training.files()
         path = training.cache_file(folder, self.inception.sha256)
@@ -266,22 +259,15 @@ class Evaluator:
             "enlarged": sums.enlarged,
         }
         if sums.count < FEWEST:
-            self._leave_out_fid(
-                scores,
-                f"{request.dataset / 'train'} has fewer than {FEWEST} training pictures that can be"
-                " read",
-            )
+            train = request.dataset / "train"
+            reason = f"{train} has fewer than {FEWEST} training pictures that can be read"
+            self._leave_out("fid", reason, scores.left_out)
             return None
         return sums
 
     def _sum_training(self, files: list[Path], folder: str, unread: dict[str, str]) -> FeatureSums:
         """The sums over training pictures; `unread` gets those that cannot be read, and why."""
-        size = RESULT_SIZES[folder]
-
-        def read(file: Path) -> tuple[NDArray[np.uint8], bool]:
-            original = read_image(file)
-            return resize(original, size), _is_smaller(original, size)
-
+        read = partial(_read_resized, size=RESULT_SIZES[folder])
         sums = self._new_sums()
         own_unread: dict[str, str] = {}
         doing = f"Training pictures at {folder}"
@@ -300,9 +286,9 @@ class Evaluator:
         except MCLDError as error:
             self.say(f"{error}: the next run will have to see all training pictures again")
 
-    def _leave_out_fid(self, scores: SizeScores, reason: str) -> None:
-        scores.left_out["fid"] = reason
-        self.say(f"fid is left out: {reason}")
+    def _leave_out(self, metric: str, reason: str, left_out: dict[str, str]) -> None:
+        left_out[metric] = reason
+        self.say(f"{metric} is left out: {reason}")
 
     def _work_in_batches(
         self, doing: str, items: list[_T], work: Callable[[_T], _R], refused: dict[str, str]
@@ -345,8 +331,10 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
-def _is_smaller(image: NDArray[np.uint8], size: tuple[int, int]) -> bool:
-    return any(side < wanted for side, wanted in zip(image.shape, size, strict=False))
+def _read_resized(path: Path, size: tuple[int, int]) -> tuple[NDArray[np.uint8], bool]:
+    """A picture resized to (height, width), and whether it was smaller."""
+    image = read_image(path)
+    return resize(image, size), image.shape[0] < size[0] or image.shape[1] < size[1]
 
 
 def _to_tensor(pictures: list[NDArray[np.uint8]], device: torch.device) -> torch.Tensor:

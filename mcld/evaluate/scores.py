@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mcld.dataset.results import RESULT_SIZES
-from mcld.machine.files import write_whole
+from mcld.evaluate.request import EvaluationRequest
+from mcld.machine.files import write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class SizeScores:
             if column.per_picture and numbers:
                 self.values[name] = math.fsum(numbers) / len(numbers)
 
-    def counts(self) -> dict[str, Any]:
+    def count_pictures(self) -> dict[str, Any]:
         """How many pictures there should be, are, and count.
 
         "scored_by" has the metrics that some of the scored ones lack.
@@ -118,11 +118,7 @@ class SizeScores:
 class Scores:
     """The scores of one folder of results."""
 
-    name: str
-    save_path: Path
-    dataset: Path
-    truth_path: Path | None = None
-    """Where the true pictures came from, if not from the dataset."""
+    request: EvaluationRequest
     device: str = "cpu"
     """Of the networks."""
     weights: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -130,22 +126,27 @@ class Scores:
     sizes: dict[str, SizeScores] = field(default_factory=dict)
     """By the folder's name, "256" or "512"; a size that has no folder is absent."""
 
-    def measured(self) -> list[str]:
+    @property
+    def name(self) -> str:
+        """What the results are called."""
+        return self.request.name
+
+    def list_measured(self) -> list[str]:
         """The metrics of which there is a number, as `evaluate.metrics` calls them."""
         columns = {name for scores in self.sizes.values() for name in scores.values}
         return [name for name in METRICS if {name, f"{name}s"} & columns]
 
-    def protocol(self) -> dict[str, str]:
+    def describe_protocol(self) -> dict[str, str]:
         """How each number that was measured was made, in words."""
         truth = "the target's JPEG, resized with Pillow, bicubically with antialiasing, 8 bits"
-        if self.truth_path is not None:
-            truth = f"the pictures in {self.truth_path}; those of another size resized bicubically"
-        protocol = {"dataset": str(self.dataset), "truth": truth}
-        for metric in self.measured():
-            protocol[metric] = "; ".join([METRICS[metric], *self._foreign_weights(metric)])
+        if path := self.request.truth_path:
+            truth = f"the pictures in {path}; those of another size resized bicubically"
+        protocol = {"dataset": str(self.request.dataset), "truth": truth}
+        for metric in self.list_measured():
+            protocol[metric] = "; ".join([METRICS[metric], *self._list_foreign_weights(metric)])
         return protocol
 
-    def _foreign_weights(self, metric: str) -> list[str]:
+    def _list_foreign_weights(self, metric: str) -> list[str]:
         """A line for each file that is not torchvision's: its name says how its sha256 begins."""
         return [
             f"the sha256 of {file} begins with {sha256[:8]}: these are not torchvision's weights"
@@ -153,15 +154,15 @@ class Scores:
             if file.endswith(".pth") and not sha256.startswith(file[:-4].rpartition("-")[2])
         ]
 
-    def versions(self) -> dict[str, str]:
+    def list_versions(self) -> dict[str, str]:
         """The libraries that made the numbers."""
         modules = {name: name for name in ("mcld", *_MODULES)} | {"pillow": "PIL", "opencv": "cv2"}
-        if "face" in self.measured():
+        if "face" in self.list_measured():
             modules |= {name: name for name in _FACE_MODULES}
         versions = {name: import_module(module).__version__ for name, module in modules.items()}
         return versions | {"lpips": version("lpips")}  # which has no __version__
 
-    def problems(self) -> list[str]:
+    def list_problems(self) -> list[str]:
         """What a strict run fails for, in words."""
         where: dict[tuple[str, str], list[str]] = {}
         for folder, scores in self.sizes.items():
@@ -171,9 +172,9 @@ class Scores:
             f"{self.name}/{' and '.join(folders)}: {metric} is left out: {reason}"
             for (metric, reason), folders in where.items()
         ]
-        return [*left_out, *self.uncounted()]
+        return [*left_out, *self.list_uncounted()]
 
-    def uncounted(self) -> list[str]:
+    def list_uncounted(self) -> list[str]:
         """Which pictures do not count that should, and which weights should not, in words."""
         lines = [
             f"{self.name}: there is no folder {folder}/: nothing is scored at {width}x{height}"
@@ -182,8 +183,8 @@ class Scores:
         ]
         lines += [
             f"{self.name}: {metric} is no published one: {reason}"
-            for metric in self.measured()
-            for reason in self._foreign_weights(metric)
+            for metric in self.list_measured()
+            for reason in self._list_foreign_weights(metric)
         ]
         for folder, scores in self.sizes.items():
             where = f"{self.name}/{folder}"
@@ -193,9 +194,8 @@ class Scores:
                     f" such as {scores.missing[0]}"
                 )
             for name, reason in list(scores.refused.items())[:_NAMED_REFUSALS]:
-                lines.append(
-                    f"{where}/{name}: {reason.removeprefix(f'{self.save_path / folder / name} ')}"
-                )
+                path = self.request.save_path / folder / name
+                lines.append(f"{where}/{name}: {reason.removeprefix(f'{path} ')}")
             if len(scores.refused) > _NAMED_REFUSALS:
                 lines.append(
                     f"{where}: {len(scores.refused) - _NAMED_REFUSALS:,} more pictures could not be"
@@ -215,7 +215,7 @@ class Scores:
                 )
         return lines
 
-    def notes(self) -> list[str]:
+    def list_notes(self) -> list[str]:
         """What is all right but must be known, in words."""
         lines = []
         for folder, scores in self.sizes.items():
@@ -232,7 +232,7 @@ class Scores:
                 )
             lines += [
                 f"{where}: {COLUMNS[metric].title} is the mean of {number:,} of the pictures"
-                for metric, number in scores.counts()["scored_by"].items()
+                for metric, number in scores.count_pictures()["scored_by"].items()
                 if not metric.startswith("face")  # whose count has a row of its own
             ]
             training = scores.training["enlarged"] if scores.training else 0
@@ -253,24 +253,23 @@ class Scores:
         """Write metrics.json and per_image.csv, each whole. Raises MCLDError when it cannot."""
         content: dict[str, Any] = {
             "results": self.name,
-            "results_path": str(self.save_path),
-            "dataset": str(self.dataset),
+            "results_path": str(self.request.save_path),
+            "dataset": str(self.request.dataset),
             "values": {
                 size: {name: _to_json(value) for name, value in scores.values.items()}
                 for size, scores in self.sizes.items()
             },
-            "counts": {size: scores.counts() for size, scores in self.sizes.items()},
+            "counts": {size: scores.count_pictures() for size, scores in self.sizes.items()},
             "missing": {size: scores.missing for size, scores in self.sizes.items()},
             "refused": {size: scores.refused for size, scores in self.sizes.items()},
             "unread_training": {size: s.unread for size, s in self.sizes.items() if s.unread},
             "left_out": {size: scores.left_out for size, scores in self.sizes.items()},
-            "protocol": self.protocol(),
+            "protocol": self.describe_protocol(),
             "device": self.device,
-            "weights_sha256": {m: self.weights[m] for m in self.measured() if m in self.weights},
-            "versions": self.versions(),
+            "weights_sha256": {m: w for m, w in self.weights.items() if m in self.list_measured()},
+            "versions": self.list_versions(),
         }
-        with write_whole(folder / "metrics.json") as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / "metrics.json", content)
         measured = {n for s in self.sizes.values() for n in s.values}
         names = [n for n, c in COLUMNS.items() if c.per_picture and n in measured]
         table = io.StringIO()
@@ -279,8 +278,7 @@ class Scores:
         for size, scores in self.sizes.items():
             for file, row in sorted(scores.rows.items()):
                 writer.writerow([size, file, *(row.get(name, "") for name in names)])
-        with write_whole(folder / "per_image.csv") as temporary:
-            temporary.write_text(table.getvalue(), encoding="utf-8")
+        write_text(folder / "per_image.csv", table.getvalue())
 
 
 def _to_json(value: float) -> float | str:

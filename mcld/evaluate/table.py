@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from mcld.dataset.results import RESULT_SIZES
 from mcld.evaluate.baseline import Figures
 from mcld.evaluate.scores import COLUMNS, Scores
-from mcld.machine.files import write_whole
+from mcld.machine.files import write_json
 
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 RESAMPLES = 2000
@@ -113,16 +112,13 @@ def write_comparisons(path: Path, comparisons: Sequence[Comparison]) -> None:
             for difference in comparison.differences
         ],
     }
-    with write_whole(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(path, content)
 
 
 def compare_pairs(first: Scores, second: Scores, size: str) -> list[Difference]:
     """The mean paired difference, second minus first, of every metric of single pictures."""
     from scipy.stats import bootstrap  # here, because it loads much and few compare results
 
-    if size not in first.sizes or size not in second.sizes:
-        return []
     a, b = first.sizes[size].rows, second.sizes[size].rows
     differences = []
     for metric, column in COLUMNS.items():

@@ -1,6 +1,7 @@
 """Writing files so that they appear whole or not at all."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -24,11 +25,10 @@ def write_whole(path: Path) -> Iterator[Path]:
 
     Raises MCLDError when the folder cannot be written or the disk is full.
     """
-    path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(
-            prefix=_unfinished(path), suffix=path.suffix, dir=path.parent
+            prefix=_begin_name(path), suffix=path.suffix, dir=path.parent
         )
     except OSError as error:
         raise MCLDError(f"cannot write {path}: {error.strerror}") from error
@@ -36,11 +36,7 @@ def write_whole(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private; ours are ordinary ones
+        _settle(temporary)
         temporary.replace(path)
     except OSError as error:
         raise MCLDError(f"cannot write {path}: {error.strerror or error}") from error
@@ -48,9 +44,30 @@ def write_whole(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _unfinished(path: Path) -> str:
+def _settle(path: Path) -> None:
+    """Bring a file's bytes to the disk; give what `tempfile` made private the usual mode."""
+    if path.is_file():
+        with path.open("rb") as written:
+            os.fsync(written.fileno())
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod((0o666 if path.is_file() else 0o777) & ~umask)
+
+
+def _begin_name(path: Path) -> str:
     """How the names begin of what will be `path`."""
     return f"{UNFINISHED}{hashlib.sha256(path.name.encode()).hexdigest()[:12]}-"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole. Raises MCLDError when it cannot be written."""
+    with write_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file whole. Raises MCLDError when it cannot be written."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def hash_file(path: Path) -> str:
@@ -93,19 +110,13 @@ def write_folder_whole(folder: Path) -> Iterator[Path]:
 
     Raises MCLDError when it cannot be written or the disk is full.
     """
-    folder = Path(folder)
     temporary = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
         for path in (temporary, *temporary.rglob("*")):
-            if path.is_file():
-                with path.open("rb") as written:
-                    os.fsync(written.fileno())
-            path.chmod((0o666 if path.is_file() else 0o777) & ~umask)
+            _settle(path)
         if folder.exists():  # out of the way first: at every moment the old one or the new is whole
             old = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
             folder.replace(old)
@@ -127,7 +138,7 @@ def remove_unfinished(folder: Path) -> None:
     """
     try:
         for pattern in (f"{UNFINISHED}*", f"*/{UNFINISHED}*"):
-            for path in Path(folder).glob(pattern):
+            for path in folder.glob(pattern):
                 if path.is_dir():
                     shutil.rmtree(path)
                 else:
@@ -144,7 +155,7 @@ def remove_unfinished_files(paths: Iterable[Path]) -> None:
     """
     names: dict[Path, set[str]] = {}
     for path in paths:
-        names.setdefault(path.parent, set()).add(_unfinished(path))
+        names.setdefault(path.parent, set()).add(_begin_name(path))
     for folder, beginnings in names.items():
         try:
             for found in folder.glob(f"{UNFINISHED}*"):

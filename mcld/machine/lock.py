@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,26 +13,22 @@ from mcld.errors import InputError, MCLDError
 LOCK_FILE = ".lock"
 
 
-@contextmanager
-def hold_folder(root: Path) -> Iterator[None]:
+def hold_folder(root: Path) -> AbstractContextManager[None]:
     """Hold the folder `root`, which exists, while the block runs; a killed run lets go of it.
 
     Raises InputError when another run holds it, MCLDError when it cannot be written.
     """
-    with _hold(root / LOCK_FILE, root):
-        yield
+    return _hold(root / LOCK_FILE, root)
 
 
-@contextmanager
-def hold_file(file: Path) -> Iterator[None]:
+def hold_file(file: Path) -> AbstractContextManager[None]:
     """Hold what is done as `file` says, on this machine, while the block runs.
 
     The lock lies among the system's temporary files: the file's folder may not be ours to write.
     Raises InputError when another run holds it.
     """
     name = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]
-    with _hold(Path(tempfile.gettempdir()) / f"mcld-{name}.lock", file):
-        yield
+    return _hold(Path(tempfile.gettempdir()) / f"mcld-{name}.lock", file)
 
 
 @contextmanager

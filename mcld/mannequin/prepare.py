@@ -1,11 +1,10 @@
 """Fill a dataset folder with mannequins: pictures, maps, faces, splits and pairs."""
 
 import json
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 
@@ -20,9 +19,10 @@ from mcld.dataset.pictures import (
 )
 from mcld.errors import InputError
 from mcld.estimators.texture import extract_texture
-from mcld.machine.files import remove_unfinished, write_whole
+from mcld.machine.files import remove_unfinished, write_json
 from mcld.machine.lock import hold_folder
-from mcld.machine.workers import start_worker
+from mcld.machine.processes import ignore
+from mcld.machine.workers import work_in_processes
 from mcld.mannequin.head import HeadCrop
 from mcld.mannequin.world import identity, pose, render
 
@@ -73,7 +73,7 @@ def prepare_mannequins(
     pictures: int = 8,
     size: tuple[int, int] = (256, 176),
     workers: int | None = None,
-    on_picture: Callable[[int, int], None] | None = None,
+    on_picture: Callable[[int, int], None] = ignore,
 ) -> DatasetLayout:
     """Write `mannequins` people of the mannequin world `seed`, prepared, below the folder `root`.
 
@@ -104,13 +104,11 @@ def prepare_mannequins(
         total = mannequins * pictures
         unfinished = [i for i in range(mannequins) if not _is_prepared(root, world, i)]
         done = total - pictures * len(unfinished)
-        if on_picture:
-            on_picture(done, total)
-        for _ in _prepare_people(root, world, unfinished, workers or os.cpu_count() or 1):
+        on_picture(done, total)
+        work, workers = partial(_prepare_person, root, world), workers or os.cpu_count() or 1
+        for _ in work_in_processes(work, unfinished, workers, "the mannequin world"):
             done += pictures
-            if on_picture:
-                on_picture(done, total)
-
+            on_picture(done, total)
         layout = DatasetLayout(root)
         for split in ("train", "test"):
             people = [world.names(i) for i in range(mannequins) if world.split(i) == split]
@@ -145,8 +143,7 @@ def _claim(root: Path, world: _World) -> None:
         raise InputError(
             f"{root} already holds files that are no mannequins: give an empty or a new folder"
         )
-    with write_whole(mark) as path:
-        path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+    write_json(mark, wanted)
 
 
 def _describe(world: object) -> str:
@@ -163,26 +160,6 @@ def _is_prepared(root: Path, world: _World, index: int) -> bool:
     return all(
         layout.is_prepared(split, stem) and layout.face(split, stem).exists() for stem in stems
     )
-
-
-def _prepare_people(root: Path, world: _World, people: list[int], workers: int) -> Iterator[None]:
-    """Make these people's files in `workers` processes; yield once a person."""
-    if not people:
-        return
-    # Spawned, because a forked child of a process with threads may hang.
-    pool = ProcessPoolExecutor(
-        min(workers, len(people)),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=start_worker,
-    )
-    try:
-        tasks: list[Future[None]] = [
-            pool.submit(_prepare_person, root, world, index) for index in people
-        ]
-        for task in as_completed(tasks):
-            yield task.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _prepare_person(root: Path, world: _World, index: int) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,7 @@ from mcld.estimators.pose import check_densepose
 from mcld.machine.files import remove_unfinished
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import is_main, processes
-from mcld.machine.workers import start_worker
+from mcld.machine.workers import work_in_processes
 from mcld.prepare.preview import write_preview
 from mcld.prepare.raw import (
     GENDERS,
@@ -32,7 +30,6 @@ from mcld.prepare.raw import (
 )
 from mcld.prepare.report import PrepareReport, StageReport
 from mcld.prepare.stages import (
-    NOT_RAW,
     FaceStage,
     Picture,
     PoseStage,
@@ -40,7 +37,6 @@ from mcld.prepare.stages import (
     SplitStage,
     Stage,
     TextureStage,
-    missing_map,
 )
 from mcld.settings import PrepareSettings
 
@@ -88,20 +84,18 @@ def prepare_dataset(
     state = processes()
     main = state.is_main_process
     with hold_folder(request.root) if main else nullcontext():
-        if main:
-            remove_unfinished(request.root)
+        with state.main_process_first():  # after it the lists are whole
             raw, lists = _find_pictures(request)
-            write_lists(DatasetLayout(request.root), lists)
-        state.wait_for_everyone()
-        if not main:  # only now are the lists whole
-            raw, lists = _find_pictures(request)
+            if main:
+                remove_unfinished(request.root)
+                write_lists(DatasetLayout(request.root), lists)
         pictures = _list_pictures(lists, request.limit)
         reports = []
-        for stage in _stages(request, options, raw, str(state.device)):
+        for stage in _choose_stages(request, options, raw, str(state.device)):
             reports.append(
                 _run_stage(stage, pictures, request.overwrite, options, state, on_progress)
             )
-            pictures = _usable(reports[-1], pictures)
+            pictures = _keep_usable(reports[-1], pictures)
         report = PrepareReport(reports, not lists.own, lists.refused, raw.refused, request.limit)
         if main:
             report.write(request.root)
@@ -120,19 +114,19 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
     raw, lists = _find_pictures(request)
     pictures = _list_pictures(lists, request.limit)
     reports = []
-    for stage in _stages(request, options, raw, "cpu"):
+    for stage in _choose_stages(request, options, raw, "cpu"):
         report = StageReport(stage.name, len(pictures))
         for picture in pictures:
             if not request.overwrite and stage.output(picture).exists():
                 report.skipped += 1
-            elif isinstance(stage, SplitStage) and f"{picture.stem}.jpg" not in raw.paths:
-                report.failed[_name(picture)] = NOT_RAW
-            elif isinstance(stage, PrecomputedPoseStage) and not stage.output(picture).exists():
-                report.failed[_name(picture)] = missing_map(stage.output(picture), request.root)
-            else:
+                continue
+            try:
+                stage.check(picture)
                 report.done += 1
+            except InputError as error:
+                report.failed[_name(picture)] = str(error)
         reports.append(report)
-        pictures = _usable(report, pictures)
+        pictures = _keep_usable(report, pictures)
     return PrepareReport(reports, not lists.own, lists.refused, raw.refused, request.limit)
 
 
@@ -180,14 +174,14 @@ def _list_pictures(lists: Lists, limit: int | None) -> list[Picture]:
     ]
 
 
-def _usable(report: StageReport, pictures: list[Picture]) -> list[Picture]:
+def _keep_usable(report: StageReport, pictures: list[Picture]) -> list[Picture]:
     """The pictures for the next stages: one that is absent, or has no map, is reported once."""
     if report.name not in ("split", "pose"):
         return pictures
     return [picture for picture in pictures if _name(picture) not in report.failed]
 
 
-def _stages(
+def _choose_stages(
     request: PrepareRequest, options: PrepareSettings, raw: RawPictures, device: str
 ) -> list[Stage]:
     layout = DatasetLayout(request.root)
@@ -196,12 +190,8 @@ def _stages(
         if options.pose_estimator == "detectron2"
         else PrecomputedPoseStage(layout)
     )
-    stages: list[Stage] = [
-        SplitStage(layout, raw.paths),
-        pose,
-        TextureStage(layout),
-        FaceStage(layout, options, device),
-    ]
+    face = FaceStage(layout, options, device)
+    stages: list[Stage] = [SplitStage(layout, raw.paths), pose, TextureStage(layout), face]
     return [stage for stage in stages if stage.name in request.stages]
 
 
@@ -214,6 +204,8 @@ def _run_stage(
     on_progress: Progress,
 ) -> StageReport:
     """Take this process's share of the pictures through a stage; all processes' report."""
+    from accelerate.utils import gather_object
+
     checked_only = isinstance(stage, PrecomputedPoseStage)
     share = pictures[state.process_index :: state.num_processes]
     missing = [p for p in share if overwrite or checked_only or not stage.output(p).exists()]
@@ -223,13 +215,8 @@ def _run_stage(
         if failure is not None:
             failed.append(failure)
         on_progress(stage.name, done, len(missing))
-    counts = [(len(missing), failed)]
-    if state.num_processes > 1:
-        from accelerate.utils import gather_object
-
-        counts = gather_object(counts)
     report = StageReport(stage.name, len(pictures))
-    for attempted, failures in counts:
+    for attempted, failures in gather_object([(len(missing), failed)]):
         report.done += attempted - len(failures)
         report.failed.update(failures)
     report.skipped = len(pictures) - report.done - len(report.failed)
@@ -240,51 +227,12 @@ def _make_all(
     stage: Stage, pictures: Sequence[Picture], overwrite: bool, workers: int
 ) -> Iterator[tuple[str, str] | None]:
     """Make the pictures' files; yield once a picture: None, or (picture, why it failed)."""
-    workers = min(1 if stage.one_process else workers, len(pictures))
-    if workers < 2:
-        for picture in pictures:
-            yield _make(stage, picture, overwrite)
-        return
-    # Spawned, because a forked child of a process with threads, or with CUDA, may hang.
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(stage, max(1, (os.cpu_count() or 1) // workers)),
-    )
-    try:
-        tasks = [pool.submit(_make_in_worker, picture, overwrite) for picture in pictures]
-        for task in as_completed(tasks):
-            yield task.result()
-    except BrokenProcessPool as error:
-        raise MCLDError(
-            f"a process of the {stage.name} stage died, perhaps for want of memory: run again to go"
-            " on, with fewer --workers"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    work = partial(_make, stage, overwrite)
+    workers = 1 if stage.one_process else workers
+    return work_in_processes(work, pictures, workers, f"the {stage.name} stage")
 
 
-_stage: Stage
-"""The stage that a worker process works on."""
-
-
-def _start_worker(stage: Stage, threads: int) -> None:
-    global _stage
-    start_worker()
-    # PyTorch, which only the pose stage imports, and only later, reads these as it is imported.
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
-    import cv2
-
-    cv2.setNumThreads(1)
-    _stage = stage
-
-
-def _make_in_worker(picture: Picture, overwrite: bool) -> tuple[str, str] | None:
-    return _make(_stage, picture, overwrite)
-
-
-def _make(stage: Stage, picture: Picture, overwrite: bool) -> tuple[str, str] | None:
+def _make(stage: Stage, overwrite: bool, picture: Picture) -> tuple[str, str] | None:
     """Make one picture's file: None, or (picture, why it failed)."""
     stage.load()
     if overwrite:

@@ -24,7 +24,7 @@ from mcld.dataset.layout import (
     read_pairs,
 )
 from mcld.errors import InputError
-from mcld.machine.files import write_whole
+from mcld.machine.files import write_text, write_whole
 
 GENDERS = ("MEN", "WOMEN")
 RAW_FOLDERS = (".", "img_highres", "img")
@@ -119,7 +119,7 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
         if not split_dir and (place / OWN_SPLIT).exists():
             if not raw.paths and not missing:
                 return replace(_read_lists(place), source=None)
-            return own_split(sorted(raw.paths))
+            return make_own_split(sorted(raw.paths))
         if not missing:
             return _read_lists(place)
         # A run that was killed may have copied some of the lists that lie whole elsewhere.
@@ -127,7 +127,7 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
             partial = partial or f"{place} lacks {', '.join(missing)}"
     if partial:
         raise InputError(f"{partial}: give a folder with {', '.join(files)}")
-    return own_split(sorted(raw.paths))
+    return make_own_split(sorted(raw.paths))
 
 
 def _read_lists(place: Path) -> Lists:
@@ -160,7 +160,7 @@ def _is_flat_name(lists: Lists, name: str, where: str) -> bool:
     return True
 
 
-def own_split(names: list[str]) -> Lists:
+def make_own_split(names: list[str]) -> Lists:
     """A split by identity, about one in ten for testing; it depends on the names alone.
 
     The pairs are all ordered pairs of pictures of one person in the same clothes. Raises InputError
@@ -209,8 +209,7 @@ def write_lists(layout: DatasetLayout, lists: Lists) -> None:
     """
     note = layout.list_file("train").with_name(OWN_SPLIT)
     if lists.own:
-        with write_whole(note) as path:  # first: killed after it, a run makes the lists again
-            path.write_text(OWN_SPLIT_NOTE, encoding="utf-8")
+        write_text(note, OWN_SPLIT_NOTE)  # first: killed after it, a run makes the lists again
     if lists.source is None:
         for split in SPLITS:
             layout.write_names(split, lists.names[split])

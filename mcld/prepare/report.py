@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcld.machine.files import write_whole
+from mcld.machine.files import write_text
 
 REPORT_FILE = "prepare-report.json"
 
@@ -45,7 +45,7 @@ class PrepareReport:
         failed = sum(len(stage.failed) for stage in self.stages)
         return failed + len(self.refused_lines) + len(self.refused_files)
 
-    def reasons(self) -> list[tuple[str, str, int]]:
+    def count_reasons(self) -> list[tuple[str, str, int]]:
         """(stage, reason, how many), the most frequent first; numbers and names are left out."""
         counts = Counter(
             (stage.name, _generalise(reason, picture))
@@ -77,9 +77,7 @@ class PrepareReport:
             "refused_lines": self.refused_lines,
             "refused_files": dict(sorted(self.refused_files.items())),
         }
-        with write_whole(path) as temporary:
-            text = json.dumps(content, indent=2, ensure_ascii=False)
-            temporary.write_text(text + "\n", encoding="utf-8")
+        write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         return path
 
 

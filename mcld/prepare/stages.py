@@ -8,6 +8,7 @@ loads what it works with in each of them once, before the first picture.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,13 +33,6 @@ from mcld.estimators.texture import extract_texture
 from mcld.prepare.raw import link_or_copy
 from mcld.settings import PrepareSettings
 
-NOT_RAW = "listed, but not among the raw pictures"
-
-
-def missing_map(path: Path, root: Path) -> str:
-    """The reason why a picture without an IUV map is not used."""
-    return f"no IUV map at {path.relative_to(root)}"
-
 
 class Picture(NamedTuple):
     """One listed picture."""
@@ -53,23 +47,28 @@ class Stage(ABC):
 
     layout: DatasetLayout
     name: ClassVar[str]
+    place: ClassVar[Callable[[DatasetLayout, str, str], Path]]
+    """Where the layout puts what the stage makes."""
 
     @property
     def one_process(self) -> bool:
         """Whether its network fills the device, so that more processes would only crowd it."""
         return False
 
-    def load(self) -> None:  # noqa: B027 - most stages have nothing to load
+    def load(self) -> None:  # noqa: B027 - most have nothing to load
         """Load its network. Raises MCLDError when that cannot be loaded."""
 
-    @abstractmethod
     def output(self, picture: Picture) -> Path:
         """The file the stage makes."""
+        return type(self).place(self.layout, *picture)
 
     def made_from_output(self, picture: Picture) -> tuple[Path, ...]:
         """The files that later stages make from that file: stale once it is made again."""
         del picture
         return ()
+
+    def check(self, picture: Picture) -> None:  # noqa: B027 - most are given nothing
+        """Raise InputError when a file that the user gives is not there."""
 
     @abstractmethod
     def make(self, picture: Picture) -> None:
@@ -82,20 +81,19 @@ class SplitStage(Stage):
 
     raw: dict[str, Path]
     name = "split"
+    place = DatasetLayout.image
 
-    def output(self, picture: Picture) -> Path:
-        """The flat picture."""
-        return self.layout.image(*picture)
+    def check(self, picture: Picture) -> None:
+        """Look for the raw picture, or the flat one."""
+        if f"{picture.stem}.jpg" not in self.raw and not self.output(picture).exists():
+            raise InputError("listed, but not among the raw pictures")
 
     def make(self, picture: Picture) -> None:
-        """Check the raw picture and link it."""
-        source = self.raw.get(f"{picture.stem}.jpg")
-        if source is None and self.output(picture).exists():
-            return  # the raw folder is gone: the flat picture may be the only one left
-        if source is None:
-            raise InputError(NOT_RAW)
-        check_image(source)
-        link_or_copy(source, self.output(picture))
+        """Check the raw picture and link it; the flat one may be the only one left."""
+        self.check(picture)
+        if source := self.raw.get(f"{picture.stem}.jpg"):
+            check_image(source)
+            link_or_copy(source, self.output(picture))
 
 
 @dataclass
@@ -105,6 +103,7 @@ class PoseStage(Stage):
     options: PrepareSettings
     device: str
     name = "pose"
+    place = DatasetLayout.densepose
 
     @property
     def one_process(self) -> bool:
@@ -118,10 +117,6 @@ class PoseStage(Stage):
     @cached_property
     def _estimator(self) -> DensePose:
         return DensePose(self.options.densepose_weights, self.device)
-
-    def output(self, picture: Picture) -> Path:
-        """The IUV map."""
-        return self.layout.densepose(*picture)
 
     def made_from_output(self, picture: Picture) -> tuple[Path, ...]:
         """The texture map and the face embedding."""
@@ -140,16 +135,16 @@ class PrecomputedPoseStage(Stage):
     """The IUV map that is there already; it is only checked."""
 
     name = "pose"
+    place = DatasetLayout.densepose
 
-    def output(self, picture: Picture) -> Path:
-        """The IUV map."""
-        return self.layout.densepose(*picture)
+    def check(self, picture: Picture) -> None:
+        """Look for the map."""
+        check_map(self.layout, picture)
 
     def make(self, picture: Picture) -> None:
         """Check that the map fits its picture and shows somebody."""
-        if not self.output(picture).exists():
-            raise InputError(missing_map(self.output(picture), self.layout.root))
-        image_and_iuv(self.layout, picture)
+        self.check(picture)
+        read_image_and_iuv(self.layout, picture)
 
 
 @dataclass
@@ -157,16 +152,12 @@ class TextureStage(Stage):
     """The texture map."""
 
     name = "texture"
-
-    def output(self, picture: Picture) -> Path:
-        """The texture map."""
-        return self.layout.texture(*picture)
+    place = DatasetLayout.texture
 
     def make(self, picture: Picture) -> None:
         """Unroll the picture and write its texture map."""
-        if not self.layout.densepose(*picture).exists():
-            raise InputError(missing_map(self.layout.densepose(*picture), self.layout.root))
-        write_png(self.output(picture), extract_texture(*image_and_iuv(self.layout, picture)))
+        check_map(self.layout, picture)
+        write_png(self.output(picture), extract_texture(*read_image_and_iuv(self.layout, picture)))
 
 
 @dataclass
@@ -176,6 +167,7 @@ class FaceStage(Stage):
     options: PrepareSettings
     device: str
     name = "face"
+    place = DatasetLayout.face
 
     @property
     def one_process(self) -> bool:
@@ -190,14 +182,10 @@ class FaceStage(Stage):
     def _embedder(self) -> InsightFace:
         return InsightFace(self.options.insightface_root, self.options.face_pack, self.device)
 
-    def output(self, picture: Picture) -> Path:
-        """The face embedding."""
-        return self.layout.face(*picture)
-
     def make(self, picture: Picture) -> None:
         """Embed the largest face and write it; without an IUV map only native size is tried."""
         if self.layout.densepose(*picture).exists():
-            image, iuv = image_and_iuv(self.layout, picture)
+            image, iuv = read_image_and_iuv(self.layout, picture)
         else:
             image = read_image(self.layout.image(*picture))
             iuv = np.zeros_like(image)
@@ -207,7 +195,14 @@ class FaceStage(Stage):
         write_face(self.output(picture), face)
 
 
-def image_and_iuv(
+def check_map(layout: DatasetLayout, picture: Picture) -> None:
+    """Raise InputError for a picture without an IUV map."""
+    path = layout.densepose(*picture)
+    if not path.exists():
+        raise InputError(f"no IUV map at {path.relative_to(layout.root)}")
+
+
+def read_image_and_iuv(
     layout: DatasetLayout, picture: Picture
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A picture and its IUV map, both uint8 [H, W, 3].

@@ -90,10 +90,10 @@ def catalogue(settings: Settings) -> list[Item]:
     root, densepose = settings.sample.pretrained, settings.prepare.densepose_weights
     both = "sample, train"
     return [
-        _pretrained(both, root, UNET, 3.44, _OPENRAIL),
-        _pretrained(both, root, VAE, 0.33, "MIT"),
-        _pretrained(both, root, IMAGE_ENCODER, 1.22, _OPENRAIL),
-        _pretrained("train", root, CONTROLNET, 1.45, "OpenRAIL"),
+        _describe_pretrained(both, root, UNET, 3.44, _OPENRAIL),
+        _describe_pretrained(both, root, VAE, 0.33, "MIT"),
+        _describe_pretrained(both, root, IMAGE_ENCODER, 1.22, _OPENRAIL),
+        _describe_pretrained("train", root, CONTROLNET, 1.45, "OpenRAIL"),
         Item(
             "mcld",
             "sample",
@@ -115,14 +115,14 @@ def catalogue(settings: Settings) -> list[Item]:
             0.26,
             "CC BY-SA 3.0",
         ),
-        _pack(settings, settings.prepare.face_pack, "prepare", 0.36),
-        _pack(settings, "buffalo_s", "evaluate", 0.13),
-        _torchvision("inception", root, 0.11),
-        _torchvision("alexnet", root, 0.24),
+        _describe_pack(settings, settings.prepare.face_pack, "prepare", 0.36),
+        _describe_pack(settings, "buffalo_s", "evaluate", 0.13),
+        _describe_torchvision("inception", root, 0.11),
+        _describe_torchvision("alexnet", root, 0.24),
     ]
 
 
-def _pretrained(
+def _describe_pretrained(
     used_for: str, root: Path, model: Pretrained, gigabytes: float, licence: str
 ) -> Item:
     subfolder = "" if model.inside == "." else model.inside
@@ -137,7 +137,7 @@ def _pretrained(
     )
 
 
-def _pack(settings: Settings, pack: str, used_for: str, gigabytes: float) -> Item:
+def _describe_pack(settings: Settings, pack: str, used_for: str, gigabytes: float) -> Item:
     folder = settings.prepare.insightface_root.expanduser() / "models" / pack
     return Item(
         pack,
@@ -157,7 +157,7 @@ _RECOGNISERS = ("glintr100.onnx", "w600k_r50.onnx", "w600k_mbf.onnx")
 """The networks that embed faces; each pack has one of them."""
 
 
-def _torchvision(name: str, pretrained: Path, gigabytes: float) -> Item:
+def _describe_torchvision(name: str, pretrained: Path, gigabytes: float) -> Item:
     file = TORCHVISION[name]
     root, hub = torchvision_folders(pretrained)
     sha256 = file.rpartition("-")[2].removesuffix(".pth")  # its first digits end the name

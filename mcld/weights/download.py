@@ -168,7 +168,7 @@ def _download_from_hub(item: Item, source: Hub, on_bytes: Callable[[str, int, in
                     source.repository,
                     file,
                     local_dir=root,
-                    tqdm_class=_progress_class(name, on_bytes),
+                    tqdm_class=_make_progress_class(name, on_bytes),
                 )
                 break
             except LocalEntryNotFoundError as error:
@@ -219,7 +219,7 @@ def _explain_unreachable(item: Item, source: Hub, error: Exception) -> WeightsEr
     )
 
 
-def _progress_class(name: str, on_bytes: Callable[[str, int, int], None]) -> Any:
+def _make_progress_class(name: str, on_bytes: Callable[[str, int, int], None]) -> Any:
     """A progress bar class, as the hub's library takes one, that draws nothing but reports."""
     import tqdm
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from mcld.errors import WeightsError
-from mcld.estimators.face import DETECTION_SIZE, InsightFace, face_pack, head_region
+from mcld.estimators.face import DETECTION_SIZE, InsightFace, cut_head_region, face_pack
 from mcld.mannequin.head import HeadCrop
 
 U8 = NDArray[np.uint8]
@@ -238,13 +238,13 @@ def test_a_picture_without_a_face_has_no_embedding(arcface: InsightFace) -> None
 
 def test_the_head_region_is_the_head_enlarged_and_centred() -> None:
     image, iuv = person(400, 20)
-    region = head_region(image, iuv)
+    region = cut_head_region(image, iuv)
     assert region is not None
     assert region.shape == (DETECTION_SIZE, DETECTION_SIZE, 3)
     red = (region[..., 0] > 200) & (region[..., 1] < 50)
     assert np.abs(np.argwhere(red).mean(axis=0) - DETECTION_SIZE / 2).max() < 10
     assert 0.2 < red.mean() ** 0.5 < 0.3
-    assert head_region(image, np.zeros_like(iuv)) is None
+    assert cut_head_region(image, np.zeros_like(iuv)) is None
 
 
 def test_a_pack_in_a_folder_of_its_own_name_is_found(insightface_root: Path) -> None:

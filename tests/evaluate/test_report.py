@@ -25,11 +25,8 @@ def report(dataset, tmp_path: Path) -> Path:
         results_of(dataset, tmp_path / "theirs", noise=25),
     ]
     found = [score(dataset, folder)[0] for folder in folders]
-    requests = [EvaluationRequest("it", dataset.root, folder) for folder in folders]
     published = [("Somebody (2024)", "256", {"psnr": 18.25, "fid": 7.125})]
-    return write_report(
-        tmp_path / "report.html", found, requests, published, compare_results(found)
-    )
+    return write_report(tmp_path / "report.html", found, published, compare_results(found))
 
 
 def test_it_is_one_file_that_shows_tables_distributions_and_pairs(report):
@@ -44,12 +41,11 @@ def test_it_is_one_file_that_shows_tables_distributions_and_pairs(report):
 def test_names_of_folders_are_text_and_the_gallery_goes_from_best_to_worst(dataset, tmp_path):
     folder = results_of(dataset, tmp_path / "<script>alert(1)")
     found = [score(dataset, folder, "evaluate.metrics=[psnr]")[0]]
-    found[0].name = folder.name
+    found[0].request = EvaluationRequest(folder.name, dataset.root, folder)
     rows = found[0].sizes["256"].rows
     for k, row in enumerate(rows.values()):
         row["psnr"] = float(k)
-    requests = [EvaluationRequest(folder.name, dataset.root, folder)]
-    page = write_report(tmp_path / "report.html", found, requests, [], []).read_text()
+    page = write_report(tmp_path / "report.html", found, [], []).read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     gallery = page[page.index("PSNR, 256: best") : page.index("</body>")]

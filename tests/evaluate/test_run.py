@@ -106,7 +106,7 @@ def test_what_cannot_be_scored_is_counted_and_named_and_changes_no_other_number(
     assert set(found.rows) == set(names[3:])
     for name in names[4:]:
         assert found.rows[name] == whole.sizes["256"].rows[name]
-    told = "\n".join(scores.problems())
+    told = "\n".join(scores.list_problems())
     for part in (
         f"1 of {len(names)} pairs have no picture, such as {names[0]}",
         f"{names[1]}: is not a picture",
@@ -114,10 +114,10 @@ def test_what_cannot_be_scored_is_counted_and_named_and_changes_no_other_number(
         f"{names[3]}: it is all one grey, which has no ssim_256",
     ):
         assert part in told
-    assert found.counts()["scored_by"] == {"ssim_256": len(names) - 4}
-    assert any("SSIM-256 is the mean of" in note for note in scores.notes())
+    assert found.count_pictures()["scored_by"] == {"ssim_256": len(names) - 4}
+    assert any("SSIM-256 is the mean of" in note for note in scores.list_notes())
     assert "belong to no pair" not in told  # they are ignored, and no problem
-    assert any("belong to no pair and are ignored: 1" in note for note in scores.notes())
+    assert any("belong to no pair and are ignored: 1" in note for note in scores.list_notes())
 
 
 def test_pictures_of_another_split_an_empty_folder_and_none_are_refused(dataset, results, tmp_path):
@@ -137,7 +137,7 @@ def test_pictures_of_another_split_an_empty_folder_and_none_are_refused(dataset,
 def test_another_truth_can_be_given(dataset, results, tmp_path):
     truth = results_of(dataset, tmp_path / "truth", noise=0)
     scores, _ = score(dataset, results, truth=truth / "256")
-    assert str(truth) in scores.protocol()["truth"]
+    assert str(truth) in scores.describe_protocol()["truth"]
     expected, _ = score(dataset, results)
     assert scores.sizes["256"].values == pytest.approx(expected.sizes["256"].values)
 
@@ -245,10 +245,10 @@ def test_lpips_and_fid_of_pictures_of_all_sizes_are_those_of_torchmetrics_and_sc
         "enlarged": len(smaller),
     }
     assert at_size.enlarged == sum(read_image(path).shape[0] < 256 for path in files.values())
-    (note,) = scores.notes()
+    (note,) = scores.list_notes()
     assert f"{len(smaller)} training pictures are smaller" in note
     # What is no torchvision's, and what is not there, is said, and makes a strict run fail.
-    no_folder, *weights = scores.problems()
+    no_folder, *weights = scores.list_problems()
     assert no_folder.endswith("there is no folder 512/: nothing is scored at 352x512")
     assert [line.partition(": the sha256 of")[0] for line in weights] == [
         "it: lpips is no published one",
@@ -302,7 +302,7 @@ def test_training_pictures_that_are_missing_are_a_problem_and_others_are_not_tak
     training = scores.sizes["256"].training
     assert training is not None
     assert (training["listed"], training["used"]) == (len(names), len(names) - 2)
-    assert any(f"2 of {len(names)} training pictures" in told for told in scores.problems())
+    assert any(f"2 of {len(names)} training pictures" in told for told in scores.list_problems())
     assert not list((uneven.root / "cache").glob("fid-*"))
 
 
@@ -326,9 +326,9 @@ def test_weights_that_are_not_the_makers_are_told_with_their_hash(dataset, resul
     ((file, sha256),) = scores.weights["lpips"].items()
     found = hashlib.sha256((networks / TORCHVISION["alexnet"]).read_bytes()).hexdigest()
     assert (file, sha256) == (TORCHVISION["alexnet"], found)
-    assert "not torchvision's weights" in scores.protocol()["lpips"]
+    assert "not torchvision's weights" in scores.describe_protocol()["lpips"]
     scores.weights = {"lpips": {file: "7be5be79" + "0" * 56}}
-    assert "not torchvision's weights" not in scores.protocol()["lpips"]
+    assert "not torchvision's weights" not in scores.describe_protocol()["lpips"]
 
 
 def test_an_empty_size_beside_a_full_one_is_all_missing(dataset, results):
@@ -356,7 +356,7 @@ def test_the_interval_of_a_difference_is_that_of_the_closed_form():
     steps = np.random.default_rng(1).normal(0.5, 2, 400)
     names = [f"{k}.png" for k in range(400)]
     first, second = (
-        Scores(name, Path(), Path(), sizes={"256": SizeScores(400, rows)})
+        Scores(EvaluationRequest(name, Path(), Path()), sizes={"256": SizeScores(400, rows)})
         for name, rows in (
             ("a", {name: {"psnr": 20.0} for name in names}),
             ("b", {name: {"psnr": 20 + s} for name, s in zip(names, steps, strict=True)}),
@@ -372,7 +372,9 @@ def test_the_interval_of_a_difference_is_that_of_the_closed_form():
 def test_a_size_that_only_later_results_have_is_compared(dataset):
     def scores(name: str, *sizes: str) -> Scores:
         rows = {f"{k}.png": {"psnr": float(k + len(name))} for k in range(3)}
-        return Scores(name, Path(), Path(), sizes={s: SizeScores(3, rows) for s in sizes})
+        return Scores(
+            EvaluationRequest(name, Path(), Path()), sizes={s: SizeScores(3, rows) for s in sizes}
+        )
 
     found = [scores("a", "256"), scores("bb", "256", "512"), scores("ccc", "512")]
     assert [(c.first, c.second, c.size) for c in compare_results(found)] == [

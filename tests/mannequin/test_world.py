@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mcld.mannequin.world import VIEWS, atlas, body, identity, pose, render
 from mcld.mannequin.world.poses import JOINTS, Pose
-from mcld.mannequin.world.render import densepose_uv
+from mcld.mannequin.world.render import find_densepose_uv
 from mcld.mannequin.world.render import render as render_painted
 from mcld.surface.charts import chart_masks
 
@@ -39,7 +39,7 @@ def middle_column(iuv: np.ndarray, part: int) -> float:
 def test_the_same_seed_gives_the_same_bytes() -> None:
     first = render(identity(3, 5), pose(3, 5, 1))
     atlas.paint.cache_clear()
-    body.shaped_body.cache_clear()
+    body.shape_body.cache_clear()
     second = render(identity(3, 5), pose(3, 5, 1))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
@@ -128,7 +128,7 @@ def test_the_picture_is_what_the_map_says() -> None:
     colours = rng.integers(0, 256, (25, 3)).astype(np.float32)
     atlas = np.ones((24, 8, 8, 3), np.float32) * colours[1:, None, None] / 255
     stance = pose(0, 0, 3)
-    vertices = body.posed_vertices(identity(0, 0).body, stance.rotation_array())
+    vertices = body.pose_vertices(identity(0, 0).body, stance.rotation_array())
     background = (
         float(colours[0, 0]) / 255,
         float(colours[0, 1]) / 255,
@@ -184,7 +184,7 @@ def test_everyone_stays_in_the_frame_and_fills_it(seed: int, index: int, picture
 def test_charts_are_laid_into_the_valid_area(points: list[tuple[int, float, float]]) -> None:
     part = np.array([p for p, _, _ in points], np.uint8)
     s, t = (np.array([p[k] for p in points], np.float32) for k in (1, 2))
-    u, v = densepose_uv(part, s, t)
+    u, v = find_densepose_uv(part, s, t)
     row, column = (255 - v.astype(int)) * 199 // 255, u.astype(int) * 199 // 255
     assert chart_masks()[part - 1, row, column].all()
 

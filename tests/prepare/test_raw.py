@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mcld.dataset.layout import parse_identity, parse_outfit
 from mcld.errors import InputError
-from mcld.prepare.raw import find_lists, find_raw, link_or_copy, own_split
+from mcld.prepare.raw import find_lists, find_raw, link_or_copy, make_own_split
 from tests.prepare.raw_folder import publish_lists
 
 RAW = "WOMEN/Tees_Tanks/id_00007838/05_7_additional.jpg"
@@ -64,9 +64,9 @@ def test_our_own_split_keeps_people_apart_and_pairs_one_outfit(names: set[str]) 
     people = {parse_identity(name) for name in names}
     if len(people) < 2:
         with pytest.raises(InputError, match="1 people"):
-            own_split(sorted(names))
+            make_own_split(sorted(names))
         return
-    lists = own_split(sorted(names))
+    lists = make_own_split(sorted(names))
     assert sorted(lists.names["train"] + lists.names["test"]) == sorted(names)
     tested = {parse_identity(name) for name in lists.names["test"]}
     assert not tested & {parse_identity(name) for name in lists.names["train"]}

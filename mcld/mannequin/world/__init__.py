@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcld.mannequin.world.atlas import paint
-from mcld.mannequin.world.body import BodyShape, body_shape, posed_vertices
+from mcld.mannequin.world.body import BodyShape, draw_body_shape, pose_vertices
 from mcld.mannequin.world.canvas import Colour
 from mcld.mannequin.world.clothes import Clothes, draw_clothes
 from mcld.mannequin.world.face import Face, draw_face
@@ -47,7 +47,7 @@ class Identity:
 def identity(seed: int, index: int) -> Identity:
     """Person number `index` (0, 1, ...) of the world `seed`; a function of the two alone."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
-    shape = body_shape(rng)
+    shape = draw_body_shape(rng)
     return Identity(
         body=shape,
         face=draw_face(rng, shape.gender),
@@ -64,6 +64,6 @@ def render(
     Returns the picture, uint8 [H,W,3] RGB, and its IUV map, uint8 [H,W,3] in the order (I, U, V).
     Both come from one pass of rays: the map says for each pixel's centre what is seen there.
     """
-    vertices = posed_vertices(person.body, stance.rotation_array())
+    vertices = pose_vertices(person.body, stance.rotation_array())
     atlas = paint(person.face, person.clothes)
     return _render(vertices, atlas, person.background, stance, *size)

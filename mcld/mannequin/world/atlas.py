@@ -16,8 +16,7 @@ def paint(looks: Face, wear: Clothes) -> FloatArray:
 
     Index k is part label k + 1; rows are t (along the limb), columns s (around it).
     """
-    charts = np.empty((24, ATLAS_SIZE, ATLAS_SIZE, 3), np.float32)
-    charts[:] = looks.skin
+    charts = np.full((24, ATLAS_SIZE, ATLAS_SIZE, 3), looks.skin, np.float32)
     paint_bottom(charts, wear)
     paint_top(charts, wear)
     paint_shoes(charts, wear)

@@ -91,7 +91,7 @@ class BodyShape:
     ears: float  # metres
 
 
-def body_shape(rng: np.random.Generator) -> BodyShape:
+def draw_body_shape(rng: np.random.Generator) -> BodyShape:
     """Draw a plausible figure: two body types, from slight to heavy."""
     woman = bool(rng.random() < 0.5)
     betas = np.clip(rng.normal(0, 0.7, 10), -1.5, 1.5)
@@ -145,25 +145,24 @@ class Skin:
     head_size: FloatArray  # [3] half width, half height, half depth of the skull, metres
 
 
-def _segment_of_joint(name: str) -> str:
-    side = {"L": "left ", "R": "right "}.get(name.split("_")[0], "")
-    stem = name.split("_")[-1]
-    if stem in ("Head", "Neck"):
-        return "head"
-    if stem in ("Pelvis", "Spine1", "Spine2", "Spine3", "Collar"):
-        return "torso"
-    limb = {
-        "Shoulder": "upper arm",
-        "Elbow": "lower arm",
-        "Hip": "upper leg",
-        "Knee": "lower leg",
-    }
-    if stem in limb:
-        return side + limb[stem]
-    return side + ("foot" if stem in ("Ankle", "Foot") else "hand")
+_SEGMENTS_OF_JOINTS = {
+    **dict.fromkeys(("Head", "Neck"), "head"),
+    **dict.fromkeys(("Pelvis", "Spine1", "Spine2", "Spine3", "Collar"), "torso"),
+    "Shoulder": "upper arm",
+    "Elbow": "lower arm",
+    "Hip": "upper leg",
+    "Knee": "lower leg",
+    **dict.fromkeys(("Ankle", "Foot"), "foot"),
+}
 
 
-def _frame(name: str, points: FloatArray) -> SegmentFrame:
+def _find_segment(joint: str) -> str:
+    segment = _SEGMENTS_OF_JOINTS.get(joint.rpartition("_")[2], "hand")
+    side = "left" if joint.startswith("L_") else "right"
+    return segment if segment in SEGMENTS else f"{side} {segment}"
+
+
+def _lay_axis(name: str, points: FloatArray) -> SegmentFrame:
     low, high = points.min(0), points.max(0)
     middle = (low + high) / 2
     if name == "head":
@@ -195,7 +194,7 @@ def _frame(name: str, points: FloatArray) -> SegmentFrame:
 
 
 @cache
-def skin() -> Skin:
+def load_skin() -> Skin:
     """The canonical mesh and its segments; loaded once a process, about 0.1 s."""
     model = Mannequin("wooden")
     # The library has no public way to its skinning weights; its version is bounded in pyproject.
@@ -213,7 +212,7 @@ def skin() -> Skin:
     weights.sum_duplicates()
     canonical = model.vertices(model.rest_pose()).astype(np.float32)
     dominant = indices[np.arange(vertices), values.argmax(1)]
-    of_joint = [SEGMENTS.index(_segment_of_joint(name)) for name in model.joint_names]
+    of_joint = [SEGMENTS.index(_find_segment(name)) for name in model.joint_names]
     segment = np.asarray(of_joint, np.int32)[dominant]
     faces = np.ascontiguousarray(model.faces, np.int32)
     around = sparse.csr_matrix(
@@ -224,22 +223,22 @@ def skin() -> Skin:
         shape=(vertices, len(faces)),
     )
     head = canonical[dominant == model.joint_index("Head")]
-    frames = []
-    for k, name in enumerate(SEGMENTS):
-        points = head if name == "head" else canonical[segment == k]
-        frames.append(_frame(name, points))
+    frames = tuple(
+        _lay_axis(name, head if name == "head" else canonical[segment == k])
+        for k, name in enumerate(SEGMENTS)
+    )
     return Skin(
         canonical,
         faces,
         weights,
         around,
         segment,
-        tuple(frames),
+        frames,
         (head.max(0) - head.min(0)) / 2,
     )
 
 
-def chart_position(
+def find_chart_position(
     segment: npt.NDArray[np.integer], position: FloatArray
 ) -> tuple[npt.NDArray[np.uint8], FloatArray, FloatArray]:
     """Where points of the canonical skin lie on the charts.
@@ -254,7 +253,7 @@ def chart_position(
         here = np.flatnonzero(segment == k)
         if not len(here):
             continue
-        frame = skin().frames[k]
+        frame = load_skin().frames[k]
         offset = position[here] - frame.start
         front, back = PARTS[name]
         if name == "head":
@@ -282,13 +281,13 @@ def chart_position(
     return part, np.clip(s, 0, 1), np.clip(t, 0, 1)
 
 
-def _bump(distance: FloatArray) -> FloatArray:
+def _weigh_bump(distance: FloatArray) -> FloatArray:
     return np.asarray(np.exp(-0.5 * distance**2), np.float32)
 
 
 def _add_flesh(shape: BodyShape, rest: FloatArray) -> FloatArray:
     """Give the shaped rest mesh [V,3] its girths and its larger head: what bones do not say."""
-    body = skin()
+    body = load_skin()
     place = body.canonical  # where on the canonical body each vertex is
     out = rest.astype(np.float32).copy()
     x, y, z = place.T
@@ -305,8 +304,8 @@ def _add_flesh(shape: BodyShape, rest: FloatArray) -> FloatArray:
     middle = body.frames[SEGMENTS.index("torso")].start[2]
     out[torso, 2] += ((z - middle) * (depth - 1))[torso]
     forwards = torso & (z > middle)
-    belly = shape.belly * _bump((y + 0.24) / 0.09) * _bump(x / 0.11)
-    bust = shape.bust * _bump((y + 0.045) / 0.05) * _bump((np.abs(x) - 0.068) / 0.042)
+    belly = shape.belly * _weigh_bump((y + 0.24) / 0.09) * _weigh_bump(x / 0.11)
+    bust = shape.bust * _weigh_bump((y + 0.045) / 0.05) * _weigh_bump((np.abs(x) - 0.068) / 0.042)
     out[forwards, 2] += (belly + bust)[forwards]
 
     for k, name in enumerate(SEGMENTS):
@@ -324,8 +323,8 @@ def _add_flesh(shape: BodyShape, rest: FloatArray) -> FloatArray:
     up, out_front = (y - centre[1]) / body.head_size[1], z - centre[2] > 0
     tip = np.where(up > -0.3, (up + 0.3) / 0.22, (up + 0.3) / 0.07)  # slopes up, ends sharply below
     nose = head & out_front
-    out[nose, 2] += (HEAD_SCALE * shape.nose * _bump(tip) * _bump(x / 0.012))[nose]
-    ear = shape.ears * _bump((up + 0.02) / 0.2) * _bump((z - centre[2] + 0.008) / 0.013)
+    out[nose, 2] += (HEAD_SCALE * shape.nose * _weigh_bump(tip) * _weigh_bump(x / 0.012))[nose]
+    ear = shape.ears * _weigh_bump((up + 0.02) / 0.2) * _weigh_bump((z - centre[2] + 0.008) / 0.013)
     out[head, 0] += (HEAD_SCALE * np.sign(x) * ear * (np.abs(x) > 0.04))[head]
     growth = (HEAD_SCALE - 1) * np.clip((y - _COLLAR) / (_CHIN - _COLLAR), 0, 1)[head, None]
     out[head] += growth * (place[head] - _HEAD_PIVOT)
@@ -342,7 +341,7 @@ class ShapedBody:
 
 
 @lru_cache(maxsize=4)
-def shaped_body(shape: BodyShape) -> ShapedBody:
+def shape_body(shape: BodyShape) -> ShapedBody:
     """The body of one shape; about 0.1 s, so the last few are kept."""
     model = Mannequin("wooden", shape=np.asarray(shape.betas, np.float32))
     rest_pose = model.rest_pose()
@@ -350,17 +349,17 @@ def shaped_body(shape: BodyShape) -> ShapedBody:
     return ShapedBody(model, _add_flesh(shape, model.vertices(rest_pose)), joints)
 
 
-def posed_vertices(shape: BodyShape, rotations: FloatArray) -> FloatArray:
+def pose_vertices(shape: BodyShape, rotations: FloatArray) -> FloatArray:
     """Skin a body: rotations [21,3] axis-angle of the SMPL-X body joints -> vertices [V,3], metres.
 
     Linear blend skinning with one sparse product, which takes a tenth of the library's time.
     """
-    body = shaped_body(shape)
+    body = shape_body(shape)
     pose = body.model.rest_pose()
     pose["body_pose"] = np.asarray(rotations, np.float32)
     world = body.model.joint_transforms(pose).astype(np.float32)
     turn = world[:, :3, :3]
     shift = world[:, :3, 3] - np.einsum("jik,jk->ji", turn, body.joints)
-    blended = skin().weights @ np.concatenate([turn.reshape(-1, 9), shift], 1)
+    blended = load_skin().weights @ np.concatenate([turn.reshape(-1, 9), shift], 1)
     rotated = np.einsum("vik,vk->vi", blended[:, :9].reshape(-1, 3, 3), body.rest)
     return np.asarray(rotated + blended[:, 9:], np.float32)

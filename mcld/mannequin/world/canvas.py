@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import trimesh
 
-from mcld.mannequin.world.body import PARTS, SEGMENTS, TORSO_CROWDING, FloatArray, skin
+from mcld.mannequin.world.body import PARTS, SEGMENTS, TORSO_CROWDING, FloatArray, load_skin
 
 ATLAS_SIZE = 128
 """Rows and columns of one painted chart."""
@@ -66,7 +66,7 @@ def get_canvas(name: str) -> Canvas:
         angles = [ahead, np.sign(ahead) * np.pi - ahead]
     if name == "torso":
         t = t ** (1 / TORSO_CROWDING)
-    frame = skin().frames[SEGMENTS.index(name)]
+    frame = load_skin().frames[SEGMENTS.index(name)]
     length = float(np.linalg.norm(frame.end - frame.start))
     angle = np.stack(angles).astype(np.float32)
     t = np.broadcast_to(t, angle.shape)
@@ -84,13 +84,13 @@ def cover(paint: FloatArray, coverage: FloatArray, colour: Colour | FloatArray) 
 
 
 @cache
-def torso_surface() -> FloatArray:
+def find_torso_surface() -> FloatArray:
     """The canonical position [2,N,N,3] of each texel of the torso's charts, metres.
 
     Found by rays from the axis outwards: what is drawn on a chest (a print, a neckline) must not be
     squeezed where the body is narrow.
     """
-    canvas, body = get_canvas("torso"), skin()
+    canvas, body = get_canvas("torso"), load_skin()
     torso = (body.segment[body.faces] == SEGMENTS.index("torso")).all(1)
     mesh = trimesh.Trimesh(body.canonical, body.faces[torso], process=False)
     frame = body.frames[SEGMENTS.index("torso")]
@@ -108,8 +108,10 @@ def torso_surface() -> FloatArray:
     return np.asarray(surface, np.float32)
 
 
-def lay(charts: FloatArray, canvas: Canvas, coverage: FloatArray, paint: FloatArray) -> None:
+def lay(
+    charts: FloatArray, canvas: Canvas, coverage: FloatArray, paint: FloatArray | Colour
+) -> None:
     """Lay `paint` over the charts of one segment where `coverage` is 1."""
-    for k, part in enumerate(canvas.parts):
-        colour = paint[k] if paint.ndim == 4 else paint
-        cover(charts[part - 1], coverage[k], np.clip(colour, 0, 1))
+    colours = np.broadcast_to(np.clip(paint, 0, 1), (*coverage.shape, 3))
+    for part, covered, colour in zip(canvas.parts, coverage, colours, strict=True):
+        cover(charts[part - 1], covered, colour)

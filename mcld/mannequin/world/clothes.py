@@ -1,5 +1,6 @@
 """What an identity wears: drawn at random, painted on the charts of torso and limbs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,11 @@ from mcld.mannequin.world.canvas import (
     Canvas,
     Colour,
     cover,
+    find_torso_surface,
     get_canvas,
     hsv,
     lay,
     soft,
-    torso_surface,
 )
 
 PATTERNS = ("plain", "bands", "stripes", "checks", "dots", "motif", "block", "jacket")
@@ -44,7 +45,7 @@ class Clothes:
     shaft: float  # how much of the lower leg a boot or a sock covers
 
 
-def _cloth_colour(rng: np.random.Generator) -> Colour:
+def _draw_colour(rng: np.random.Generator) -> Colour:
     hue, kind = rng.random(), rng.random()
     if kind < 0.45:  # saturated
         return hsv(hue, rng.uniform(0.6, 0.95), rng.uniform(0.55, 0.95))
@@ -62,10 +63,10 @@ def _luma(colour: Colour) -> float:
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 
 
-def _contrasting(rng: np.random.Generator, other: Colour, least: float = 0.28) -> Colour:
+def _draw_contrasting(rng: np.random.Generator, other: Colour, least: float = 0.28) -> Colour:
     """A cloth colour that is told from `other` at a glance, by its lightness."""
     while True:
-        colour = _cloth_colour(rng)
+        colour = _draw_colour(rng)
         if abs(_luma(colour) - _luma(other)) > least:
             return colour
 
@@ -73,11 +74,11 @@ def _contrasting(rng: np.random.Generator, other: Colour, least: float = 0.28) -
 def draw_clothes(rng: np.random.Generator, gender: str) -> Clothes:
     """Draw an outfit."""
     woman = gender == "WOMEN"
-    top = _cloth_colour(rng)
+    top = _draw_colour(rng)
     pattern = str(rng.choice(PATTERNS, p=[0.16, 0.16, 0.11, 0.13, 0.12, 0.18, 0.07, 0.07]))
-    bottom = _cloth_colour(rng)
+    bottom = _draw_colour(rng)
     while np.abs(np.subtract(bottom, top)).max() < 0.2:  # a suit in one colour hides its seams
-        bottom = _cloth_colour(rng)
+        bottom = _draw_colour(rng)
     kind = str(
         rng.choice(
             ["trousers", "shorts", "tights"],
@@ -89,13 +90,13 @@ def draw_clothes(rng: np.random.Generator, gender: str) -> Clothes:
         "shorts": rng.uniform(0.2, 0.5),
         "tights": 0.24,
     }[kind]
-    shoes = _cloth_colour(rng)
+    shoes = _draw_colour(rng)
     tucked = rng.random() < 0.4
     return Clothes(
         pattern=pattern,
         motif=str(rng.choice(MOTIFS)),
         top=top,
-        top_second=_contrasting(rng, top),
+        top_second=_draw_contrasting(rng, top),
         period=float(rng.uniform(0.16, 0.24)),
         sleeve=float(
             rng.choice(
@@ -107,7 +108,7 @@ def draw_clothes(rng: np.random.Generator, gender: str) -> Clothes:
         vee=bool(rng.random() < 0.35),
         hem=float(-0.29 if tucked else rng.uniform(-0.4, -0.32)),
         bottom=bottom,
-        bottom_second=_contrasting(rng, bottom, 0.22),
+        bottom_second=_draw_contrasting(rng, bottom, 0.22),
         bottom_pattern=str(
             rng.choice(
                 ["plain", "bands", "stripes", "checks", "seam"],
@@ -115,8 +116,8 @@ def draw_clothes(rng: np.random.Generator, gender: str) -> Clothes:
             )
         ),
         legs=float(legs),
-        tights=_cloth_colour(rng) if kind == "tights" else None,
-        belt=_contrasting(rng, bottom, 0.15) if tucked and rng.random() < 0.6 else None,
+        tights=_draw_colour(rng) if kind == "tights" else None,
+        belt=_draw_contrasting(rng, bottom, 0.15) if tucked and rng.random() < 0.6 else None,
         shoes=shoes,
         sole=((0.95, 0.95, 0.93), (0.12, 0.1, 0.1), (0.55, 0.36, 0.2))[rng.integers(3)],
         shaft=float(rng.choice([0.0, 0.07, rng.uniform(0.2, 0.6)], p=[0.6, 0.2, 0.2])),
@@ -135,7 +136,7 @@ def _wave(phase: FloatArray, period: float, share: float = 0.5) -> FloatArray:
     return soft((share / 2 - distance) * period)
 
 
-def _pattern(canvas: Canvas, kind: str, period: float, along: FloatArray) -> FloatArray:
+def _draw_pattern(canvas: Canvas, kind: str, period: float, along: FloatArray) -> FloatArray:
     """Coverage of a garment's second colour. `along` runs down the limb, metres.
 
     Round a limb a pattern repeats a whole number of times, so that it goes on across the seams.
@@ -161,7 +162,7 @@ def _pattern(canvas: Canvas, kind: str, period: float, along: FloatArray) -> Flo
     return np.zeros_like(along)
 
 
-def _motif(kind: str, x: FloatArray, y: FloatArray) -> FloatArray:
+def _draw_motif(kind: str, x: FloatArray, y: FloatArray) -> FloatArray:
     """Coverage of a print 0.2 m across around the origin; y up, metres."""
     x, y = x / np.float32(_MOTIF_RADIUS), y / np.float32(_MOTIF_RADIUS)
     radius = np.hypot(x, y)
@@ -186,21 +187,29 @@ def _motif(kind: str, x: FloatArray, y: FloatArray) -> FloatArray:
     return soft(depth * np.float32(_MOTIF_RADIUS))
 
 
+def _list_limbs(limb: str, share: float) -> Iterator[tuple[str, Canvas, float]]:
+    """'upper' or 'lower', its canvas and how much of it is covered; share: of the whole limb."""
+    for side in ("left", "right"):
+        yield "upper", get_canvas(f"{side} upper {limb}"), share * 2
+        yield "lower", get_canvas(f"{side} lower {limb}"), share * 2 - 1
+
+
 def paint_top(charts: FloatArray, wear: Clothes) -> None:
     """Paint the top over the charts [24,N,N,3] of torso and arms."""
     canvas = get_canvas("torso")
-    paint = np.broadcast_to(np.asarray(wear.top, np.float32), (*canvas.t.shape, 3)).copy()
-    x, y = np.moveaxis(torso_surface()[..., :2], -1, 0)
+    paint = np.full((*canvas.t.shape, 3), wear.top, np.float32)
+    x, y = np.moveaxis(find_torso_surface()[..., :2], -1, 0)
     ahead = np.abs(canvas.angle) < np.pi / 2
     if wear.pattern == "motif":
-        cover(paint, _motif(wear.motif, x, y + np.float32(0.045)) * ahead, wear.top_second)
+        cover(paint, _draw_motif(wear.motif, x, y + np.float32(0.045)) * ahead, wear.top_second)
     elif wear.pattern == "block":
         cover(paint, soft(canvas.height + np.float32(0.06)), wear.top_second)
     elif wear.pattern == "jacket":  # worn open over something in the second colour
         cover(paint, soft(np.float32(0.045) - np.abs(x)) * ahead, wear.top_second)
     else:
-        cloth = _pattern(canvas, wear.pattern, wear.period, canvas.along)
-        cover(paint, cloth, wear.top_second)
+        cover(
+            paint, _draw_pattern(canvas, wear.pattern, wear.period, canvas.along), wear.top_second
+        )
     side = np.abs(x) / np.float32(_NECK_HALF_WIDTH)
     fall = 1 - side if wear.vee else np.sqrt(np.clip(1 - side**2, 0, 1))
     opening = np.where(ahead, wear.neck, 0.012) * np.clip(fall, 0, 1) + y - np.float32(_NECK_BASE)
@@ -211,69 +220,44 @@ def paint_top(charts: FloatArray, wear: Clothes) -> None:
     covered = soft(canvas.height - np.float32(wear.hem)) * (1 - soft(opening))
     lay(charts, canvas, covered, paint)
 
-    for side in ("left ", "right "):
-        for limb, share in (
-            ("upper arm", wear.sleeve * 2),
-            ("lower arm", wear.sleeve * 2 - 1),
-        ):
-            canvas = get_canvas(side + limb)
-            along = canvas.along + np.float32(0.26 if limb == "lower arm" else 0)
-            colour = wear.top_second if wear.pattern == "block" else wear.top
-            paint = np.broadcast_to(np.asarray(colour, np.float32), (*canvas.t.shape, 3)).copy()
-            if wear.pattern not in ("plain", "motif", "block", "jacket"):
-                cloth = _pattern(canvas, wear.pattern, wear.period, along)
-                cover(paint, cloth, wear.top_second)
-            # Without sleeves the shoulder still has a strap's width of cloth.
-            end = 0.1 if share == 0 and limb == "upper arm" else share
-            lay(
-                charts,
-                canvas,
-                soft(np.float32(end * canvas.length) - canvas.along),
-                paint,
-            )
+    for limb, canvas, share in _list_limbs("arm", wear.sleeve):
+        along = canvas.along + np.float32(0.26 if limb == "lower" else 0)
+        colour = wear.top_second if wear.pattern == "block" else wear.top
+        paint = np.full((*canvas.t.shape, 3), colour, np.float32)
+        if wear.pattern not in ("plain", "motif", "block", "jacket"):
+            cover(paint, _draw_pattern(canvas, wear.pattern, wear.period, along), wear.top_second)
+        # Without sleeves the shoulder still has a strap's width of cloth.
+        end = 0.1 if share == 0 and limb == "upper" else share
+        lay(charts, canvas, soft(np.float32(end * canvas.length) - canvas.along), paint)
 
 
 def paint_bottom(charts: FloatArray, wear: Clothes) -> None:
     """Paint trousers, shorts or tights over the charts [24,N,N,3] of torso and legs."""
     canvas = get_canvas("torso")
-    paint = np.broadcast_to(np.asarray(wear.bottom, np.float32), (*canvas.t.shape, 3)).copy()
+    paint = np.full((*canvas.t.shape, 3), wear.bottom, np.float32)
     pattern = wear.bottom_pattern if wear.bottom_pattern != "seam" else "plain"
-    cover(paint, _pattern(canvas, pattern, 0.15, canvas.along), wear.bottom_second)
+    cover(paint, _draw_pattern(canvas, pattern, 0.15, canvas.along), wear.bottom_second)
     lay(charts, canvas, soft(np.float32(-0.27) - canvas.height), paint)
     if wear.belt:
         belt = soft(np.float32(0.018) - np.abs(canvas.height + 0.3))
-        lay(charts, canvas, belt, np.asarray(wear.belt, np.float32))
-    for side in ("left ", "right "):
-        for limb, share in (
-            ("upper leg", wear.legs * 2),
-            ("lower leg", wear.legs * 2 - 1),
-        ):
-            canvas = get_canvas(side + limb)
-            if wear.tights:
-                whole = np.ones_like(canvas.t)
-                lay(charts, canvas, whole, np.asarray(wear.tights, np.float32))
-            paint = np.broadcast_to(
-                np.asarray(wear.bottom, np.float32), (*canvas.t.shape, 3)
-            ).copy()
-            along = np.float32(0.16) - canvas.height  # from the torso's top: the pattern goes on
-            cloth = _pattern(canvas, wear.bottom_pattern, 0.15, along)
-            cover(paint, cloth, wear.bottom_second)
-            lay(
-                charts,
-                canvas,
-                soft(np.float32(share * canvas.length) - canvas.along),
-                paint,
-            )
-            if limb == "lower leg" and wear.shaft:
-                shaft = soft(canvas.along - np.float32((1 - wear.shaft) * canvas.length))
-                lay(charts, canvas, shaft, np.asarray(wear.shoes, np.float32))
+        lay(charts, canvas, belt, wear.belt)
+    for limb, canvas, share in _list_limbs("leg", wear.legs):
+        if wear.tights:
+            lay(charts, canvas, np.ones_like(canvas.t), wear.tights)
+        paint = np.full((*canvas.t.shape, 3), wear.bottom, np.float32)
+        along = np.float32(0.16) - canvas.height  # from the torso's top: the pattern goes on
+        cover(paint, _draw_pattern(canvas, wear.bottom_pattern, 0.15, along), wear.bottom_second)
+        lay(charts, canvas, soft(np.float32(share * canvas.length) - canvas.along), paint)
+        if limb == "lower" and wear.shaft:
+            shaft = soft(canvas.along - np.float32((1 - wear.shaft) * canvas.length))
+            lay(charts, canvas, shaft, wear.shoes)
 
 
 def paint_shoes(charts: FloatArray, wear: Clothes) -> None:
     """Paint shoes over the charts [24,N,N,3] of the feet."""
     for side in ("left ", "right "):
         canvas = get_canvas(side + "foot")
-        paint = np.broadcast_to(np.asarray(wear.shoes, np.float32), (*canvas.t.shape, 3)).copy()
+        paint = np.full((*canvas.t.shape, 3), wear.shoes, np.float32)
         cover(paint, soft(np.abs(canvas.angle) - np.float32(2.2), 0.1), wear.sole)
         if wear.shaft == 0:  # laces or a bar over the instep
             tongue = np.minimum(0.5 - np.abs(canvas.angle), 0.16 - np.abs(canvas.t - 0.55))

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcld.mannequin.world.body import FloatArray, skin
+from mcld.mannequin.world.body import FloatArray, load_skin
 from mcld.mannequin.world.canvas import (
     Colour,
     cover,
+    find_torso_surface,
     get_canvas,
     hsv,
     lay,
     rgb,
     soft,
-    torso_surface,
 )
 
 _SKIN_TONES = (
@@ -137,11 +137,11 @@ def paint_head(charts: FloatArray, looks: Face) -> None:
         ]
     )
     # Where the ray in this direction leaves the skull: metres to the left and up of its centre.
-    radius = 1 / np.linalg.norm(direction / skin().head_size[:, None, None, None], axis=0)
+    radius = 1 / np.linalg.norm(direction / load_skin().head_size[:, None, None, None], axis=0)
     x, y = direction[0] * radius, direction[1] * radius
     ahead = np.cos(azimuth) > 0.1
     tone = np.asarray(looks.skin, np.float32)
-    paint = np.broadcast_to(tone, (*azimuth.shape, 3)).copy()
+    paint = np.full((*azimuth.shape, 3), tone, np.float32)
 
     blush = 0.35 * np.exp(-0.5 * (((np.abs(x) - 0.045) / 0.016) ** 2 + ((y + 0.03) / 0.013) ** 2))
     cover(paint, blush * ahead, tone * np.asarray((1.0, 0.72, 0.68), np.float32))
@@ -207,7 +207,7 @@ def paint_long_hair(charts: FloatArray, looks: Face) -> None:
     if looks.style not in ("long", "tail"):
         return
     canvas = get_canvas("torso")
-    x = torso_surface()[..., 0]
+    x = find_torso_surface()[..., 0]
     back = np.abs(canvas.angle) > np.pi / 2
     half, reach = (0.1, 0.24) if looks.style == "long" else (0.03, 0.18)
     depth = np.minimum(half - np.abs(x), reach - canvas.along - 2 * x**2 / half)

@@ -99,29 +99,28 @@ def _contrapposto(vary: np.random.Generator) -> Turns:
     }
 
 
+def _choose_sides(vary: np.random.Generator, both: float) -> tuple[str, ...]:
+    """Both sides, as often as `both` says, or one of them."""
+    return ("L", "R") if vary.random() < both else (str(vary.choice(["L", "R"])),)
+
+
 def _hands_on_hips(vary: np.random.Generator) -> Turns:
     u = vary.uniform
     turns = _contrapposto(vary) if vary.random() < 0.5 else _standing(vary)
-    both = vary.random() < 0.55
-    for side in ("L", "R") if both else (vary.choice(["L", "R"]),):
-        turns |= _akimbo(str(side), u(46, 52), u(90, 98))
+    for side in _choose_sides(vary, 0.55):
+        sign = 1 if side == "L" else -1
+        turns |= {
+            f"{side}_Shoulder": (0.0, sign * 18.0, sign * (u(46, 52) - 90)),
+            f"{side}_Elbow": (0.0, -sign * 34.0, -sign * u(90, 98)),
+            f"{side}_Wrist": (0.0, 0.0, sign * 30.0),
+        }
     return turns
-
-
-def _akimbo(side: str, out: float, inward: float) -> Turns:
-    sign = 1 if side == "L" else -1
-    return {
-        f"{side}_Shoulder": (0.0, sign * 18.0, sign * (out - 90)),
-        f"{side}_Elbow": (0.0, -sign * 34.0, -sign * inward),
-        f"{side}_Wrist": (0.0, 0.0, sign * 30.0),
-    }
 
 
 def _arms_up(vary: np.random.Generator) -> Turns:
     u = vary.uniform
     turns = _standing(vary) if vary.random() < 0.6 else _contrapposto(vary)
-    sides = ("L", "R") if vary.random() < 0.6 else (str(vary.choice(["L", "R"])),)
-    for side in sides:
+    for side in _choose_sides(vary, 0.6):
         sign = 1 if side == "L" else -1
         lift = u(38, 56)
         turns |= {

@@ -8,7 +8,7 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore import EmbreeDevice
 from embreex.rtcore_scene import EmbreeScene
 
-from mcld.mannequin.world.body import FloatArray, IntArray, chart_position, skin
+from mcld.mannequin.world.body import FloatArray, IntArray, find_chart_position, load_skin
 from mcld.mannequin.world.poses import Pose
 from mcld.surface.charts import chart_masks
 
@@ -27,12 +27,12 @@ _AMBIENT = 0.70
 
 
 @cache
-def _rays_device() -> EmbreeDevice:
+def _open_rays_device() -> EmbreeDevice:
     return EmbreeDevice()
 
 
 @cache
-def _valid_columns() -> tuple[IntArray, IntArray, IntArray]:
+def _find_valid_columns() -> tuple[IntArray, IntArray, IntArray]:
     """(first, last) valid row [24,2] of each DensePose chart; and for each of its rows how many
     columns are valid [24,200] and which [24,200,200], ascending, as many as there are.
     """
@@ -49,13 +49,15 @@ def _valid_columns() -> tuple[IntArray, IntArray, IntArray]:
     return rows, counts, columns
 
 
-def densepose_uv(part: UInt8Array, s: FloatArray, t: FloatArray) -> tuple[UInt8Array, UInt8Array]:
+def find_densepose_uv(
+    part: UInt8Array, s: FloatArray, t: FloatArray
+) -> tuple[UInt8Array, UInt8Array]:
     """DensePose's U and V (0..255) of points at (s, t) of the unit chart of `part` (1..24).
 
     Our unit square is laid into the valid pixels of DensePose's own chart, row by row, so that
     nothing painted is lost when an atlas is turned into the SMPL texture layout.
     """
-    rows, counts, columns = _valid_columns()
+    rows, counts, columns = _find_valid_columns()
     k = part.astype(np.int32) - 1
     row = np.rint(rows[k, 0] + t * (rows[k, 1] - rows[k, 0])).astype(np.int32)
     column = columns[k, row, np.rint(s * (counts[k, row] - 1)).astype(np.int32)]
@@ -80,7 +82,7 @@ def _look_up_colours(
     return np.asarray(top * (1 - fy) + bottom * fy, np.float32)
 
 
-def _frame(vertices: FloatArray, pose: Pose, height: int, width: int) -> FloatArray:
+def _place_before_camera(vertices: FloatArray, pose: Pose, height: int, width: int) -> FloatArray:
     """Turn the figure and place it before the camera: x right, y down in pixels, z towards us."""
     cosine, sine = np.cos(pose.turn), np.sin(pose.turn)
     turn = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]], np.float32)
@@ -107,20 +109,20 @@ def render(
 ) -> tuple[UInt8Array, UInt8Array]:
     """Draw a posed body.
 
-    vertices: [V,3] metres, of `skin()`. atlas: [24,N,N,3] RGB in 0..1, row t and column s of each
-    part's unit chart. background: RGB in 0..1. Returns the picture uint8 [H,W,3] RGB and its IUV
-    map uint8 [H,W,3] (I, U, V). The map is that of each pixel's centre ray, one of the rays that
+    vertices: [V,3] metres, of `load_skin()`. atlas: [24,N,N,3] RGB in 0..1, row t and column s of
+    each part's unit chart. background: RGB in 0..1. Returns the picture uint8 [H,W,3] RGB and its
+    IUV map uint8 [H,W,3] (I, U, V). The map is that of each pixel's centre ray, one of those that
     the picture is the mean of. `shaded` off leaves the colours as painted.
     """
-    body = skin()
-    seen = _frame(vertices, pose, height, width)
+    body = load_skin()
+    seen = _place_before_camera(vertices, pose, height, width)
 
     corners = seen[body.faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals = body.around @ flat
     # y points down here, which turns the faces inside out: the front ones have negative z.
     front = np.flatnonzero(flat[:, 2] < 0)
-    scene = EmbreeScene(_rays_device())
+    scene = EmbreeScene(_open_rays_device())
     TriangleMesh(scene, seen, body.faces[front])  # building it is half the time: front faces only
 
     left, top = np.clip(np.floor(seen[:, :2].min(0)).astype(int) - 1, 0, (width, height))
@@ -140,10 +142,9 @@ def render(
         np.float32
     )
     position = np.einsum("nk,nkd->nd", share, body.canonical[face])
-    part, s, t = chart_position(body.segment[face[:, 0]], position)
+    part, s, t = find_chart_position(body.segment[face[:, 0]], position)
 
-    colours = np.empty((len(origins), 3), np.float32)
-    colours[:] = background
+    colours = np.full((len(origins), 3), background, np.float32)
     painted = _look_up_colours(atlas, part, s, t)
     if shaded:
         normal = np.einsum("nk,nkd->nd", share, normals[face])
@@ -153,13 +154,12 @@ def render(
         painted = painted * (_AMBIENT + (1 - _AMBIENT) * light)[:, None]
     colours[struck] = painted
 
-    image = np.empty((height, width, 3), np.float32)
-    image[:] = background
+    image = np.full((height, width, 3), background, np.float32)
     image[top:bottom, left:right] = colours.reshape(len(_SAMPLES), *rows.shape, 3).mean(0)
     iuv = np.zeros((height, width, 3), np.uint8)
     central = struck < rows.size
     where = struck[central]
-    u, v = densepose_uv(part[central], s[central], t[central])
+    u, v = find_densepose_uv(part[central], s[central], t[central])
     window = iuv[top:bottom, left:right].reshape(-1, 3)
     window[where] = np.stack([part[central], u, v], 1)
     iuv[top:bottom, left:right] = window.reshape(*rows.shape, 3)
