@@ -488,10 +488,14 @@ def test_a_tracker_that_is_not_installed_is_named(short):
         run(with_train(short, trackers=("wandb",)))
 
 
-def test_a_network_trained_without_a_condition_samples_without_it(short, tmp_path):
+def test_a_network_is_trained_and_samples_without_the_conditions_left_out(short, tmp_path):
     ablated = {"focal_conditions": ("texture",), "reference_input": "source"}
     settings = untrained(with_settings(short, "model", **ablated), tmp_path / "new")
-    pipeline = load_pipeline(run(with_train(settings, images=8, learning_rate=1e-2)))
+    plain = {"learning_rate": 1e-2, "weight_decay": 0.0, "ema_decay": 0.0}
+    pipeline = load_pipeline(run(with_train(settings, images=8, **plain)))
+    projector, untaught = (p.image_projector for p in (pipeline, load_pipeline(tmp_path / "new")))
+    assert torch.equal(projector.proj_in.weight, untaught.proj_in.weight)  # it saw no face
+    assert not torch.equal(projector.proj_out.weight, untaught.proj_out.weight)
     pipeline.set_progress_bar_config(disable=True)
     first, second = read_training_picture(short, 0), read_training_picture(short, 4)
     inputs = pipeline.inputs([first.photo], [first.texture], [first.iuv], first.face[None], 64, 48)
@@ -512,9 +516,9 @@ def test_a_network_trained_without_a_condition_samples_without_it(short, tmp_pat
         ).images
 
     noise = torch.randn(1, 12, 8, 6, generator=torch.Generator().manual_seed(0))
-    plain = paint(first.photo, first.face[None])
-    assert torch.equal(plain, paint(first.photo, second.face[None]))
-    assert not torch.equal(plain, paint(second.photo, first.face[None]))
+    picture = paint(first.photo, first.face[None])
+    assert torch.equal(picture, paint(first.photo, second.face[None]))
+    assert not torch.equal(picture, paint(second.photo, first.face[None]))
 
 
 def read_training_picture(settings: Settings, number: int):
