@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mcld.errors import SettingsError
 from mcld.settings import known_settings, load_settings
-from mcld.train.recipe import read_stages
+from mcld.train.stages import read_stages
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

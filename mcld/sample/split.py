@@ -18,7 +18,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_iuv, write_png
 from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_file
 from mcld.errors import InputError, SettingsError
-from mcld.machine.files import make_folder, remove_unfinished, write_whole
+from mcld.machine.files import make_folder, remove_unfinished, write_json
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, is_main
 from mcld.person import read_prepared
@@ -179,5 +179,4 @@ def _check_settings(save_path: Path, record: dict[str, Any]) -> None:
             f"{save_path} holds pictures, and no {SETTINGS_FILE} that tells how they were made:"
             " give another --save-path"
         )
-    with write_whole(path) as temporary:
-        temporary.write_text(json.dumps({**record, "version": __version__}, indent=2) + "\n")
+    write_json(path, {**record, "version": __version__})

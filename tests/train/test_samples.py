@@ -179,7 +179,7 @@ def test_who_wears_which_patches_depends_on_the_seed_and_the_sample_alone(people
     pipeline, samples = people
     patches = Patches(pipeline, (64, 48), 0.5)
 
-    def augment(numbers: list[int], seed: int = 0) -> dict[int, dict[str, torch.Tensor]]:
+    def augmented(numbers: list[int], seed: int = 0) -> dict[int, dict[str, torch.Tensor]]:
         batch = collate([samples[n] for n in numbers]).augment(patches, seed)
         rows = enumerate(batch.numbers)
         return {n: {name: t[row] for name, t in batch.tensors.items()} for row, n in rows}
