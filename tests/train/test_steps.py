@@ -115,7 +115,7 @@ def test_a_dropped_sample_loses_every_condition_but_its_pose(pipeline, settings)
         (["face"], {"face", "reference_latents"}),
         (["source", "texture", "face"], set(DROPPED)),
     ],
-    ids=str,
+    ids=["texture", "source", "face", "all"],
 )
 def test_an_ablated_network_is_trained_without_what_it_lacks(pipeline, settings, kept, told):
     pipeline.register_to_config(focal_conditions=kept)
