@@ -260,7 +260,8 @@ class MCLDPipeline(DiffusionPipeline):
         if face is None:
             face = torch.zeros(len(source), self.image_projector.config.embedding_dim)
         reference = source if self.config.reference_input == "source" else texture
-        maps = [self.resize_iuv(iuv, height, width) for iuv in pose]
+        resized = {id(iuv): self.resize_iuv(iuv, height, width) for iuv in pose}
+        maps = [resized[id(iuv)] for iuv in pose]  # the pictures of an edit share one
         seen = [
             self.pose_guider.look(iuv, np.asarray(image.convert("RGB")))
             for iuv, image in zip(maps, texture, strict=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcld.machine.processes import is_main
+from mcld.machine.processes import end_processes, is_main
 from mcld.settings import load_settings
 from mcld.train.stages import read_stages
 from mcld_cli import console
@@ -76,6 +76,7 @@ def train(
             folder = train_recipe(stages, report=report, say=say)
         else:
             folder = train_network(settings, resume=resume, report=report, say=say)
+    end_processes()
     if is_main():
         console.say(f"The network is in {folder}. Next:")
         console.show_command(

@@ -52,6 +52,13 @@ def processes() -> PartialState:
     return state
 
 
+def end_processes() -> None:
+    """End the group of processes, once all of them have done their work."""
+    from accelerate import PartialState
+
+    PartialState().destroy_process_group()
+
+
 def ignore(*_: object) -> None:
     """What the processes that do not speak take as their callbacks."""
 

@@ -86,8 +86,9 @@ def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> S
     with. Raises MCLDError when the weights do not fit into the device's memory.
     """
     options = settings.sample
-    steps = options.num_inference_steps or pipeline.config.num_inference_steps
-    fewer = options.fast and steps > FAST_STEPS
+    steps = options.num_inference_steps
+    wanted = pipeline.resolve_options(num_inference_steps=steps).num_inference_steps
+    fewer = options.fast and wanted > FAST_STEPS
     name = FAST_SCHEDULER if fewer else options.scheduler
     pipeline.scheduler = _make_scheduler(pipeline, settings.scheduler, name)
     home = torch.device("cpu") if options.low_memory else device
@@ -114,7 +115,7 @@ def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> S
     return pipeline.resolve_options(
         options.height,
         options.width,
-        FAST_STEPS if fewer else options.num_inference_steps,
+        FAST_STEPS if fewer else steps,
         options.guidance_scale,
     )
 

@@ -28,14 +28,18 @@ def save_trained(
         own = {k: w.cpu().contiguous() for k, w in select_part(weights, name).items()}
         whole.load_state_dict(own, assign=True)
         pipeline.register_modules(**{name: whole})
-    if settings.train.save_dtype == "float16":
-        for part in (pipeline.network, pipeline.vae, pipeline.image_encoder, pipeline.refiner):
-            if part is not None:
-                part.half()
+    round_weights(pipeline, settings.train.save_dtype)
     with write_folder_whole(settings.train.output / "weights") as temporary:
         save_authors_files(pipeline.network.state_dict(), temporary)
         write_record(temporary, settings)
     save_pipeline(pipeline, settings.train.output / "pipeline", settings)
+
+
+def round_weights(pipeline: MCLDPipeline, save_dtype: str) -> None:
+    """Bring all networks to the precision that they are written in: "float32" or "float16"."""
+    for part in (pipeline.network, pipeline.vae, pipeline.image_encoder, pipeline.refiner):
+        if part is not None and save_dtype == "float16":
+            part.half()
 
 
 def save_pipeline(pipeline: MCLDPipeline, folder: Path, settings: Settings) -> None:

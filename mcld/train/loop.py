@@ -166,7 +166,8 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     weights = gather_whole(network.state_dict(), keep=main)
     if main:
         save_trained(pipeline, weights, settings)
-    accelerator.end_training()
+    for tracker in accelerator.trackers:  # the processes may train again, in a recipe
+        tracker.finish()
     return options.output / "pipeline"
 
 

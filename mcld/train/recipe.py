@@ -1,5 +1,6 @@
 """Running the trainings of a recipe, each further from what came before."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,20 +9,22 @@ from pathlib import Path
 import torch
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.errors import SettingsError
-from mcld.machine.files import make_folder, write_folder_whole
+from mcld.errors import InputError, SettingsError
+from mcld.machine.files import make_folder, write_folder_whole, write_json
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.mannequin.autoencoder import PatchAutoencoder
 from mcld.mannequin.decoder import adapt_decoder
 from mcld.networks.folders import load_pipeline
 from mcld.train import checkpoint
-from mcld.train.finish import save_pipeline
+from mcld.train.finish import round_weights, save_pipeline
 from mcld.train.loop import train
 from mcld.train.report import Report, TrainReport, count_stage
 from mcld.train.samples import find_pairs
 from mcld.train.stages import ADAPTATION, TrainStage
-from mcld.train.trackers import check_resumed
+
+STAGE_FILE = "stage.json"
+"""What decided the weights of a finished stage, in its folder."""
 
 
 def train_recipe(stages: list[TrainStage], *, report: Report, say: Callable[[str], None]) -> Path:
@@ -62,24 +65,39 @@ def _run_stage(
     stage: TrainStage, numbered: str, report: Report, say: Callable[[str], None]
 ) -> None:
     state, run = processes(), stage.settings.train.output
-    if not run_on_main(state, lambda: _is_finished(stage, stage.trained)):
-        begun = run_on_main(state, lambda: bool(checkpoint.checkpoints(run)))
-        say(f"Training {numbered}" + (", from its newest checkpoint" if begun else ""))
-        train(stage.settings, resume=begun, report=report, say=say)
-    if state.is_main_process and not _is_finished(stage, stage.result):
-        _adapt(stage, report)
-    state.wait_for_everyone()
+    if run_on_main(state, lambda: _is_finished(stage)):
+        return
+    begun = run_on_main(state, lambda: bool(checkpoint.checkpoints(run)))
+    say(f"Training {numbered}" + (", from its newest checkpoint" if begun else ""))
+    train(stage.settings, resume=begun, report=report, say=say)
+    run_on_main(state, lambda: _finish(stage, report))
 
 
-def _is_finished(stage: TrainStage, folder: Path) -> bool:
-    """Whether a folder is there. Raises SettingsError when it was made with other settings."""
-    if not folder.is_dir():
+def _is_finished(stage: TrainStage) -> bool:
+    """Whether a stage's result is there. Raises SettingsError when it is that of another stage."""
+    run = stage.settings.train.output
+    try:
+        earlier = json.loads((run / STAGE_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return False
-    if changes := check_resumed(folder, stage.settings):
+    except (OSError, ValueError) as error:
+        raise InputError(f"{run / STAGE_FILE} cannot be read: {error}; remove {run}") from error
+    changed = [
+        f"{n} {earlier.get(n)} -> {v}" for n, v in stage.record().items() if earlier.get(n) != v
+    ]
+    if changed:
         raise SettingsError(
-            f"{folder}: {changes}; remove {stage.settings.train.output}, or set them back"
+            f"{run} was trained with other settings: {', '.join(changed)}; set them back, or remove"
+            " it and the folders of the stages after it"
         )
-    return True
+    return stage.result.is_dir()
+
+
+def _finish(stage: TrainStage, report: Report) -> None:
+    """Adapt the decoder, if it shall be, and note that the stage is finished."""
+    if stage.adapt_decoder_images:
+        _adapt(stage, report)
+    write_json(stage.settings.train.output / STAGE_FILE, stage.record())
 
 
 def _adapt(stage: TrainStage, report: Report) -> None:
@@ -105,4 +123,5 @@ def _adapt(stage: TrainStage, report: Report) -> None:
     for part in (pipeline.vae, pipeline.refiner):
         if part is not None:
             part.to(memory_format=torch.contiguous_format)
+    round_weights(pipeline, stage.save_dtype)
     save_pipeline(pipeline, stage.result, settings)

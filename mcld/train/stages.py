@@ -8,6 +8,8 @@ mannequin: {patches: 1}
 adapt_decoder_images: 32000
 """
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,11 @@ from mcld.machine.yaml_file import read_yaml
 from mcld.settings import Settings, load_settings
 
 ADAPTATION = "adapt_decoder_images"
+_HARMLESS = (
+    *("output", "start_from", "cache", "workers", "keep", "trackers", "compile"),
+    *("checkpoint_every", "validate_every", "validation_pairs"),
+)
+"""Settings of `train` that leave the weights as they are."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,10 @@ class TrainStage:
     adapt_decoder_images: int
     """Pictures, or crops for a refiner, on which a small autoencoder's decoder then learns from
     what the network samples; 0: none."""
+    save_dtype: str
+    """Precision of the result; before a decoder is adapted, weights are not rounded."""
+    starts_from: str
+    """The hash of the stages before."""
 
     @property
     def trained(self) -> Path:
@@ -38,6 +49,19 @@ class TrainStage:
     def result(self) -> Path:
         """The pipeline folder that the next training starts from."""
         return self.settings.train.output / "adapted" if self.adapt_decoder_images else self.trained
+
+    def record(self) -> dict[str, Any]:
+        """What decides the weights of the result, as JSON has it."""
+        groups = self.settings.model_dump(
+            mode="json",
+            include={"model", "mannequin", "scheduler", "train"},
+            exclude={"train": set(_HARMLESS)},
+        )
+        settings = {
+            f"{group}.{n}": v for group, fields in groups.items() for n, v in fields.items()
+        }
+        own = {"save_dtype": self.save_dtype, ADAPTATION: self.adapt_decoder_images}
+        return {**settings, **own, "the stages before": self.starts_from}
 
 
 def read_stages(recipe: Path, overrides: list[str]) -> list[TrainStage]:
@@ -50,25 +74,50 @@ def read_stages(recipe: Path, overrides: list[str]) -> list[TrainStage]:
     entries = content.get("stages") if known else None
     if not isinstance(entries, list) or not entries:
         raise SettingsError(
-            f"{recipe} must hold `stages:`, a list of trainings, and may a `config:`"
+            f"{recipe} must hold `stages:`, a list of trainings, and may hold a `config:`"
         )
-    config = recipe.parent / content["config"] if content.get("config") else None
+    config = content.get("config")
+    if config is not None and not isinstance(config, str):
+        raise SettingsError(f"{recipe}: config cannot be {config!r}: give one file beside it")
+    config = recipe.parent / config if config else None
+    if config is not None and not config.is_file():
+        raise SettingsError(f"{recipe}: its `config:` {config} is no file")
     stages: list[TrainStage] = []
     for number, entry in enumerate(entries, 1):
-        where = f"{recipe}, stage {number}"
-        if not isinstance(entry, dict):
-            raise SettingsError(f"{where}: give settings in their groups, such as `train:`")
-        groups = {name: fields for name, fields in entry.items() if name != ADAPTATION}
-        settings = load_settings(config, overrides, (where, groups))
-        changes: dict[str, Any] = {"output": settings.train.output / str(number)}
-        if stages:
-            changes["start_from"] = stages[-1].result
-        settings = settings.model_copy(update={"train": settings.train.model_copy(update=changes)})
-        stages.append(TrainStage(settings, _read_count(entry.get(ADAPTATION, "0"), where)))
+        stages.append(_read_stage(recipe, number, entry, config, overrides, stages))
+    if len({stage.settings.train.precision for stage in stages}) > 1:
+        raise SettingsError(f"{recipe}: train.precision must be the same in all stages")
     return stages
 
 
-def _read_count(text: Any, where: str) -> int:
-    if not isinstance(text, str) or not text.isdecimal():
-        raise SettingsError(f"{where}: {ADAPTATION} cannot be {text!r}: give a whole number")
-    return int(text)
+def _read_stage(
+    recipe: Path,
+    number: int,
+    entry: Any,
+    config: Path | None,
+    overrides: list[str],
+    before: list[TrainStage],
+) -> TrainStage:
+    where = f"{recipe}, stage {number}"
+    if not isinstance(entry, dict):
+        raise SettingsError(f"{where}: give settings in their groups, such as `train:`")
+    groups = {name: fields for name, fields in entry.items() if name != ADAPTATION and fields}
+    settings = load_settings(config, overrides, (where, groups))
+    count = entry.get(ADAPTATION, "0")
+    if not isinstance(count, str) or not count.isdecimal():
+        raise SettingsError(f"{where}: {ADAPTATION} cannot be {count!r}: give a whole number")
+    adapted, options = int(count), settings.train
+    if adapted and options.pretrained and not options.start_from:
+        raise SettingsError(
+            f"{where}: {ADAPTATION} is for the small autoencoder of a new network: leave it out, or"
+            " set train.pretrained to null"
+        )
+    changes: dict[str, Any] = {"output": options.output / str(number)}
+    if before:
+        changes["start_from"] = before[-1].result
+    if adapted:
+        changes["save_dtype"] = "float32"
+    settings = settings.model_copy(update={"train": options.model_copy(update=changes)})
+    earlier = json.dumps([stage.record() for stage in before]).encode()
+    starts_from = hashlib.sha256(earlier).hexdigest()[:16]
+    return TrainStage(settings, adapted, options.save_dtype, starts_from)

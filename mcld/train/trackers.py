@@ -60,9 +60,8 @@ def check_resumed(folder: Path, settings: Settings) -> str | None:
         if now[group].get(name, then) != then and f"{group}.{name}" not in _PAST
     }
     for name, change in changed.items():
-        if (
-            name.startswith(("model.", "mannequin.")) and name != "mannequin.patches"
-        ) or name in _FIXED:
+        fixed = name.startswith(("model.", "mannequin.")) and name not in _FREE
+        if fixed or name in _FIXED:
             raise SettingsError(
                 f"{name} cannot change while a network is trained: {change}; set it back, or train"
                 " further in a new train.output, with train.start_from"

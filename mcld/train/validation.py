@@ -21,7 +21,7 @@ from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.person import read_prepared
 from mcld.pipeline import MCLDPipeline
-from mcld.sampling.paint import as_images, paint
+from mcld.sampling.paint import as_images, paint, read_inputs
 from mcld.settings import Settings
 from mcld.train.trackers import log_validation
 
@@ -99,23 +99,20 @@ class Validation:
         options = pipeline.resolve_options(
             train.height, train.width, sample.num_inference_steps, sample.guidance_scale
         )
-        inputs = pipeline.inputs(
-            [p.photo for p in self.sources],
-            [p.texture for p in self.sources],
-            [p.iuv for p in self.targets],
-            torch.stack([p.face for p in self.sources]),
-            options.height,
-            options.width,
-        )
-        pipeline.to(device)
+        frozen = [p for p in (pipeline.vae, pipeline.image_encoder, pipeline.refiner) if p]
+        places = [part.device for part in frozen]
+        for part in frozen:
+            part.to(device)
         network = pipeline.network
         network.eval()
-        conditions = pipeline.conditions(inputs)
-        pictures = paint(pipeline, conditions, options, [sample.seed] * len(self.sources))
+        pictures = []
+        for source, target in zip(self.sources, self.targets, strict=True):
+            conditions = pipeline.conditions(read_inputs(pipeline, [source], target.iuv, options))
+            pictures.append(paint(pipeline, conditions, options, [sample.seed]))
         network.train()
-        for encoder in (pipeline.vae, pipeline.image_encoder):
-            encoder.to("cpu")
-        return pictures
+        for part, place in zip(frozen, places, strict=True):
+            part.to(place)
+        return torch.cat(pictures)
 
     def _score(self, pictures: torch.Tensor) -> tuple[float, float]:
         """Mean PSNR in dB and SSIM over the pairs, at the size of training, on 0..1."""

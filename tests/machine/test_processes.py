@@ -27,6 +27,18 @@ from mcld.machine.processes import run_on_main, processes
 state = processes()
 assert state.num_processes == 2
 assert run_on_main(state, lambda: 7) == 7
+
+
+def refuse():
+    raise InputError("what the first process found")
+
+
+from mcld.errors import InputError
+
+try:
+    run_on_main(state, refuse)
+except InputError as error:
+    print(error, flush=True)
 """
 
 
@@ -54,11 +66,14 @@ def launched(script: Path, text: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_processes_end_their_group_before_python_ends(tmp_path: Path) -> None:
+def test_all_processes_know_what_the_first_found_and_end_their_group_before_python_ends(
+    tmp_path: Path,
+) -> None:
     # PyTorch aborts now and then when they do not: pytorch/pytorch#190489.
     done = launched(tmp_path / "run.py", RUN)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("ended") == 2
+    assert done.stdout.count("what the first process found") == 2
     assert "AssertionError" not in done.stderr
 
 

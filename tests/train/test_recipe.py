@@ -95,7 +95,9 @@ def test_broken_off_it_goes_on_where_it_stopped_to_the_same_weights(recipe, over
     assert run(recipe, overrides)[1] == []  # all of it is there
 
     recipe.write_text(RECIPE.replace("seed: 3", "seed: 4"))
-    with pytest.raises(SettingsError, match=r"runs/2/pipeline: other settings than .*seed 3 -> 4"):
+    with pytest.raises(
+        SettingsError, match=r"runs/2 was trained with other settings: train\.seed 3 -> 4"
+    ):
         run(recipe, overrides)
 
 
@@ -108,6 +110,13 @@ def test_broken_off_it_goes_on_where_it_stopped_to_the_same_weights(recipe, over
         ("stages: [{train: {imags: 8}}]", r"stage 1: there is no setting train\.imags"),
         ("stages: [{train: {images: no}}]", r"images cannot be 'no' \(from .*yaml, stage 1\)"),
         ("stages: [{adapt_decoder_images: -1}]", "stage 1: adapt_decoder_images cannot be '-1'"),
+        ("stages: [{adapt_decoder_images: 8}]", "stage 1: .* small autoencoder of a new network"),
+        ("config: [a, b]\nstages: [{}]", r"config cannot be \['a', 'b'\]: give one file"),
+        ("config: none.yaml\nstages: [{}]", r"its `config:` .*none\.yaml is no file"),
+        (
+            "stages: [{train: {precision: bf16}}, {train: {precision: no}}]",
+            r"train\.precision must be the same in all stages",
+        ),
     ],
 )
 def test_a_recipe_that_is_none_is_said_to_be_none(tmp_path, text, message):
