@@ -1,5 +1,7 @@
 """The pipeline as its callers see it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.mannequin.refiner import TextureRefiner
-from mcld.networks.folders import load_pipeline
+from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import PersonReader
 from mcld.pipeline import MCLDPipeline, PipelineInputs
 from mcld.settings import PrepareSettings
@@ -328,3 +330,15 @@ def test_offloaded_it_makes_the_same_picture_and_never_holds_both_unets(textured
     for together in most:
         assert not {"reference_unet", "denoising_unet"} <= together
         assert not {"image_encoder", "denoising_unet"} <= together
+
+
+def test_diffusers_loads_the_embedded_network_in_a_process_that_imported_only_mcld():
+    code = (
+        "from mcld import MCLDPipeline; import sys;"
+        "p = MCLDPipeline.from_pretrained(sys.argv[1]); print(type(p.vae), type(p.refiner))"
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", code, str(EMBEDDED)], capture_output=True, text=True
+    )
+    assert "PatchAutoencoder" in made.stdout, made.stderr
+    assert "TextureRefiner" in made.stdout

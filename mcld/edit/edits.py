@@ -79,7 +79,7 @@ def edit_person(source: Person, edits: Edits) -> Person:
         if not edits.face.has_face:
             raise InputError(
                 f"no face is known of {edits.face.name}: give a photo that shows one, or take the"
-                " head's texture alone (head)"
+                " head's texture alone (--head)"
             )
         face = edits.face.face
         head = np.asarray(edits.face.texture)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.errors import InputError, SettingsError
+from mcld.errors import InputError, SettingsError, StoppedError
 from mcld.machine.files import make_folder, write_folder_whole, write_json
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, processes, run_on_main
@@ -69,7 +69,12 @@ def _run_stage(
         return
     begun = run_on_main(state, lambda: bool(checkpoint.checkpoints(run)))
     say(f"Training {numbered}" + (", from its newest checkpoint" if begun else ""))
-    train(stage.settings, resume=begun, report=report, say=say)
+    try:
+        train(stage.settings, resume=begun, report=report, say=say)
+    except StoppedError as error:
+        raise StoppedError(
+            f"interrupted in training {numbered}, which is saved: the same command goes on"
+        ) from error
     run_on_main(state, lambda: _finish(stage, report))
 
 

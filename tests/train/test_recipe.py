@@ -83,7 +83,9 @@ def test_broken_off_it_goes_on_where_it_stopped_to_the_same_weights(recipe, over
         if now.stage == "2/2 Training" and now.images == 8:
             raise StoppedError("interrupted")
 
-    with pytest.raises(StoppedError):
+    with pytest.raises(
+        StoppedError, match="training 2/2, which is saved: the same command goes on"
+    ):
         run(recipe, overrides, stop)
     folder, stages = run(recipe, overrides)
     assert not any(stage.startswith("1/2") for stage in stages)
