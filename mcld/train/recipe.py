@@ -66,6 +66,7 @@ def _run_stage(
 ) -> None:
     state, run = processes(), stage.settings.train.output
     if run_on_main(state, lambda: _is_finished(stage)):
+        say(f"Training {numbered} is finished already")
         return
     begun = run_on_main(state, lambda: bool(checkpoint.checkpoints(run)))
     say(f"Training {numbered}" + (", from its newest checkpoint" if begun else ""))

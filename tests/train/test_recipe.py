@@ -76,7 +76,9 @@ def test_each_training_goes_on_from_the_one_before_and_the_last_is_the_result(
     assert changed == {name for name in trained.vae.state_dict() if "refinement" in name}
 
 
-def test_broken_off_it_goes_on_where_it_stopped_to_the_same_weights(recipe, overrides, tmp_path):
+def test_broken_off_it_goes_on_where_it_stopped_to_the_same_weights(
+    recipe, overrides, tmp_path, capsys
+):
     whole, _ = run(recipe, [*overrides, f"train.output={tmp_path / 'whole'}"])
 
     def stop(now: TrainReport) -> None:
@@ -95,6 +97,7 @@ def test_broken_off_it_goes_on_where_it_stopped_to_the_same_weights(recipe, over
         for key, tensor in load_pipeline(whole).components[name].state_dict().items():
             assert torch.equal(tensor, weights[key]), key
     assert run(recipe, overrides)[1] == []  # all of it is there
+    assert "Training 2/2 is finished already" in capsys.readouterr().out
 
     recipe.write_text(RECIPE.replace("seed: 3", "seed: 4"))
     with pytest.raises(
