@@ -1,5 +1,6 @@
 """Several trainings, each further from the one before."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,13 @@ def test_broken_off_it_goes_on_where_it_stopped_to_the_same_weights(
     with pytest.raises(
         SettingsError, match=r"runs/2 was trained with other settings: train\.seed 3 -> 4"
     ):
+        run(recipe, overrides)
+    recipe.write_text(RECIPE.replace("images: 32", "images: 48"))
+    with pytest.raises(SettingsError, match=r"runs/2 .*: adapt_decoder_images 32 -> 48"):
+        run(recipe, overrides)
+    recipe.write_text(RECIPE.replace("images: 8}", "images: 4}"))
+    shutil.rmtree(tmp_path / "runs" / "1")
+    with pytest.raises(SettingsError, match=r"runs/2 .*: the stages before"):
         run(recipe, overrides)
 
 
