@@ -25,10 +25,10 @@ def test_an_answer_is_laid_where_its_box_lies_and_cut_at_the_edge() -> None:
     assert cut.shape == (4, 5, 3)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("detectron2") is not None, reason="detectron2 is installed"
-)
-def test_without_detectron2_the_commands_that_install_it_are_named(tmp_path: Path) -> None:
+def test_without_detectron2_the_commands_that_install_it_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MCLDError, match="--no-build-isolation"):
         check_densepose(tmp_path / "model.pkl")
 
