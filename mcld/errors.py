@@ -21,6 +21,10 @@ class InputError(MCLDError):
     """A picture, map, list or folder given as input is missing or cannot be used."""
 
 
+class MapError(InputError):
+    """An IUV map that cannot be used, or what somebody made of one: no photo, whatever it is."""
+
+
 class WeightsError(MCLDError):
     """A weights file is missing, damaged, or belongs to another network."""
 

@@ -19,10 +19,18 @@ from PIL import Image
 from torch import Tensor
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import FACE_SIZE, PoseKind, read_face, read_image, read_iuv
+from mcld.dataset.pictures import (
+    FACE_SIZE,
+    PoseKind,
+    read_face,
+    read_image,
+    read_image_and_iuv,
+)
+from mcld.dataset.poses import find_pose
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.face import InsightFace
 from mcld.estimators.pose import DensePose
+from mcld.person_check import explain_missing_estimator
 from mcld.settings import PrepareSettings
 
 BATCH = 32
@@ -62,10 +70,11 @@ def read_prepared(layout: DatasetLayout, split: str, stem: str) -> Person:
     path = layout.image(split, stem)
     face = layout.face(split, stem)
     embedding = read_face(face) if face.exists() else np.zeros(FACE_SIZE, np.float32)
+    photo, iuv = read_image_and_iuv(path, layout.densepose(split, stem))
     return Person(
         name=str(path),
-        photo=Image.fromarray(read_image(path)),
-        iuv=read_iuv(layout.densepose(split, stem)),
+        photo=Image.fromarray(photo),
+        iuv=iuv,
         texture=Image.fromarray(read_image(layout.texture(split, stem))),
         face=torch.from_numpy(embedding),
     )
@@ -127,11 +136,9 @@ class PersonReader:
         """
         found = DatasetLayout.beside(source)
         if found is not None and found[0].is_prepared(*found[1:]):
-            person = read_prepared(*found)
-            check_pose(person.iuv, np.asarray(person.photo), found[0].densepose(*found[1:]), source)
-            return person
+            return read_prepared(*found)
         photo = read_image(source)
-        iuv = self._photo_pose(source, photo)
+        iuv = self.pose(source, "photo")
         # Here, because its compiler takes half a second to load.
         from mcld.estimators.texture import extract_texture
 
@@ -150,42 +157,14 @@ class PersonReader:
         Raises InputError when the file cannot be read, is not of the kind, or shows nobody;
         MCLDError or WeightsError when a photo's pose cannot be estimated here.
         """
-        if kind == "photo":
-            return self._photo_pose(path, read_image(path))
-        lossy = path.suffix.lower() in (".jpg", ".jpeg")
-        if kind == "auto" and lossy:
-            return self._photo_after_all(path, f"{path} is a JPEG, which no IUV map is")
-        try:
-            iuv = read_iuv(path)
-        except InputError as no_map:
-            if kind == "iuv":
-                raise
-            return self._photo_after_all(path, str(no_map))
-        if not iuv[..., 0].any():
-            raise InputError(f"{path} shows nobody: all its part labels are 0")
-        return iuv
-
-    def _photo_after_all(self, path: Path, no_map: str) -> NDArray[np.uint8]:
-        photo = read_image(path)  # or it is no picture at all
-        try:
-            return self._photo_pose(path, photo)
-        except InputError:
-            raise
-        except MCLDError as error:
-            raise type(error)(f"{no_map}; as a photo, {error}") from error
-
-    def _photo_pose(self, path: Path, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The pose in a photo: that of the map beside it, or estimated."""
-        found = DatasetLayout.beside(path)
-        if found is not None and (beside := found[0].densepose(*found[1:])).exists():
-            iuv = read_iuv(beside)
-            check_pose(iuv, photo, beside, path)
+        if (iuv := find_pose(path, kind)) is not None:
             return iuv
+        photo = read_image(path)
         try:
             with self._estimating:
                 estimated = self.pose_estimator.estimate(photo)
         except MCLDError as error:
-            raise type(error)(f"{path} needs a pose estimator: {error}") from error
+            raise explain_missing_estimator(path, kind, error) from error
         if estimated is None or not estimated[..., 0].any():
             raise InputError(f"{path} shows nobody: no person was found in it")
         return estimated
@@ -199,13 +178,3 @@ class PersonReader:
         except MCLDError as error:
             self.say(f"The face cannot be read: {error}")
             return None
-
-
-def check_pose(
-    iuv: NDArray[np.uint8], photo: NDArray[np.uint8], beside: Path, source: Path
-) -> None:
-    """Raise InputError for the map `beside` of a photo that differs in size or shows nobody."""
-    if iuv.shape != photo.shape:
-        raise InputError(f"{beside} and {source} differ in size")
-    if not iuv[..., 0].any():
-        raise InputError(f"{source} shows nobody: all part labels of {beside} are 0")

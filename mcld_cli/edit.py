@@ -146,7 +146,7 @@ def _carry_out_recipe(
 def _export_texture(source: Path, out: Path, settings: Settings) -> None:
     from mcld.edit.request import ExportRequest
 
-    request = ExportRequest(source, out)
+    request = ExportRequest(source, out, settings.prepare)
     with console.importing():
         from mcld.edit.picture import export_texture
 
@@ -158,7 +158,7 @@ def _edit_picture(edits: Values, weights: Path | None, settings: Settings, sheet
     from mcld.edit.request import parse_edit_request
 
     request = parse_edit_request(edits, "")
-    request.check_files(sheet=sheet)
+    request.check_files(settings.prepare, sheet=sheet)
     with console.importing():
         from mcld.edit.picture import edit_picture
 

@@ -129,6 +129,7 @@ def sample(
                 pose,
                 out,
                 weights,
+                settings.prepare,
                 pose_kind,
                 settings.sample.seed,
                 num_images,

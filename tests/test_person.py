@@ -94,16 +94,35 @@ def test_a_map_and_a_photo_are_told_apart(reader, dataset, front, tmp_path):
         reader.pose(tmp_path / "photo.png", "iuv")
 
 
+def test_a_map_that_cannot_be_used_sends_nobody_to_an_estimator(reader, dataset, front, tmp_path):
+    iuv = read_iuv(dataset.densepose(*front))
+    write_iuv(tmp_path / "swapped.png", iuv[..., ::-1])
+    with pytest.raises(InputError, match=r"swap the first and the last channel$"):
+        reader.pose(tmp_path / "swapped.png")
+
+
+def test_a_linked_photo_is_looked_up_where_the_link_lies(reader, dataset, front, tmp_path):
+    for kind in ("densepose", "texture", "face"):
+        (tmp_path / f"test_{kind}").symlink_to(dataset.root / f"test_{kind}")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "test").mkdir()
+    (tmp_path / "elsewhere" / "photo.jpg").symlink_to(dataset.image(*front))
+    linked = tmp_path / "test" / f"{front[1]}.jpg"
+    linked.symlink_to(tmp_path / "elsewhere" / "photo.jpg")
+    for path in (linked, tmp_path / "elsewhere" / "photo.jpg"):
+        assert np.array_equal(reader.person(path).iuv, read_iuv(dataset.densepose(*front)))
+
+
 def test_a_photo_of_a_dataset_has_its_map_beside_it(reader, dataset, front):
     iuv = read_iuv(dataset.densepose(*front))
     assert np.array_equal(reader.pose(dataset.image(*front)), iuv)
 
 
 def test_what_is_missing_to_read_a_photo_is_named_with_how_to_get_it(reader, tmp_path):
-    Image.new("RGB", (30, 40), "white").save(tmp_path / "photo.png")
+    Image.effect_noise((30, 40), 50).convert("RGB").save(tmp_path / "photo.png")
     with pytest.raises(
         MCLDError,
-        match=r"not an IUV map.*; as a photo, .*photo\.png needs a pose estimator: "
+        match=r"not an IUV map.*; as a photo, it needs a pose estimator: "
         r"(detectron2 is not installed|.*mcld weights download densepose)",
     ):
         reader.pose(tmp_path / "photo.png")

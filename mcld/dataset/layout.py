@@ -9,6 +9,7 @@
 """
 
 import csv
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -100,6 +101,10 @@ class DatasetLayout:
         """The picture's IUV map, a PNG of the same size."""
         return self.root / f"{split}_densepose" / f"{stem}.png"
 
+    def image_and_iuv(self, split: str, stem: str) -> tuple[Path, Path]:
+        """The picture and its IUV map."""
+        return self.image(split, stem), self.densepose(split, stem)
+
     def texture(self, split: str, stem: str) -> Path:
         """The picture's texture map, a 512x512 RGB PNG in the SMPL layout."""
         return self.root / f"{split}_texture" / f"{stem}.png"
@@ -164,15 +169,17 @@ class DatasetLayout:
         """The prepared dataset a picture lies in, with the picture's split and stem; else None.
 
         A picture lies in a dataset when its folder is called after a split and the folder of that
-        split's IUV maps stands beside it.
+        split's IUV maps stands beside it. Of a link, that is where the link lies, or else where it
+        leads.
         """
-        folder = image.resolve().parent
-        layout = cls(folder.parent)
-        if folder.name not in SPLITS or image.suffix.lower() != ".jpg":
-            return None
-        if not layout.densepose(folder.name, image.stem).parent.is_dir():
-            return None
-        return layout, folder.name, image.stem
+        for path in dict.fromkeys((Path(os.path.abspath(image)), image.resolve())):  # noqa: PTH100
+            folder = path.parent
+            layout = cls(folder.parent)
+            if folder.name not in SPLITS or path.suffix.lower() != ".jpg":
+                continue
+            if layout.densepose(folder.name, path.stem).parent.is_dir():
+                return layout, folder.name, path.stem
+        return None
 
 
 def list_files(picture: Path) -> list[Path]:

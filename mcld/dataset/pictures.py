@@ -5,40 +5,54 @@ label 0..24 (0: background), U and V are 0..255. On disk the map's RGB order is 
 readers of BGR see (I, U, V).
 """
 
-from collections.abc import Mapping
+import stat
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from mcld.errors import InputError
+from mcld.errors import InputError, MapError
+from mcld.machine.file_kind import describe_content
 from mcld.machine.files import write_whole
-from mcld.surface.parts import PARTS
+from mcld.surface.map_check import find_map_fault
 
 PoseKind = Literal["auto", "iuv", "photo"]
-"""What a pose file is. auto: a lossless 8-bit RGB picture whose every part label, the last channel,
-is at most 24 is an IUV map; anything else is a photo."""
+"""What a pose file is. auto: an IUV map, where `read_iuv` takes it for one; a photo else."""
 
 FACE_SIZE = 512
 """Numbers in a face embedding."""
 LARGEST_SIDE = 16_384
 """Pixels along a picture's longer side, at most."""
+_DARK = 16
+"""Brightness out of 255 that a picture of 16 bits reaches, at least."""
+_SIXTEEN_BITS = "sixteen bits"
+"""Where a picture's `info` says that its file has 16 bits a channel."""
+_FEW_COLOURS = 32
+"""Colours up to which a picture is a drawing, such as a segmentation, and no photo."""
+
+# Pillow's own limits are below what is promised here.
+Image.MAX_IMAGE_PIXELS = LARGEST_SIDE**2
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused in words
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read a picture in any format and mode Pillow knows, as uint8 [H, W, 3] RGB.
+    """Read a picture in any format and mode Pillow knows, as uint8 [H, W, 3] RGB in sRGB.
 
-    It is turned upright as its EXIF tag says. Transparent parts come out as they are stored, 16
-    bits are rounded down to 8. Raises InputError when the file is missing, empty, cut short, not a
-    picture, animated, or larger than `LARGEST_SIDE`.
+    It is turned upright as its EXIF tag says, and brought from its colour profile to sRGB; a tag
+    or a profile that is damaged does not count. What is transparent lies on white. 16 bits are
+    rounded down to 8, floating-point grey of 0..1 is scaled.
+
+    Raises InputError when the file is missing, empty, cut short, not a picture, a pipe, animated,
+    larger than `LARGEST_SIDE`, or holds numbers that would all be black.
     """
-    picture = ImageOps.exif_transpose(_open(path))
-    if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
-        picture = Image.fromarray((np.asarray(picture) // 256).clip(0, 255).astype(np.uint8))
-    return np.asarray(picture.convert("RGB"))
+    return _to_rgb(_open(path), path, _lay_on_white)
 
 
 def read_painted(path: Path) -> NDArray[np.uint8]:
@@ -47,11 +61,7 @@ def read_painted(path: Path) -> NDArray[np.uint8]:
     What is more than half transparent comes out black: nothing is painted there, whatever colour a
     painting program stores with it. Raises InputError as `read_image` does.
     """
-    picture = ImageOps.exif_transpose(_open(path))
-    if not picture.has_transparency_data:
-        return read_image(path)
-    pixels = np.asarray(picture.convert("RGBA"))
-    return np.where(pixels[..., 3:] > 127, pixels[..., :3], np.uint8(0))
+    return _to_rgb(_open(path), path, _cut_out)
 
 
 def check_image(path: Path) -> None:
@@ -62,22 +72,43 @@ def check_image(path: Path) -> None:
 def read_iuv(path: Path) -> NDArray[np.uint8]:
     """Read an IUV map as uint8 [H, W, 3] (I, U, V).
 
-    Raises InputError when the file is not an 8-bit picture of three channels, or has part labels
-    beyond 24.
+    Raises MapError for a map that cannot be used, or what was made of one, such as a picture of
+    part labels; InputError for any other file.
     """
     picture = _open(path)
+    if picture.mode == "RGBA" and picture.getchannel("A").getextrema() == (255, 255):
+        picture = picture.convert("RGB")  # as painting programs save it
+    eight_bits = picture.mode in ("1", "L", "P", "RGB", "RGBA")
+    drawn = eight_bits and picture.getcolors(_FEW_COLOURS) is not None
     if picture.mode != "RGB":
-        raise InputError(
+        raise (MapError if drawn else InputError)(
             f"{path} is not an IUV map: it must be 8-bit RGB, holding (V, U, I),"
             f" but is {picture.mode!r}"
         )
     iuv = np.ascontiguousarray(np.asarray(picture)[..., ::-1])
-    if (largest := int(iuv[..., 0].max())) > PARTS:
-        raise InputError(
-            f"{path} is not an IUV map: its last channel must hold part labels 0..{PARTS},"
-            f" but has {largest}"
-        )
+    if fault := find_map_fault(iuv):
+        kind = MapError if fault.is_map or drawn else InputError
+        raise kind(f"{path} is not an IUV map: {fault.reason}")
     return iuv
+
+
+def read_image_and_iuv(image: Path, iuv: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A photo and its IUV map, both uint8 [H, W, 3].
+
+    Raises InputError when either cannot be read, or they differ in size.
+    """
+    photo, labels = read_image(image), read_iuv(iuv)
+    if photo.shape != labels.shape:
+        (height, width), (map_height, map_width) = photo.shape[:2], labels.shape[:2]
+        raise InputError(
+            f"{iuv} has {map_width}x{map_height} pixels, its picture {image} {width}x{height}"
+        )
+    return photo, labels
+
+
+def read_text(path: Path) -> dict[str, str]:
+    """The text metadata of a PNG. Raises InputError as `read_image` does."""
+    return dict(getattr(_open(path), "text", {}))
 
 
 def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
@@ -88,7 +119,7 @@ def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
 
 def write_png(path: Path, image: NDArray[np.uint8], text: Mapping[str, str] | None = None) -> None:
     """Write uint8 [H, W, 3] RGB as PNG, with `text` as its text metadata."""
-    metadata = PngInfo()
+    metadata = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
         metadata.add_text(key, value)
     with write_whole(path) as file:
@@ -129,7 +160,10 @@ def write_face(path: Path, face: NDArray[np.float32]) -> None:
 
 
 def _open(path: Path, draft: bool = False) -> Image.Image:
+    """A picture with its pixels; draft: as few of them as the format can give."""
     try:
+        if stat.S_ISFIFO(path.stat().st_mode):
+            raise InputError(f"{path} is a pipe, and pictures are read twice: give a file")
         with Image.open(path) as picture:
             if max(picture.size) > LARGEST_SIDE:
                 width, height = picture.size
@@ -139,6 +173,8 @@ def _open(path: Path, draft: bool = False) -> Image.Image:
             # A multi-picture JPEG is a photo with previews of itself.
             if getattr(picture, "is_animated", False) and picture.format != "MPO":
                 raise InputError(f"{path} is animated: give a single picture")
+            # Such as "RGB;16B": of each colour Pillow keeps 8 bits, and then no word of it.
+            picture.info[_SIXTEEN_BITS] = any(";16" in str(tile.args) for tile in picture.tile)
             if draft:
                 picture.draft("RGB", (1, 1))
             picture.load()
@@ -148,7 +184,89 @@ def _open(path: Path, draft: bool = False) -> Image.Image:
     except IsADirectoryError as error:
         raise InputError(f"{path} is a folder, not a picture") from error
     except UnidentifiedImageError as error:
-        what = "is empty" if path.is_file() and not path.stat().st_size else "is not a picture"
-        raise InputError(f"{path} {what}") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+        raise InputError(f"{path} {describe_content(path) or 'is not a picture'}") from error
+    except Image.DecompressionBombError as error:
+        raise InputError(
+            f"{path} is too large: at most {LARGEST_SIDE} pixels along a side"
+        ) from error
+    except (OSError, ValueError, SyntaxError) as error:
+        what = describe_content(path)
+        raise InputError(f"{path} {what}" if what else f"cannot read {path}: {error}") from error
+
+
+def _to_rgb(
+    picture: Image.Image, path: Path, flatten: Callable[[Image.Image], Image.Image]
+) -> NDArray[np.uint8]:
+    """Its pixels, uint8 [H, W, 3], upright and in sRGB; flatten: what becomes of RGBA."""
+    sixteen_bits = picture.info[_SIXTEEN_BITS]
+    with suppress(Exception):  # damaged tags raise almost anything
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        picture = Image.fromarray(_scale_grey(np.asarray(picture), path))
+    profile = picture.info.get("icc_profile")
+    if picture.has_transparency_data:
+        picture = _convert_profile(picture.convert("RGBA"), profile)
+        picture = flatten(picture)
+    else:
+        picture = _convert_profile(picture, profile)
+    pixels = np.asarray(picture.convert("RGB"))
+    if sixteen_bits and pixels.max() < _DARK:
+        raise InputError(
+            f"{path} has 16 bits, and no value above {_DARK} of 255: it would be black; save it"
+            " with 8 bits"
+        )
+    return pixels
+
+
+def _scale_grey(grey: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+    """Grey of more than 8 bits, which Pillow would clip, as uint8."""
+    if grey.dtype.kind == "f":
+        least, most = float(grey.min()), float(grey.max())
+        if not 0 <= least <= most <= 1:  # nor NaN
+            raise InputError(
+                f"{path} holds floating-point numbers from {least:g} to {most:g}: save it with 8"
+                " bits, or as numbers from 0 to 1"
+            )
+        return (grey * 255).round().astype(np.uint8)
+    if grey.max() > 0xFFFF or grey.min() < 0:
+        raise InputError(f"{path} has 32 bits a pixel: save it with 8 bits")
+    return (grey // 256).astype(np.uint8)
+
+
+def _convert_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """A picture in sRGB; as it is where its profile is damaged or of other colours than it has."""
+    if not profile or picture.mode not in ("L", "RGB", "RGBA", "CMYK"):
+        return picture
+    mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+    try:
+        own = ImageCms.getOpenProfile(BytesIO(profile))
+        transform = ImageCms.buildTransform(own, _SRGB, picture.mode, mode)
+        if picture.mode == mode and _changes_nothing(transform, mode):
+            return picture  # of sRGB itself, rounding would change some values by one
+        converted = ImageCms.applyTransform(picture, transform)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return picture
+    return picture if converted is None else converted
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether a transform moves no colour by more than one level."""
+    levels = np.linspace(0, 255, 9).astype(np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+    moved = ImageCms.applyTransform(Image.fromarray(colours).convert(mode), transform)
+    if moved is None:
+        return True
+    return bool(np.abs(np.asarray(moved.convert("RGB")).astype(int) - colours).max() <= 1)
+
+
+_SRGB = ImageCms.createProfile("sRGB")
+
+
+def _lay_on_white(picture: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture)
+
+
+def _cut_out(picture: Image.Image) -> Image.Image:
+    pixels = np.asarray(picture)
+    return Image.fromarray(np.where(pixels[..., 3:] > 127, pixels[..., :3], np.uint8(0)))

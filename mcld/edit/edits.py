@@ -12,7 +12,7 @@ from mcld.conditions import FocalConditions
 from mcld.edit.interpolate import blend_conditions, blend_textures
 from mcld.edit.photo import keep_background, rewarp, tint
 from mcld.edit.recolor import Colour, recolor
-from mcld.edit.texture import GROUPS, Texture, check_group, check_texture, sew, shows
+from mcld.edit.texture import GROUPS, Texture, check_group, check_texture, group_mask, sew, shows
 from mcld.errors import InputError, SettingsError
 from mcld.machine.processes import ignore
 from mcld.person import Person
@@ -23,7 +23,7 @@ from mcld.surface.charts import find_texels
 
 @dataclass(frozen=True)
 class Edits:
-    """What to change about a person, in this order; what is not named stays.
+    """What to change about a person, all of it at once; what is not named stays.
 
     Raises SettingsError for an unknown group and for edits that contradict each other, InputError
     for a painted texture map of another size.
@@ -69,12 +69,11 @@ def edit_person(source: Person, edits: Edits) -> Person:
     garment to recolor.
     """
     before = np.asarray(source.texture)
-    after = before if edits.texture is None else edits.texture
-    face = source.face
-    for group, donor in edits.garments.items():
+    own = before if edits.texture is None else edits.texture
+    face, donors = source.face, dict(edits.garments)
+    for group, donor in donors.items():
         if not shows(np.asarray(donor.texture), group):
             raise InputError(f"{donor.name} does not show {_WORDS[group]}: give another photo")
-    pieces = [(np.asarray(donor.texture), group) for group, donor in edits.garments.items()]
     if edits.face is not None:
         if not edits.face.has_face:
             raise InputError(
@@ -82,18 +81,41 @@ def edit_person(source: Person, edits: Edits) -> Person:
                 " head's texture alone (--head)"
             )
         face = edits.face.face
-        head = np.asarray(edits.face.texture)
-        pieces += [(head, "head")] if shows(head, "head") else []
-    dressed = sew(after, pieces)
+        if shows(np.asarray(edits.face.texture), "head"):
+            donors["head"] = edits.face
+    # In the order of the body, whichever order they were given in
+    worn = {g: np.asarray(donors[g].texture) for g in GROUPS if g in donors}
+    coloured = dressed = sew(own, [(texture, group) for group, texture in worn.items()])
+    if edits.recolor:
+        # A garment is looked at in the map that it comes from, before any other edit.
+        kept = {g: colour for g, colour in edits.recolor.items() if g not in worn}
+        pieces = []
+        for group, texture in worn.items():  # with all that comes of this map: it is one to `sew`
+            given = {
+                g: colour
+                for g, colour in edits.recolor.items()
+                if g in worn and np.array_equal(worn[g], texture)
+            }
+            pieces.append((_recolor(texture, given, donors[group].name), group))
+        coloured = sew(_recolor(own, kept, source.name), pieces)
     photo = rewarp(np.asarray(source.photo), source.iuv, before, dressed)
-    after = dressed
-    for group, colour in edits.recolor.items():
+    photo = tint(photo, source.iuv, dressed, coloured)
+    return replace(
+        source, photo=Image.fromarray(photo), texture=Image.fromarray(coloured), face=face
+    )
+
+
+def _recolor(texture: Texture, colours: Mapping[str, Colour], name: str) -> Texture:
+    """The map with the garments of some groups in other colours; name: of the person, in errors."""
+    coloured = texture.copy()
+    for group, colour in colours.items():
         try:
-            after = recolor(after, group, colour)
+            changed = recolor(texture, group, colour)
         except InputError as error:
-            raise InputError(f"{source.name}: {error}") from error
-    photo = tint(photo, source.iuv, dressed, after)
-    return replace(source, photo=Image.fromarray(photo), texture=Image.fromarray(after), face=face)
+            raise InputError(f"{name}: {error}") from error
+        inside = group_mask([group])
+        coloured[inside] = changed[inside]
+    return coloured
 
 
 _WORDS = {

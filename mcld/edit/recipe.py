@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from mcld import __version__
 from mcld.conditions import FocalConditions
-from mcld.dataset.pictures import write_png
+from mcld.dataset.pictures import read_text, write_png
 from mcld.edit.edits import (
     ROWS,
     EditedPeople,
@@ -26,7 +25,7 @@ from mcld.edit.edits import (
 from mcld.edit.picture import REMEMBERED, join_strip, read_edit, warn_of_edit
 from mcld.edit.request import EditRequest, hash_content
 from mcld.errors import InputError, SettingsError
-from mcld.machine.files import check_writable, remove_unfinished_files
+from mcld.machine.files import remove_unfinished_files
 from mcld.machine.lock import hold_file
 from mcld.person import PersonReader
 from mcld.pipeline import PipelineInputs
@@ -104,8 +103,6 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
     def begin(self, held: ExitStack) -> list[Job]:
         """Hold the recipe, check what lies where it writes, and clean up after a killed run."""
         held.enter_context(hold_file(self.recipe))
-        for request, _ in self.jobs:
-            check_writable(request.out)
         left = [job for job in self.jobs if not _is_done(*job)]
         remove_unfinished_files(request.out for request, _ in self.jobs)
         for request, _ in left:
@@ -154,9 +151,8 @@ def _is_done(request: EditRequest, record: dict[str, Any]) -> bool:
         return False
     remedy = "remove it, or give another `out`"
     try:
-        with Image.open(request.out) as picture:
-            earlier = json.loads(getattr(picture, "text", {}).get("mcld", "null"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        earlier = json.loads(read_text(request.out).get("mcld", "null"))
+    except (InputError, ValueError) as error:
         raise InputError(f"{request.out} cannot be read: {error}; {remedy}") from error
     if not isinstance(earlier, dict):
         raise SettingsError(f"{request.out} was not made by an edit: {remedy}")

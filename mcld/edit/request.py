@@ -14,13 +14,16 @@ from PIL import ImageColor
 from pydantic import ValidationError
 
 from mcld.dataset.layout import list_files
-from mcld.dataset.pictures import check_image, read_painted
+from mcld.dataset.outputs import check_outputs
+from mcld.dataset.pictures import read_painted
 from mcld.edit.options import EditOptions
 from mcld.edit.recolor import Colour
 from mcld.edit.texture import GROUPS, check_group, check_texture
 from mcld.errors import SettingsError
-from mcld.machine.files import check_writable, hash_file
+from mcld.machine.files import hash_file
 from mcld.machine.yaml_file import read_yaml
+from mcld.person_check import check_person, check_pose
+from mcld.settings import PrepareSettings
 
 
 class EditRequest(EditOptions):
@@ -87,44 +90,33 @@ class EditRequest(EditOptions):
             )
         if self.out.suffix.lower() != ".png":
             raise SettingsError(f"--out {self.out}: the picture is written as PNG; name it .png")
-        if self.out.resolve() in self.files():
-            raise SettingsError(
-                f"--out {self.out} is what the picture is made from; give another name"
-            )
 
     @property
     def sheet(self) -> Path:
         """The sheet beside `out`."""
         return self.out.with_name(f"{self.out.stem}-sheet.png")
 
-    def check_files(self, *, sheet: bool) -> None:
+    def check_files(self, estimators: PrepareSettings, *, sheet: bool) -> None:
         """Refuse what no network is needed for to see in the files of the edit.
 
-        sheet: whether that is written, too. Raises SettingsError when it would be written over what
-        the picture is made from, MCLDError where a file cannot be written, InputError for a file
-        that is no picture, or no texture map where one is wanted.
+        estimators: where the weights are of what reads photos that are not prepared; sheet: whether
+        that is written, too. Raises SettingsError when something would be written over what the
+        picture is made from, MCLDError where a file cannot be written or a pose would have to be
+        estimated that cannot be here, InputError for a file that cannot be used.
         """
-        check_writable(self.out)
-        if sheet:
-            if self.sheet.resolve() in self.files():
-                raise SettingsError(
-                    f"--out {self.out}: {self.sheet} is what the picture is made from; give"
-                    " another name"
-                )
-            check_writable(self.sheet)
-        for path in self.inputs():
-            check_image(path)
+        check_outputs("--out", [self.out, self.sheet] if sheet else [self.out], self.inputs())
+        if self.pose:
+            check_pose(self.pose, self.pose_kind or "auto", estimators)
         if self.texture:
             check_texture(read_painted(self.texture), str(self.texture))
+        for photo in (self.source, self.face, self.interpolate, *self.garments().values()):
+            if photo:
+                check_person(photo, estimators)
 
     def inputs(self) -> list[Path]:
         """Every file that is read, the source first, each once."""
         given = [self.source, self.pose, self.face, self.texture, self.interpolate]
         return list(dict.fromkeys(p for p in (*given, *self.garments().values()) if p))
-
-    def files(self) -> set[Path]:
-        """Every file that is read, resolved, with what was prepared beside the photos."""
-        return {path.resolve() for given in self.inputs() for path in list_files(given)}
 
     @property
     def changes_nothing(self) -> bool:
@@ -137,6 +129,8 @@ class EditRequest(EditOptions):
         hash_of: `hash_content`, or one that remembers.
         """
         asked = self.model_dump(mode="json", exclude_defaults=True, exclude={"out", "seed"})
+        # In whichever order they are given, the picture is the same.
+        asked |= {name: sorted(asked[name]) for name in ("garment", "recolor") if name in asked}
         return {**asked, "files": {str(file): hash_of(file) for file in self.inputs()}}
 
 
@@ -151,6 +145,8 @@ class ExportRequest:
     source: Path
     out: Path
     """The PNG of the map."""
+    estimators: PrepareSettings
+    """Where the weights are of what reads a photo that is not prepared."""
 
     @property
     def guide(self) -> Path:
@@ -158,16 +154,10 @@ class ExportRequest:
         return self.out.with_name(f"{self.out.stem}-guide.png")
 
     def __post_init__(self) -> None:
-        read = [path.resolve() for path in list_files(self.source)]
-        for path in (self.out, self.guide):
-            if path.suffix.lower() != ".png":
-                raise SettingsError(f"--export-texture {self.out}: name it .png")
-            if path.resolve() in read:
-                raise SettingsError(
-                    f"--export-texture {self.out}: {path} belongs to the source; give another name"
-                )
-            check_writable(path)
-        check_image(self.source)
+        if self.out.suffix.lower() != ".png":
+            raise SettingsError(f"--export-texture {self.out}: name it .png")
+        check_outputs("--export-texture", [self.out, self.guide], [self.source])
+        check_person(self.source, self.estimators)
 
 
 def hash_content(file: Path) -> str | None:
@@ -254,7 +244,10 @@ def parse_edit_request(given: Any, where: str) -> EditRequest:
 
 
 def read_recipe(path: Path) -> list[EditRequest]:
-    """The edits of a YAML file. Raises SettingsError for what is wrong with it."""
+    """The edits of a YAML file.
+
+    Raises SettingsError for what is wrong with it, MCLDError where a picture cannot be written.
+    """
     entries = read_yaml(path, "--recipe")
     if not isinstance(entries, list) or not entries:
         raise SettingsError(f"{path} must be a list of edits, each with `source` and `out`")
@@ -262,15 +255,12 @@ def read_recipe(path: Path) -> list[EditRequest]:
         parse_edit_request(entry, f"{path}, edit {k}") for k, entry in enumerate(entries, start=1)
     ]
     first: dict[Path, int] = {}
-    read = {file for request in requests for file in request.files()}
     for k, request in enumerate(requests, start=1):
-        out = request.out.resolve()
-        if first.setdefault(out, k) != k:
+        if first.setdefault(request.out.resolve(), k) != k:
             raise SettingsError(
-                f"{path}: edits {first[out]} and {k} both write {request.out}; give two names"
+                f"{path}: edits {first[request.out.resolve()]} and {k} both write {request.out};"
+                " give two names"
             )
-        if out in read:
-            raise SettingsError(
-                f"{path}, edit {k}: another edit reads {request.out}; give another name"
-            )
+    read = dict.fromkeys(file for request in requests for file in request.inputs())
+    check_outputs(f"{path}, `out`", [request.out for request in requests], [path, *read])
     return requests

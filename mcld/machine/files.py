@@ -56,13 +56,16 @@ def _settle(path: Path) -> None:
 
 def _begin_name(path: Path) -> str:
     """How the names begin of what will be `path`."""
-    return f"{UNFINISHED}{hashlib.sha256(path.name.encode()).hexdigest()[:12]}-"
+    return f"{UNFINISHED}{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]}-"
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole. Raises MCLDError when it cannot be written."""
+    """Write a text file whole, in UTF-8; what is not, as of a file's name, is escaped.
+
+    Raises MCLDError when it cannot be written.
+    """
     with write_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, "utf-8", "backslashreplace", "\n")
 
 
 def write_json(path: Path, content: object) -> None:

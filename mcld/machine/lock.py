@@ -1,6 +1,7 @@
 """One run at a time on one folder, or of one file."""
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -27,7 +28,7 @@ def hold_file(file: Path) -> AbstractContextManager[None]:
     The lock lies among the system's temporary files: the file's folder may not be ours to write.
     Raises InputError when another run holds it.
     """
-    name = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(file.resolve())).hexdigest()[:16]
     return _hold(Path(tempfile.gettempdir()) / f"mcld-{name}.lock", file)
 
 

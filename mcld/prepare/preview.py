@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import colour_iuv, read_image, read_iuv, write_png
+from mcld.dataset.pictures import colour_iuv, read_image, read_image_and_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.errors import InputError
 from mcld.prepare.stages import Picture
@@ -48,10 +48,10 @@ def write_preview(layout: DatasetLayout, pictures: list[Picture]) -> Path | None
 
 def _draw_row(layout: DatasetLayout, picture: Picture) -> list[Image.Image]:
     """One picture in the columns of `COLUMNS`."""
-    image, iuv = read_image(layout.image(*picture)), read_iuv(layout.densepose(*picture))
+    image, iuv = read_image_and_iuv(*layout.image_and_iuv(*picture))
     texture = read_image(layout.texture(*picture))
     box = head_box(iuv)
-    if layout.face(*picture).exists() and box is not None and image.shape == iuv.shape:
+    if layout.face(*picture).exists() and box is not None:
         face = Image.fromarray(image[box])
     else:
         face = Image.new("RGB", CELL, (240, 240, 240))

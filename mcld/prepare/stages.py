@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import (
     check_image,
     read_image,
-    read_iuv,
+    read_image_and_iuv,
     write_face,
     write_iuv,
     write_png,
@@ -144,7 +143,7 @@ class PrecomputedPoseStage(Stage):
     def make(self, picture: Picture) -> None:
         """Check that the map fits its picture and shows somebody."""
         self.check(picture)
-        read_image_and_iuv(self.layout, picture)
+        read_image_and_iuv(*self.layout.image_and_iuv(*picture))
 
 
 @dataclass
@@ -157,7 +156,10 @@ class TextureStage(Stage):
     def make(self, picture: Picture) -> None:
         """Unroll the picture and write its texture map."""
         check_map(self.layout, picture)
-        write_png(self.output(picture), extract_texture(*read_image_and_iuv(self.layout, picture)))
+        write_png(
+            self.output(picture),
+            extract_texture(*read_image_and_iuv(*self.layout.image_and_iuv(*picture))),
+        )
 
 
 @dataclass
@@ -185,7 +187,7 @@ class FaceStage(Stage):
     def make(self, picture: Picture) -> None:
         """Embed the largest face and write it; without an IUV map only native size is tried."""
         if self.layout.densepose(*picture).exists():
-            image, iuv = read_image_and_iuv(self.layout, picture)
+            image, iuv = read_image_and_iuv(*self.layout.image_and_iuv(*picture))
         else:
             image = read_image(self.layout.image(*picture))
             iuv = np.zeros_like(image)
@@ -200,21 +202,3 @@ def check_map(layout: DatasetLayout, picture: Picture) -> None:
     path = layout.densepose(*picture)
     if not path.exists():
         raise InputError(f"no IUV map at {path.relative_to(layout.root)}")
-
-
-def read_image_and_iuv(
-    layout: DatasetLayout, picture: Picture
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A picture and its IUV map, both uint8 [H, W, 3].
-
-    Raises InputError when either cannot be read, they differ in size, or the map shows nobody.
-    """
-    image, iuv = read_image(layout.image(*picture)), read_iuv(layout.densepose(*picture))
-    if image.shape != iuv.shape:
-        (height, width), (map_height, map_width) = image.shape[:2], iuv.shape[:2]
-        raise InputError(
-            f"its IUV map has {map_width}x{map_height} pixels, the picture {width}x{height}"
-        )
-    if not iuv[..., 0].any():
-        raise InputError("its IUV map shows nobody")
-    return image, iuv

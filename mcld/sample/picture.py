@@ -99,6 +99,6 @@ def sample_picture(
         sheet = draw_attention_sheet(recorder, latents, pictures[-1], seen)
         written.append(request.beside("attention"))
         write_png(written[-1], sheet, png_text(record))
-        written.append(request.out.with_name(f"{request.out.stem}-attention.npz"))
+        written.append(request.attention_numbers)
         write_attention(written[-1], recorder)
     return written

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mcld.dataset.layout import SPLITS, DatasetLayout
-from mcld.dataset.pictures import PoseKind, check_image
+from mcld.dataset.outputs import check_outputs
+from mcld.dataset.pictures import PoseKind
 from mcld.dataset.results import SETTINGS_FILE
 from mcld.errors import SettingsError
-from mcld.machine.files import check_writable
+from mcld.person_check import check_person, check_pose
+from mcld.settings import PrepareSettings
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class PictureRequest:
     """Pictures of one person in one pose.
 
     Raises SettingsError for a name that the picture should not have, MCLDError where it cannot be
-    written, InputError for a source or a pose that is no picture.
+    written or a pose would have to be estimated that cannot be here, InputError for a source or a
+    pose that cannot be used.
     """
 
     source: Path
@@ -31,6 +34,8 @@ class PictureRequest:
     """A PNG; of several pictures, each has its seed added to the name."""
     weights: Path | None = None
     """A pipeline folder, or one with the four files of the authors' layout; None: the embedded."""
+    estimators: PrepareSettings = field(default_factory=PrepareSettings)
+    """Where the weights are of what reads photos that are not prepared."""
     pose_kind: PoseKind = "auto"
     """What the pose file is."""
     seed: int = 0
@@ -55,28 +60,29 @@ class PictureRequest:
         """A PNG beside `out`."""
         return self.out.with_name(f"{self.out.stem}-{what}.png")
 
+    @property
+    def attention_numbers(self) -> Path:
+        """The file of the attention's probabilities."""
+        return self.out.with_name(f"{self.out.stem}-attention.npz")
+
     def __post_init__(self) -> None:
         if self.out.suffix.lower() != ".png":
             raise SettingsError(f"--out {self.out}: the picture is written as PNG; name it .png")
-        inputs = (self.source.resolve(), self.pose.resolve())
         written = [*map(self.picture, self.seeds)]
         written += [self.beside("sheet")] if self.sheet else []
-        written += [self.beside("attention")] if self.attention_maps else []
-        for path in written:
-            if path.resolve() in inputs:
-                raise SettingsError(
-                    f"--out {self.out}: {path} is what the picture is made from; give another name"
-                )
-            check_writable(path)
-        for path in (self.source, self.pose):
-            check_image(path)
+        if self.attention_maps:
+            written += [self.beside("attention"), self.attention_numbers]
+        check_outputs("--out", written, (self.source, self.pose))
+        check_person(self.source, self.estimators)
+        check_pose(self.pose, self.pose_kind, self.estimators)
 
 
 @dataclass(frozen=True)
 class SplitRequest:
     """Every pair of a split.
 
-    Raises SettingsError for a split that there is not, InputError for a dataset without a readable
+    Raises SettingsError for a split that there is not and for results that would lie among the
+    files of a dataset, InputError for a dataset without a readable
     table of its pairs, MCLDError where no result can be written.
     """
 
@@ -95,4 +101,4 @@ class SplitRequest:
         if self.split not in SPLITS:
             raise SettingsError(f"--split {self.split}: there are {' and '.join(SPLITS)}")
         object.__setattr__(self, "pairs", DatasetLayout(self.dataset).pairs(self.split))
-        check_writable(self.save_path / SETTINGS_FILE)
+        check_outputs("--save-path", [self.save_path / SETTINGS_FILE])

@@ -1,0 +1,56 @@
+"""Where pictures go: nowhere that is an input."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mcld.dataset.layout import SPLITS, DatasetLayout, list_files
+from mcld.errors import SettingsError
+from mcld.machine.files import check_writable
+
+_OWN_FOLDERS = {
+    "split",
+    *(split + suffix for split in SPLITS for suffix in ("", "_densepose", "_texture", "_face")),
+}
+
+
+def check_outputs(option: str, outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
+    """Refuse files and folders that must not be written, before anything is computed.
+
+    option: what named them, such as --out. inputs: what is read; of a picture of a prepared
+    dataset, what lies beside it as well.
+
+    Raises SettingsError for an output that is an input, or lies in a prepared dataset's own
+    folders, and MCLDError where it cannot be written.
+    """
+    read = [file for given in inputs for file in list_files(given)]
+    resolved = {file.resolve() for file in read}
+    for path in outputs:
+        if path.resolve() in resolved or any(_is_same(path, file) for file in read):
+            raise SettingsError(
+                f"{option}: {path} is what the result is made from; give another name"
+            )
+        if root := find_dataset(path):
+            raise SettingsError(
+                f"{option}: {path} lies among the files of the prepared dataset {root};"
+                " give another place"
+            )
+        check_writable(path)
+
+
+def find_dataset(path: Path) -> Path | None:
+    """The prepared dataset that a path lies in one of whose own folders, or is one; else None."""
+    path = path.resolve()
+    for folder in (path, *path.parents):
+        layout = DatasetLayout(folder.parent)
+        marks = [
+            mark for s in SPLITS for mark in (layout.list_file(s), layout.densepose(s, "").parent)
+        ]
+        if folder.name in _OWN_FOLDERS and any(mark.exists() for mark in marks):
+            return layout.root
+    return None
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether two names are of one file, as on a disk that does not tell capitals apart."""
+    alike = path.name.lower() == other.name.lower()
+    return alike and path.exists() and other.exists() and path.samefile(other)
