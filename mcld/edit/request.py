@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ class ExportRequest:
     source: Path
     out: Path
     """The PNG of the map."""
-    estimators: PrepareSettings
+    estimators: PrepareSettings = field(default_factory=PrepareSettings)
     """Where the weights are of what reads a photo that is not prepared."""
 
     @property

@@ -210,7 +210,7 @@ def test_an_edit_that_cannot_be_made_stops_no_other(recipe, photos, tmp_path):
         ),
         (
             "- {source: a.png, out: b.png}\n- {source: b.png, out: c.png}",
-            "edit 1: another edit reads",
+            "b.png is what the result is made from",
         ),
         ("- {source: a.jpg, out: a.png, shirt: b.jpg}", "edit 1: there is no shirt"),
     ],
@@ -256,9 +256,10 @@ def test_what_an_edit_reads_is_never_overwritten(dataset, tmp_path):
     assert found
     layout, *picture = found
     for out in (layout.texture(*picture), layout.densepose(*picture)):
-        with pytest.raises(SettingsError, match="is what the picture is made from"):
-            parse_edit_request({"source": alice, "upper": bob, "out": out}, "")
-        with pytest.raises(SettingsError, match="belongs to the source"):
+        request = parse_edit_request({"source": alice, "upper": bob, "out": out}, "")
+        with pytest.raises(SettingsError, match="is what the result is made from"):
+            request.check_files(load_settings(None, []).prepare, sheet=False)
+        with pytest.raises(SettingsError, match="is what the result is made from"):
             ExportRequest(alice, out)
         recipe = tmp_path / "edits.yaml"
         entries = [
@@ -266,7 +267,7 @@ def test_what_an_edit_reads_is_never_overwritten(dataset, tmp_path):
             {"source": str(alice), "out": str(tmp_path / "o.png")},
         ]
         recipe.write_text(yaml.safe_dump(entries))
-        with pytest.raises(SettingsError, match="edit 1: another edit reads"):
+        with pytest.raises(SettingsError, match="is what the result is made from"):
             read_recipe(recipe)
 
 

@@ -29,7 +29,6 @@ FILES = {"source": "alice.jpg", "out": "out.png"}
         ({"keep": "background", "pose": "p.png"}, "leave out --pose, or --keep"),
         ({"keep": "hair"}, "keep cannot be 'hair'"),
         ({"out": "out.jpg"}, "the picture is written as PNG"),
-        ({"out": "alice.jpg.png", "source": "alice.jpg.png"}, "is what the picture is made from"),
         ({"uper": "b.jpg"}, "there is no uper; there are source, out"),
         ({"upper": ""}, "--upper is empty"),
         ({"recolor": None}, "quote what begins with #"),

@@ -211,7 +211,8 @@ def test_bad_maps_have_their_reasons_and_leave_no_texture(raw: Path, prepare: Pr
     layout = DatasetLayout(raw)
     stems = [name.removesuffix(".jpg") for name in layout.names("train")]
     blank = np.zeros((128, 88, 3), np.uint8)
-    Image.fromarray(blank[:64]).save(layout.densepose("train", stems[0]))
+    with Image.open(layout.densepose("train", stems[0])) as whole:
+        whole.crop((0, 0, 88, 64)).save(layout.densepose("train", stems[0]))
     Image.fromarray(blank + 200).save(layout.densepose("train", stems[1]))
     Image.fromarray(blank).save(layout.densepose("train", stems[2]))
     layout.densepose("train", stems[3]).unlink()

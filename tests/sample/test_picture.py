@@ -110,10 +110,10 @@ def test_what_a_picture_is_made_from_is_not_written_over(files, given, tmp_path)
     copy = tmp_path / "input.png"
     Image.open(files[given]).save(copy)
     before = copy.read_bytes()
-    with pytest.raises(SettingsError, match="is what the picture is made from"):
+    with pytest.raises(SettingsError, match="is what the result is made from"):
         run({**files, given: copy, "out": copy})
     of_seed = copy.rename(tmp_path / "input-1.png")
-    with pytest.raises(SettingsError, match=r"input-1\.png is what the picture is made from"):
+    with pytest.raises(SettingsError, match=r"input-1\.png is what the result is made from"):
         run({**files, given: of_seed, "out": copy, "count": 2})
     assert of_seed.read_bytes() == before
     of_seed.rename(copy)
