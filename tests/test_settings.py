@@ -128,6 +128,10 @@ def test_an_unknown_key_is_told_the_nearest(
         ("train.learning_rate=[1, 2]", "train.learning_rate cannot be ['1', '2']"),
         ("train.precision=fp8", "give one of no, bf16, fp16"),
         ("train.compile=maybe", "give true or false"),
+        (
+            "mannequin.block_out_channels=[]",
+            "give a list of at least 1, each a whole number above 0",
+        ),
         ("train.seed=null", "give a whole number from 0"),
         (
             "sample.height=100",
