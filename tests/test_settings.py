@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcld.errors import SettingsError
+from mcld.evaluate.baseline import read_baselines
 from mcld.settings import known_settings, load_settings
 from mcld.train.stages import read_stages
 
@@ -38,6 +39,8 @@ def test_the_defaults_are_the_papers() -> None:
 def test_every_file_that_ships_is_valid(path: Path) -> None:
     if path.stem.endswith("recipe"):
         assert read_stages(path, [])
+    elif path.stem.endswith("baselines"):
+        assert all(figures.source for figures in read_baselines(path))
     else:
         load_settings(path)
 
