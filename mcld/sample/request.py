@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from mcld.dataset.layout import SPLITS, DatasetLayout
 from mcld.dataset.pictures import PoseKind, check_image
 from mcld.dataset.results import SETTINGS_FILE
 from mcld.errors import SettingsError
 from mcld.machine.files import check_writable
+
+AttentionFormat = Literal["png", "pdf", "svg"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class PictureRequest:
     """Write source, pose, texture and results side by side."""
     attention_maps: bool = False
     """Write where source, texture and face are looked at, in the last picture."""
+    attention_format: AttentionFormat = "png"
+    """Of the sheet of these maps."""
 
     @property
     def seeds(self) -> range:
@@ -51,9 +56,15 @@ class PictureRequest:
         """The picture of a seed."""
         return self.out if self.count == 1 else self.beside(str(seed))
 
-    def beside(self, what: str) -> Path:
-        """A PNG beside `out`."""
-        return self.out.with_name(f"{self.out.stem}-{what}.png")
+    def beside(self, what: str, suffix: str = "png") -> Path:
+        """A file beside `out`."""
+        return self.out.with_name(f"{self.out.stem}-{what}.{suffix}")
+
+    @property
+    def attention_files(self) -> list[Path]:
+        """The sheet of attention maps, and the numbers."""
+        suffixes = (self.attention_format, "npz") if self.attention_maps else ()
+        return [self.beside("attention", suffix) for suffix in suffixes]
 
     def __post_init__(self) -> None:
         if self.out.suffix.lower() != ".png":
@@ -61,7 +72,7 @@ class PictureRequest:
         inputs = (self.source.resolve(), self.pose.resolve())
         written = [*map(self.picture, self.seeds)]
         written += [self.beside("sheet")] if self.sheet else []
-        written += [self.beside("attention")] if self.attention_maps else []
+        written += self.attention_files
         for path in written:
             if path.resolve() in inputs:
                 raise SettingsError(
