@@ -6,11 +6,11 @@ wrongly follow from the field.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
@@ -349,7 +349,19 @@ def load_settings(
     overrides: list[str] | None = None,
     stage: tuple[str, dict[str, Any]] | None = None,
 ) -> Settings:
+    """The settings of `trace_settings`, without where they come from."""
+    return trace_settings(config, overrides, stage)[0]
+
+
+def trace_settings(
+    config: Path | None = None,
+    overrides: list[str] | None = None,
+    stage: tuple[str, dict[str, Any]] | None = None,
+) -> tuple[Settings, dict[str, str]]:
     """Settings from the defaults, then a YAML file, then MCLD_* variables, then `overrides`.
+
+    Beside them, by its dotted key, where each value comes from that is not left at its default: the
+    path of the file, the stage, "the environment" or "the command line".
 
     config: a YAML file of groups (`train: {learning_rate: 2e-5}`), or None. overrides: such as
     'train.learning_rate=2e-5'; a value is YAML flow style ('[1, 2]', 'null', 'true'). stage: of a
@@ -373,7 +385,7 @@ def load_settings(
             group, _, name = key.partition(".")
             given[group][name] = value
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return Settings(**given), origins  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_describe_invalid(error, origins)) from error
 
@@ -381,6 +393,17 @@ def load_settings(
 def known_settings() -> dict[str, FieldInfo]:
     """Every setting's field by its dotted key, such as 'train.learning_rate'."""
     return dict(_FIELDS)
+
+
+def find_settings(name: str) -> dict[str, FieldInfo]:
+    """The fields of a group, such as 'train', or the one of a dotted key, by their dotted keys.
+
+    Raises SettingsError, which names the nearest setting, when there is neither.
+    """
+    found = {key: field for key, field in _FIELDS.items() if name in (key, key.partition(".")[0])}
+    if not found:
+        raise SettingsError(_describe_unknown(name, "mcld settings"))
+    return found
 
 
 def _read_file(config: Path) -> dict[str, Any]:
@@ -447,37 +470,39 @@ def _describe_unknown(key: str, origin: str) -> str:
         name = SequenceMatcher(None, key.rpartition(".")[2], known.rpartition(".")[2]).ratio()
         return max(whole, 0.95 * name), whole
 
+    known = (*_FIELDS, *_GROUPS)
     shown = key if key.isprintable() else repr(key)
-    return f"{origin}: there is no setting {shown}; the nearest is {max(_FIELDS, key=likeness)}"
+    return f"{origin}: there is no setting {shown}; the nearest is {max(known, key=likeness)}"
 
 
 def _describe_invalid(error: ValidationError, origins: dict[str, str]) -> str:
     first = error.errors(include_url=False)[0]
     group, name, *_ = first["loc"]
     key = f"{group}.{name}"
-    allowed = _describe_allowed(_FIELDS[key])
+    allowed = describe_allowed(_FIELDS[key])
     return f"{key} cannot be {first['input']!r} (from {origins[key]}): give {allowed}"
 
 
-def _describe_allowed(field: FieldInfo) -> str:
-    """What a field takes, in words."""
-    limits = [_LIMITS[kind].format(m) for m in field.metadata if (kind := type(m)) in _LIMITS]
+def describe_allowed(field: FieldInfo) -> str:
+    """What a setting takes, in words: 'a whole number from 0'."""
     nothing = [NULL] if type(None) in get_args(field.annotation) else []
-    return " or ".join(
-        [" ".join([_describe_kind(field.annotation), " and ".join(limits)]).strip(), *nothing]
-    )
+    return " or ".join([_describe_kind(field.annotation, field.metadata), *nothing])
 
 
-def _describe_kind(annotation: Any) -> str:
+def _describe_kind(annotation: Any, limits: Sequence[Any] = ()) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _describe_kind(arguments[0], arguments[1:])
     if origin in (Union, UnionType):
-        return " or ".join(_describe_kind(a) for a in arguments if a is not type(None))
+        kinds = [a for a in arguments if a is not type(None)]
+        return " or ".join(_describe_kind(kind, limits) for kind in kinds)
+    within = " and ".join(_LIMITS[kind].format(m) for m in limits if (kind := type(m)) in _LIMITS)
     if origin is Literal:
         return "one of " + ", ".join(str(a) for a in arguments)
     if origin in (list, tuple):
-        return f"a list, each {_describe_kind(arguments[0])}"
+        return f"{' '.join(filter(None, ('a list', within)))}, each {_describe_kind(arguments[0])}"
     names = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
-    return names.get(annotation, "a text")
+    return f"{names.get(annotation, 'a text')} {within}".strip()
 
 
 _LIMITS = {

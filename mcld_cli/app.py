@@ -18,6 +18,7 @@ from mcld_cli.edit import edit
 from mcld_cli.evaluate import evaluate
 from mcld_cli.prepare import prepare
 from mcld_cli.sample import sample
+from mcld_cli.settings import settings
 from mcld_cli.train import train
 from mcld_cli.weights import weights
 
@@ -104,6 +105,7 @@ app.command()(sample)
 app.command()(edit)
 app.command()(evaluate)
 app.add_typer(weights, name="weights")
+app.command()(settings)
 
 
 def _interrupt(*_: object) -> None:

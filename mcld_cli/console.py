@@ -17,6 +17,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
 
 class Count(Protocol):
@@ -61,6 +62,18 @@ def show_table(
     for row in rows:
         table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
     Console(highlight=False).print(table)
+
+
+def show_tree(tree: Tree) -> None:
+    """Print a tree; only a terminal wraps its lines."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _ENDLESS
+    console.print(tree)
+
+
+_ENDLESS = 100_000
+"""Columns, more than any line has."""
 
 
 def split_columns(titles: Sequence[str], fixed: int) -> Iterator[list[int]]:

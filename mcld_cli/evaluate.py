@@ -67,7 +67,7 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="YAML",
-            help="Published figures to show beside: docs/evaluation.md tells the format.",
+            help="Published figures to show beside, such as configs/baselines.yaml.",
         ),
     ] = None,
     strict: Annotated[
@@ -148,7 +148,7 @@ def _parse_metrics(names: str) -> str:
 def _load_baselines(path: Path | None, names: list[str]) -> list[Figures]:
     """Published figures, none of which is called as results are."""
     figures = read_baselines(path) if path else []
-    for name, _, _ in figures:
+    for name in (published.name for published in figures):
         if name in names:
             raise SettingsError(
                 f"--baseline {path}: {name} is what a folder of results is called: rename it"

@@ -67,6 +67,12 @@ def sample(
             "--attention-maps", help="Also write where source, texture and face are looked at."
         ),
     ] = False,
+    attention_format: Annotated[
+        Literal["png", "pdf", "svg"] | None,
+        _picture_option(
+            metavar="FORMAT", help="Of --attention-maps: png, pdf or svg. (default: png)"
+        ),
+    ] = None,
     split: Annotated[
         str | None, _split_option(metavar="SPLIT", help="Sample every pair of test or train.")
     ] = None,
@@ -108,12 +114,15 @@ def sample(
         demand(one, "give --source, --pose and --out, or --split and --save-path")
         whole = {"--dataset": flags.get("sample.dataset"), "--limit": limit}
         refuse({**whole, "--processes": processes}, "goes with --split")
+        if not attention_maps:
+            refuse({"--attention-format": attention_format}, "goes with --attention-maps")
     else:
         demand({"--split": split, "--save-path": save_path}, "--split and --save-path go together")
         one |= {
             "--num-images": num_images > 1,
             "--sheet": sheet,
             "--attention-maps": attention_maps,
+            "--attention-format": attention_format,
         }
         refuse(one, "goes with one picture, not with --split")
     settings = load_settings(config, make_overrides(flags, overrides))
@@ -135,6 +144,7 @@ def sample(
                 num_images,
                 sheet,
                 attention_maps,
+                attention_format or "png",
             ),
             settings,
         )

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcld.errors import SettingsError
+from mcld.evaluate.baseline import read_baselines
 from mcld.settings import known_settings, load_settings
 from mcld.train.stages import read_stages
 
@@ -38,6 +39,8 @@ def test_the_defaults_are_the_papers() -> None:
 def test_every_file_that_ships_is_valid(path: Path) -> None:
     if path.stem.endswith("recipe"):
         assert read_stages(path, [])
+    elif path.stem.endswith("baselines"):
+        assert all(figures.source for figures in read_baselines(path))
     else:
         load_settings(path)
 
@@ -128,6 +131,10 @@ def test_an_unknown_key_is_told_the_nearest(
         ("train.learning_rate=[1, 2]", "train.learning_rate cannot be ['1', '2']"),
         ("train.precision=fp8", "give one of no, bf16, fp16"),
         ("train.compile=maybe", "give true or false"),
+        (
+            "mannequin.block_out_channels=[]",
+            "give a list of at least 1, each a whole number above 0",
+        ),
         ("train.seed=null", "give a whole number from 0"),
         (
             "sample.height=100",

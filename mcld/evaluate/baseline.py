@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import SettingsError
@@ -13,12 +13,22 @@ from mcld.machine.yaml_file import read_yaml
 
 _SHARES = ("ssim", "ssim_256", "face_cosine")
 
-Figures = tuple[str, str, dict[str, float]]
-"""Whose, at which size ("256" or "512"), metric -> number."""
+
+class Figures(NamedTuple):
+    """The numbers of one table's column at one size."""
+
+    name: str
+    """Whose."""
+    size: str
+    """"256" or "512"."""
+    numbers: dict[str, float]
+    """Metric -> number."""
+    source: str = ""
+    """Where they were published."""
 
 
 def read_baselines(path: Path) -> list[Figures]:
-    """The figures of a YAML file: `name: {"256": {psnr: 18.9}}`.
+    """The figures of a YAML file: `name: {source: where, "256": {psnr: 18.9}}`.
 
     Raises SettingsError when it cannot be read, says something twice, or names what is not a size,
     a metric or a finite number.
@@ -27,31 +37,40 @@ def read_baselines(path: Path) -> list[Figures]:
     if not isinstance(content, dict):
         raise SettingsError(f'--baseline {path} must hold `name: {{"256": {{psnr: 18.9}}}}`')
     figures: list[Figures] = []
-    for name, sizes in content.items():
+    for name, given in content.items():
+        sizes = dict(_check_mapping(path, name, given))
+        source = sizes.pop("source", None) or ""
+        if not isinstance(source, str):
+            raise SettingsError(f"--baseline {path}: {name}: source: give a text")
         for size, numbers in _check_mapping(path, name, sizes).items():
             if str(size) not in RESULT_SIZES:
                 known = " and ".join(RESULT_SIZES)
                 raise SettingsError(
                     f"--baseline {path}: {name}: {size} is no size; there are {known}"
                 )
-            for metric, number in _check_mapping(path, f"{name}, {size}", numbers).items():
-                if metric not in COLUMNS:
-                    known = ", ".join(COLUMNS)
-                    raise SettingsError(
-                        f"--baseline {path}: {name}: {metric} is no metric; there are {known}"
-                    )
-                if not _is_finite(number):
-                    raise SettingsError(
-                        f"--baseline {path}: {name}: {metric}: {number} is no finite number"
-                    )
-            above = [m for m in _SHARES if float(numbers.get(m, 0)) > 1]
-            if above:
-                raise SettingsError(
-                    f"--baseline {path}: {name}: {above[0]}: {numbers[above[0]]} is above 1: give"
-                    " it as a share, not in percent"
-                )
-            figures.append((str(name), str(size), {m: float(n) for m, n in numbers.items()}))
+            checked = _read_numbers(path, name, _check_mapping(path, f"{name}, {size}", numbers))
+            figures.append(Figures(str(name), str(size), checked, source))
     return figures
+
+
+def _read_numbers(path: Path, name: str, numbers: dict[Any, Any]) -> dict[str, float]:
+    for metric, number in numbers.items():
+        if metric not in COLUMNS:
+            known = ", ".join(COLUMNS)
+            raise SettingsError(
+                f"--baseline {path}: {name}: {metric} is no metric; there are {known}"
+            )
+        if not _is_finite(number):
+            raise SettingsError(
+                f"--baseline {path}: {name}: {metric}: {number} is no finite number"
+            )
+    above = [m for m in _SHARES if float(numbers.get(m, 0)) > 1]
+    if above:
+        raise SettingsError(
+            f"--baseline {path}: {name}: {above[0]}: {numbers[above[0]]} is above 1: give"
+            " it as a share, not in percent"
+        )
+    return {metric: float(number) for metric, number in numbers.items()}
 
 
 def _is_finite(number: object) -> bool:

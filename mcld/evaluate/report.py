@@ -57,6 +57,7 @@ def write_report(
         requests=[s.request for s in results],
         titles=titles,
         cells=cells,
+        sources={figures.name: figures.source for figures in baselines if figures.source},
         problems=[problem for scores in results for problem in scores.list_problems()],
         notes=[note for scores in results for note in scores.list_notes()],
         protocol={name: text for s in results for name, text in s.describe_protocol().items()},

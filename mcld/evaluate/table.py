@@ -26,14 +26,14 @@ def build_table(
 
     A metric that nobody has at a size gets no row.
     """
-    figures: list[Figures] = [
-        (scores.name, size, at_size.values)
+    figures = [
+        Figures(scores.name, size, at_size.values)
         for scores in results
         for size, at_size in scores.sizes.items()
     ]
     figures += baselines
-    values = {(name, size): numbers for name, size, numbers in figures}
-    names = list(dict.fromkeys(name for name, _, _ in figures))
+    values = {(column.name, column.size): column.numbers for column in figures}
+    names = list(dict.fromkeys(column.name for column in figures))
     rows = []
     for size in RESULT_SIZES:
         for metric, column in COLUMNS.items():

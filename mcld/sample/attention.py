@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
-from mcld.dataset.sheet import contact_sheet
 from mcld.machine.files import write_whole
 from mcld.model.attention import AttentionRecorder
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 STAGES = {"down": "down_blocks", "mid": "mid_block", "up": "up_blocks"}
 _EMBEDDINGS = {"down": ("source",), "mid": ("source", "texture"), "up": ("texture",)}
-_CELL = (192, 264)
-_OPACITY = 0.65
 COLUMNS = (
     "source embedding",
     "texture embedding",
@@ -24,6 +26,12 @@ COLUMNS = (
     "to ReferenceNet",
     "where in its input",
 )
+KINDS = (COLUMNS[:2], *((name,) for name in COLUMNS[2:]))
+"""Columns that share a scale: both embeddings are shares of one, 0 to 1."""
+_WIDTH, _MARGINS = 7.0, 0.9
+"""Of the sheet and of all but the pictures in it, inches; 7 is the width of a paper's text."""
+_POINTS, _DPI = 7, 300
+_NOTHING = "not read\nin this stage"
 
 
 def average_maps(
@@ -34,7 +42,9 @@ def average_maps(
     source, texture embedding: of the one softmax over both; where a stage has one of them alone
     that is 1. Face: the largest of the face tokens' probabilities, for all of them sum to 1.
     To ReferenceNet: how much of a place's self-attention goes to reference tokens. Where in its
-    input: how much of all self-attention a place of what ReferenceNet sees gets.
+    input: how much of all self-attention a place of what ReferenceNet sees gets, times the number
+    of such places, so that stages of different sizes compare; the mean over the places is the share
+    that goes to ReferenceNet at all.
 
     latents: (height, width).
     """
@@ -50,7 +60,9 @@ def average_maps(
         for block, seen in recorder.reference.items():
             if block.startswith(prefix):
                 found["to ReferenceNet"].append(_as_map(seen.sum(dim=1), latents))
-                found["where in its input"].append(_as_map(seen.mean(dim=0), latents))
+                found["where in its input"].append(
+                    _as_map(seen.mean(dim=0) * seen.shape[1], latents)
+                )
         maps[stage] = {name: np.mean(all_, axis=0) for name, all_ in found.items() if all_}
     return maps
 
@@ -60,20 +72,62 @@ def draw_attention_sheet(
     latents: tuple[int, int],
     picture: Image.Image,
     reference: Image.Image,
-) -> NDArray[np.uint8]:
-    """Heat maps of all stages, uint8 [H, W, 3] RGB; a row a stage.
+) -> Figure:
+    """Draw the heat maps of all stages, a row a stage, as wide as a paper's text.
 
-    They lie over the picture, or over `reference`, which ReferenceNet sees: the texture map or the
-    source. Every map has its own scale, which is written below it.
+    All maps of a kind share a scale that begins at 0, with its colour bar below them. Beside them
+    stand the picture and `reference`, which ReferenceNet sees: the texture map or the source.
     """
-    rows = []
-    for stage, maps in average_maps(recorder, latents).items():
-        row = []
-        for name in COLUMNS:
-            below = reference if name == COLUMNS[-1] else picture
-            row.append(_draw_heat(maps[name], below) if name in maps else _draw_nothing())
-        rows.append([_draw_name(stage), *row])
-    return contact_sheet(("stage", *COLUMNS), rows, _CELL)
+    from matplotlib.figure import Figure
+
+    maps = average_maps(recorder, latents)
+    columns = len(COLUMNS) + 1
+    cell = (_WIDTH - _MARGINS) / columns
+    height = len(maps) * cell * picture.height / picture.width + _MARGINS
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    axes = figure.subplots(len(maps), columns)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[], anchor="N")
+        axis.spines[:].set_visible(False)
+    for axis, shown, title in zip(
+        axes[:, 0], (picture, reference), ("picture", "ReferenceNet's input"), strict=False
+    ):
+        axis.imshow(shown)
+        axis.set_title(title, fontsize=_POINTS)
+    for axis, stage in zip(axes[:, 1], maps, strict=True):
+        axis.set_ylabel(stage, fontsize=_POINTS)
+    for kind in KINDS:
+        of_kind = [m[name] for m in maps.values() for name in kind if name in m]
+        top = 1.0 if len(kind) > 1 else float(np.max(of_kind))
+        places = [1 + COLUMNS.index(name) for name in kind]
+        for column, name in zip(places, kind, strict=True):
+            axes[0, column].set_title(name, fontsize=_POINTS)
+            seen_in = reference if name == COLUMNS[-1] else picture
+            for axis, of_stage in zip(axes[:, column], maps.values(), strict=True):
+                if name in of_stage:
+                    heat = axis.imshow(of_stage[name], vmin=0, vmax=top, interpolation="nearest")
+                    axis.set_aspect(_stretch(of_stage[name], seen_in))
+                else:
+                    axis.text(0.5, 0.5, _NOTHING, ha="center", va="center", fontsize=_POINTS)
+        bar = figure.colorbar(
+            heat, ax=axes[:, places], location="bottom", pad=0.02, panchor=(0.5, 1.0)
+        )
+        bar.set_label("density" if name == COLUMNS[-1] else "probability", fontsize=_POINTS - 1)
+        bar.ax.tick_params(labelsize=_POINTS - 1)
+    return figure
+
+
+def write_attention_sheet(path: Path, sheet: Figure, text: Mapping[str, str]) -> None:
+    """Write a sheet in the format that the file's name ends in: PNG, PDF or SVG.
+
+    text: how the picture was made, as `png_text` tells it; PDF and SVG have fields of their own for
+    it. Raises MCLDError when the file cannot be written.
+    """
+    from matplotlib import rc_context
+
+    # Fonts of type 42, since many publishers take none of matplotlib's usual type 3.
+    with rc_context({"pdf.fonttype": 42, "svg.hashsalt": "mcld"}), write_whole(path) as file:
+        sheet.savefig(file, dpi=_DPI, metadata=_metadata(path.suffix, text))
 
 
 def write_attention(path: Path, recorder: AttentionRecorder) -> None:
@@ -98,36 +152,17 @@ def _as_map(values: Tensor, latents: tuple[int, int]) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(grid, latents[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _draw_heat(values: NDArray[np.float32], below: Image.Image) -> Image.Image:
-    import cv2
-
-    lowest, highest = float(values.min()), float(values.max())
-    share = (values - lowest) / max(highest - lowest, 1e-6)
-    colours = cv2.applyColorMap((share * 255).round().astype(np.uint8), cv2.COLORMAP_VIRIDIS)
-    heat = Image.fromarray(np.ascontiguousarray(colours[..., ::-1]))
-    grey = below.convert("L").convert("RGB")
-    grey = grey.resize((_CELL[0], round(_CELL[0] * below.height / below.width)))
-    mixed = Image.blend(grey, heat.resize(grey.size, Image.Resampling.BICUBIC), _OPACITY)
-    flat = highest - lowest < 1e-6
-    return _add_caption(mixed, f"{highest:.3g}" if flat else f"{lowest:.3g} to {highest:.3g}")
+def _stretch(values: NDArray[np.float32], seen_in: Image.Image) -> float:
+    """Height of a place of a map over its width, where the map is laid over the whole picture."""
+    rows, columns = values.shape
+    return float(seen_in.height / rows / (seen_in.width / columns))
 
 
-def _add_caption(picture: Image.Image, caption: str) -> Image.Image:
-    sheet = Image.new("RGB", (picture.width, picture.height + 16), "white")
-    sheet.paste(picture)
-    draw = ImageDraw.Draw(sheet)
-    draw.text((picture.width / 2, picture.height + 8), caption, "black", anchor="mm")
-    return sheet
-
-
-def _draw_name(stage: str) -> Image.Image:
-    cell = Image.new("RGB", _CELL, "white")
-    ImageDraw.Draw(cell).text((_CELL[0] / 2, _CELL[1] / 2), stage, "black", anchor="mm")
-    return cell
-
-
-def _draw_nothing() -> Image.Image:
-    cell = Image.new("RGB", _CELL, "white")
-    text = "not read in this stage"
-    ImageDraw.Draw(cell).text((_CELL[0] / 2, _CELL[1] / 2), text, "grey", anchor="mm")
-    return cell
+def _metadata(suffix: str, text: Mapping[str, str]) -> dict[str, str | None]:
+    if suffix == ".pdf":
+        fields = {"Creator": "Software", "Subject": "Comment", "Keywords": "mcld"}
+        return {"CreationDate": None, **{field: text[name] for field, name in fields.items()}}
+    if suffix == ".svg":
+        description = f"{text['Comment']} {text['mcld']}"
+        return {"Date": None, "Creator": text["Software"], "Description": description}
+    return dict(text)

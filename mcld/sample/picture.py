@@ -11,7 +11,7 @@ from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.model.attention import AttentionRecorder
 from mcld.person import PersonReader, warn_of_no_face
-from mcld.sample.attention import draw_attention_sheet, write_attention
+from mcld.sample.attention import draw_attention_sheet, write_attention, write_attention_sheet
 from mcld.sample.request import PictureRequest
 from mcld.sampling.open import open_pipeline
 from mcld.sampling.paint import OnStep, as_images, paint, read_inputs
@@ -96,9 +96,9 @@ def sample_picture(
     if request.attention_maps:
         latents = options.height // 8, options.width // 8
         seen = person.photo if options.reference_input == "source" else person.texture
-        sheet = draw_attention_sheet(recorder, latents, pictures[-1], seen)
-        written.append(request.beside("attention"))
-        write_png(written[-1], sheet, png_text(record))
-        written.append(request.attention_numbers)
-        write_attention(written[-1], recorder)
+        sheet, numbers = request.attention_files
+        drawn = draw_attention_sheet(recorder, latents, pictures[-1], seen)
+        write_attention_sheet(sheet, drawn, png_text(record))
+        write_attention(numbers, recorder)
+        written += request.attention_files
     return written

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from mcld.dataset.layout import SPLITS, DatasetLayout
 from mcld.dataset.outputs import check_outputs
@@ -15,6 +16,8 @@ from mcld.dataset.results import SETTINGS_FILE
 from mcld.errors import SettingsError
 from mcld.person_check import check_person, check_pose
 from mcld.settings import PrepareSettings
+
+AttentionFormat = Literal["png", "pdf", "svg"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class PictureRequest:
     """Write source, pose, texture and results side by side."""
     attention_maps: bool = False
     """Write where source, texture and face are looked at, in the last picture."""
+    attention_format: AttentionFormat = "png"
+    """Of the sheet of these maps."""
 
     @property
     def seeds(self) -> range:
@@ -56,22 +61,22 @@ class PictureRequest:
         """The picture of a seed."""
         return self.out if self.count == 1 else self.beside(str(seed))
 
-    def beside(self, what: str) -> Path:
-        """A PNG beside `out`."""
-        return self.out.with_name(f"{self.out.stem}-{what}.png")
+    def beside(self, what: str, suffix: str = "png") -> Path:
+        """A file beside `out`."""
+        return self.out.with_name(f"{self.out.stem}-{what}.{suffix}")
 
     @property
-    def attention_numbers(self) -> Path:
-        """The file of the attention's probabilities."""
-        return self.out.with_name(f"{self.out.stem}-attention.npz")
+    def attention_files(self) -> list[Path]:
+        """The sheet of attention maps, and the numbers."""
+        suffixes = (self.attention_format, "npz") if self.attention_maps else ()
+        return [self.beside("attention", suffix) for suffix in suffixes]
 
     def __post_init__(self) -> None:
         if self.out.suffix.lower() != ".png":
             raise SettingsError(f"--out {self.out}: the picture is written as PNG; name it .png")
         written = [*map(self.picture, self.seeds)]
         written += [self.beside("sheet")] if self.sheet else []
-        if self.attention_maps:
-            written += [self.beside("attention"), self.attention_numbers]
+        written += self.attention_files
         check_outputs("--out", written, (self.source, self.pose))
         check_person(self.source, self.estimators)
         check_pose(self.pose, self.pose_kind, self.estimators)

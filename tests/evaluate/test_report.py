@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mcld.errors import SettingsError
-from mcld.evaluate.baseline import read_baselines
+from mcld.evaluate.baseline import Figures, read_baselines
 from mcld.evaluate.report import _thumbnail, write_report
 from mcld.evaluate.request import EvaluationRequest
 from mcld.evaluate.table import build_table, compare_results
@@ -25,7 +25,7 @@ def report(dataset, tmp_path: Path) -> Path:
         results_of(dataset, tmp_path / "theirs", noise=25),
     ]
     found = [score(dataset, folder)[0] for folder in folders]
-    published = [("Somebody (2024)", "256", {"psnr": 18.25, "fid": 7.125})]
+    published = [Figures("Somebody (2024)", "256", {"psnr": 18.25, "fid": 7.125}, "Table <9>")]
     return write_report(tmp_path / "report.html", found, published, compare_results(found))
 
 
@@ -33,6 +33,7 @@ def test_it_is_one_file_that_shows_tables_distributions_and_pairs(report):
     page = report.read_text(encoding="utf-8")
     for part in ("Somebody (2024)", "18.25", "7.125", "PSNR, 256: best, median, worst of", "worse"):
         assert part in page
+    assert "<li>Somebody (2024): Table &lt;9&gt;</li>" in page
     assert page.count("<polygon") == 2 * 3 * 2  # sizes, metrics, results
     assert "data:image/jpeg;base64," in page
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
@@ -114,6 +115,8 @@ def test_published_figures_stand_in_the_table_with_dashes_for_what_they_lack(tmp
         ("a: {", "not YAML"),
         ("a: {256: {ssim: 73.1}}", "73.1 is above 1: give it as a share"),
         ("a: {}", "give `name"),
+        ("a: {source: paper}", "give `name"),
+        ("a: {source: [1], 256: {psnr: 3}}", "a: source: give a text"),
     ],
 )
 def test_published_figures_that_are_none_are_refused_in_words(tmp_path, text, message):

@@ -59,6 +59,7 @@ def test_what_can_be_seen_at_once_is_told_before_the_seconds_that_torch_takes_to
         "train --recipe no.yaml --resume": (2, "--resume goes without --recipe"),
         "edit --recipe no.yaml": (2, "no.yaml: no such file"),
         "edit --recipe no.yaml --processes 2": (2, "no.yaml: no such file"),
+        "settings --config no.yaml": (2, "no.yaml: no such file; --config takes a YAML file"),
     }
     script = (
         "import sys\n"
@@ -85,7 +86,7 @@ def test_what_can_be_seen_at_once_is_told_before_the_seconds_that_torch_takes_to
 @pytest.mark.parametrize(
     "command",
     [
-        *("", "prepare", "train", "sample", "edit", "evaluate"),
+        *("", "prepare", "train", "sample", "edit", "evaluate", "settings"),
         *("weights", "weights status", "weights download", "weights convert"),
     ],
 )

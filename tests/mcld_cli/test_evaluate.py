@@ -8,6 +8,7 @@ import pytest
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, SettingsError
+from mcld.evaluate.baseline import Figures
 from mcld.evaluate.request import EvaluationRequest
 from mcld.settings import load_settings
 from mcld_cli.evaluate import _load_baselines, _name_results, _score
@@ -93,7 +94,7 @@ def test_results_of_one_name_are_told_apart_and_stay_below_out(tmp_path, monkeyp
 def test_a_baseline_cannot_take_the_name_of_results(tmp_path):
     path = tmp_path / "published.yaml"
     path.write_text("mine: {256: {psnr: 99}}\n")
-    assert _load_baselines(path, ["other"]) == [("mine", "256", {"psnr": 99.0})]
+    assert _load_baselines(path, ["other"]) == [Figures("mine", "256", {"psnr": 99.0})]
     with pytest.raises(SettingsError, match="mine is what a folder of results is called"):
         _load_baselines(path, ["mine"])
 

@@ -48,3 +48,9 @@ def test_one_picture_and_a_split_are_told_apart(in_process: Run) -> None:
     both = in_process("sample", *FILES, "--split", "test", "--save-path", "results")
     assert (both.returncode, both.stdout) == (2, "")
     assert "--source goes with one picture, not with --split" in both.stderr
+
+
+def test_the_format_of_attention_maps_goes_with_them(in_process: Run) -> None:
+    done = in_process("sample", *FILES, "--attention-format", "pdf")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: --attention-format goes with --attention-maps\n"

@@ -191,6 +191,33 @@ def test_attention_maps_are_probabilities_and_cost_the_picture_nothing(files):
 KINDS = ("reference", "aggregated", "face")
 
 
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+def test_an_attention_sheet_of_any_format_tells_how_it_was_made(files, kind):
+    run({**files, "attention_maps": True, "attention_format": kind}, "sample.seed=7")
+    folder = files["out"].parent
+    assert {path.name for path in folder.iterdir()} == {
+        *("picture.png", f"picture-attention.{kind}", "picture-attention.npz")
+    }
+    sheet = folder / f"picture-attention.{kind}"
+    if kind == "png":
+        with Image.open(sheet) as picture:
+            told = " ".join(picture.text.values())
+    else:
+        told = sheet.read_bytes().decode("latin-1")
+    assert "synthetic image" in told
+    assert '"seed": 7' in told
+
+
+def test_the_same_run_writes_the_same_attention_sheet(files):
+    for kind in ("pdf", "svg"):
+        request = {**files, "attention_maps": True, "attention_format": kind}
+        sheet = files["out"].with_name(f"picture-attention.{kind}")
+        run(request)
+        before = sheet.read_bytes()
+        run(request)
+        assert sheet.read_bytes() == before
+
+
 def test_a_device_that_is_not_there_is_named(files):
     with pytest.raises(SettingsError) as raised:
         run(files, "sample.device=cuda:99")
