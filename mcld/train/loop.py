@@ -26,6 +26,7 @@ from mcld.train.cache import EncodedCache
 from mcld.train.checks import check_patches, check_run, check_sharding
 from mcld.train.encode import share_cache
 from mcld.train.finish import save_trained
+from mcld.train.finite import explain_not_finite
 from mcld.train.interrupt import Interrupt
 from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
 from mcld.train.report import Report, TrainReport, count_stage, introduce
@@ -192,7 +193,8 @@ def take_steps(
         focal_conditions: which of source, texture and face the network gets.
         augment: changes some samples of each batch.
 
-    Raises MCLDError when loss or gradient are not finite, before the step.
+    Raises InputError, WeightsError or MCLDError when loss or gradient are not finite, before the
+    step: for what is wrong with a sample, with the weights, or with the settings.
     """
     options, device = settings.train, accelerator.device
     schedule = ddim_scheduler(
@@ -203,7 +205,16 @@ def take_steps(
     alphas_cumprod = schedule.alphas_cumprod.to(device)
     forward = torch.compile(model) if options.compile else model
     model.train()
+    first, rate = images, 0.0
     losses: list[torch.Tensor] = []
+    batches: list[Batch] = []
+
+    def check_finite(what: str, value: float) -> None:
+        if not math.isfinite(value):
+            told = f"{what} is {value} after {images:,} pictures"
+            at_fault = rate if images > first else None
+            raise explain_not_finite(told, batches, samples, model, at_fault)
+
     for loaded in _load_batches(samples, options, accelerator, images):
         batch = loaded.to(device)
         if augment is not None:
@@ -223,21 +234,23 @@ def take_steps(
                 loss = mcld_loss(prediction, v, mask, weights).mean()
             accelerator.backward(loss)
             losses.append(loss.detach())
+            batches.append(batch)
             if not accelerator.sync_gradients:
                 continue
             # Step: at this rate, along the clipped gradient
             mean_loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
             losses.clear()
             rate = learning_rate(options, images)
-            _check_finite(mean_loss, images, rate)
+            check_finite("the loss", mean_loss)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             clipped = accelerator.clip_grad_norm_(trained, options.max_grad_norm)
             norm = float(gather_whole(clipped))
             if accelerator.scaler is None:  # which would leave the step out
-                _check_finite(norm, images, rate, "the gradient's norm")
+                check_finite("the gradient's norm", norm)
             optimizer.step()
             optimizer.zero_grad()
+            batches.clear()
         images += options.batch_size * options.accumulation * int(accelerator.num_processes)
         yield TrainReport("Training", images, options.images, mean_loss, norm, rate)
 
@@ -294,14 +307,6 @@ def _load_batches(
     except InputError as error:
         line = str(error).strip().splitlines()[-1]  # after a traceback of the process's own
         raise InputError(line.removeprefix("mcld.errors.InputError: ")) from error
-
-
-def _check_finite(value: float, images: int, rate: float, what: str = "the loss") -> None:
-    if not math.isfinite(value):
-        raise MCLDError(
-            f"{what} is {value} after {images} pictures at learning rate {rate:.1e}: lower"
-            " train.learning_rate"
-        )
 
 
 @contextmanager

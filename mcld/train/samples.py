@@ -142,10 +142,15 @@ class TrainingSamples(Dataset[Sample]):
             self.shuffled = epoch, torch.randperm(len(self.pairs), generator=generator)
         return self.shuffled[1]
 
+    def pair(self, n: int) -> tuple[str, str]:
+        """The stems of sample number n: source, target."""
+        epoch, place = divmod(n, len(self.pairs))
+        source, target = self.pairs[self.order(epoch)[place]].tolist()
+        return self.stems[source], self.stems[target]
+
     def __getitem__(self, n: int) -> Sample:
         """Sample number n, on the CPU. Raises InputError when the cache is damaged."""
-        epoch, place = divmod(n, len(self.pairs))
-        source, target = (self.stems[k] for k in self.pairs[self.order(epoch)[place]].tolist())
+        source, target = self.pair(n)
         latents, pose = self.cache.read(target, "latents", "pose")
         reference_latents, embedding, texture, face = self.cache.read(
             source, self.reference, "source", "texture", "face"
