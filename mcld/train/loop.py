@@ -23,12 +23,13 @@ from mcld.pipeline import MCLDPipeline, ddim_scheduler
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache
-from mcld.train.checks import check_patches, check_run, check_sharding
+from mcld.train.checks import check_patches, check_sharding
 from mcld.train.encode import share_cache
 from mcld.train.finish import save_trained
 from mcld.train.finite import explain_not_finite
 from mcld.train.interrupt import Interrupt
 from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
+from mcld.train.plan import check_run, find_pairs
 from mcld.train.report import Report, TrainReport, count_stage, introduce
 from mcld.train.samples import (
     Augment,
@@ -36,11 +37,10 @@ from mcld.train.samples import (
     BatchSampler,
     TrainingSamples,
     collate,
-    find_pairs,
 )
 from mcld.train.setup import make_accelerator, prepare_network
 from mcld.train.start import make_start
-from mcld.train.trackers import check_resumed, check_trackers, start_trackers
+from mcld.train.trackers import check_resumed, start_trackers
 from mcld.train.validation import Validation
 
 
@@ -61,7 +61,7 @@ def train(settings: Settings, *, resume: bool, report: Report, say: Callable[[st
     """
     accelerator = make_accelerator(settings.train)
     check_sharding(settings.train, accelerator)
-    check_trackers(settings.train)
+    check_run(settings.train, processes=int(accelerator.num_processes), resume=resume)
     try:
         if not accelerator.is_main_process:
             return _train(settings, accelerator, resume, ignore, ignore)
@@ -85,7 +85,6 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     say: Callable[[str], None],
 ) -> Path:
     options, main = settings.train, accelerator.is_main_process
-    check_run(options, accelerator, resume=resume)
     layout = DatasetLayout(options.dataset)
     stems, pairs = find_pairs(layout, say)
 
@@ -105,7 +104,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     samples = TrainingSamples(
         cache,
         stems,
-        pairs,
+        torch.tensor(pairs),
         cache.source_std(stems),
         options,
         pipeline.config.reference_input,

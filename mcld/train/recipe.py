@@ -1,6 +1,5 @@
 """Running the trainings of a recipe, each further from what came before."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,22 +8,18 @@ from pathlib import Path
 import torch
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.errors import InputError, SettingsError, StoppedError
+from mcld.errors import SettingsError, StoppedError
 from mcld.machine.files import make_folder, write_folder_whole, write_json
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.mannequin.autoencoder import PatchAutoencoder
 from mcld.mannequin.decoder import adapt_decoder
 from mcld.networks.folders import load_pipeline
-from mcld.train import checkpoint
 from mcld.train.finish import round_weights, save_pipeline
 from mcld.train.loop import train
+from mcld.train.plan import checkpoints, find_pairs
 from mcld.train.report import Report, TrainReport, count_stage
-from mcld.train.samples import find_pairs
-from mcld.train.stages import ADAPTATION, TrainStage
-
-STAGE_FILE = "stage.json"
-"""What decided the weights of a finished stage, in its folder."""
+from mcld.train.stages import ADAPTATION, STAGE_FILE, TrainStage, check_recipe, is_finished
 
 
 def train_recipe(stages: list[TrainStage], *, report: Report, say: Callable[[str], None]) -> Path:
@@ -38,6 +33,7 @@ def train_recipe(stages: list[TrainStage], *, report: Report, say: Callable[[str
 
     Raises as `train` does, and SettingsError when a finished training had other settings.
     """
+    check_recipe(stages, int(processes().num_processes))
     output = stages[0].settings.train.output.parent
     if not processes().is_main_process:
         return _run(stages, output, ignore, ignore)
@@ -65,10 +61,10 @@ def _run_stage(
     stage: TrainStage, numbered: str, report: Report, say: Callable[[str], None]
 ) -> None:
     state, run = processes(), stage.settings.train.output
-    if run_on_main(state, lambda: _is_finished(stage)):
+    if run_on_main(state, lambda: is_finished(stage)):
         say(f"Training {numbered} is finished already")
         return
-    begun = run_on_main(state, lambda: bool(checkpoint.checkpoints(run)))
+    begun = run_on_main(state, lambda: bool(checkpoints(run)))
     say(f"Training {numbered}" + (", from its newest checkpoint" if begun else ""))
     try:
         train(stage.settings, resume=begun, report=report, say=say)
@@ -77,26 +73,6 @@ def _run_stage(
             f"interrupted in training {numbered}, which is saved: the same command goes on"
         ) from error
     run_on_main(state, lambda: _finish(stage, report))
-
-
-def _is_finished(stage: TrainStage) -> bool:
-    """Whether a stage's result is there. Raises SettingsError when it is that of another stage."""
-    run = stage.settings.train.output
-    try:
-        earlier = json.loads((run / STAGE_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError) as error:
-        raise InputError(f"{run / STAGE_FILE} cannot be read: {error}; remove {run}") from error
-    changed = [
-        f"{n} {earlier.get(n)} -> {v}" for n, v in stage.record().items() if earlier.get(n) != v
-    ]
-    if changed:
-        raise SettingsError(
-            f"{run} was trained with other settings: {', '.join(changed)}; set them back, or remove"
-            " it and the folders of the stages after it"
-        )
-    return stage.result.is_dir()
 
 
 def _finish(stage: TrainStage, report: Report) -> None:
@@ -120,7 +96,7 @@ def _adapt(stage: TrainStage, report: Report) -> None:
     adapt_decoder(
         pipeline,
         layout,
-        [(stems[source], stems[target]) for source, target in rows.tolist()],
+        [(stems[source], stems[target]) for source, target in rows],
         settings.train,
         images=stage.adapt_decoder_images,
         on_image=count_stage(report, "Adapting the decoder"),

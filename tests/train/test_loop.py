@@ -373,7 +373,7 @@ def test_pictures_that_are_not_prepared_are_left_out_with_a_line(short, dataset,
     own = with_train(short, dataset=copy.root, cache=None, images=4)
     train(own, resume=False, report=lambda _: None, say=said.append)
     assert said[0] == (
-        "1 of 6 listed pictures are not prepared, and are left out with 4 of 12 pairs"
+        "left out, because they are not prepared: 1 of 6 listed pictures, and 4 of 12 pairs"
     )
     for name in copy.names("train"):
         copy.image("train", name.removesuffix(".jpg")).unlink()
