@@ -38,6 +38,17 @@ def checkpoints(output: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if re.fullmatch(r"\d{9}", path.name))
 
 
+def describe_saved(output: Path) -> str:
+    """When a run was interrupted, by what is saved of it, and how to go on, in words."""
+    if saved := checkpoints(output):
+        pictures = int(saved[-1].name)
+        return f"after {pictures:,} pictures that are saved in {output}: go on with --resume"
+    return (
+        "before the first checkpoint: the pictures that were encoded are kept, and the same command"
+        " begins again"
+    )
+
+
 def check_run(options: TrainSettings, *, processes: int, resume: bool) -> None:
     """Raise an MCLDError for a run that cannot be meant, or cannot be done on this machine.
 
@@ -108,14 +119,14 @@ def check_machine(options: TrainSettings, processes: int) -> None:
             "train.optimizer=adamw8bit needs the package bitsandbytes: pip install bitsandbytes,"
             " or set it to adamw"
         )
-    _check_shared_memory(options)
+    check_shared_memory(options)
     if options.precision == "fp16" and runs_on_cpu():  # the only question that torch must answer
         raise SettingsError(
             "train.precision=fp16 needs a GPU, and there is none here: set it to bf16 or no"
         )
 
 
-def _check_shared_memory(options: TrainSettings) -> None:
+def check_shared_memory(options: TrainSettings) -> None:
     """Raise MCLDError when loading processes would fill the shared memory with a few batches."""
     if not options.workers or not SHARED_MEMORY.is_dir():
         return
