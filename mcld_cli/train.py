@@ -1,5 +1,6 @@
 """`mcld train`: pairs to weights."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +8,8 @@ import typer
 
 from mcld.machine.processes import end_processes, is_main
 from mcld.settings import load_settings
-from mcld.train.stages import read_stages
+from mcld.train.plan import check_run
+from mcld.train.stages import check_recipe, read_stages
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
 from mcld_cli.options import Config, Overrides, refuse
@@ -50,12 +52,15 @@ def train(
 
       mcld train --recipe configs/mannequin-recipe.yaml
     """
+    together = processes or int(os.environ.get("WORLD_SIZE", "1"))
     if recipe:
         given = {"--config": config, "--resume": resume}
         refuse(given, "goes without --recipe, which names its file and always goes on")
         stages = read_stages(recipe, overrides or [])
+        check_recipe(stages, together)
     else:
         settings = load_settings(config, overrides)
+        check_run(settings.train, processes=together, resume=resume)
     if processes:
         launch(processes)
         return

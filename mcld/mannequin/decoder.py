@@ -1,10 +1,14 @@
 """Training what decodes: the autoencoder's convolutions, and a refiner behind them.
 
-After a network is trained, `adapt_decoder` fits both to the latents that it samples.
+After a network is trained, `adapt_decoder` fits both to the latents that it samples. What is done
+of that is kept on disk: broken off, it goes on to the same result.
 """
 
+import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +16,13 @@ from torch.nn import functional
 
 from mcld.conditions import scale_iuv
 from mcld.dataset.layout import DatasetLayout
+from mcld.errors import MCLDError, StoppedError
+from mcld.machine.files import write_whole
 from mcld.mannequin.autoencoder import PatchAutoencoder
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.mannequin.refiner import TextureRefiner
 from mcld.person import BATCH, read_batches
-from mcld.pipeline import SCALE_FACTOR, MCLDPipeline
+from mcld.pipeline import SCALE_FACTOR, MCLDPipeline, SamplingOptions
 from mcld.settings import TrainSettings
 from mcld.surface.parts import HEAD
 
@@ -34,6 +40,18 @@ CROP_JITTER = 16
 """Pixels that a crop's middle is off the head's, at most."""
 
 
+@dataclass(frozen=True)
+class Going:
+    """How the training of a decoder is broken off and gone on with."""
+
+    file: Path
+    """Where its state is kept."""
+    every: int
+    """Pictures that are seen between two times that it is written."""
+    stop: Callable[[], bool]
+    """Asked after every step: whether to write it and stop."""
+
+
 def train_decoder(
     vae: PatchAutoencoder,
     refiner: TextureRefiner | None,
@@ -43,11 +61,17 @@ def train_decoder(
     images: int,
     generator: torch.Generator,
     on_image: Callable[[int, int], None],
+    going: Going | None = None,
 ) -> None:
     """Train all of a decoder but its components, and a refiner, to give `count` pictures back.
 
     draw: rows of the pictures, int64 [B] -> what they show, [B, 3, h, w] in -1..1, the latents of
-    that, and what a refiner looks at besides. The order is drawn from `generator`.
+    that, and what a refiner looks at besides. The order is drawn from `generator`. images: to see.
+    on_image: called with (pictures seen, pictures to see). going: where it goes on, if there is
+    anything of it, and where it stops.
+
+    Raises StoppedError when it was asked to stop, with its state written, and MCLDError when that
+    cannot be written.
     """
     parts: list[nn.Module] = [vae.refinement, *([] if refiner is None else [refiner])]
     trained = [parameter for part in parts for parameter in part.parameters()]
@@ -57,10 +81,22 @@ def train_decoder(
     for part in parts:
         part.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(trained, DECODER_LEARNING_RATE)
-    steps = max(1, images // DECODER_BATCH)
+    steps = -(-images // DECODER_BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, DECODER_LEARNING_RATE, steps)
-    for step in range(steps):
-        rows = torch.randint(count, (DECODER_BATCH,), generator=generator)
+    learners: dict[str, Any] = {
+        "parts": nn.ModuleList(parts),
+        "optimizer": optimizer,
+        "schedule": schedule,
+    }
+    seen = 0
+    if going and (state := _read(going.file)):
+        for name, learner in learners.items():
+            learner.load_state_dict(state[name])
+        generator.set_state(state["generator"])
+        seen = state["seen"]
+        on_image(seen, images)
+    while seen < images:
+        rows = torch.randint(count, (min(DECODER_BATCH, images - seen),), generator=generator)
         pixels, latents, *looked_at = (tensor.to(vae.device) for tensor in draw(rows))
         decoded = vae.decode(latents).sample
         if refiner is not None:
@@ -70,9 +106,33 @@ def train_decoder(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        on_image((step + 1) * DECODER_BATCH, steps * DECODER_BATCH)
+        seen += len(rows)
+        on_image(seen, images)
+        if going and ((stop := going.stop()) or seen % going.every < DECODER_BATCH):
+            state = {name: learner.state_dict() for name, learner in learners.items()}
+            _write(going.file, {**state, "generator": generator.get_state(), "seen": seen})
+            if stop:
+                raise StoppedError(f"interrupted after {seen:,} of {images:,} pictures")
     for parameter in trained:
         parameter.requires_grad_(False)
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    """Write tensors and numbers, whole. Raises MCLDError when they cannot be written."""
+    with write_whole(file) as temporary:
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:  # how PyTorch says that the disk is full
+            raise MCLDError(f"cannot write {file}: {error}") from error
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """What `_write` wrote; None where it did not, or the file is damaged."""
+    try:
+        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+        return None
+    return content
 
 
 @dataclass(frozen=True)
@@ -130,16 +190,22 @@ class SampledPictures:
         )
 
 
+def choose_pairs(pairs: list[tuple[str, str]], images: int) -> list[tuple[str, str]]:
+    """Of all pairs, evenly spread, those to sample for `images` pictures: no more than are seen."""
+    return pairs[:: -(-len(pairs) // min(PICTURES, images))]
+
+
 def adapt_decoder(
     pipeline: MCLDPipeline,
-    layout: DatasetLayout,
-    pairs: list[tuple[str, str]],
-    options: TrainSettings,
+    sampled: SampledPictures,
     *,
     images: int,
+    seed: int,
+    generator: torch.Generator,
     on_image: Callable[[int, int], None],
+    going: Going | None = None,
 ) -> None:
-    """Train the autoencoder's decoder on latents that the trained network samples.
+    """Train the autoencoder's decoder on latents that the trained network has sampled.
 
     They differ from what the encoder gives in ways the decoder can learn to see through, such as
     blotches in a plain background. The encoder stays as it is, and so do the latents. Beside a
@@ -147,22 +213,19 @@ def adapt_decoder(
 
     Args:
         pipeline: trained, with a PatchAutoencoder.
-        layout: the dataset.
-        pairs: stems, (source, target), of training pictures.
-        options: size, batch size and seed count.
+        sampled: by `sample_pairs`.
         images: pictures, or crops for a refiner, to see.
-        on_image: called with (pictures sampled and seen, pictures to sample and see).
+        seed: of a new refiner's weights.
+        generator: of the order, as `sample_pairs` left it.
+        on_image: called with (pictures seen, pictures to see).
+        going: how it is broken off and gone on with.
+
+    Raises StoppedError and MCLDError as `train_decoder` does.
     """
-    chosen = pairs[:: -(-len(pairs) // PICTURES)]
-    total = len(chosen) + images
-    generator = torch.Generator().manual_seed(options.seed)
-    sampled = _sample_pairs(
-        pipeline, layout, chosen, options, generator, lambda done: on_image(done, total)
-    )
     textured = isinstance(pipeline.pose_guider, TexturedPoseGuider)
     if textured and pipeline.refiner is None:
         with torch.random.fork_rng():
-            torch.manual_seed(options.seed)
+            torch.manual_seed(seed)
             pipeline.register_modules(refiner=TextureRefiner().to(pipeline.vae.device))
 
     def draw(rows: Tensor) -> tuple[Tensor, ...]:
@@ -171,24 +234,38 @@ def adapt_decoder(
     train_decoder(
         pipeline.vae,
         pipeline.refiner,
-        len(chosen),
+        len(sampled.latents),
         draw,
         images=images,
         generator=generator,
-        on_image=lambda seen, _: on_image(min(len(chosen) + seen, total), total),
+        on_image=on_image,
+        going=going,
     )
 
 
 @torch.no_grad()
-def _sample_pairs(
+def sample_pairs(
     pipeline: MCLDPipeline,
     layout: DatasetLayout,
     pairs: list[tuple[str, str]],
     settings: TrainSettings,
     generator: torch.Generator,
-    on_image: Callable[[int], None],
+    folder: Path,
+    on_pair: Callable[[int, int], None],
 ) -> SampledPictures:
-    """Sample the pairs of training pictures as the pipeline samples."""
+    """Sample pairs of training pictures as the pipeline samples.
+
+    Args:
+        pipeline: trained.
+        layout: the dataset.
+        pairs: stems, (source, target).
+        settings: size and batch size count.
+        generator: of all noise.
+        folder: every batch is kept there, and not sampled again, for the same pairs alone.
+        on_pair: called with (pairs sampled, pairs to sample).
+
+    Raises InputError for a picture that cannot be read, MCLDError when `folder` cannot be written.
+    """
     options = pipeline.resolve_options(settings.height, settings.width)
     size = options.height, options.width
     latent_size = tuple(side // SCALE_FACTOR for side in size)
@@ -205,27 +282,48 @@ def _sample_pairs(
     at_once = min(BATCH, settings.batch_size)  # a GPU that trained has room for so many
     for start in range(0, len(pairs), at_once):
         batch = pairs[start : start + at_once]
-        sources = next(read_batches(layout, "train", [source for source, _ in batch]))
-        targets = next(read_batches(layout, "train", [target for _, target in batch]))
-        inputs = pipeline.inputs(
-            [p.photo for p in sources],
-            [p.texture for p in sources],
-            [p.iuv for p in targets],
-            torch.stack([p.face for p in sources]),
-            *size,
-        )
-        latents = pipeline.denoise(
-            pipeline.conditions(inputs),
-            pipeline.draw_noise(len(batch), options, generator),
-            options,
-            generator=generator,
-        )
-        photos = pipeline.image_processor.preprocess([p.photo for p in targets], *size)
-        rows = slice(start, start + len(batch))
-        sampled.latents[rows] = latents.cpu() / pipeline.vae.config.scaling_factor
-        sampled.photos[rows] = ((photos + 1) * 127.5).round().to(torch.uint8)
-        sampled.poses[rows] = inputs.pose
-        if inputs.warped is not None:
-            sampled.warped[rows] = inputs.warped
-        on_image(start + len(batch))
+        file = folder / f"{start:06d}.pt"
+        kept = _read(file)
+        if kept is None:
+            kept = _sample_batch(pipeline, layout, batch, options, generator)
+            _write(file, {**kept, "generator": generator.get_state()})
+        else:
+            generator.set_state(kept["generator"])
+        for field in fields(sampled):
+            getattr(sampled, field.name)[start : start + len(batch)] = kept[field.name]
+        on_pair(start + len(batch), len(pairs))
     return sampled
+
+
+def _sample_batch(
+    pipeline: MCLDPipeline,
+    layout: DatasetLayout,
+    pairs: list[tuple[str, str]],
+    options: SamplingOptions,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """Of a few pairs, the fields of SampledPictures."""
+    size = options.height, options.width
+    sources = next(read_batches(layout, "train", [source for source, _ in pairs]))
+    targets = next(read_batches(layout, "train", [target for _, target in pairs]))
+    inputs = pipeline.inputs(
+        [p.photo for p in sources],
+        [p.texture for p in sources],
+        [p.iuv for p in targets],
+        torch.stack([p.face for p in sources]),
+        *size,
+    )
+    latents = pipeline.denoise(
+        pipeline.conditions(inputs),
+        pipeline.draw_noise(len(pairs), options, generator),
+        options,
+        generator=generator,
+    )
+    photos = pipeline.image_processor.preprocess([p.photo for p in targets], *size)
+    nothing = torch.empty(len(pairs), 0, *size, dtype=torch.uint8)
+    return {
+        "latents": latents.cpu() / pipeline.vae.config.scaling_factor,
+        "photos": ((photos + 1) * 127.5).round().to(torch.uint8),
+        "poses": inputs.pose.cpu(),
+        "warped": nothing if inputs.warped is None else inputs.warped.cpu(),
+    }

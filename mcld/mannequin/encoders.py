@@ -147,12 +147,13 @@ def _train_image_encoder(
     optimizer = torch.optim.AdamW(
         [*encoder.parameters(), *read_out.parameters()], ENCODER_LEARNING_RATE
     )
-    steps = max(1, images // ENCODER_BATCH)
+    steps = -(-images // ENCODER_BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, ENCODER_LEARNING_RATE, steps)
     encoder.train().requires_grad_(True)
-    for step in range(steps):
-        rows = torch.randint(len(pixels), (ENCODER_BATCH,), generator=generator)
-        kinds = torch.randint(2, (ENCODER_BATCH,), generator=generator)
+    for start in range(0, images, ENCODER_BATCH):
+        batch = min(ENCODER_BATCH, images - start)
+        rows = torch.randint(len(pixels), (batch,), generator=generator)
+        kinds = torch.randint(2, (batch,), generator=generator)
         wanted = colours[rows]
         wanted[kinds == 1, 0] = torch.nan
         wanted = wanted.to(device)
@@ -163,5 +164,5 @@ def _train_image_encoder(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        on_image((step + 1) * ENCODER_BATCH, steps * ENCODER_BATCH)
+        on_image(start + batch, images)
     encoder.eval().requires_grad_(False)

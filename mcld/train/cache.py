@@ -152,10 +152,14 @@ class EncodedCache:
         return sum(self.path(stem).stat().st_size for stem in stems)
 
     def source_std(self, stems: list[str]) -> Tensor:
-        """The standard deviation of every dimension of the source embedding, float32 [1, D]."""
+        """The standard deviation of every dimension of the source embedding, float32 [1, D].
+
+        Of a single picture it is 0.
+        """
         with ThreadPoolExecutor() as pool:
             embeddings = pool.map(lambda stem: self.read(stem, "source")[0], stems)
-            return torch.stack(list(embeddings)).std(dim=0)
+            stacked = torch.stack(list(embeddings))
+        return stacked.std(dim=0) if len(stems) > 1 else torch.zeros_like(stacked[0])
 
 
 def _size_and_time(path: Path) -> list[int] | None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,16 +20,9 @@ from mcld.machine.files import write_folder_whole
 from mcld.machine.processes import gather_whole, place_like
 from mcld.model import MCLD
 from mcld.networks.checkpoints import load_checkpoint, save_checkpoint
+from mcld.train.plan import checkpoints
 
 STATE_FILE = "training_state.pt"
-
-
-def checkpoints(output: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first."""
-    folder = output / "checkpoints"
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if re.fullmatch(r"\d{9}", path.name))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What cannot be trained as it is asked for, said before anything starts."""
+"""What a network cannot be trained to be, or accelerate cannot do, said before training starts."""
 
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
@@ -7,7 +7,6 @@ from mcld.errors import SettingsError
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings, TrainSettings
-from mcld.train import checkpoint
 
 
 def check_sharding(options: TrainSettings, accelerator: Accelerator) -> None:
@@ -24,24 +23,6 @@ def check_sharding(options: TrainSettings, accelerator: Accelerator) -> None:
         raise SettingsError(
             "under FSDP, train.optimizer is adamw and train.precision is no or bf16:"
             f" not {options.optimizer} and {options.precision}"
-        )
-
-
-def check_run(options: TrainSettings, accelerator: Accelerator, *, resume: bool) -> None:
-    """Raise SettingsError for an output folder or a number of pictures that cannot be meant."""
-    earlier = checkpoint.checkpoints(options.output)
-    if earlier and not resume:
-        raise SettingsError(
-            f"{options.output} holds checkpoints already: add --resume to go on from"
-            f" {earlier[-1].name}, or set train.output to a new folder"
-        )
-    if resume and not earlier:
-        raise SettingsError(f"{options.output} holds no checkpoint: leave --resume out")
-    total = options.batch_size * options.accumulation * int(accelerator.num_processes)
-    if options.images < total:
-        raise SettingsError(
-            f"train.images, {options.images}, is less than one batch, {total}: raise it,"
-            " or lower train.batch_size"
         )
 
 

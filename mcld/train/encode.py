@@ -8,10 +8,12 @@ import torch
 from accelerate import Accelerator
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.errors import WeightsError
 from mcld.person import BATCH, Person, read_batches
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import TrainSettings
 from mcld.train.cache import EncodedCache, EncodedPicture, cache_key
+from mcld.train.finite import find_not_finite
 
 
 @torch.no_grad()
@@ -44,14 +46,19 @@ def fill_cache(
     """Encode pictures into the cache.
 
     size: (height, width) to train at, in pixels. batch_size: at once, at most. on_picture: told how
-    many are done. Raises InputError for a picture that cannot be read, MCLDError when the cache
-    cannot be written.
+    many are done. Raises InputError for a picture that cannot be read, WeightsError when the
+    encoders make something of one that is not finite, MCLDError when the cache cannot be written.
     """
     done = 0
     made_from = {stem: cache.made_from(stem) for stem in stems}
     for people in read_batches(cache.layout, cache.split, stems, batch_size):
         for encoded in encode_batch(pipeline, people, size):
             stem = stems[done]
+            if what := find_not_finite(vars(encoded)):
+                raise WeightsError(
+                    f"{what} of {cache.layout.image(cache.split, stem)} is not finite: the weights"
+                    " of the encoders are damaged, or cannot stand this picture"
+                )
             cache.write(stem, encoded, made_from[stem])
             done += 1
         on_picture(done)

@@ -1,24 +1,39 @@
 """Ctrl-C and SIGTERM during training: the step in hand is finished, and saved."""
 
 import signal
-from typing import Any, Self
+import time
+from collections.abc import Iterator
+from typing import Any, Self, TypeVar
 
 from accelerate import Accelerator
 
+_T = TypeVar("_T")
+
+AGAIN = 1.0
+"""Seconds after which another SIGTERM is a second one: launchers and schedulers both send it."""
+PATIENCE = 20
+"""Seconds that a step may take to get its pictures once it is the last one."""
+
 
 class Interrupt:
-    """Notes the first Ctrl-C or SIGTERM while the block runs; a second Ctrl-C stops at once."""
+    """Notes the first Ctrl-C or SIGTERM while the block runs; a second one stops at once.
+
+    So does the first where `wait_for` waits for long: what loads pictures may be stuck.
+    """
 
     def __init__(self) -> None:
-        self._wanted = False
+        self._waiting = False
+        self._noted: float | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._note)
+        self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._give_up)
         return self
 
     def __exit__(self, *_: object) -> None:
+        signal.alarm(0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -29,12 +44,37 @@ class Interrupt:
             signal.signal(number, signal.SIG_IGN)
 
     def _note(self, number: int, _: object) -> None:
-        if self._wanted and number == signal.SIGINT:
+        now = time.monotonic()
+        if self._noted is None:
+            self._noted = now
+            signal.alarm(PATIENCE)
+        elif number == signal.SIGINT or now - self._noted > AGAIN:
             raise KeyboardInterrupt
-        self._wanted = True
+
+    def _give_up(self, *_: object) -> None:
+        if self._waiting:
+            raise KeyboardInterrupt
+        signal.alarm(PATIENCE)
+
+    def wait_for(self, batches: Iterator[_T]) -> Iterator[_T]:
+        """The same batches; a signal does not wait for one that never comes."""
+        while True:
+            self._waiting = True
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            finally:
+                self._waiting = False
+            yield batch
+
+    @property
+    def wanted(self) -> bool:
+        """Whether one came to this process."""
+        return self._noted is not None
 
     def check(self, accelerator: Accelerator) -> bool:
         """Whether one came to any of the processes, which all get the same answer."""
-        if self._wanted:
+        if self.wanted:
             accelerator.set_trigger()
         return bool(accelerator.check_trigger())

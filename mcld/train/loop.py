@@ -1,17 +1,16 @@
 """A training run, from a prepared dataset to a pipeline folder."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
-from torch.utils.data import DataLoader
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.errors import InputError, MCLDError, StoppedError
+from mcld.errors import MCLDError, StoppedError
 from mcld.machine.files import make_folder, remove_unfinished
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import gather_whole, ignore
@@ -23,23 +22,25 @@ from mcld.pipeline import MCLDPipeline, ddim_scheduler
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache
-from mcld.train.checks import check_patches, check_run, check_sharding
+from mcld.train.checks import check_patches, check_sharding
 from mcld.train.encode import share_cache
 from mcld.train.finish import save_trained
+from mcld.train.finite import explain_not_finite
 from mcld.train.interrupt import Interrupt
+from mcld.train.loading import explain_lost_process, load_batches
+from mcld.train.log import StepLog
 from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
+from mcld.train.plan import check_run, describe_saved, find_pairs
 from mcld.train.report import Report, TrainReport, count_stage, introduce
 from mcld.train.samples import (
     Augment,
     Batch,
     BatchSampler,
     TrainingSamples,
-    collate,
-    find_pairs,
 )
 from mcld.train.setup import make_accelerator, prepare_network
 from mcld.train.start import make_start
-from mcld.train.trackers import check_resumed, check_trackers, start_trackers
+from mcld.train.trackers import check_resumed, start_trackers
 from mcld.train.validation import Validation
 
 
@@ -56,16 +57,18 @@ def train(settings: Settings, *, resume: bool, report: Report, say: Callable[[st
     main process only.
 
     Raises SettingsError, InputError, WeightsError or MCLDError for what the user can mend, and
-    StoppedError on Ctrl-C and SIGTERM, once a checkpoint is written.
+    StoppedError on Ctrl-C and SIGTERM, with what is saved: in training, the step in hand.
     """
     accelerator = make_accelerator(settings.train)
     check_sharding(settings.train, accelerator)
-    check_trackers(settings.train)
+    check_run(settings.train, processes=int(accelerator.num_processes), resume=resume)
     try:
         if not accelerator.is_main_process:
             return _train(settings, accelerator, resume, ignore, ignore)
         with hold_folder(make_folder(settings.train.output)):
             return _train(settings, accelerator, resume, report, say)
+    except KeyboardInterrupt as error:
+        raise StoppedError(f"interrupted {describe_saved(settings.train.output)}") from error
     except torch.OutOfMemoryError as error:
         options = settings.train
         more = "" if options.gradient_checkpointing else "set train.gradient_checkpointing=true, "
@@ -84,7 +87,6 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     say: Callable[[str], None],
 ) -> Path:
     options, main = settings.train, accelerator.is_main_process
-    check_run(options, accelerator, resume=resume)
     layout = DatasetLayout(options.dataset)
     stems, pairs = find_pairs(layout, say)
 
@@ -104,7 +106,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     samples = TrainingSamples(
         cache,
         stems,
-        pairs,
+        torch.tensor(pairs),
         cache.source_std(stems),
         options,
         pipeline.config.reference_input,
@@ -131,8 +133,9 @@ def _train(  # noqa: C901 - one story, read from top to bottom
 
     start_trackers(accelerator, settings)
     batch = options.batch_size * options.accumulation * int(accelerator.num_processes)
-    with Interrupt() as interrupt:
-        for step in take_steps(
+    log = StepLog(options.output, images) if main else None
+    with Interrupt() as interrupt, explain_lost_process():
+        steps = take_steps(
             model,
             optimizer,
             trained,
@@ -142,24 +145,31 @@ def _train(  # noqa: C901 - one story, read from top to bottom
             pipeline.config.focal_conditions,
             images,
             augment,
-        ):
-            if ema:
-                ema.step(trained)
-            report(step)
-            images = step.images
-            accelerator.log(step.values(), step=images)
-            stop = interrupt.check(accelerator)
-            last = images + batch > options.images
-            if images % options.checkpoint_every < batch or last or stop:
-                checkpoint.save(options.output, images, state, options.keep, main=main)
-            if validation and (images % options.validate_every < batch or last):
-                with _use_averaged(ema, trained):
-                    validation.run(accelerator, images, say)
-            if stop and not last:
-                raise StoppedError(
-                    f"interrupted after {images:,} pictures, which are saved in {options.output}:"
-                    " go on with --resume"
-                )
+            interrupt,
+        )
+        with closing(steps):
+            for step in steps:
+                if ema:
+                    ema.step(trained)
+                report(step)
+                images = step.images
+                accelerator.log(step.values(), step=images)
+                if log:
+                    log.write(step)
+                stop = interrupt.check(accelerator)
+                last = images + batch > options.images
+                if images % options.checkpoint_every < batch or last or stop:
+                    checkpoint.save(options.output, images, state, options.keep, main=main)
+                if validation and (images % options.validate_every < batch or last):
+                    with _use_averaged(ema, trained):
+                        validation.run(accelerator, images, say)
+                if stop:
+                    break
+        if interrupt.check(accelerator):  # also where one came while the last step was saved
+            raise StoppedError(
+                f"interrupted after {images:,} pictures, which are saved in {options.output}:"
+                " go on with --resume"
+            )
 
     if ema:
         ema.copy_to(trained)
@@ -181,7 +191,8 @@ def take_steps(
     focal_conditions: Sequence[str],
     images: int,
     augment: Augment | None = None,
-) -> Iterator[TrainReport]:
+    interrupt: Interrupt | None = None,
+) -> Generator[TrainReport]:
     """The optimizer's steps, one report each: noise, prediction, loss, gradient, step.
 
     Args:
@@ -191,8 +202,10 @@ def take_steps(
         settings: `train` and the noise schedule count.
         focal_conditions: which of source, texture and face the network gets.
         augment: changes some samples of each batch.
+        interrupt: a signal to it ends the wait for a batch that does not come.
 
-    Raises MCLDError when loss or gradient are not finite, before the step.
+    Raises InputError, WeightsError or MCLDError when loss or gradient are not finite, before the
+    step: for what is wrong with a sample, with the weights, or with the settings.
     """
     options, device = settings.train, accelerator.device
     schedule = ddim_scheduler(
@@ -203,43 +216,63 @@ def take_steps(
     alphas_cumprod = schedule.alphas_cumprod.to(device)
     forward = torch.compile(model) if options.compile else model
     model.train()
+    first, rate = images, 0.0
     losses: list[torch.Tensor] = []
-    for loaded in _load_batches(samples, options, accelerator, images):
-        batch = loaded.to(device)
-        if augment is not None:
-            batch = batch.augment(augment, options.seed)
-        with accelerator.accumulate(model):
-            with accelerator.autocast():
-                # Noise: x_t = alpha_t x_0 + sigma_t e, and v = alpha_t e - sigma_t x_0
-                x_0, noise, t = batch["target"], batch["noise"], batch["timestep"]
-                x_t = schedule.add_noise(x_0, noise, t)
-                v = schedule.get_velocity(x_0, noise, t)
-                # Prediction: of v, without their conditions for the samples that dropped them
-                conditions = batch.conditions.keep(focal_conditions)
-                prediction = forward(x_t, t, conditions, batch.dropped)
-                # Loss: squared error, more on the face, less where there is little noise
-                mask = face_mask(batch["pose"][:, 0], x_t.shape[-2:]) * options.face_loss_weight
-                weights = min_snr_weights(alphas_cumprod, t, options.min_snr_gamma)
-                loss = mcld_loss(prediction, v, mask, weights).mean()
-            accelerator.backward(loss)
-            losses.append(loss.detach())
-            if not accelerator.sync_gradients:
-                continue
-            # Step: at this rate, along the clipped gradient
-            mean_loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
-            losses.clear()
-            rate = learning_rate(options, images)
-            _check_finite(mean_loss, images, rate)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            clipped = accelerator.clip_grad_norm_(trained, options.max_grad_norm)
-            norm = float(gather_whole(clipped))
-            if accelerator.scaler is None:  # which would leave the step out
-                _check_finite(norm, images, rate, "the gradient's norm")
-            optimizer.step()
-            optimizer.zero_grad()
-        images += options.batch_size * options.accumulation * int(accelerator.num_processes)
-        yield TrainReport("Training", images, options.images, mean_loss, norm, rate)
+    batches: list[Batch] = []
+
+    def check_finite(what: str, value: float) -> None:
+        if not math.isfinite(value):
+            told = f"{what} is {value} after {images:,} pictures"
+            at_fault = rate if images > first else None
+            raise explain_not_finite(told, batches, samples, model, at_fault)
+
+    numbers = BatchSampler(
+        images,
+        options.images,
+        options.batch_size,
+        accelerator.process_index,
+        accelerator.num_processes,
+        options.accumulation,
+    )
+    with closing(load_batches(samples, options, numbers, device)) as loading:
+        for loaded in loading if interrupt is None else interrupt.wait_for(loading):
+            batch = loaded.to(device)
+            if augment is not None:
+                batch = batch.augment(augment, options.seed)
+            with accelerator.accumulate(model):
+                with accelerator.autocast():
+                    # Noise: x_t = alpha_t x_0 + sigma_t e, and v = alpha_t e - sigma_t x_0
+                    x_0, noise, t = batch["target"], batch["noise"], batch["timestep"]
+                    x_t = schedule.add_noise(x_0, noise, t)
+                    v = schedule.get_velocity(x_0, noise, t)
+                    # Prediction: of v, without their conditions for the samples that dropped them
+                    conditions = batch.conditions.keep(focal_conditions)
+                    prediction = forward(x_t, t, conditions, batch.dropped)
+                    # Loss: squared error, more on the face, less where there is little noise
+                    mask = face_mask(batch["pose"][:, 0], x_t.shape[-2:]) * options.face_loss_weight
+                    weights = min_snr_weights(alphas_cumprod, t, options.min_snr_gamma)
+                    loss = mcld_loss(prediction, v, mask, weights).mean()
+                accelerator.backward(loss)
+                losses.append(loss.detach())
+                batches.append(batch)
+                if not accelerator.sync_gradients:
+                    continue
+                # Step: at this rate, along the clipped gradient
+                mean_loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
+                losses.clear()
+                rate = learning_rate(options, images)
+                check_finite("the loss", mean_loss)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                clipped = accelerator.clip_grad_norm_(trained, options.max_grad_norm)
+                norm = float(gather_whole(clipped))
+                if accelerator.scaler is None:  # which would leave the step out
+                    check_finite("the gradient's norm", norm)
+                optimizer.step()
+                optimizer.zero_grad()
+                batches.clear()
+            images += options.batch_size * options.accumulation * int(accelerator.num_processes)
+            yield TrainReport("Training", images, options.images, mean_loss, norm, rate)
 
 
 def learning_rate(options: TrainSettings, images: int) -> float:
@@ -265,43 +298,6 @@ def _unpack_textures(
         maps.unpack(stems, count_stage(report, "Unpacking texture maps"))
     accelerator.wait_for_everyone()
     return maps.warp
-
-
-def _load_batches(
-    samples: TrainingSamples, options: TrainSettings, accelerator: Accelerator, images: int
-) -> Iterator[Batch]:
-    """The batches of this process, after `images` pictures.
-
-    Raises InputError, in the words in which a loading process raised it.
-    """
-    loader = DataLoader(
-        samples,
-        batch_sampler=BatchSampler(
-            images,
-            options.images,
-            options.batch_size,
-            accelerator.process_index,
-            accelerator.num_processes,
-            options.accumulation,
-        ),
-        collate_fn=collate,
-        num_workers=options.workers,
-        worker_init_fn=Interrupt.leave_to_parent,
-        pin_memory=accelerator.device.type == "cuda",
-    )
-    try:
-        yield from loader
-    except InputError as error:
-        line = str(error).strip().splitlines()[-1]  # after a traceback of the process's own
-        raise InputError(line.removeprefix("mcld.errors.InputError: ")) from error
-
-
-def _check_finite(value: float, images: int, rate: float, what: str = "the loss") -> None:
-    if not math.isfinite(value):
-        raise MCLDError(
-            f"{what} is {value} after {images} pictures at learning rate {rate:.1e}: lower"
-            " train.learning_rate"
-        )
 
 
 @contextmanager

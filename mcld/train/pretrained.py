@@ -31,12 +31,6 @@ def load_pretrained(root: Path, model: ModelSettings, seed: int) -> dict[str, An
 
     Raises WeightsError for a file that is missing, damaged, or does not fit the others.
     """
-    if not root.is_dir():
-        raise WeightsError(
-            f"{root} (train.pretrained) does not exist: mcld weights download unet vae"
-            " image-encoder controlnet; or train a small new network: --config"
-            " configs/mannequin.yaml"
-        )
     files = {source: find_weights(root, source) for source in (UNET, CONTROLNET)}
     config = read_unet_config(root)
     width = config["cross_attention_dim"]

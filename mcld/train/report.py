@@ -41,6 +41,11 @@ def count_stage(report: Report, stage: str) -> Callable[[int, int], None]:
     return lambda done, total: report(TrainReport(stage, done, total))
 
 
+def count_noun(count: int, noun: str) -> str:
+    """A number of things, in words: `1 step`, `2,000 steps`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def introduce(
     network: MCLD,
     samples: TrainingSamples,
@@ -59,9 +64,10 @@ def introduce(
     batch = options.batch_size * options.accumulation * processes
     steps = max(0, options.images - images) // batch
     begun = f" after {images:,} pictures" if images else ""
+    pairs, pictures = len(samples.pairs), len(samples.stems)
     say(
-        f"{len(samples.pairs):,} pairs of {len(samples.stems):,} pictures at"
-        f" {options.height}x{options.width}; {steps:,} steps of {batch}{begun}"
+        f"{count_noun(pairs, 'pair')} of {count_noun(pictures, 'picture')} at"
+        f" {options.height}x{options.width}; {count_noun(steps, 'step')} of {batch}{begun}"
     )
     if not steps:
         say(

@@ -11,8 +11,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mcld.conditions import FocalConditions, scale_iuv
-from mcld.dataset.layout import DatasetLayout
-from mcld.errors import InputError
 from mcld.pipeline import TIMESTEPS
 from mcld.settings import TrainSettings
 from mcld.train.cache import EncodedCache
@@ -142,10 +140,15 @@ class TrainingSamples(Dataset[Sample]):
             self.shuffled = epoch, torch.randperm(len(self.pairs), generator=generator)
         return self.shuffled[1]
 
+    def pair(self, n: int) -> tuple[str, str]:
+        """The stems of sample number n: source, target."""
+        epoch, place = divmod(n, len(self.pairs))
+        source, target = self.pairs[self.order(epoch)[place]].tolist()
+        return self.stems[source], self.stems[target]
+
     def __getitem__(self, n: int) -> Sample:
         """Sample number n, on the CPU. Raises InputError when the cache is damaged."""
-        epoch, place = divmod(n, len(self.pairs))
-        source, target = (self.stems[k] for k in self.pairs[self.order(epoch)[place]].tolist())
+        source, target = self.pair(n)
         latents, pose = self.cache.read(target, "latents", "pose")
         reference_latents, embedding, texture, face = self.cache.read(
             source, self.reference, "source", "texture", "face"
@@ -204,29 +207,6 @@ def collate(samples: list[Sample]) -> Batch:
         {name: torch.stack([getattr(s, name) for s in samples]) for name in names},
         dropped=sum(s.dropped for s in samples),
     )
-
-
-def find_pairs(layout: DatasetLayout, say: Callable[[str], None]) -> tuple[list[str], torch.Tensor]:
-    """The stems of the prepared training pictures, and the pairs as rows of them, int64 [P, 2].
-
-    Raises InputError when there is no pair.
-    """
-    listed = [name.removesuffix(".jpg") for name in layout.names("train")]
-    stems = [stem for stem in listed if layout.is_prepared("train", stem)]
-    row = {f"{stem}.jpg": k for k, stem in enumerate(stems)}
-    wanted = layout.pairs("train")
-    pairs = [(row[a], row[b]) for a, b in wanted if a in row and b in row]
-    if len(stems) < len(listed):
-        say(
-            f"{len(listed) - len(stems):,} of {len(listed):,} listed pictures are not prepared, and"
-            f" are left out with {len(wanted) - len(pairs):,} of {len(wanted):,} pairs"
-        )
-    if not pairs:
-        raise InputError(
-            f"{layout.pairs_file('train')} names no pair of prepared pictures: run `mcld prepare"
-            f" {layout.root}` to the end"
-        )
-    return stems, torch.tensor(pairs)
 
 
 @dataclass(frozen=True)

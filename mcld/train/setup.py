@@ -87,21 +87,12 @@ def _choose_trained(network: MCLD, options: TrainSettings) -> None:
 def _make_optimizer(
     options: TrainSettings, trained: list[torch.nn.Parameter]
 ) -> torch.optim.Optimizer:
-    """AdamW over the trained parameters.
-
-    Raises SettingsError when its package is not installed.
-    """
+    """AdamW over the trained parameters."""
     if options.optimizer == "adamw":
         return torch.optim.AdamW(
             trained, options.learning_rate, weight_decay=options.weight_decay, fused=True
         )
-    try:
-        eight_bit: Any = importlib.import_module("bitsandbytes.optim")
-    except ImportError as error:
-        raise SettingsError(
-            "train.optimizer=adamw8bit needs the package bitsandbytes: pip install bitsandbytes,"
-            " or set it to adamw"
-        ) from error
+    eight_bit: Any = importlib.import_module("bitsandbytes.optim")
     optimizer: torch.optim.Optimizer = eight_bit.AdamW8bit(
         trained, options.learning_rate, weight_decay=options.weight_decay
     )

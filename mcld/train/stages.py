@@ -10,15 +10,20 @@ adapt_decoder_images: 32000
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from mcld.errors import SettingsError
+from mcld.errors import InputError, SettingsError
 from mcld.machine.yaml_file import read_yaml
-from mcld.settings import Settings, load_settings
+from mcld.settings import Settings, known_settings, load_settings
+from mcld.train.plan import check_folders, check_inputs, check_machine, check_start, checkpoints
 
 ADAPTATION = "adapt_decoder_images"
+STAGE_FILE = "stage.json"
+"""What decided the weights of a finished stage, in its folder."""
 _HARMLESS = (
     *("output", "start_from", "cache", "workers", "keep", "trackers", "compile"),
     *("checkpoint_every", "validate_every", "validation_pairs"),
@@ -101,6 +106,7 @@ def _read_stage(
     where = f"{recipe}, stage {number}"
     if not isinstance(entry, dict):
         raise SettingsError(f"{where}: give settings in their groups, such as `train:`")
+    _check_names(where, entry)
     groups = {name: fields for name, fields in entry.items() if name != ADAPTATION and fields}
     settings = load_settings(config, overrides, (where, groups))
     count = entry.get(ADAPTATION, "0")
@@ -121,3 +127,61 @@ def _read_stage(
     earlier = json.dumps([stage.record() for stage in before]).encode()
     starts_from = hashlib.sha256(earlier).hexdigest()[:16]
     return TrainStage(settings, adapted, options.save_dtype, starts_from)
+
+
+def _check_names(where: str, entry: dict[str, Any]) -> None:
+    """Raise SettingsError for a name that is meant to be that of the adaptation."""
+    settings = {key.rpartition(".")[2] for key in known_settings()}
+    for key in _names(entry):
+        name = key.rpartition(".")[2]
+        nearest = get_close_matches(name, [ADAPTATION, *settings], 1)
+        if key != ADAPTATION and nearest == [ADAPTATION]:
+            raise SettingsError(
+                f"{where}: there is no setting {key}; the nearest is {ADAPTATION}, which stands"
+                " beside the groups"
+            )
+
+
+def _names(entry: dict[str, Any]) -> Iterator[str]:
+    """What an entry holds, and what is in its groups, by dotted names."""
+    for name, value in entry.items():
+        yield name
+        yield from (f"{name}.{inner}" for inner in (value if isinstance(value, dict) else ()))
+
+
+def check_recipe(stages: list[TrainStage], processes: int) -> None:
+    """Raise an MCLDError when the trainings that are left cannot be meant, or cannot be done here.
+
+    processes: in which they will run.
+    """
+    check_folders(stages[0].settings.train, stages[0].settings.train.output.parent)
+    for stage in stages:
+        if is_finished(stage):
+            continue
+        options = stage.settings.train
+        check_inputs(options)
+        check_machine(options, processes)
+        begun = bool(checkpoints(options.output))
+        check_folders(options, options.output, resume=begun)
+        if stage is stages[0] and not begun:
+            check_start(options)
+
+
+def is_finished(stage: TrainStage) -> bool:
+    """Whether a stage's result is there. Raises SettingsError when it is that of another stage."""
+    run = stage.settings.train.output
+    try:
+        earlier = json.loads((run / STAGE_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:
+        raise InputError(f"{run / STAGE_FILE} cannot be read: {error}; remove {run}") from error
+    changed = [
+        f"{n} {earlier.get(n)} -> {v}" for n, v in stage.record().items() if earlier.get(n) != v
+    ]
+    if changed:
+        raise SettingsError(
+            f"{run} was trained with other settings: {', '.join(changed)}; set them back, or remove"
+            " it and the folders of the stages after it"
+        )
+    return stage.result.is_dir()

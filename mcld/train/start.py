@@ -14,6 +14,7 @@ from mcld.pipeline import SCALE_FACTOR, MCLDPipeline
 from mcld.settings import Settings, TrainSettings
 from mcld.train.checks import check_ablation
 from mcld.train.finish import save_pipeline
+from mcld.train.finite import check_weights
 from mcld.train.pretrained import load_pretrained
 from mcld.train.report import Report, count_stage
 
@@ -35,11 +36,13 @@ def make_start(
     """
     if settings.train.start_from:
         pipeline = load_pipeline(settings.train.start_from)
+        check_weights(pipeline, str(settings.train.start_from))
         check_ablation(settings, pipeline)
         _keep_sampling(pipeline, settings)
     elif settings.train.pretrained:
         root, seed = settings.train.pretrained, settings.train.seed
         pipeline = make_pipeline(settings, **load_pretrained(root, settings.model, seed))
+        check_weights(pipeline, str(root))
     else:
         pipeline = new_pipeline(settings)
         _fit_encoders(pipeline, settings, layout, stems, device, report)

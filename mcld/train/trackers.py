@@ -14,7 +14,7 @@ from accelerate import Accelerator
 import mcld
 from mcld.dataset.pictures import read_image
 from mcld.errors import SettingsError
-from mcld.settings import Settings, TrainSettings
+from mcld.settings import Settings
 
 RECORD_FILE = "training.yaml"
 _FIXED = ("train.optimizer", "train.frozen")
@@ -92,18 +92,6 @@ def start_trackers(accelerator: Accelerator, settings: Settings) -> None:
     }
     folder = str(settings.train.output)
     accelerator.init_trackers("mcld", flat, init_kwargs={"wandb": {"dir": folder}})
-
-
-def check_trackers(options: TrainSettings) -> None:
-    """Raise SettingsError for a tracker whose package is not installed."""
-    from accelerate.tracking import get_available_trackers
-
-    available = {str(tracker) for tracker in get_available_trackers()}
-    for name in options.trackers:
-        if name not in available:
-            raise SettingsError(
-                f"train.trackers: {name} is not installed: pip install {name}, or leave it out"
-            )
 
 
 def log_validation(

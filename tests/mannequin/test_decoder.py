@@ -1,12 +1,22 @@
 """Training what decodes, on what the network samples."""
 
+import copy
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 import torch
 
 from mcld.conditions import FocalConditions
 from mcld.dataset.layout import DatasetLayout
-from mcld.mannequin.decoder import SampledPictures, adapt_decoder
+from mcld.errors import StoppedError
+from mcld.mannequin.decoder import (
+    Going,
+    SampledPictures,
+    adapt_decoder,
+    choose_pairs,
+    sample_pairs,
+)
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.person import read_prepared
 from mcld.pipeline import MCLDPipeline
@@ -17,6 +27,90 @@ from tests.conftest import TINY
 
 def stems_of(dataset: DatasetLayout) -> list[str]:
     return [name.removesuffix(".jpg") for name in dataset.names("train")]
+
+
+def adapt(
+    pipeline: MCLDPipeline,
+    dataset: DatasetLayout,
+    pairs: list[tuple[str, str]],
+    folder: Path,
+    *,
+    images: int,
+    stop_at: int | None = None,
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Sample pairs and adapt the decoder; what was counted of both."""
+    options = load_settings(None, TINY).train
+    generator = torch.Generator().manual_seed(options.seed)
+    counts: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
+    sampled = sample_pairs(
+        pipeline, dataset, pairs, options, generator, folder, lambda *now: counts[0].append(now)
+    )
+    adapt_decoder(
+        pipeline,
+        sampled,
+        images=images,
+        seed=options.seed,
+        generator=generator,
+        on_image=lambda *now: counts[1].append(now),
+        going=Going(folder / "decoder.pt", 9999, lambda: counts[1][-1][0] == stop_at),
+    )
+    return counts
+
+
+def test_no_more_pairs_are_sampled_than_pictures_are_seen():
+    pairs = [(str(number), "target") for number in range(540)]
+    assert len(choose_pairs(pairs, 100)) == 90
+    assert choose_pairs(pairs, 1) == pairs[:1]
+    assert choose_pairs(pairs, 540) == choose_pairs(pairs, 10**6) == pairs
+    assert len(choose_pairs(pairs * 20, 10**6)) <= 4096
+
+
+@pytest.mark.parametrize("textured", [False, True])
+def test_broken_off_an_adaptation_goes_on_to_the_same_weights_and_samples_nothing_again(
+    dataset: DatasetLayout, pipeline: MCLDPipeline, tmp_path: Path, monkeypatch, textured: bool
+):
+    names = [(a.removesuffix(".jpg"), b.removesuffix(".jpg")) for a, b in dataset.pairs("train")]
+    if textured:
+        guider = TexturedPoseGuider.from_plain(pipeline.pose_guider)
+        pipeline.register_modules(pose_guider=guider)
+    whole = copy.deepcopy(pipeline)
+    adapt(whole, dataset, names, tmp_path / "whole", images=150)
+
+    first = copy.deepcopy(pipeline)
+    with pytest.raises(StoppedError, match="after 64 of 150 pictures"):
+        adapt(first, dataset, names, tmp_path / "broken", images=150, stop_at=64)
+    monkeypatch.setattr(type(pipeline), "denoise", None)  # not again
+    sampled, learnt = adapt(pipeline, dataset, names, tmp_path / "broken", images=150)
+    assert sampled[-1] == (len(names), len(names))
+    assert [seen for seen, _ in learnt] == [64, 96, 128, 150]
+    for name in ("vae", "refiner") if textured else ("vae",):
+        made = pipeline.components[name].state_dict()
+        for key, tensor in whole.components[name].state_dict().items():
+            assert torch.equal(tensor, made[key]), key
+
+
+def test_sampling_that_was_broken_off_goes_on_to_the_same_pictures(
+    dataset: DatasetLayout, pipeline: MCLDPipeline, tmp_path: Path
+):
+    names = [(a.removesuffix(".jpg"), b.removesuffix(".jpg")) for a, b in dataset.pairs("train")]
+    options = load_settings(None, [*TINY, "train.batch_size=5"]).train
+
+    def sample(folder: Path, on_pair=lambda *_: None) -> SampledPictures:
+        generator = torch.Generator().manual_seed(0)
+        return sample_pairs(pipeline, dataset, names, options, generator, folder, on_pair)
+
+    def stop(done: int, _: int) -> None:
+        if done == 10:
+            raise KeyboardInterrupt
+
+    whole = sample(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        sample(tmp_path / "broken", stop)
+    assert len(list((tmp_path / "broken").iterdir())) == 2
+    (tmp_path / "broken" / "000000.pt").write_bytes(b"damaged")
+    again = sample(tmp_path / "broken")
+    for name in ("latents", "photos", "poses"):
+        assert torch.equal(getattr(whole, name), getattr(again, name))
 
 
 def test_crops_are_cut_alike_and_one_in_two_shows_the_head():
@@ -44,7 +138,7 @@ def test_crops_are_cut_alike_and_one_in_two_shows_the_head():
 
 
 def test_a_refiner_shows_what_is_warped_onto_the_pose_and_not_in_the_latents(
-    dataset: DatasetLayout, pipeline: MCLDPipeline
+    dataset: DatasetLayout, pipeline: MCLDPipeline, tmp_path: Path
 ):
     names = [(a.removesuffix(".jpg"), b.removesuffix(".jpg")) for a, b in dataset.pairs("train")]
     photos = [read_prepared(dataset, "train", stem).photo for stem in stems_of(dataset)]
@@ -71,16 +165,9 @@ def test_a_refiner_shows_what_is_warped_onto_the_pose_and_not_in_the_latents(
         return float((picture(conditions) - photo).abs().mean(dim=1)[seen].mean())
 
     before = error()
-    counts: list[tuple[int, int]] = []
-    adapt_decoder(
-        pipeline,
-        dataset,
-        names,
-        load_settings(None, TINY).train,
-        images=3200,
-        on_image=lambda *count: counts.append(count),
-    )
-    assert counts[-1] == (len(names) + 3200, len(names) + 3200)
+    sampled, learnt = adapt(pipeline, dataset, names, tmp_path, images=3210)
+    assert sampled[-1] == (len(names), len(names))
+    assert learnt[-2:] == [(3200, 3210), (3210, 3210)]
     assert not any(p.requires_grad for p in pipeline.vae.parameters())
     assert not any(p.requires_grad for p in pipeline.refiner.parameters())
     assert error() < 0.7 * before
@@ -92,12 +179,11 @@ def test_a_refiner_shows_what_is_warped_onto_the_pose_and_not_in_the_latents(
 
 
 def test_without_a_texture_the_decoder_alone_learns_from_what_the_network_samples(
-    dataset: DatasetLayout, pipeline: MCLDPipeline
+    dataset: DatasetLayout, pipeline: MCLDPipeline, tmp_path: Path
 ):
     names = [(a.removesuffix(".jpg"), b.removesuffix(".jpg")) for a, b in dataset.pairs("train")]
     before = {name: tensor.clone() for name, tensor in pipeline.vae.state_dict().items()}
-    options = load_settings(None, TINY).train
-    adapt_decoder(pipeline, dataset, names, options, images=64, on_image=lambda *_: None)
+    adapt(pipeline, dataset, names, tmp_path, images=64)
     after = pipeline.vae.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if name.startswith("refinement.")}

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from mcld.dataset.layout import DatasetLayout
 from tests.conftest import TINY, FinishedRun
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -39,6 +40,49 @@ def test_a_wrong_variable_is_told_what_is_allowed(in_process: Run) -> None:
         "error: train.batch_size cannot be '0' (from the environment):"
         " give a whole number above 0\n"
     )
+
+
+def test_what_can_be_known_is_told_before_torch_is_imported_and_anything_is_made(
+    dataset: DatasetLayout, tmp_path: Path
+) -> None:
+    there = f"--set train.dataset={dataset.root}"
+    small = "--config mine.yaml"
+    (tmp_path / "mine.yaml").write_text("train: {pretrained: null}\n")
+    (tmp_path / "recipe.yaml").write_text("stages: [{adapt_decoder_image: 100}]\n")
+    (tmp_path / "good.yaml").write_text("config: mine.yaml\nstages: [{}]\n")
+    refusals = {
+        "train": (1, "dataset/fashion/split/train.lst is missing: prepare the dataset first"),
+        f"train {there}": (1, "pretrained_weights (train.pretrained) does not exist"),
+        f"train {there} --set train.start_from=no": (1, "no (train.start_from) is no pipeline"),
+        f"train {there} {small} --resume": (2, "runs/deepfashion holds no checkpoint"),
+        f"train {there} {small} --set train.images=3": (2, "train.images, 3, is less than one"),
+        f"train {there} {small} --set train.output={dataset.root}/train": (2, "train.output, "),
+        "train --recipe good.yaml": (1, "dataset/fashion/split/train.lst is missing"),
+        "train --recipe recipe.yaml": (
+            2,
+            "recipe.yaml, stage 1: there is no setting adapt_decoder_image; the nearest is adapt",
+        ),
+    }
+    script = (
+        "import sys\n"
+        "from mcld_cli.app import main\n"
+        "for command in sys.argv[1:]:\n"
+        "    sys.argv = ['mcld', *command.split()]\n"
+        "    try: main()\n"
+        "    except SystemExit as end: print(end.code, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *refusals],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.stdout.splitlines() == [f"{code} False" for code, _ in refusals.values()]
+    for line, (_, told) in zip(done.stderr.splitlines(), refusals.values(), strict=True):
+        assert line.startswith(f"error: {told}")
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.yaml", "recipe.yaml", "good.yaml"}
 
 
 def flags(finished: FinishedRun, *more: str) -> list[str]:
@@ -81,12 +125,15 @@ def test_two_processes_that_accumulate_train_like_one_that_does_not(
     assert losses(tmp_path / "two") == pytest.approx(one, abs=1e-4)
 
 
-def test_a_mistake_in_several_processes_is_still_one_line(mcld: Run, tmp_path: Path) -> None:
-    done = mcld("train", "--set", f"train.dataset={tmp_path}", "--processes", "2")
-    assert done.returncode == 1
+def test_a_mistake_in_several_processes_is_still_one_line(
+    mcld: Run, finished: FinishedRun, tmp_path: Path
+) -> None:
+    own = [f"train.output={tmp_path / 'run'}", "train.frozen=[nothing]"]
+    done = mcld("train", *flags(finished, *own), "--processes", "2")
+    assert done.returncode == 2
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
-    assert "is missing: prepare the dataset first" in errors[0]
+    assert "no weight's name begins with 'nothing'" in errors[0]
     assert "Traceback" not in done.stderr
 
 

@@ -1,5 +1,6 @@
 """Training, on a real small dataset: from pictures to a pipeline, in one go or interrupted."""
 
+import csv
 import os
 import shutil
 import signal
@@ -143,7 +144,8 @@ def test_interrupted_and_resumed_it_ends_with_the_same_weights_to_the_bit(finish
         if report.stage == "Training" and report.images == 20:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    told = r"^interrupted after 16 pictures that are saved in .*: go on with --resume$"
+    with pytest.raises(StoppedError, match=told):
         train(short, resume=False, report=stop_at_twenty, say=print)
     assert [p.name for p in checkpoint.checkpoints(short.train.output)][-1] == "000000016"
     assert_equal(weights(finished.pipeline), weights(run(short, resume=True)))
@@ -223,7 +225,7 @@ def test_resuming_what_was_never_begun_is_refused(short):
 
 
 def test_a_loss_that_is_not_finite_stops_before_a_checkpoint(short):
-    wild = with_train(short, learning_rate=1.0, max_grad_norm=1e30, images=400, noise_offset=1e30)
+    wild = with_train(short, learning_rate=1e30, images=400)
     with pytest.raises(MCLDError, match=r"after \d+ pictures .* lower train\.learning_rate"):
         run(wild)
     assert not checkpoint.checkpoints(wild.train.output)
@@ -373,7 +375,7 @@ def test_pictures_that_are_not_prepared_are_left_out_with_a_line(short, dataset,
     own = with_train(short, dataset=copy.root, cache=None, images=4)
     train(own, resume=False, report=lambda _: None, say=said.append)
     assert said[0] == (
-        "1 of 6 listed pictures are not prepared, and are left out with 4 of 12 pairs"
+        "left out, because they are not prepared: 1 of 6 listed pictures, and 4 of 12 pairs"
     )
     for name in copy.names("train"):
         copy.image("train", name.removesuffix(".jpg")).unlink()
@@ -391,6 +393,56 @@ def test_a_signal_saves_the_step_and_stops_with_a_line(finished, short, signum):
         train(short, resume=False, report=interrupt, say=print)
     assert checkpoint.checkpoints(short.train.output)[-1].name == "000000012"
     assert_equal(weights(finished.pipeline), weights(run(short, resume=True)))
+
+
+@pytest.mark.parametrize("stage", ["Training the image encoder", "Encoding pictures"])
+def test_before_training_begins_ctrl_c_says_that_too(finished, tmp_path, stage):
+    def interrupt(now: TrainReport) -> None:
+        if now.stage == stage:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    settings = with_train(finished.settings, output=tmp_path / "run", cache=tmp_path / "cache")
+    told = "^interrupted before the first checkpoint: .* the same command begins again$"
+    with pytest.raises(StoppedError, match=told):
+        train(settings, resume=False, report=interrupt, say=print)
+    assert not (settings.train.output / "checkpoints").exists()
+    assert_equal(weights(finished.pipeline), weights(run(settings)))
+
+
+def test_ctrl_c_on_the_last_step_stops_as_well(finished, short):
+    def interrupt(now: TrainReport) -> None:
+        if now.stage == "Training" and now.images == now.total:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(StoppedError, match=r"after 24 pictures, which are saved.*--resume"):
+        train(short, resume=False, report=interrupt, say=print)
+    assert not (short.train.output / "pipeline").exists()
+    assert_equal(weights(finished.pipeline), weights(run(short, resume=True)))
+
+
+def test_every_step_is_a_row_of_the_log(finished, short):
+    def rows(settings: Settings) -> list[list[str]]:
+        with (settings.train.output / "log.csv").open(encoding="utf-8", newline="") as file:
+            return list(csv.reader(file))
+
+    head, *steps = rows(finished.settings)
+    assert head == ["images", "loss", "gradient_norm", "learning_rate", "images_per_second"]
+    reports = [report for report in finished.reports if report.stage == "Training"]
+    assert [[int(row[0]), *map(float, row[1:4])] for row in steps] == [
+        [r.images, r.loss, r.gradient_norm, r.learning_rate] for r in reports
+    ]
+    assert all(float(row[4]) > 0 for row in steps)
+
+    def stop(now: TrainReport) -> None:
+        if now.stage == "Training" and now.images == 16:
+            raise KeyboardInterrupt
+
+    with pytest.raises(StoppedError):  # after a row that no checkpoint holds
+        train(short, resume=False, report=stop, say=print)
+    log = short.train.output / "log.csv"
+    log.write_text(log.read_text() + "12,0.5,0.5,0.5,0.5\n16,0.", encoding="utf-8")
+    run(short, resume=True)
+    assert [row[:4] for row in rows(short)] == [head[:4], *(row[:4] for row in steps)]
 
 
 def test_accumulated_batches_train_like_whole_ones(short, tmp_path):

@@ -15,6 +15,7 @@ from mcld.networks.folders import load_pipeline, load_weights
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings
 from mcld.train.loop import train
+from mcld.train.plan import check_start
 from mcld.train.pretrained import load_pretrained
 from mcld.train.start import make_pipeline
 from tests.pretrained_folder import write_pretrained
@@ -161,4 +162,4 @@ def test_weights_of_another_network_are_refused(settings: Settings, pretrained: 
 
 def test_without_the_folder_both_ways_out_are_named(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"mcld weights download unet .*configs/mannequin\.yaml"):
-        load_pretrained(tmp_path / "nothing", settings.model, 0)
+        check_start(settings.train.model_copy(update={"pretrained": tmp_path / "nothing"}))

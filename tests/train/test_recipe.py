@@ -1,6 +1,8 @@
 """Several trainings, each further from the one before."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -86,9 +88,8 @@ def test_broken_off_it_goes_on_where_it_stopped_to_the_same_weights(
         if now.stage == "2/2 Training" and now.images == 8:
             raise StoppedError("interrupted")
 
-    with pytest.raises(
-        StoppedError, match="training 2/2, which is saved: the same command goes on"
-    ):
+    told = r"in training 2/2, of which 4 pictures are saved in .*runs/2: the same command goes on"
+    with pytest.raises(StoppedError, match=told):
         run(recipe, overrides, stop)
     folder, stages = run(recipe, overrides)
     assert not any(stage.startswith("1/2") for stage in stages)
@@ -114,6 +115,73 @@ def test_broken_off_it_goes_on_where_it_stopped_to_the_same_weights(
         run(recipe, overrides)
 
 
+def test_ctrl_c_on_the_last_step_does_not_begin_the_next_training(recipe, overrides, tmp_path):
+    def interrupt(now: TrainReport) -> None:
+        if now.stage == "1/2 Training" and now.images == now.total:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(StoppedError, match="in training 1/2, of which 8 pictures are saved"):
+        run(recipe, overrides, interrupt)
+    assert not (tmp_path / "runs" / "2").exists()
+    stages = run(recipe, overrides)[1]
+    assert "1/2 Training" not in stages
+    assert "2/2 Training" in stages
+
+
+@pytest.mark.parametrize(
+    ("stage", "images"), [("2/2 Sampling for the decoder", 8), ("2/2 Adapting the decoder", 64)]
+)
+def test_broken_off_an_adaptation_says_so_and_goes_on_to_the_same_weights(
+    recipe, overrides, tmp_path, capsys, stage, images
+):
+    recipe.write_text(RECIPE.replace("decoder_images: 32", "decoder_images: 100"))
+    whole, stages = run(recipe, [*overrides, f"train.output={tmp_path / 'whole'}"])
+    assert stages[-2:] == ["2/2 Sampling for the decoder", "2/2 Adapting the decoder"]
+    plan = "12 of 12 pairs are sampled, then 100 crops of what came out are learnt from"
+    assert plan in capsys.readouterr().out
+    assert not (tmp_path / "whole" / "2" / "adapting").exists()
+
+    def interrupt(now: TrainReport) -> None:
+        if (now.stage, now.images) == (stage, images):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(StoppedError) as caught:
+        run(recipe, overrides, interrupt)
+    told = str(caught.value)
+    assert told.startswith("interrupted while the decoder of training 2/2 was adapted; the network")
+    assert told.endswith("runs/2: the same command goes on")
+
+    counts: list[tuple[str, int, int]] = []
+    folder, _ = run(
+        recipe, overrides, lambda now: counts.append((now.stage, now.images, now.total))
+    )
+    assert counts[0] == ("2/2 Sampling for the decoder", 4, 12)
+    assert counts[-1] == ("2/2 Adapting the decoder", 100, 100)
+    if stage == "2/2 Adapting the decoder":
+        assert counts[3] == (stage, 64, 100)
+    for name in ("vae", "refiner"):
+        weights = load_pipeline(folder).components[name].state_dict()
+        for key, tensor in load_pipeline(whole).components[name].state_dict().items():
+            assert torch.equal(tensor, weights[key]), key
+    assert not (tmp_path / "runs" / "2" / "adapting").exists()
+
+
+def test_what_was_sampled_for_other_settings_is_not_used(recipe, overrides, tmp_path):
+    def interrupt(now: TrainReport) -> None:
+        if now.stage == "2/2 Adapting the decoder":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    for seed in (3, 4):
+        recipe.write_text(RECIPE.replace("seed: 3", f"seed: {seed}"))
+        with pytest.raises(StoppedError):
+            run(recipe, overrides, interrupt)
+        found = list((tmp_path / "runs" / "2" / "adapting").iterdir())
+        assert len(found) == 1
+        if seed == 3:
+            before = found
+    assert found != before
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -122,6 +190,15 @@ def test_broken_off_it_goes_on_where_it_stopped_to_the_same_weights(
         ("stages: [8]", "stage 1: give settings in their groups"),
         ("stages: [{train: {imags: 8}}]", r"stage 1: there is no setting train\.imags"),
         ("stages: [{train: {images: no}}]", r"images cannot be 'no' \(from .*yaml, stage 1\)"),
+        (
+            "stages: [{adapt_decoder_image: 8}]",
+            "stage 1: there is no setting adapt_decoder_image; the nearest is adapt_decoder_images",
+        ),
+        (
+            "stages: [{train: {adapt_decoder_images: 8}}]",
+            r"no setting train\.adapt_decoder_images; the nearest is adapt_decoder_images, which",
+        ),
+        ("stages: [{mannequin: {decoder_image: 8}}]", r"nearest is mannequin\.decoder_images"),
         ("stages: [{adapt_decoder_images: -1}]", "stage 1: adapt_decoder_images cannot be '-1'"),
         ("stages: [{adapt_decoder_images: 8}]", "stage 1: .* small autoencoder of a new network"),
         ("config: [a, b]\nstages: [{}]", r"config cannot be \['a', 'b'\]: give one file"),
