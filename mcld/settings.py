@@ -5,6 +5,7 @@ A new setting is one field here: its description, its limits, and everything sai
 wrongly follow from the field.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
@@ -14,12 +15,26 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
-from pydantic_settings import SettingsError as EnvironmentVariableError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from mcld.errors import SettingsError
+from mcld.machine.files import expand_home
+from mcld.machine.processes import is_main
 from mcld.machine.yaml_file import NULL, parse_yaml, read_yaml
 
 _PREFIX = "MCLD_"
@@ -27,7 +42,14 @@ _DELIMITER = "__"
 
 
 class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _expand_home(cls, value: Any) -> Any:
+        return expand_home(value) if isinstance(value, Path) else value
 
 
 class ModelSettings(_Group):
@@ -322,6 +344,12 @@ class PrepareSettings(_Group):
     )
 
 
+class _Environment(EnvSettingsSource):
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        del field_name, field
+        return parse_yaml(value)
+
+
 class Settings(BaseSettings):
     """All settings. Immutable; `load_settings` makes one from every source."""
 
@@ -333,6 +361,19 @@ class Settings(BaseSettings):
         frozen=True,
         protected_namespaces=(),
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given, then the environment, whose values are YAML as those of --set are."""
+        del env_settings, dotenv_settings, file_secret_settings
+        return init_settings, _Environment(settings_cls)
 
     model: ModelSettings = ModelSettings()
     mannequin: MannequinSettings = MannequinSettings()
@@ -361,7 +402,7 @@ def trace_settings(
     """Settings from the defaults, then a YAML file, then MCLD_* variables, then `overrides`.
 
     Beside them, by its dotted key, where each value comes from that is not left at its default: the
-    path of the file, the stage, "the environment" or "the command line".
+    path of the file, the stage, the environment variable's name or "the command line".
 
     config: a YAML file of groups (`train: {learning_rate: 2e-5}`), or None. overrides: such as
     'train.learning_rate=2e-5'; a value is YAML flow style ('[1, 2]', 'null', 'true'). stage: of a
@@ -375,19 +416,30 @@ def trace_settings(
     for origin, values in (
         (str(config), _read_file(config) if config else {}),
         stage or ("", {}),
-        ("the environment", _read_environment()),
+        (_ENVIRONMENT, _read_environment()),
         ("the command line", _parse_overrides(overrides or [])),
     ):
         for key, value in _flatten(values):
             if key not in _FIELDS:
                 raise SettingsError(_describe_unknown(key, origin))
-            origins[key] = origin
+            origins[key] = _name_variable(key) if origin == _ENVIRONMENT else origin
             group, _, name = key.partition(".")
             given[group][name] = value
     try:
         return Settings(**given), origins  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError(_describe_invalid(error, origins)) from error
+
+
+_ENVIRONMENT = "the environment"
+
+
+def _name_variable(key: str) -> str:
+    """The environment variable that set a key, alone or as one of its group."""
+    name = (_PREFIX + key.replace(".", _DELIMITER)).upper()
+    group = (_PREFIX + key.partition(".")[0]).upper()
+    found = {given.upper(): given for given in os.environ}
+    return f"the environment variable {found.get(name) or found.get(group) or name}"
 
 
 def known_settings() -> dict[str, FieldInfo]:
@@ -419,15 +471,31 @@ def _read_file(config: Path) -> dict[str, Any]:
 
 
 def _read_environment() -> dict[str, Any]:
-    for name in os.environ:
-        if name.upper().startswith(_PREFIX):
-            key = name[len(_PREFIX) :].lower().replace(_DELIMITER, ".")
-            if key not in _FIELDS and key not in _GROUPS:
-                raise SettingsError(_describe_unknown(key, f"the environment variable {name}"))
-    try:
-        return EnvSettingsSource(Settings)()
-    except EnvironmentVariableError as error:
-        raise SettingsError(f"the environment: {error}; give JSON there") from error
+    """The values of MCLD_* variables, nested in their groups.
+
+    Names without "__" may be another program's: Kubernetes sets MCLD_PORT for a service called
+    mcld. They are said in a line, and left alone.
+    """
+    for name, text in os.environ.items():
+        if not name.upper().startswith(_PREFIX):
+            continue
+        key = name[len(_PREFIX) :].lower().replace(_DELIMITER, ".")
+        if key in _FIELDS or key in _GROUPS:
+            try:
+                parse_yaml(text)
+            except yaml.YAMLError as error:
+                raise SettingsError(
+                    f"the environment variable {name}: the value {text!r} cannot be read"
+                ) from error
+        elif _DELIMITER in name:
+            raise SettingsError(_describe_unknown(key, f"the environment variable {name}"))
+        elif is_main():
+            told = _describe_unknown(key, f"the environment variable {name}")
+            _log.warning("%s; it is left alone", told)
+    return _Environment(Settings)()
+
+
+_log = logging.getLogger("mcld")
 
 
 def _parse_overrides(overrides: list[str]) -> dict[str, Any]:
@@ -472,7 +540,13 @@ def _describe_unknown(key: str, origin: str) -> str:
 
     known = (*_FIELDS, *_GROUPS)
     shown = key if key.isprintable() else repr(key)
-    return f"{origin}: there is no setting {shown}; the nearest is {max(known, key=likeness)}"
+    nearest = max(known, key=likeness)
+    hint = f"the nearest is {nearest}" if likeness(nearest)[0] > _ALIKE else "see `mcld settings`"
+    return f"{origin}: there is no setting {shown}; {hint}"
+
+
+_ALIKE = 0.6
+"""How like a known setting a name must be for that to be what was meant."""
 
 
 def _describe_invalid(error: ValidationError, origins: dict[str, str]) -> str:
@@ -500,7 +574,8 @@ def _describe_kind(annotation: Any, limits: Sequence[Any] = ()) -> str:
     if origin is Literal:
         return "one of " + ", ".join(str(a) for a in arguments)
     if origin in (list, tuple):
-        return f"{' '.join(filter(None, ('a list', within)))}, each {_describe_kind(arguments[0])}"
+        many = " ".join(filter(None, ("a list [a, b]", within)))
+        return f"{many}, each {_describe_kind(arguments[0])}"
     names = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
     return f"{names.get(annotation, 'a text')} {within}".strip()
 

@@ -100,7 +100,7 @@ def _show_text(fields: Mapping[str, FieldInfo], now: Settings, origins: dict[str
     for group, about, inner in _by_group(fields):
         tree = Tree(Text.assemble((group, "bold"), f": {about}"))
         values = _write_values(getattr(now, group))
-        defaults = _write_values(Settings.model_fields[group].default)
+        defaults = _write_values(type(Settings.model_fields[group].default).model_construct())
         for name, field in inner.items():
             origin = origins.get(f"{group}.{name}")
             source = f"from {origin}; default: {defaults[name]}" if origin else "default"
@@ -116,7 +116,7 @@ def _write_yaml(
         yield f"# {about}"
         yield f"{group}:"
         values = _write_values(getattr(now, group))
-        defaults = _write_values(Settings.model_fields[group].default)
+        defaults = _write_values(type(Settings.model_fields[group].default).model_construct())
         for name, field in inner.items():
             origin = origins.get(f"{group}.{name}")
             source = f" From {origin}; default: {defaults[name]}." if origin else ""
@@ -131,7 +131,7 @@ def _write_page(fields: Mapping[str, FieldInfo]) -> Iterator[str]:
     for group, about, inner in _by_group(fields):
         yield f"\n## {group}\n\n{about}\n"
         yield "| setting | default | takes | what it is |\n|---|---|---|---|"
-        defaults = _write_values(Settings.model_fields[group].default)
+        defaults = _write_values(type(Settings.model_fields[group].default).model_construct())
         for name, field in inner.items():
             yield (
                 f"| `{group}.{name}` | `{defaults[name]}` | {describe_allowed(field)} "

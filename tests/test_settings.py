@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mcld.errors import SettingsError
 from mcld.evaluate.baseline import read_baselines
-from mcld.settings import known_settings, load_settings
+from mcld.settings import Settings, known_settings, load_settings
 from mcld.train.stages import read_stages
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -110,9 +110,10 @@ def test_an_unknown_key_is_told_the_nearest(
     config.write_text(f"{group}:\n  {name}: 1\n" if group else f"{name}: 1\n")
     assert refusal(config) == f"{config}: {told}"
 
-    variable = f"MCLD_{key.upper().replace('.', '__')}"
-    monkeypatch.setenv(variable, "1")
-    assert refusal() == f"the environment variable {variable}: {told}"
+    if group:  # of others it is not known whose they are
+        variable = f"MCLD_{key.upper().replace('.', '__')}"
+        monkeypatch.setenv(variable, "1")
+        assert refusal() == f"the environment variable {variable}: {told}"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_an_unknown_key_is_told_the_nearest(
         ("train.compile=maybe", "give true or false"),
         (
             "mannequin.block_out_channels=[]",
-            "give a list of at least 1, each a whole number above 0",
+            "give a list [a, b] of at least 1, each a whole number above 0",
         ),
         ("train.seed=null", "give a whole number from 0"),
         (
@@ -183,7 +184,43 @@ def test_a_group_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("MCLD_TRAIN", '{"learningrate": 0.5}')
     assert "the nearest is train.learning_rate" in refusal()
     monkeypatch.setenv("MCLD_TRAIN", "{")
-    assert "give JSON" in refusal()
+    assert refusal() == "the environment variable MCLD_TRAIN: the value '{' cannot be read"
+
+
+def test_a_list_in_the_environment_is_read_as_that_of_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("[tensorboard, mlflow]", '["tensorboard", "mlflow"]'):
+        monkeypatch.setenv("MCLD_TRAIN__TRACKERS", text)
+        assert load_settings().train.trackers == ("tensorboard", "mlflow")
+    monkeypatch.setenv("MCLD_TRAIN__TRACKERS", "tensorboard,wandb")
+    assert refusal() == (
+        "train.trackers cannot be 'tensorboard,wandb' (from the environment variable"
+        " MCLD_TRAIN__TRACKERS): give a list [a, b], each one of tensorboard, wandb, mlflow"
+    )
+
+
+def test_a_variable_of_somebody_else_is_said_and_left_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MCLD_PORT", "tcp://10.3.104.46:80")  # as a cluster sets it
+    monkeypatch.setenv("MCLD_SERVICE_HOST", "10.3.104.46")
+    assert load_settings() == Settings()
+    assert "the environment variable MCLD_PORT" in caplog.text
+    assert "left alone" in caplog.text
+
+
+def test_a_hint_is_given_only_where_something_is_near() -> None:
+    assert "the nearest is" not in refusal(None, "qqqq.zzzz=1")
+    assert "see `mcld settings`" in refusal(None, "qqqq.zzzz=1")
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
+    monkeypatch.setenv("HOME", "/somewhere")
+    config.write_text("train: {dataset: ~/data, output: ~/runs/first}\n")
+    settings = load_settings(config, ["sample.pretrained=~/weights"])
+    assert settings.train.dataset == Path("/somewhere/data")
+    assert settings.train.output == Path("/somewhere/runs/first")
+    assert settings.sample.pretrained == Path("/somewhere/weights")
+    assert settings.prepare.insightface_root == Path("/somewhere/.insightface")
 
 
 @given(rate=st.floats(1e-30, 1), seed=st.integers(0, 2**63 - 1))

@@ -130,7 +130,7 @@ def face_pack(root: Path, pack: str) -> Path:
     for module in ("insightface", "onnxruntime"):
         if importlib.util.find_spec(module) is None:
             raise MCLDError(f"{module} is not installed: pip install 'mcld[face]'")
-    folder = root.expanduser() / "models" / pack
+    folder = root / "models" / pack
     # The archive of antelopev2 holds a folder of its own name.
     for place in (folder, folder / pack):
         if any(place.glob("*.onnx")):

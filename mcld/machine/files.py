@@ -15,6 +15,14 @@ UNFINISHED = ".mcld-"
 """How the names of files and folders begin that are being written."""
 
 
+def expand_home(path: Path) -> Path:
+    """A path whose ~ is the home folder; as it is where there is no such folder."""
+    try:
+        return path.expanduser()
+    except RuntimeError:  # as in a container whose user has no entry
+        return path
+
+
 @contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well, make it `path`.
@@ -97,6 +105,8 @@ def check_writable(path: Path) -> None:
 
 def make_folder(folder: Path) -> Path:
     """Make a folder, if need be with those above it. Raises MCLDError when that cannot be."""
+    if folder.parts[:1] == ("~",):
+        raise MCLDError(f"cannot write {folder}: there is no home folder here; set HOME")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

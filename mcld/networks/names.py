@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from mcld.machine.files import expand_home
+
 FILE_STEMS = {
     "denoising_unet": ("denoising_unet",),
     "reference_unet": ("reference_unet",),
@@ -44,7 +46,7 @@ def torchvision_folders(pretrained: Path) -> tuple[Path, Path]:
     """Where their files may lie: the pretrained folder and torch's hub folder."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = Path(os.environ.get("TORCH_HOME") or f"{cache}/torch")  # as `torch.hub.get_dir` has it
-    return pretrained, home.expanduser() / "hub" / "checkpoints"
+    return pretrained, expand_home(home) / "hub" / "checkpoints"
 
 
 UNET = Pretrained(

