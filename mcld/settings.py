@@ -41,7 +41,9 @@ _PREFIX = "MCLD_"
 _DELIMITER = "__"
 
 
-class _Group(BaseModel):
+class SettingsGroup(BaseModel):
+    """Fields that know no others and do not change; of paths, ~ is the home folder."""
+
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
     )
@@ -52,7 +54,7 @@ class _Group(BaseModel):
         return expand_home(value) if isinstance(value, Path) else value
 
 
-class ModelSettings(_Group):
+class ModelSettings(SettingsGroup):
     """What a network is, as far as pretrained weights leave it open."""
 
     focal_conditions: tuple[Literal["source", "texture", "face"], ...] = Field(
@@ -67,7 +69,7 @@ class ModelSettings(_Group):
     projector_heads: PositiveInt = Field(20, description="Heads of the image projector.")
 
 
-class MannequinSettings(_Group):
+class MannequinSettings(SettingsGroup):
     """The small network of the mannequin world, which `train.pretrained=null` makes anew."""
 
     block_out_channels: tuple[PositiveInt, ...] = Field(
@@ -116,7 +118,7 @@ class MannequinSettings(_Group):
     )
 
 
-class SchedulerSettings(_Group):
+class SchedulerSettings(SettingsGroup):
     """The noise schedule; v-prediction and zero terminal SNR are the method's own."""
 
     beta_schedule: Literal["linear", "scaled_linear"] = Field(
@@ -129,7 +131,7 @@ class SchedulerSettings(_Group):
     beta_end: float = Field(0.012, gt=0, lt=1, description="The last beta.")
 
 
-class SampleSettings(_Group):
+class SampleSettings(SettingsGroup):
     """How pictures are made."""
 
     dataset: Path = Field(
@@ -188,7 +190,7 @@ class SampleSettings(_Group):
     )
 
 
-class EditSettings(_Group):
+class EditSettings(SettingsGroup):
     """How pictures are edited; how they are sampled is said by `sample`."""
 
     strength: float | None = Field(
@@ -200,7 +202,7 @@ class EditSettings(_Group):
     )
 
 
-class EvaluateSettings(_Group):
+class EvaluateSettings(SettingsGroup):
     """How pictures are scored."""
 
     dataset: Path = Field(
@@ -218,7 +220,7 @@ class EvaluateSettings(_Group):
     workers: PositiveInt = Field(4, description="Threads that read, resize and compare pictures.")
 
 
-class TrainSettings(_Group):
+class TrainSettings(SettingsGroup):
     """How the network is trained."""
 
     dataset: Path = Field(Path("dataset/fashion"), description="The prepared dataset.")
@@ -325,7 +327,7 @@ class TrainSettings(_Group):
     keep: PositiveInt = Field(2, description="Checkpoints to keep; older ones are removed.")
 
 
-class PrepareSettings(_Group):
+class PrepareSettings(SettingsGroup):
     """How datasets are made."""
 
     seed: NonNegativeInt = Field(0, description="Which mannequins: same seed, same bytes.")

@@ -1,10 +1,10 @@
 """The `mcld` command: its options, its commands, and how a run ends."""
 
-import os
 import signal
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,10 +12,12 @@ from typer.core import TyperGroup
 
 from mcld import __version__
 from mcld.errors import MCLDError, SettingsError, StoppedError
+from mcld.machine.files import expand_home
 from mcld.machine.processes import is_main
 from mcld_cli import console
 from mcld_cli.edit import edit
 from mcld_cli.evaluate import evaluate
+from mcld_cli.options import answers_in_json
 from mcld_cli.prepare import prepare
 from mcld_cli.sample import sample
 from mcld_cli.settings import settings
@@ -99,11 +101,11 @@ def options(
     """
 
 
-app.command()(prepare)
-app.command()(train)
-app.command()(sample)
-app.command()(edit)
-app.command()(evaluate)
+app.command()(answers_in_json(prepare))
+app.command()(answers_in_json(train))
+app.command()(answers_in_json(sample))
+app.command()(answers_in_json(edit))
+app.command()(answers_in_json(evaluate))
 app.add_typer(weights, name="weights")
 app.command()(settings)
 
@@ -112,16 +114,31 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _expand_home(word: str) -> str:
+    """--out=~/a.png as --out ~/a.png: a shell expands ~ at the beginning of a word alone."""
+    name, _, value = word.partition("=")
+    return f"{name}={expand_home(Path(value))}" if word[:2] == "--" and value[:1] == "~" else word
+
+
 def main() -> None:
     """Run the command line; the process exits with 0, 1, 2 or 130."""
     # A termination is an interruption: what is half written is removed on the way out.
     signal.signal(signal.SIGTERM, _interrupt)
+    console.fit_encoding()
+    sys.argv[1:] = map(_expand_home, sys.argv[1:])
     try:
         code = app(prog_name="mcld", standalone_mode=False)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:  # whoever read the output has enough of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        console.silence_stdout()
+        raise SystemExit(1) from None
+    except MCLDError as error:  # before any command has begun
+        console.show_error(str(error))
+        raise SystemExit(error.exit_code) from error
+    except OSError as error:  # of what Typer prints, such as a help page
+        console.silence_stdout()
+        console.show_error(f"cannot write the output: {error.strerror}")
         raise SystemExit(1) from None
     except Exception as error:
         if not hasattr(error, "format_message"):

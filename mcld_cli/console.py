@@ -1,13 +1,20 @@
-"""What a person sees: messages, errors, tables and progress.
+"""What a person sees: messages, errors, tables and progress; and what a program reads.
 
-Results go to stdout; errors and progress go to stderr, so that output can be piped.
+Results go to stdout; errors and progress go to stderr, so that output can be piped. With --json,
+stdout gets one JSON object, and everything else goes to stderr. Where nobody looks, in a file or
+a pipe, lines are whole and there are no bars, whatever FORCE_COLOR says.
 """
 
+import codecs
 import gc
+import io
+import json
 import logging
+import os
+import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import timedelta
 from typing import Protocol
@@ -18,6 +25,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
+
+from mcld.errors import MCLDError
 
 
 class Count(Protocol):
@@ -30,50 +39,119 @@ class Count(Protocol):
 _SECONDS_BETWEEN_LINES = 10.0
 
 
+_answers_in_json = False
+_ENDLESS = 100_000
+"""Columns of a line that nobody looks at."""
+_ASCII = {"↑": "^", "↓": "v", "→": "->", "…": "...", "–": "-", "×": "x", "·": "-", "§": "section "}
+
+
+def answer_in_json(wanted: bool) -> None:
+    """Let `show_result` print JSON on stdout, and everything else go to stderr; or not."""
+    global _answers_in_json
+    _answers_in_json = wanted
+
+
+def show_result(result: Mapping[str, object]) -> None:
+    """Print what came of a command as one JSON object, if that is wanted; paths are texts."""
+    if _answers_in_json:
+        with _explain_full_disk():
+            sys.stdout.write(json.dumps(result, default=str, indent=2) + "\n")
+            sys.stdout.flush()
+
+
+def fit_encoding() -> None:
+    """Let no output fail for want of a sign in the terminal's encoding."""
+    codecs.register_error("mcld", _replace_unknown)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="mcld")
+
+
+def _replace_unknown(error: UnicodeError) -> tuple[str | bytes, int]:
+    """In ASCII, what an encoding lacks; what is no text, such as in a file's name, escaped."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    replaced = "".join(
+        _ASCII.get(sign) or sign.encode("ascii", "backslashreplace").decode() for sign in lacking
+    )
+    return replaced, error.end
+
+
+def _open_console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr or _answers_in_json, highlight=False)
+    if not _is_watched(console):
+        console.width = _ENDLESS
+    return console
+
+
+def _is_watched(console: Console) -> bool:
+    """Whether somebody looks at a terminal. FORCE_COLOR asks for colours, not for that."""
+    return console.file.isatty()
+
+
+@contextmanager
+def _explain_full_disk() -> Iterator[None]:
+    """Raise MCLDError where the output cannot be written; that its reader is gone is no error."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        silence_stdout()
+        raise MCLDError(f"cannot write the output: {error.strerror}") from error
+
+
+def silence_stdout() -> None:
+    """Throw away what is still to be printed, for which there is no place."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def say(message: str) -> None:
     """Print a message as it is: brackets are no markup, paths are never broken in a pipe."""
-    _print(Console(highlight=False), Text(message))
+    _print(Text(message))
 
 
-def show_command(command: str) -> None:
-    """Print a command so that it can be copied: on one line, which only the terminal wraps."""
-    Console(highlight=False).print(Text(f"  {command}"), soft_wrap=True)
+def show_command(*words: object) -> None:
+    """Print a command so that it can be copied: quoted, on a line, which only a terminal wraps."""
+    command = shlex.join(map(str, words))
+    with _explain_full_disk():
+        _open_console().print(Text(f"  {command}"), soft_wrap=True)
 
 
 def show_error(message: str) -> None:
     """Print an error on stderr: one line, which only a terminal wraps."""
     line = " ".join(message.split())
-    _print(Console(stderr=True, highlight=False), Text.assemble(("error: ", "bold red"), line))
+    _print(Text.assemble(("error: ", "bold red"), line), stderr=True)
 
 
 def show_table(
     columns: Sequence[str],
     rows: Sequence[Sequence[object]],
     numbers: Sequence[str] | None = None,
+    whole: Sequence[str] = (),
 ) -> None:
-    """Print a table; columns of numbers (None: all but the first) are set to the right."""
+    """Print a table.
+
+    numbers: columns that are set to the right (None: all but the first); whole: columns whose
+    cells are never broken. Only a terminal breaks any.
+    """
     table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(
             Text(column),
             justify="right" if column in (columns[1:] if numbers is None else numbers) else "left",
             overflow="fold",
+            no_wrap=column in whole,
         )
     for row in rows:
         table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
-    Console(highlight=False).print(table)
+    _print(table)
 
 
 def show_tree(tree: Tree) -> None:
     """Print a tree; only a terminal wraps its lines."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _ENDLESS
-    console.print(tree)
-
-
-_ENDLESS = 100_000
-"""Columns, more than any line has."""
+    _print(tree)
 
 
 def split_columns(titles: Sequence[str], fixed: int) -> Iterator[list[int]]:
@@ -82,7 +160,7 @@ def split_columns(titles: Sequence[str], fixed: int) -> Iterator[list[int]]:
     The first `fixed` columns stand before the others in each group; the others are taken for as
     wide as a number, or as their title up to twice that.
     """
-    width = Console().width - sum(len(title) + 8 for title in titles[:fixed])
+    width = _open_console().width - sum(len(title) + 8 for title in titles[:fixed])
     group: list[int] = []
     used = 0
     for column in range(fixed, len(titles)):
@@ -143,9 +221,9 @@ def progress(task: str, unit: str) -> Iterator[Count]:
 
     On a terminal this is a bar; elsewhere a line now and then, and one at the end.
     """
-    console = Console(stderr=True, highlight=False)
+    console = _open_console(stderr=True)
     pace = _Pace(unit)
-    if not console.is_terminal:
+    if not _is_watched(console):
         last = time.monotonic()
 
         def count_in_lines(done: int, total: int, note: str = "") -> None:
@@ -154,7 +232,7 @@ def progress(task: str, unit: str) -> Iterator[Count]:
             if done < total and time.monotonic() - last < _SECONDS_BETWEEN_LINES:
                 return
             last = time.monotonic()
-            _print(console, Text(_join(f"{task}: {done:,} of {total:,} {unit}", words, note)))
+            _print(Text(_join(f"{task}: {done:,} of {total:,} {unit}", words, note)), stderr=True)
 
         yield count_in_lines
         return
@@ -218,28 +296,46 @@ class _ProgressWithNote(Progress):
 
 
 class _Pace:
-    """Units a second since the first report, and the time left at that rate, in words."""
+    """Units a second since the first report, and the time left at that rate, in words.
+
+    Nothing is said before it means something: the first unit may have waited for what the others
+    do not wait for, such as a process that starts.
+    """
 
     def __init__(self, unit: str) -> None:
         self.unit = unit
         self.first: int | None = None
-        self.start = 0.0
+        self.mark = 0
+        self.started = self.marked = 0.0
 
     def __call__(self, done: int, total: int) -> str:
         now = time.monotonic()
         if self.first is None or done < self.first:
-            self.first, self.start = done, now
-        if done == self.first or now == self.start:
+            self.first = self.mark = done
+            self.started = self.marked = now
+        elif self.mark == self.first:  # counted from the end of the first unit
+            self.mark, self.marked = done, now
+        if self.first < done == total and now > self.started:
+            return self._describe_rate((done - self.first) / (now - self.started))
+        if done == self.mark or now - self.marked < _SECONDS_BEFORE_ESTIMATE:
             return ""
-        rate = (done - self.first) / (now - self.start)
-        left = timedelta(seconds=round((total - done) / rate))
-        pace = f"{rate:.3g}" if rate < 1000 else f"{rate:,.0f}"
-        return _join(f"{pace} {self.unit}/s", f"{left} left" if done < total else "")
+        rate = (done - self.mark) / (now - self.marked)
+        return (
+            f"{self._describe_rate(rate)}, {timedelta(seconds=round((total - done) / rate))} left"
+        )
+
+    def _describe_rate(self, rate: float) -> str:
+        return f"{rate:.3g} {self.unit}/s" if rate < 1000 else f"{rate:,.0f} {self.unit}/s"
+
+
+_SECONDS_BEFORE_ESTIMATE = 3.0
+"""Of work, before its rate is told."""
 
 
 def _join(*parts: str) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _print(console: Console, text: Text) -> None:
-    console.print(text, soft_wrap=not console.is_terminal)
+def _print(content: RenderableType, *, stderr: bool = False) -> None:
+    with _explain_full_disk():
+        _open_console(stderr=stderr).print(content)

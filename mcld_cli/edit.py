@@ -138,9 +138,10 @@ def _carry_out_recipe(
         from mcld.edit.recipe import edit_recipe
 
     with console.progress("Editing", "pictures") as count:
-        edit_recipe(recipe, requests, weights, settings, say=console.say, on_done=count)
+        made = edit_recipe(recipe, requests, weights, settings, say=console.say, on_done=count)
     if is_main():
         console.say(f"All pictures of {recipe} are there.")
+        console.show_result({"written": [request.out for request in requests], "made": made})
 
 
 def _export_texture(source: Path, out: Path, settings: Settings) -> None:
@@ -150,8 +151,7 @@ def _export_texture(source: Path, out: Path, settings: Settings) -> None:
     with console.importing():
         from mcld.edit.picture import export_texture
 
-    for path in export_texture(request, settings, say=console.say):
-        console.say(f"Wrote {path}")
+    _tell_written(export_texture(request, settings, say=console.say))
 
 
 def _edit_picture(edits: Values, weights: Path | None, settings: Settings, sheet: bool) -> None:
@@ -166,5 +166,10 @@ def _edit_picture(edits: Values, weights: Path | None, settings: Settings, sheet
         written = edit_picture(
             request, weights, settings, sheet=sheet, say=console.say, on_step=count
         )
+    _tell_written(written)
+
+
+def _tell_written(written: list[Path]) -> None:
     for path in written:
         console.say(f"Wrote {path}")
+    console.show_result({"written": written})

@@ -118,20 +118,35 @@ def evaluate(
     if not is_main():
         return
     from mcld.evaluate.report import write_report
-    from mcld.evaluate.table import build_table, compare_results, write_comparisons
+    from mcld.evaluate.table import (
+        build_table,
+        compare_results,
+        describe_comparisons,
+        write_comparisons,
+    )
 
-    titles, cells = build_table(scores, baselines)
-    for columns in console.split_columns(titles, fixed=2):
-        console.show_table(
-            [titles[k] for k in columns], [[row[k] for k in columns] for row in cells]
-        )
-    for line in chain.from_iterable((*s.list_uncounted(), *s.list_notes()) for s in scores):
-        console.say(line)
+    # Written before anything is printed, which may fail
     compared = compare_results(scores)
     if len(scores) > 1:
         write_comparisons(folder / _DIFFERENCES, compared)
     report = write_report(folder / _REPORT, scores, baselines, compared)
+    titles, cells = build_table(scores, baselines)
+    for columns in console.split_columns(titles, fixed=2):
+        console.show_table(
+            [titles[k] for k in columns],
+            [[row[k] for k in columns] for row in cells],
+            whole=titles[:2],
+        )
+    for line in chain.from_iterable((*s.list_uncounted(), *s.list_notes()) for s in scores):
+        console.say(line)
     console.say(f"The report is {report}; it tells how the numbers are made.")
+    console.show_result(
+        {
+            "report": report,
+            "results": [each.describe() for each in scores],
+            "differences": describe_comparisons(compared),
+        }
+    )
     if strict and any(s.list_problems() for s in scores):
         raise MCLDError("--strict: not everything could be measured, see above")
 

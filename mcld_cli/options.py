@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from mcld.errors import SettingsError, WeightsError
 from mcld.settings import known_settings
+from mcld_cli import console
 
 HOW = "How"
 """Help panel of the options that say how pictures are sampled."""
@@ -118,6 +119,21 @@ def with_options(**groups: Options) -> Callable[[Callable[..., None]], Callable[
         return run
 
     return decorate
+
+
+def answers_in_json(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option --json: see `console.show_result`."""
+    plain = signature(command)
+    flag = option("json", bool, help="Print the result as JSON; all else on stderr.")
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        console.answer_in_json(bool(values.pop("json")))
+        command(**values)
+
+    parameters = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in plain.parameters.values()]
+    run.__signature__ = plain.replace(parameters=[*parameters, flag])  # type: ignore[attr-defined]
+    return run
 
 
 SAMPLING: Options = {

@@ -146,6 +146,7 @@ def _prepare_photos(request: "PrepareRequest", settings: PrepareSettings, strict
     if is_main():
         _show_report(report, ("stage", "listed", "done", "skipped", "failed"))
         _show_files(request.root)
+        console.show_result({"dataset": request.root, **report.describe()})
     if strict and report.failures:
         raise MCLDError(
             f"{report.failures} failed, and --strict was given: see"
@@ -159,6 +160,7 @@ def _show_plan(request: "PrepareRequest", settings: PrepareSettings) -> None:
     report = plan_dataset(request, settings)
     _show_report(report, ("stage", "listed", "to do", "there", "absent"))
     console.say("Nothing was written: --dry-run.")
+    console.show_result({"dataset": request.root, **report.describe()})
     check_installed(request, settings)
 
 
@@ -200,26 +202,28 @@ def _generate_people(root: Path, mannequins: int, settings: PrepareSettings) -> 
             workers=settings.workers,
             on_picture=count,
         )
-    _show_splits(layout)
+    splits = _count_splits(layout)
+    console.show_table(
+        ("split", "people", "pictures", "pairs"),
+        [(split, *counts.values()) for split, counts in splits.items()],
+    )
     source, pose = layout.pairs("test")[0]
     console.say(f"The dataset is in {root}. Next:")
     console.show_command(
-        f"mcld sample --source {layout.image('test', Path(source).stem)}"
-        f" --pose {layout.densepose('test', Path(pose).stem)} --out out.png"
+        *("mcld", "sample", "--source", layout.image("test", Path(source).stem)),
+        *("--pose", layout.densepose("test", Path(pose).stem), "--out", "out.png"),
     )
+    console.show_result({"dataset": root, "splits": splits})
 
 
-def _show_splits(layout: DatasetLayout) -> None:
+def _count_splits(layout: DatasetLayout) -> dict[str, dict[str, int]]:
+    """Split -> how many people, pictures and pairs it has."""
     names = {split: layout.names(split) for split in SPLITS}
-    console.show_table(
-        ("split", "people", "pictures", "pairs"),
-        [
-            (
-                split,
-                len(set(map(parse_identity, names[split]))),
-                len(names[split]),
-                len(layout.pairs(split)),
-            )
-            for split in SPLITS
-        ],
-    )
+    return {
+        split: {
+            "people": len(set(map(parse_identity, names[split]))),
+            "pictures": len(names[split]),
+            "pairs": len(layout.pairs(split)),
+        }
+        for split in SPLITS
+    }

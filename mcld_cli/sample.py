@@ -161,6 +161,7 @@ def _sample_picture(request: "PictureRequest", settings: Settings) -> None:
         written = sample_picture(request, settings, say=console.say, on_step=count)
     for path in written:
         console.say(f"Wrote {path}")
+    console.show_result({"written": written})
 
 
 def _sample_split(request: "SplitRequest", settings: Settings, processes: int | None) -> None:
@@ -171,11 +172,20 @@ def _sample_split(request: "SplitRequest", settings: Settings, processes: int | 
         from mcld.sample.split import sample_split
 
     with console.progress("Sampling", "pictures") as count:
-        sample_split(request, settings, say=console.say, on_picture=count)
+        made = sample_split(request, settings, say=console.say, on_picture=count)
     if is_main():
         console.say(f"The pictures are in {request.save_path}: 256/ and 512/.")
         if request.split == "test":
             console.say("Next:")
             console.show_command(
-                f"mcld evaluate --save-path {request.save_path} --dataset {request.dataset}"
+                *("mcld", "evaluate", "--save-path", request.save_path),
+                *("--dataset", request.dataset),
             )
+        console.show_result(
+            {
+                "save_path": request.save_path,
+                "dataset": request.dataset,
+                "split": request.split,
+                "made": made,
+            }
+        )

@@ -85,8 +85,10 @@ def train(
     if is_main():
         console.say(f"The network is in {folder}. Next:")
         console.show_command(
-            f"mcld sample --weights {folder} --source A.jpg --pose B.png --out C.png"
+            *("mcld", "sample", "--weights", folder),
+            *("--source", "A.jpg", "--pose", "B.png", "--out", "C.png"),
         )
+        console.show_result({"pipeline": folder})
 
 
 def _describe(step: "TrainReport") -> str:

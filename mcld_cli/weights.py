@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from mcld.dataset.outputs import check_outputs
 from mcld.errors import MCLDError, SettingsError
 from mcld.settings import load_settings
 from mcld.weights.catalogue import catalogue
 from mcld_cli import console
-from mcld_cli.options import Config, Overrides
+from mcld_cli.options import Config, Overrides, answers_in_json
 
 weights = typer.Typer(
     no_args_is_help=True, rich_markup_mode="rich", help="The weights that real photos need."
@@ -19,6 +20,7 @@ _MEGABYTE = 1_000_000
 
 
 @weights.command()
+@answers_in_json
 def status(config: Config = None, overrides: Overrides = None) -> None:
     """Show what is there and what is missing: size, licence, source.
 
@@ -42,16 +44,34 @@ def status(config: Config = None, overrides: Overrides = None) -> None:
             for item in items
         ],
         numbers=("GB",),
+        whole=("name", "there", "GB", "used by"),
+    )
+    console.show_result(
+        {
+            "weights": [
+                {
+                    "name": item.name,
+                    "there": item not in missing,
+                    "gigabytes": item.gigabytes,
+                    "used_for": item.used_for,
+                    "folder": item.folder,
+                    "licence": item.licence,
+                    "source": item.source,
+                }
+                for item in items
+            ]
+        }
     )
     if not missing:
         console.say("Everything is there.")
         return
     total = sum(item.gigabytes for item in missing)
     console.say(f"{len(missing)} of {len(items)} are missing, {total:.1f} GB. Next:")
-    console.show_command("mcld weights download")
+    console.show_command("mcld", "weights", "download")
 
 
 @weights.command()
+@answers_in_json
 def download(
     names: Annotated[
         list[str] | None,
@@ -94,6 +114,7 @@ def download(
         except MCLDError as error:
             failed.append(item.name)
             console.show_error(f"{item.name}: {error}")
+    console.show_result({"there": [item.name for item in wanted if item.name not in failed]})
     if failed:
         raise MCLDError(f"{len(failed)} of {len(wanted)} are still missing: {', '.join(failed)}")
 
@@ -103,6 +124,7 @@ def _count_megabytes(progress: console.StageProgress, file: str, done: int, tota
 
 
 @weights.command()
+@answers_in_json
 def convert(
     source: Annotated[
         Path,
@@ -133,8 +155,10 @@ def convert(
       mcld weights convert runs/deepfashion/pipeline released --to safetensors
     """
     settings = load_settings(config, overrides)
+    check_outputs("TO", [target], [source])
     with console.importing():
         from mcld.weights.convert import convert as convert_weights
 
     convert_weights(source, target, to, settings)
     console.say(f"The weights are in {target}.")
+    console.show_result({"weights": target})

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
+
+from mcld.settings import SettingsGroup
 
 _Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
 """One text, or a list of them."""
@@ -20,10 +22,8 @@ def _option(
     return Field(default, description=description, json_schema_extra=shown)
 
 
-class EditOptions(BaseModel):
+class EditOptions(SettingsGroup):
     """One edit; a field is an option of `mcld edit`, and a key of a recipe's entry."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: Path = _option("Photo of the person.", "JPG", None, ...)
     out: Path = _option("Where the picture goes.", "PNG", None, ...)

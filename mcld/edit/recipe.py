@@ -47,8 +47,8 @@ def edit_recipe(
     *,
     say: Callable[[str], None],
     on_done: Callable[[int, int], None],
-) -> None:
-    """Make every edit of a recipe whose picture is not there yet; see `run_many`.
+) -> int:
+    """Make every edit of a recipe whose picture is not there yet; return how many. See `run_many`.
 
     recipe: the file that the edits are of; no other run of it may go on; requests: its edits, as
     `read_recipe` reads them. say: told, in one line each, what the user should know; on_done:
@@ -62,7 +62,7 @@ def edit_recipe(
     def make_run(opened: OpenPipeline, say: Callable[[str], None]) -> RecipeRun:
         return RecipeRun(recipe, requests, opened, settings, say)
 
-    run_many(make_run, weights, settings, say=say, on_job=on_done)
+    return run_many(make_run, weights, settings, say=say, on_job=on_done)
 
 
 class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):

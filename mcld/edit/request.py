@@ -20,7 +20,7 @@ from mcld.edit.options import EditOptions
 from mcld.edit.recolor import Colour
 from mcld.edit.texture import GROUPS, check_group, check_texture
 from mcld.errors import SettingsError
-from mcld.machine.files import hash_file
+from mcld.machine.files import expand_home, hash_file
 from mcld.machine.yaml_file import read_yaml
 from mcld.person_check import check_person, check_pose
 from mcld.settings import PrepareSettings
@@ -41,7 +41,7 @@ class EditRequest(EditOptions):
                 raise SettingsError(
                     f"--garment {text}: give PART,PART=FILE, as upper,lower=bob.jpg"
                 )
-            asked += [(name.strip(), Path(file)) for name in names.split(",")]
+            asked += [(name.strip(), expand_home(Path(file))) for name in names.split(",")]
         for group, file in asked:
             check_group(group)
             if donors.setdefault(group, file) != file:

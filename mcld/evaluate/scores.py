@@ -251,7 +251,20 @@ class Scores:
 
     def write(self, folder: Path) -> None:
         """Write metrics.json and per_image.csv, each whole. Raises MCLDError when it cannot."""
-        content: dict[str, Any] = {
+        write_json(folder / "metrics.json", self.describe())
+        measured = {n for s in self.sizes.values() for n in s.values}
+        names = [n for n, c in COLUMNS.items() if c.per_picture and n in measured]
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["size", "file", *names])
+        for size, scores in self.sizes.items():
+            for file, row in sorted(scores.rows.items()):
+                writer.writerow([size, file, *(row.get(name, "") for name in names)])
+        write_text(folder / "per_image.csv", table.getvalue())
+
+    def describe(self) -> dict[str, Any]:
+        """The numbers and how they were made, as metrics.json has them."""
+        return {
             "results": self.name,
             "results_path": str(self.request.save_path),
             "dataset": str(self.request.dataset),
@@ -269,16 +282,6 @@ class Scores:
             "weights_sha256": {m: w for m, w in self.weights.items() if m in self.list_measured()},
             "versions": self.list_versions(),
         }
-        write_json(folder / "metrics.json", content)
-        measured = {n for s in self.sizes.values() for n in s.values}
-        names = [n for n, c in COLUMNS.items() if c.per_picture and n in measured]
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["size", "file", *names])
-        for size, scores in self.sizes.items():
-            for file, row in sorted(scores.rows.items()):
-                writer.writerow([size, file, *(row.get(name, "") for name in names)])
-        write_text(folder / "per_image.csv", table.getvalue())
 
 
 def _to_json(value: float) -> float | str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -100,19 +100,24 @@ def write_comparisons(path: Path, comparisons: Sequence[Comparison]) -> None:
     content = {
         "intervals": f"{CONFIDENCE:.0%}, of the mean, from {RESAMPLES:,} bootstrap samples of the"
         " pairs, which are taken as independent",
-        "differences": [
-            {
-                "first": comparison.first,
-                "second": comparison.second,
-                "size": comparison.size,
-                **difference._asdict(),
-                "verdict": difference.verdict,
-            }
-            for comparison in comparisons
-            for difference in comparison.differences
-        ],
+        "differences": describe_comparisons(comparisons),
     }
     write_json(path, content)
+
+
+def describe_comparisons(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """As JSON has them: one entry for each metric of two results at a size."""
+    return [
+        {
+            "first": comparison.first,
+            "second": comparison.second,
+            "size": comparison.size,
+            **difference._asdict(),
+            "verdict": difference.verdict,
+        }
+        for comparison in comparisons
+        for difference in comparison.differences
+    ]
 
 
 def compare_pairs(first: Scores, second: Scores, size: str) -> list[Difference]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mcld.machine.files import write_text
 
@@ -55,6 +56,14 @@ class PrepareReport:
         counts.update(("lists", _generalise(reason, "")) for reason in self.refused_lines.values())
         counts.update(("raw", _generalise(reason, "")) for reason in self.refused_files.values())
         return [(stage, reason, count) for (stage, reason), count in counts.most_common()]
+
+    def describe(self) -> dict[str, Any]:
+        """What came of the run, as JSON has it."""
+        return {
+            "papers_split": self.papers_split,
+            "failures": self.failures,
+            "stages": {stage.name: asdict(stage) for stage in self.stages},
+        }
 
     def write(self, root: Path) -> Path:
         """Write prepare-report.json: how far the folder is in the stages and pictures of this run.

@@ -54,8 +54,8 @@ def sample_split(
     *,
     say: Callable[[str], None],
     on_picture: Callable[[int, int], None],
-) -> None:
-    """Sample every pair of a split that has no picture yet; see `run_many`.
+) -> int:
+    """Sample every pair of a split that has no picture yet; return how many. See `run_many`.
 
     say: told, in one line each, what the user should know; on_picture: called with (pictures done,
     pictures to do) of the main process's share; both in the main process only.
@@ -68,7 +68,7 @@ def sample_split(
     def make_run(opened: OpenPipeline, _: Callable[[str], None]) -> SplitRun:
         return SplitRun(request, pairs, opened, settings.sample.seed)
 
-    run_many(make_run, request.weights, settings, say=say, on_job=on_picture)
+    return run_many(make_run, request.weights, settings, say=say, on_job=on_picture)
 
 
 class SplitRun(PictureRun[Pair, PipelineInputs]):

@@ -78,8 +78,8 @@ def run_many(
     *,
     say: Callable[[str], None],
     on_job: Callable[[int, int], None],
-) -> None:
-    """Make every picture that is not there yet.
+) -> int:
+    """Make every picture that is not there yet; return how many jobs were done.
 
     A picture depends on its job, the seed and the settings alone. Under `accelerate launch` each
     process takes its share. Jobs that cannot be done are left out, and told at the end.
@@ -118,6 +118,7 @@ def run_many(
         raise MCLDError(
             f"{len(reasons):,} of {total:,} {run.unit} could not be made; the first: {reasons[0]}"
         )
+    return len(left)
 
 
 def encode_in_one_batch(

@@ -1,13 +1,23 @@
 import contextlib
 import io
+import json
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mcld_cli import console
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is printed go to a terminal, as far as can be seen."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(console, "_is_watched", lambda _: True)
 
 
 @given(message=st.text("abc []/\\=", min_size=1).map(str.strip).filter(bool))
@@ -43,8 +53,7 @@ def test_each_stage_is_counted_on_its_own_and_one_of_the_same_name_anew(
 def test_what_is_said_within_a_stage_stands_above_a_new_bar(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm")
+    watch(monkeypatch)
     with console.StageProgress("images") as progress:
         progress.count("Training", 1, 3)
         progress.close()
@@ -57,8 +66,7 @@ def test_what_is_said_within_a_stage_stands_above_a_new_bar(
 def test_a_terminal_sees_a_bar(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm")
+    watch(monkeypatch)
     with console.progress("Sampling", "steps") as count:
         count(0, 20, "")
         count(20, 20, "")
@@ -84,6 +92,7 @@ def test_a_table_wider_than_the_terminal_is_several_and_breaks_no_number(names: 
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
         patch.setenv("COLUMNS", "80")
+        patch.setattr(console, "_is_watched", lambda _: True)
         shown = list(console.split_columns(titles, fixed=2))
         for columns in shown:
             console.show_table(
@@ -93,3 +102,74 @@ def test_a_table_wider_than_the_terminal_is_several_and_breaks_no_number(names: 
     for k in range(len(names)):
         assert f"{k:02}.2345" in out.getvalue()
     assert ("[/red]" in out.getvalue()) == ("x [/red] y" in names)
+
+
+def test_colours_in_a_file_do_not_make_it_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    path = "a/" * 100
+    console.say(path)
+    console.show_table(("name", "place"), [("one", path)])
+    with console.progress("Sampling", "steps") as count:
+        count(0, 20)
+        count(20, 20)
+    shown = capsys.readouterr()
+    assert shown.out.count(path) == 2
+    assert shown.err.startswith("Sampling: 20 of 20 steps")
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_a_command_to_copy_survives_the_shell(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_command("mcld", "evaluate", "--save-path", Path("my res"), "it's")
+    words = shlex.split(capsys.readouterr().out)
+    assert words == ["mcld", "evaluate", "--save-path", "my res", "it's"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [
+        ("ascii", "PSNR ^ ... a -> b \\xe9 \\udce9"),
+        ("cp1252", "PSNR ^ \u2026 a -> b \xe9 \\udce9"),
+        ("utf-8", "PSNR \u2191 \u2026 a \u2192 b \xe9 \\udce9"),
+    ],
+)
+def test_no_sign_fails_for_want_of_it_in_the_encoding(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, shown: str
+) -> None:
+    out = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, encoding))
+    console.fit_encoding()
+    console.say("PSNR \u2191 \u2026 a \u2192 b \xe9 \udce9")
+    assert out.getvalue().decode(encoding) == shown + "\n"
+
+
+def test_no_time_left_is_told_before_it_means_something(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(console, "_SECONDS_BETWEEN_LINES", 0.0)
+    with console.progress("Preparing", "pictures") as count:
+        # A process takes nine seconds to start, and each picture half a second then.
+        for done, now in ((0, 0.0), (1, 9.0), (2, 9.5), (9, 13.0), (100, 58.5)):
+            clock[0] = now
+            count(done, 100)
+    lines = capsys.readouterr().err.splitlines()
+    assert [("left" in line) for line in lines] == [False, False, False, True, False]
+    assert lines[3].endswith("2 pictures/s, 0:00:46 left")
+
+
+def test_json_has_stdout_to_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_result({"nothing": "without --json"})
+    console.answer_in_json(True)
+    try:
+        console.say("a message")
+        console.show_table(("a",), [(1,)])
+        console.show_result({"path": Path("x"), "n": 1})
+    finally:
+        console.answer_in_json(False)
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == {"path": "x", "n": 1}
+    assert "a message" in shown.err
