@@ -1,12 +1,11 @@
 """`mcld train`: pairs to weights."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcld.machine.processes import end_processes, is_main
+from mcld.machine.processes import count_processes, end_processes, is_main
 from mcld.settings import load_settings
 from mcld.train.plan import check_run
 from mcld.train.stages import check_recipe, read_stages
@@ -52,7 +51,7 @@ def train(
 
       mcld train --recipe configs/mannequin-recipe.yaml
     """
-    together = processes or int(os.environ.get("WORLD_SIZE", "1"))
+    together = processes or count_processes()
     if recipe:
         given = {"--config": config, "--resume": resume}
         refuse(given, "goes without --recipe, which names its file and always goes on")

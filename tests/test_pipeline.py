@@ -285,7 +285,7 @@ def test_a_cut_weights_file_is_refused(pipeline, tmp_path):
     pipeline.save_pretrained(tmp_path)
     weights = tmp_path / "denoising_unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(WeightsError, match="cannot load the weights"):
+    with pytest.raises(WeightsError, match="cannot read the weights"):
         load_pipeline(tmp_path)
 
 

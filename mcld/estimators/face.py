@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcld.errors import MCLDError, WeightsError
+from mcld.machine.file_kind import describe_first
 from mcld.surface.parts import head_box
 
 DETECTION_SIZE = 640
@@ -61,7 +62,8 @@ class InsightFace:
                 det_size=detection_size,
             )
         except Exception as error:  # onnxruntime's and protobuf's errors have no common ground
-            raise WeightsError(f"cannot load the face pack {folder}: {error}") from error
+            what = describe_first(folder.glob("*.onnx")) or f"cannot load {folder}: {error}"
+            raise WeightsError(f"the face pack cannot be used: {what}") from error
         if "recognition" not in self._app.models:
             raise WeightsError(f"the face pack {folder} lacks its recognition network")
 

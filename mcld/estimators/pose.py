@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcld.errors import MCLDError, WeightsError
+from mcld.machine.file_kind import describe_content
 
 HOW_TO_INSTALL = (
     "git clone https://github.com/facebookresearch/detectron2"
     " && pip install --no-build-isolation ./detectron2"
     " && pip install --no-build-isolation --no-deps ./detectron2/projects/DensePose"
+    " && pip install av"
 )
 
 
@@ -35,11 +37,8 @@ class DensePose:
             from densepose.converters import ToChartResultConverter
             from detectron2.config import get_cfg
             from detectron2.engine.defaults import DefaultPredictor
-        except ImportError as error:  # most often: built against another PyTorch
-            raise MCLDError(
-                f"detectron2 is installed but does not work here: {error}; build it again for this"
-                f" PyTorch: {HOW_TO_INSTALL}"
-            ) from error
+        except ImportError as error:
+            raise MCLDError(f"detectron2 does not work here: {_explain_import(error)}") from error
 
         # The checkpointer logs every weight by name.
         logging.getLogger("fvcore").setLevel(logging.ERROR)
@@ -52,7 +51,8 @@ class DensePose:
         try:
             self._predictor = DefaultPredictor(config)
         except Exception as error:  # whatever a damaged pickle makes of itself
-            raise WeightsError(f"cannot load the DensePose weights {weights}: {error}") from error
+            what = describe_content(weights) or f"cannot be loaded: {error}"
+            raise WeightsError(f"{weights} {what}") from error
         self._converter = ToChartResultConverter
 
     def estimate(self, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
@@ -112,6 +112,13 @@ def check_densepose(weights: Path) -> None:
             f"the DensePose weights {weights} are missing: mcld weights download densepose,"
             " or name them with --set prepare.densepose_weights=PATH"
         )
+
+
+def _explain_import(error: ImportError) -> str:
+    """What to do about an import of detectron2 or DensePose that failed."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"it needs the package {error.name}: pip install {error.name}"
+    return f"{error}; build it again for this PyTorch: {HOW_TO_INSTALL}"
 
 
 # What DensePose's R_101_FPN_DL_s1x is, where it differs from detectron2's defaults.

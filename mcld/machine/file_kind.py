@@ -1,5 +1,6 @@
 """What a file holds that is not what was asked for, told by its first bytes."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 _PHONES = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1")
@@ -9,7 +10,6 @@ _BEGINNINGS = {
     b"%PDF": "is a PDF, not a picture",
     b"\xff\x0a": "is JPEG XL, which cannot be read here: save it as JPEG or PNG",
     b"\x00\x00\x00\x0cJXL ": "is JPEG XL, which cannot be read here: save it as JPEG or PNG",
-    b"PK\x03\x04": "is a zip archive: unpack it",
     b"\x1f\x8b": "is a gzip archive: unpack it",
     b"\x1a\x45\xdf\xa3": "is a video: take a single picture of it",
 }
@@ -42,3 +42,9 @@ def describe_content(path: Path) -> str | None:
     if text.startswith(b"<svg") or (text.startswith(b"<?xml") and b"<svg" in text):
         return "is SVG, a drawing: save it as PNG"
     return None
+
+
+def describe_first(paths: Iterable[Path]) -> str | None:
+    """The name of the first file known to be something else, and what it is; None without."""
+    told = ((path, describe_content(path)) for path in paths if path.is_file())
+    return next((f"{path} {words}" for path, words in told if words), None)

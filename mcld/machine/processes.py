@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from threading import Timer
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mcld.errors import MCLDError
+from mcld.errors import MCLDError, SettingsError
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -32,9 +36,35 @@ def runs_on_cpu() -> bool:
     return parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
 
 
+def count_processes() -> int:
+    """How many processes a launcher has started; known before anything is imported.
+
+    Raises SettingsError when its variables contradict each other, as those left over from another
+    run may.
+    """
+    given = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK")}
+    wrong = [name for name, text in given.items() if text and not text.isdecimal()]
+    if wrong:
+        raise SettingsError(f"{wrong[0]}={given[wrong[0]]} is no number: {_LEFT_OVER}")
+    count = int(given["WORLD_SIZE"] or 1)
+    if count > 1:
+        needed = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+        if missing := [name for name in needed if not os.environ.get(name)]:
+            raise SettingsError(
+                f"WORLD_SIZE={count} asks for several processes, and {missing[0]} is not set:"
+                f" {_LEFT_OVER}"
+            )
+        if int(given["RANK"]) >= count:
+            raise SettingsError(f"RANK={given['RANK']} of WORLD_SIZE={count}: {_LEFT_OVER}")
+    return count
+
+
+_LEFT_OVER = "unset WORLD_SIZE, RANK and LOCAL_RANK if they are left over from another run"
+
+
 def is_main() -> bool:
     """Whether this process is the one that speaks; known before anything is imported."""
-    return os.environ.get("RANK", "0") == "0"
+    return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") in ("", "1")
 
 
 def processes() -> PartialState:
@@ -43,13 +73,62 @@ def processes() -> PartialState:
     A thread of PyTorch's gloo backend may hold the last tensor it sent; one that outlives Python
     aborts the process, and a run that was done would count as failed (pytorch/pytorch#190489). With
     NCCL, a process that fails would wait for the others to end the group, and they for it.
+
+    Raises MCLDError when they cannot meet.
     """
     from accelerate import PartialState
 
-    state = PartialState(cpu=runs_on_cpu(), timeout=PATIENCE)
+    with _waiting_for_others(count_processes()):
+        state = PartialState(cpu=runs_on_cpu(), timeout=PATIENCE)
     if state.backend == "gloo":
         atexit.register(state.destroy_process_group)
     return state
+
+
+_MEETING_SECONDS = 600
+"""How long processes wait for the last of them to begin."""
+
+
+@contextmanager
+def _waiting_for_others(count: int) -> Iterator[None]:
+    """While the processes meet, let Ctrl-C and SIGTERM end this one; say so, give up in the end.
+
+    PyTorch waits in C++, where Python's handlers of signals are not called.
+    """
+    from torch import distributed
+
+    if count == 1 or distributed.is_initialized():
+        yield
+        return
+    rank, where = os.environ["RANK"], f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    waiting = f"process {int(rank) + 1} of {count} waits for the others at {where}"
+
+    def give_up() -> None:
+        sys.stderr.write(f"error: {waiting}, in vain for {_MEETING_SECONDS} s: {_LEFT_OVER}\n")
+        os._exit(1)
+
+    # Processes of a launcher begin together; of others it is not known whether there are any.
+    patience = 30 if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    timers = [
+        Timer(patience, lambda: sys.stderr.write(f"{waiting}; {_LEFT_OVER}\n")),
+        Timer(_MEETING_SECONDS, give_up),
+    ]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in handlers:
+        signal.signal(number, signal.SIG_DFL)
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise MCLDError(f"{waiting}, and cannot meet them: {reason}; {_LEFT_OVER}") from error
+    finally:
+        for timer in timers:
+            timer.cancel()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def end_processes() -> None:

@@ -14,6 +14,7 @@ import pickle
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 from safetensors import SafetensorError
@@ -21,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mcld.errors import MCLDError, WeightsError
+from mcld.machine.file_kind import describe_first
 from mcld.machine.files import write_whole
 from mcld.machine.processes import place_like
 from mcld.model.network import MCLD
@@ -30,23 +32,41 @@ from mcld.networks.names import FILE_STEMS
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors or .pth file, on the CPU. No code in the file is run.
 
-    Raises WeightsError when the file is damaged, or holds more than tensors.
+    Of a network that was saved as PyTorch had wrapped it, keys come without "module." and
+    "_orig_mod.". Raises WeightsError when the file is damaged, or holds more than tensors.
     """
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+            weights = load_file(path)
+        else:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
     except (
         *(OSError, RuntimeError, EOFError, KeyError, ValueError),
         *(SafetensorError, pickle.UnpicklingError),
     ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, OSError) and error.errno == errno.EINVAL:
-            reason = "the file is damaged or cut short"  # its archive has no end
-        raise WeightsError(f"cannot read the weights in {path}: {reason}") from error
+        raise WeightsError(explain_unreadable(path, error)) from error
     if not isinstance(weights, dict) or not all(map(torch.is_tensor, weights.values())):
         raise WeightsError(f"{path} holds something else than tensors by name")
+    for wrapper in ("_orig_mod.", "module.", "_orig_mod."):
+        if weights and all(key.startswith(wrapper) for key in weights):
+            weights = {key.removeprefix(wrapper): tensor for key, tensor in weights.items()}
     return weights
+
+
+def explain_unreadable(path: Path, error: Exception) -> str:
+    """Why weights in a file, or in a folder of a library's, cannot be read; in our own words.
+
+    PyTorch advises to load what it refuses without its safeguard, which would run code in the file.
+    """
+    files = [path] if path.is_file() else [*path.glob("*.*"), *path.glob("*/*.*")]
+    if what := describe_first(files):
+        return what
+    reason = shorten(str(error), 300, placeholder=" …") or type(error).__name__
+    if isinstance(error, pickle.UnpicklingError) or "weights_only" in reason:
+        reason = "the file is damaged, or holds more than tensors, which could run code"
+    if isinstance(error, OSError) and error.errno == errno.EINVAL:
+        reason = "the file is damaged or cut short"  # its archive has no end
+    return f"cannot read the weights in {path}: {reason}"
 
 
 def load_into(module: nn.Module, path: Path) -> None:
@@ -55,6 +75,14 @@ def load_into(module: nn.Module, path: Path) -> None:
     Raises WeightsError naming the first few keys that are missing, unexpected or of another shape.
     """
     weights, wanted = read_state_dict(path), module.state_dict()
+    first = next(iter(wanted))
+    for key in weights:
+        prefix = key.removesuffix(first)
+        if prefix and key.endswith(first) and all(k.startswith(prefix) for k in weights):
+            raise WeightsError(
+                f"{path}: all its keys begin with {prefix!r}, as of a network in another: save the"
+                " inner one's state dict"
+            )
     missing = [key for key in wanted if key not in weights]
     unexpected = [key for key in weights if key not in wanted]
     misshapen = [

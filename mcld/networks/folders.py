@@ -12,7 +12,12 @@ from mcld.errors import WeightsError
 from mcld.mannequin import autoencoder, refiner  # noqa: F401 - diffusers loads what is imported
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
-from mcld.networks.checkpoints import four_files, load_checkpoint, read_state_dict
+from mcld.networks.checkpoints import (
+    explain_unreadable,
+    four_files,
+    load_checkpoint,
+    read_state_dict,
+)
 from mcld.networks.stable_diffusion import align_weights, load_frozen_parts, read_unet_config
 from mcld.pipeline import MCLDPipeline, ddim_scheduler
 from mcld.settings import ModelSettings, Settings
@@ -39,8 +44,7 @@ def load_pipeline(folder: Path = EMBEDDED, **parts: nn.Module | None) -> MCLDPip
             folder, dtype=torch.float32, local_files_only=True, **parts
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"cannot load the weights in {folder}: {reason}") from error
+        raise WeightsError(explain_unreadable(folder, error)) from error
     for name, part in pipeline.components.items():
         if isinstance(part, nn.Module) and name not in parts:
             align_weights(part)

@@ -19,6 +19,7 @@ from torch import nn
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from mcld.errors import WeightsError
+from mcld.networks.checkpoints import explain_unreadable
 from mcld.networks.names import CONTROLNET, IMAGE_ENCODER, UNET, VAE, Pretrained
 
 
@@ -85,8 +86,7 @@ def _load_folder(kind: Any, folder: Path) -> Any:
     try:
         module = kind.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"cannot load the weights in {folder}: {reason}") from error
+        raise WeightsError(explain_unreadable(folder, error)) from error
     align_weights(module)
     return module
 

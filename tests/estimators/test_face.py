@@ -259,5 +259,5 @@ def test_a_missing_or_damaged_pack_is_one_clear_error(tmp_path: Path) -> None:
     damaged = tmp_path / "models" / "antelopev2" / "det.onnx"
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"no network")
-    with pytest.raises(WeightsError, match="cannot load the face pack"):
+    with pytest.raises(WeightsError, match="the face pack cannot be used"):
         InsightFace(tmp_path, "antelopev2", "cpu")

@@ -1,13 +1,16 @@
 """Several processes: they end together."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
-from mcld.machine.processes import runs_on_cpu
+from mcld.errors import SettingsError
+from mcld.machine.processes import count_processes, is_main, runs_on_cpu
 
 RUN = """
 import atexit
@@ -88,3 +91,59 @@ def test_accelerate_can_be_told_to_leave_the_accelerator_alone(monkeypatch) -> N
     assert not runs_on_cpu()
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")  # as `accelerate launch --cpu` does
     assert runs_on_cpu()
+
+
+LEFT_OVER = {
+    "WORLD_SIZE": "2",
+    "RANK": "0",
+    "LOCAL_RANK": "0",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29563",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_whose_others_never_come_says_so_and_can_be_ended(number):
+    script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "signal.signal(signal.SIGTERM, lambda *_: None);"
+        "from mcld.machine.processes import processes; processes()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, **LEFT_OVER},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stderr
+        line = next(line for line in running.stderr if "process" in line)
+        running.send_signal(number)
+        assert running.wait(timeout=30) == -number
+    assert line.startswith(
+        "process 1 of 2 waits for the others at 127.0.0.1:29563; unset WORLD_SIZE"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"WORLD_SIZE": "2"}, "RANK is not set"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE=two is no number"),
+        ({**LEFT_OVER, "RANK": "2"}, "RANK=2 of WORLD_SIZE=2"),
+    ],
+)
+def test_variables_of_a_launcher_that_contradict_each_other_are_refused(
+    monkeypatch, variables, told
+):
+    for name in LEFT_OVER:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=told):
+        count_processes()
+
+
+def test_a_rank_alone_makes_no_process_silent(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("RANK", "1")
+    assert is_main()
