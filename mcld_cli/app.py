@@ -8,7 +8,6 @@ import traceback
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from mcld import __version__
 from mcld.errors import MCLDError, SettingsError, StoppedError
@@ -16,6 +15,7 @@ from mcld.machine.processes import is_main
 from mcld_cli import console
 from mcld_cli.edit import edit
 from mcld_cli.evaluate import evaluate
+from mcld_cli.options import Command, Group
 from mcld_cli.prepare import prepare
 from mcld_cli.sample import sample
 from mcld_cli.settings import settings
@@ -26,7 +26,7 @@ WRONG_USAGE, INTERRUPTED = SettingsError.exit_code, StoppedError.exit_code
 SECONDS_FOR_MAIN_PROCESS = 5.0
 
 
-class _ErrorsInOneLine(TyperGroup):
+class _ErrorsInOneLine(Group):
     """Ends every run with one line and an exit code: 1 failed, 2 wrong usage, 130 interrupted."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -99,13 +99,13 @@ def options(
     """
 
 
-app.command()(prepare)
-app.command()(train)
-app.command()(sample)
-app.command()(edit)
-app.command()(evaluate)
+app.command(cls=Command)(prepare)
+app.command(cls=Command)(train)
+app.command(cls=Command)(sample)
+app.command(cls=Command)(edit)
+app.command(cls=Command)(evaluate)
 app.add_typer(weights, name="weights")
-app.command()(settings)
+app.command(cls=Command)(settings)
 
 
 def _interrupt(*_: object) -> None:

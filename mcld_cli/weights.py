@@ -10,15 +10,18 @@ from mcld.errors import MCLDError, SettingsError
 from mcld.settings import load_settings
 from mcld.weights.catalogue import catalogue
 from mcld_cli import console
-from mcld_cli.options import Config, Overrides
+from mcld_cli.options import Command, Config, Group, Overrides
 
 weights = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="rich", help="The weights that real photos need."
+    cls=Group,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="The weights that real photos need.",
 )
 _MEGABYTE = 1_000_000
 
 
-@weights.command()
+@weights.command(cls=Command)
 def status(config: Config = None, overrides: Overrides = None) -> None:
     """Show what is there and what is missing: size, licence, source.
 
@@ -51,7 +54,7 @@ def status(config: Config = None, overrides: Overrides = None) -> None:
     console.show_command("mcld weights download")
 
 
-@weights.command()
+@weights.command(cls=Command)
 def download(
     names: Annotated[
         list[str] | None,
@@ -102,7 +105,7 @@ def _count_megabytes(progress: console.StageProgress, file: str, done: int, tota
     progress.count(f"  {file}", done // _MEGABYTE, max(total, done) // _MEGABYTE)
 
 
-@weights.command()
+@weights.command(cls=Command)
 def convert(
     source: Annotated[
         Path,
@@ -128,7 +131,6 @@ def convert(
     Examples:
 
       mcld weights convert checkpoints pipelines/mcld --to pipeline
-      --config configs/deepfashion.yaml
 
       mcld weights convert runs/deepfashion/pipeline released --to safetensors
     """
