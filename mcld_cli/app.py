@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from mcld import __version__
 from mcld.errors import MCLDError, SettingsError, StoppedError
@@ -17,7 +16,7 @@ from mcld.machine.processes import is_main
 from mcld_cli import console
 from mcld_cli.edit import edit
 from mcld_cli.evaluate import evaluate
-from mcld_cli.options import answers_in_json
+from mcld_cli.options import Command, Group, answers_in_json
 from mcld_cli.prepare import prepare
 from mcld_cli.sample import sample
 from mcld_cli.settings import settings
@@ -28,7 +27,7 @@ WRONG_USAGE, INTERRUPTED = SettingsError.exit_code, StoppedError.exit_code
 SECONDS_FOR_MAIN_PROCESS = 5.0
 
 
-class _ErrorsInOneLine(TyperGroup):
+class _ErrorsInOneLine(Group):
     """Ends every run with one line and an exit code: 1 failed, 2 wrong usage, 130 interrupted."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -101,13 +100,13 @@ def options(
     """
 
 
-app.command()(answers_in_json(prepare))
-app.command()(answers_in_json(train))
-app.command()(answers_in_json(sample))
-app.command()(answers_in_json(edit))
-app.command()(answers_in_json(evaluate))
+app.command(cls=Command)(answers_in_json(prepare))
+app.command(cls=Command)(answers_in_json(train))
+app.command(cls=Command)(answers_in_json(sample))
+app.command(cls=Command)(answers_in_json(edit))
+app.command(cls=Command)(answers_in_json(evaluate))
 app.add_typer(weights, name="weights")
-app.command()(settings)
+app.command(cls=Command)(settings)
 
 
 def _interrupt(*_: object) -> None:

@@ -82,11 +82,11 @@ def edit(
 
       mcld edit --source alice.jpg --upper bob.jpg --out out.png
 
-      mcld edit --source alice.jpg --face bob.jpg --recolor lower=navy
-      --keep background --out out.png --sheet
+      mcld edit --source alice.jpg --face bob.jpg --out out.png --sheet
 
-      mcld edit --source alice.jpg --interpolate bob.jpg --amount 0:1:7
-      --out strip.png
+      mcld edit --source alice.jpg --recolor lower=navy --out out.png
+
+      mcld edit --source A.jpg --interpolate B.jpg --amount 0:1:7 --out out.png
 
       mcld edit --source alice.jpg --export-texture t.png
 

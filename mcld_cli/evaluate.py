@@ -89,10 +89,11 @@ def evaluate(
 
     Examples:
 
-      mcld evaluate --save-path results/mcld
+      mcld evaluate --save-path results/mcld --baseline configs/baselines.yaml
 
-      mcld evaluate --save-path results/mannequin --dataset dataset/mannequin
-      --metrics psnr,ssim
+      mcld evaluate --save-path results --dataset dataset/mannequin
+
+      mcld evaluate --save-path results/mcld --metrics psnr,ssim
 
       mcld evaluate --save-path results/mcld --save-path results/other --strict
     """

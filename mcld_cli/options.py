@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
+from typer.core import TyperCommand, TyperGroup
 
 from mcld.errors import SettingsError, WeightsError
 from mcld.settings import known_settings
@@ -36,6 +37,25 @@ Overrides = Annotated[
         help="Change one setting, such as train.batch_size=8. May be repeated.",
     ),
 ]
+
+
+class _PlainFlags:
+    """Shows no type of flags in the help: `--sheet <bool>` looks as if it took a value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_bool_flag", False):
+                param.metavar = ""
+        return params
+
+
+class Command(_PlainFlags, TyperCommand):
+    """What every command is made of."""
+
+
+class Group(_PlainFlags, TyperGroup):
+    """What every group of commands is made of."""
 
 
 def _check_weights(folder: Path | None) -> Path | None:

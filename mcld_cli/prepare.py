@@ -38,7 +38,7 @@ FLAGS = {
 @with_options(flags=FLAGS)
 def prepare(
     *,
-    root: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the dataset.")],
     stages: Annotated[
         str | None,
         _photo_option(

@@ -69,9 +69,7 @@ def sample(
     ] = False,
     attention_format: Annotated[
         Literal["png", "pdf", "svg"] | None,
-        _picture_option(
-            metavar="FORMAT", help="Of --attention-maps: png, pdf or svg. (default: png)"
-        ),
+        _picture_option(help="Of the sheet of --attention-maps. (default: png)"),
     ] = None,
     split: Annotated[
         str | None, _split_option(metavar="SPLIT", help="Sample every pair of test or train.")
@@ -98,16 +96,13 @@ def sample(
 
     Examples:
 
-      mcld sample --source dataset/mannequin/test/A.jpg --pose
-      dataset/mannequin/test_densepose/B.png --out out.png
+      mcld sample --source A.jpg --pose B.png --out out.png
 
       mcld sample --source A.jpg --pose B.jpg --out out.png --num-images 4 --sheet
 
-      mcld sample --split test --dataset dataset/mannequin
-      --save-path results/mannequin
+      mcld sample --split test --dataset dataset/mannequin --save-path results
 
-      mcld sample --split test --save-path results/mcld --processes 2
-      --config configs/deepfashion.yaml --weights checkpoints
+      mcld sample --split test --save-path results --weights my/pipeline
     """
     one: Values = {"--source": source, "--pose": pose, "--out": out}
     if split is None and save_path is None:

@@ -46,8 +46,7 @@ def train(
 
       mcld train --config configs/deepfashion.yaml --processes 2
 
-      mcld train --config configs/mannequin.yaml
-      --set train.start_from=runs/mannequin/pipeline --set train.output=runs/2
+      mcld train --config mine.yaml --set train.start_from=runs/1/pipeline
 
       mcld train --recipe configs/mannequin-recipe.yaml
     """

@@ -11,15 +11,18 @@ from mcld.errors import MCLDError, SettingsError
 from mcld.settings import load_settings
 from mcld.weights.catalogue import catalogue
 from mcld_cli import console
-from mcld_cli.options import Config, Overrides, answers_in_json
+from mcld_cli.options import Command, Config, Group, Overrides, answers_in_json
 
 weights = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="rich", help="The weights that real photos need."
+    cls=Group,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="The weights that real photos need.",
 )
 _MEGABYTE = 1_000_000
 
 
-@weights.command()
+@weights.command(cls=Command)
 @answers_in_json
 def status(config: Config = None, overrides: Overrides = None) -> None:
     """Show what is there and what is missing: size, licence, source.
@@ -70,7 +73,7 @@ def status(config: Config = None, overrides: Overrides = None) -> None:
     console.show_command("mcld", "weights", "download")
 
 
-@weights.command()
+@weights.command(cls=Command)
 @answers_in_json
 def download(
     names: Annotated[
@@ -123,7 +126,7 @@ def _count_megabytes(progress: console.StageProgress, file: str, done: int, tota
     progress.count(f"  {file}", done // _MEGABYTE, max(total, done) // _MEGABYTE)
 
 
-@weights.command()
+@weights.command(cls=Command)
 @answers_in_json
 def convert(
     source: Annotated[
@@ -150,7 +153,6 @@ def convert(
     Examples:
 
       mcld weights convert checkpoints pipelines/mcld --to pipeline
-      --config configs/deepfashion.yaml
 
       mcld weights convert runs/deepfashion/pipeline released --to safetensors
     """

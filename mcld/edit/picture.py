@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 from diffusers.utils import make_image_grid
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mcld.dataset.pictures import read_painted, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.edit.edits import Edits, apply_edits, find_guesses, paint_edit, resolve_strength
 from mcld.edit.request import EditRequest, ExportRequest, hash_content
-from mcld.edit.texture import GROUPS, check_texture
+from mcld.edit.texture import GROUPS, check_texture, find_pieces
 from mcld.machine.files import write_whole
 from mcld.person import Person, PersonReader, warn_of_no_face
 from mcld.sampling.open import open_pipeline
@@ -165,7 +166,11 @@ def export_texture(
 
 
 def draw_guide_layer() -> Image.Image:
-    """The borders of the parts and the names of their groups, RGBA 512x512, clear elsewhere."""
+    """The borders of the parts, their groups' names, and which way is up, RGBA 512x512, else clear.
+
+    An arrow in each piece of a part points along the body towards the head: in an arm to the
+    shoulder, in the head to the crown.
+    """
     labels = smpl_labels().astype(int)
     border = np.zeros(labels.shape, bool)
     for axis in (0, 1):
@@ -177,17 +182,27 @@ def draw_guide_layer() -> Image.Image:
     draw = ImageDraw.Draw(layer)
     for group, parts in GROUPS.items():
         for part in parts:
-            rows, columns = np.nonzero(labels == part)
-            # A part of several pieces is named in the piece that its first column belongs to.
-            middle = np.argmin(abs(rows - np.median(rows)) + abs(columns - np.median(columns)))
-            place = (int(columns[middle]), int(rows[middle]))
-            draw.text(
-                place,
-                f"{group}\n{part}",
-                "white",
-                anchor="mm",
-                stroke_width=1,
-                stroke_fill="black",
-                font_size=10,
-            )
+            for middle, up in find_pieces(part):
+                _draw_arrow(draw, middle + 6 * up, up)
+                draw.text(
+                    tuple(middle - 9 * up),
+                    f"{group}\n{part}",
+                    "white",
+                    anchor="mm",
+                    align="center",
+                    stroke_width=1,
+                    stroke_fill="black",
+                    font_size=10,
+                )
     return layer
+
+
+def _draw_arrow(
+    draw: ImageDraw.ImageDraw, tail: NDArray[np.float64], up: NDArray[np.float64]
+) -> None:
+    side = np.array([-up[1], up[0]])
+    tip = tail + 13 * up
+    lines = [(tail, tip), (tip, tip - 5 * up + 4 * side), (tip, tip - 5 * up - 4 * side)]
+    for colour, width in (("black", 4), ("yellow", 2)):
+        for start, end in lines:
+            draw.line([*start, *end], colour, width)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from mcld.errors import InputError, SettingsError
 from mcld.surface.charts import TEXTURE_SIZE, smpl_borders, smpl_labels, smpl_mirror
-from mcld.surface.parts import ARMS, FEET, HANDS, HEAD, LEGS, TORSO
+from mcld.surface.parts import ARMS, FEET, HANDS, HEAD, LEGS, PARTS, TORSO
 
 Texture = NDArray[np.uint8]
+Place = NDArray[np.float64]
 
 GROUPS: dict[str, tuple[int, ...]] = {
     "head": HEAD,
@@ -40,6 +41,8 @@ def check_texture(texture: Texture, name: str) -> None:
 
 SEAM = 6
 """Texels over which one person's texture goes over into another's."""
+_SLIVER = 6.0
+"""Half the width, texels, that a piece of a part must have to be worth a name."""
 _EDGE = 6
 """Texels beside a hole whose colours are not spread: at outlines they blend with the background."""
 _MIXED = 3
@@ -59,6 +62,47 @@ _SHOWN = 0.02
 def group_mask(groups: Sequence[str]) -> NDArray[np.bool_]:
     """The texels of some of `GROUPS`, bool [512, 512]."""
     return np.isin(smpl_labels(), [label for group in groups for label in GROUPS[group]])
+
+
+def find_pieces(part: int) -> list[tuple[Place, Place]]:
+    """The pieces in which a part lies in the layout: the middle of each, and which way is up there.
+
+    Both are (x, y): texels, and a direction of length 1 that points along the body towards the
+    head, in the head to the crown. Slivers are left out.
+    """
+    import cv2
+
+    steps = _count_steps_from_head()
+    count, pieces = cv2.connectedComponents((smpl_labels() == part).astype(np.uint8))
+    found = []
+    for piece in range(1, count):
+        inside = pieces == piece
+        room = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        if room.max() < _SLIVER:
+            continue
+        middle = np.array(np.unravel_index(room.argmax(), room.shape)[::-1], float)
+        ends = {1: [middle], -1: [middle]}
+        for (label, other), border in smpl_borders().items():
+            if label == part and steps[other] != steps[part]:
+                rows, columns = np.divmod(border, TEXTURE_SIZE)
+                own = inside[rows, columns]
+                nearer = 1 if steps[other] < steps[part] else -1
+                ends[nearer] += list(np.stack([columns[own], rows[own]], axis=-1).astype(float))
+        up = np.mean(ends[1], axis=0) - np.mean(ends[-1], axis=0)
+        found.append((middle, up / np.linalg.norm(up)))
+    return found
+
+
+def _count_steps_from_head() -> dict[int, int]:
+    """How many borders lie between each part and the head."""
+    steps = dict.fromkeys(HEAD, 0)
+    while len(steps) < PARTS:
+        steps |= {
+            other: steps[label] + 1
+            for label, other in smpl_borders()
+            if label in steps and other not in steps
+        }
+    return steps
 
 
 def shows(texture: Texture, group: str) -> bool:

@@ -6,9 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 
-from mcld.edit.texture import GROUPS, SEAM, fill_group, group_mask, sew, shows, trim_rims
+from mcld.edit.texture import (
+    GROUPS,
+    SEAM,
+    fill_group,
+    find_pieces,
+    group_mask,
+    sew,
+    shows,
+    trim_rims,
+)
 from mcld.surface.charts import smpl_borders, smpl_labels, smpl_mirror
-from mcld.surface.parts import ARMS
+from mcld.surface.parts import ARMS, HEAD, TORSO
 
 
 def plain(colour: tuple[int, int, int]) -> np.ndarray:
@@ -135,3 +144,22 @@ def test_every_group_has_its_own_place(group):
     others = [name for name in GROUPS if name != group]
     assert group_mask([group]).any()
     assert not (group_mask([group]) & group_mask(others)).any()
+
+
+@pytest.mark.parametrize(
+    ("part", "above"),
+    [(11, 7), (12, 8), (13, 9), (14, 10), (19, 15), (20, 16), (21, 17), (22, 18)],
+)
+def test_up_along_a_shin_or_a_forearm_lies_the_thigh_or_the_upper_arm(part, above):
+    [(place, up)] = find_pieces(part)
+    labels = smpl_labels()
+    while labels[tuple(place.round().astype(int)[::-1])] == part:
+        place = place + up
+    assert labels[tuple(place.round().astype(int)[::-1])] == above
+
+
+def test_head_and_torso_stand_upright_in_the_layout():
+    for part in HEAD + TORSO:
+        for (x, y), up in find_pieces(part):
+            assert smpl_labels()[int(y), int(x)] == part
+            assert up[1] < -0.9

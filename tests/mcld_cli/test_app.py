@@ -95,6 +95,12 @@ def test_help_fits_eighty_columns(in_process: Run, command: str) -> None:
     assert done.returncode == 0
     assert "Usage: mcld" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
+    shown = [line.strip() for line in done.stdout.splitlines()]
+    examples = [k for k, line in enumerate(shown) if line.startswith(("mcld ", "accelerate "))]
+    assert examples or command == "weights"
+    for k in examples:  # whole on one line, so that they can be pasted
+        assert not shown[k + 1]
+    assert "<bool>" not in done.stdout  # of a flag, which takes no value
 
 
 def test_the_version_is_told(mcld: Run) -> None:
