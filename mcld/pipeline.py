@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, SchedulerMixin
 from diffusers.image_processor import VaeImageProcessor
-from diffusers.utils import BaseOutput
+from diffusers.utils import BaseOutput, logging
 from diffusers.utils.torch_utils import randn_tensor
 from numpy.typing import NDArray
 from PIL import Image
@@ -20,6 +20,9 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 from mcld.conditions import FOCAL_CONDITIONS, FocalConditions, scale_iuv
 from mcld.errors import InputError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
+from mcld.picture_arguments import Pictures, read_iuv_maps, read_photos, read_texture_maps
+
+logger = logging.get_logger(__name__)
 
 StepCallback = Callable[["MCLDPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
 """Called with (pipeline, step, timestep, {"latents": ...}); returns what goes on."""
@@ -49,6 +52,32 @@ def ddim_scheduler(
         steps_offset=1,
         clip_sample=False,
     )
+
+
+def check_scheduler(scheduler: SchedulerMixin) -> None:
+    """Raise InputError for a scheduler that keeps no v-prediction or no zero terminal SNR.
+
+    Several take a configuration with both, and sample on without.
+    """
+    known = inspect.signature(type(scheduler).__init__).parameters
+    signal = getattr(scheduler, "alphas_cumprod", None)
+    zero = signal is not None and float(signal[-1]) < _ZERO_SIGNAL
+    if zero and "prediction_type" in known and scheduler.config.prediction_type == "v_prediction":
+        return
+    raise InputError(
+        f"{type(scheduler).__name__} cannot sample this network: it needs v-prediction and zero"
+        " terminal SNR, as DDIM, DDPM, Euler, Euler ancestral, DPM-Solver++ (multistep), UniPC, LCM"
+        " and TCD have them; make one with from_config(pipeline.scheduler.config)"
+    )
+
+
+_ZERO_SIGNAL = 1e-6
+"""Share of the signal that is left at the last timestep, at most; diffusers keeps 2^-24 of it."""
+
+
+def _repeat(pictures: list[Image.Image], count: int) -> list[Image.Image]:
+    """One picture as often as it is needed; several as they are."""
+    return pictures * count if len(pictures) == 1 else pictures
 
 
 @dataclass
@@ -192,6 +221,18 @@ class MCLDPipeline(DiffusionPipeline):
         self.image_processor = VaeImageProcessor(SCALE_FACTOR, resample="bicubic")
 
     @property
+    def components(self) -> dict[str, Any]:
+        """All parts by name, and how the network wants to be sampled, which belongs to them.
+
+        So that `MCLDPipeline(**pipeline.components)` samples as this pipeline does.
+        """
+        names = (
+            *("num_inference_steps", "guidance_scale", "focal_conditions", "reference_input"),
+            *("pose_resample", "edit_strength"),
+        )
+        return {**super().components, **{name: self.config[name] for name in names}}
+
+    @property
     def network(self) -> MCLD:
         """The four trainable parts as one module; it shares their weights."""
         return MCLD(
@@ -293,9 +334,9 @@ class MCLDPipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        source: Image.Image | list[Image.Image],
-        texture: Image.Image | list[Image.Image],
-        pose: Image.Image | list[Image.Image],
+        source: Pictures,
+        texture: Pictures,
+        pose: Pictures,
         face: Tensor | None = None,
         *,
         height: int | None = None,
@@ -312,10 +353,11 @@ class MCLDPipeline(DiffusionPipeline):
         """Show the people of `source` in the poses of `pose`.
 
         Args:
-            source: B photos, RGB, of any size.
-            texture: their B texture maps in the SMPL layout, RGB, usually 512x512.
+            source: B photos of any size, or one for all; in any form of `Pictures`.
+            texture: their texture maps in the SMPL layout, usually 512x512; as many.
             pose: B target IUV maps as they lie on disk, RGB = (V, U, I), of any size.
-            face: [B, 512] face embeddings, zeros where no face was found; none at all by default.
+            face: [B, 512] face embeddings, or [1, 512], zeros where no face was found; none at all
+                by default.
             height, width: of the pictures, in pixels, multiples of 8; by default the size the
                 network was trained at.
             num_inference_steps: denoising steps; None: as saved with the weights.
@@ -331,16 +373,19 @@ class MCLDPipeline(DiffusionPipeline):
                 every step; the latents it returns go on.
 
         Raises:
-            InputError: the size is no multiple of 8, the guidance scale is below 1, the numbers of
-                pictures differ, or the output type is unknown.
+            InputError: the size is no multiple of 8 or too small for the network, the guidance
+                scale is below 1, the numbers of pictures differ, one of them is none, the scheduler
+                cannot sample this method, or the output type is unknown.
         """
-        sources, textures, poses = (
-            [images] if isinstance(images, Image.Image) else list(images)
-            for images in (source, texture, pose)
-        )
         options = self.resolve_options(height, width, num_inference_steps, guidance_scale)
-        self.check_inputs(sources, textures, poses, face, output_type)
-        maps = [np.asarray(image.convert("RGB"))[..., ::-1] for image in poses]
+        if departure := self.describe_departure(options):
+            logger.warning(departure)
+        maps = read_iuv_maps(pose, "pose")
+        sources = _repeat(read_photos(source, "source"), len(maps))
+        textures = _repeat(read_texture_maps(texture, "texture"), len(maps))
+        if face is not None and len(face) == 1:
+            face = face.expand(len(maps), -1)
+        self.check_inputs(sources, textures, maps, face, output_type)
         with self.progress_bar(total=options.num_inference_steps) as progress:
 
             def after_step(
@@ -414,8 +459,10 @@ class MCLDPipeline(DiffusionPipeline):
         """How pictures are sampled: as told, and where nothing is, as the weights were saved with.
 
         Scheduler and dtype are those that the pipeline has now. Raises InputError for a size that
-        is no positive multiple of 8, for steps and for a guidance scale below 1.
+        is no positive multiple of 8 or too small for the network, for steps and for a guidance
+        scale below 1, and for a scheduler that cannot sample this method.
         """
+        check_scheduler(self.scheduler)
         config, scheduler = self.config, self.scheduler
         steps = config.num_inference_steps if num_inference_steps is None else num_inference_steps
         scale = config.guidance_scale if guidance_scale is None else guidance_scale
@@ -457,13 +504,38 @@ class MCLDPipeline(DiffusionPipeline):
             if pixels <= 0 or pixels % SCALE_FACTOR:
                 near = max(SCALE_FACTOR, round(pixels / SCALE_FACTOR) * SCALE_FACTOR)
                 raise InputError(f"{name} {pixels} is not a multiple of {SCALE_FACTOR}: try {near}")
+            # Each level of the UNets halves the latents; the deepest has a pixel left to look at.
+            least = SCALE_FACTOR * 2 ** (len(self.denoising_unet.config.block_out_channels) - 1)
+            if pixels < least:
+                raise InputError(f"{name} {pixels} is too small for this network: at least {least}")
         return size[0], size[1]
+
+    def describe_departure(self, options: SamplingOptions) -> str | None:
+        """What to know of options that a network of one step was not made for; None if nothing.
+
+        Such a network works only as it was saved.
+        """
+        if self.config.num_inference_steps > 1:
+            return None
+        height, width = self.picture_size(None, None)
+        saved = (height, width, 1, self.config.guidance_scale)
+        asked = (
+            *(options.height, options.width),
+            *(options.num_inference_steps, options.guidance_scale),
+        )
+        if asked == saved:
+            return None
+        return (
+            f"It was made for {height}x{width}, num_inference_steps=1,"
+            f" guidance_scale={self.config.guidance_scale:g}: with other values its pictures are"
+            " worse."
+        )
 
     def check_inputs(
         self,
         source: list[Image.Image],
         texture: list[Image.Image],
-        pose: list[Image.Image],
+        pose: list[NDArray[np.uint8]],
         face: Tensor | None,
         output_type: str,
     ) -> None:

@@ -52,7 +52,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises InputError when the file is missing, empty, cut short, not a picture, a pipe, animated,
     larger than `LARGEST_SIDE`, or holds numbers that would all be black.
     """
-    return _to_rgb(_open(path), path, _lay_on_white)
+    return to_rgb(_open(path), path, lay_on_white)
 
 
 def read_painted(path: Path) -> NDArray[np.uint8]:
@@ -61,7 +61,7 @@ def read_painted(path: Path) -> NDArray[np.uint8]:
     What is more than half transparent comes out black: nothing is painted there, whatever colour a
     painting program stores with it. Raises InputError as `read_image` does.
     """
-    return _to_rgb(_open(path), path, _cut_out)
+    return to_rgb(_open(path), path, cut_out)
 
 
 def check_image(path: Path) -> None:
@@ -194,15 +194,19 @@ def _open(path: Path, draft: bool = False) -> Image.Image:
         raise InputError(f"{path} {what}" if what else f"cannot read {path}: {error}") from error
 
 
-def _to_rgb(
-    picture: Image.Image, path: Path, flatten: Callable[[Image.Image], Image.Image]
+def to_rgb(
+    picture: Image.Image, name: object, flatten: Callable[[Image.Image], Image.Image]
 ) -> NDArray[np.uint8]:
-    """Its pixels, uint8 [H, W, 3], upright and in sRGB; flatten: what becomes of RGBA."""
-    sixteen_bits = picture.info[_SIXTEEN_BITS]
+    """The pixels of a picture, uint8 [H, W, 3] RGB, upright and in sRGB.
+
+    name: in errors; flatten: what becomes of RGBA. Raises InputError for numbers that are no
+    colours, or would all be black.
+    """
+    sixteen_bits = picture.info.get(_SIXTEEN_BITS, False)
     with suppress(Exception):  # damaged tags raise almost anything
         picture = ImageOps.exif_transpose(picture)
     if picture.mode == "F" or picture.mode.startswith("I"):
-        picture = Image.fromarray(_scale_grey(np.asarray(picture), path))
+        picture = Image.fromarray(_scale_grey(np.asarray(picture), name))
     profile = picture.info.get("icc_profile")
     if picture.has_transparency_data:
         picture = _convert_profile(picture.convert("RGBA"), profile)
@@ -212,24 +216,24 @@ def _to_rgb(
     pixels = np.asarray(picture.convert("RGB"))
     if sixteen_bits and pixels.max() < _DARK:
         raise InputError(
-            f"{path} has 16 bits, and no value above {_DARK} of 255: it would be black; save it"
+            f"{name} has 16 bits, and no value above {_DARK} of 255: it would be black; save it"
             " with 8 bits"
         )
     return pixels
 
 
-def _scale_grey(grey: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+def _scale_grey(grey: NDArray[Any], name: object) -> NDArray[np.uint8]:
     """Grey of more than 8 bits, which Pillow would clip, as uint8."""
     if grey.dtype.kind == "f":
         least, most = float(grey.min()), float(grey.max())
         if not 0 <= least <= most <= 1:  # nor NaN
             raise InputError(
-                f"{path} holds floating-point numbers from {least:g} to {most:g}: save it with 8"
+                f"{name} holds floating-point numbers from {least:g} to {most:g}: save it with 8"
                 " bits, or as numbers from 0 to 1"
             )
         return (grey * 255).round().astype(np.uint8)
     if grey.max() > 0xFFFF or grey.min() < 0:
-        raise InputError(f"{path} has 32 bits a pixel: save it with 8 bits")
+        raise InputError(f"{name} has 32 bits a pixel: save it with 8 bits")
     return (grey // 256).astype(np.uint8)
 
 
@@ -262,11 +266,13 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
 _SRGB = ImageCms.createProfile("sRGB")
 
 
-def _lay_on_white(picture: Image.Image) -> Image.Image:
+def lay_on_white(picture: Image.Image) -> Image.Image:
+    """RGBA on a white ground, for nobody can see the colour of what is transparent."""
     white = Image.new("RGBA", picture.size, "white")
     return Image.alpha_composite(white, picture)
 
 
-def _cut_out(picture: Image.Image) -> Image.Image:
+def cut_out(picture: Image.Image) -> Image.Image:
+    """RGBA without what is more than half transparent, which comes out black."""
     pixels = np.asarray(picture)
     return Image.fromarray(np.where(pixels[..., 3:] > 127, pixels[..., :3], np.uint8(0)))

@@ -10,7 +10,7 @@ import contextlib
 import functools
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from diffusers import ModelMixin, UNet2DConditionModel  # noqa: F401 - see MCLDUNet
@@ -19,6 +19,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
+from mcld.errors import InputError
 from mcld.model.attention import (
     AttentionRecorder,
     FeatureSelfAttention,
@@ -58,6 +59,24 @@ class MCLDUNet(UNet2DConditionModel):
     @abstractmethod
     def install_processors(self) -> None:
         """Replace diffusers' attention processors by MCLD's."""
+
+    def _keep_processors(self, *_: Any, **__: Any) -> NoReturn:
+        raise InputError(
+            f"{type(self).__name__} attends in its own way, by PyTorch's fused attention: its"
+            " processors cannot be replaced, sliced or given another backend"
+        )
+
+    # Diffusers' switches that put other processors in the place of MCLD's
+    set_attn_processor = _keep_processors
+    set_default_attn_processor = _keep_processors
+    set_attention_slice = _keep_processors
+    set_attention_backend = _keep_processors
+    fuse_qkv_projections = _keep_processors
+    set_use_memory_efficient_attention_xformers = _keep_processors
+    enable_xformers_memory_efficient_attention = _keep_processors
+    set_use_npu_flash_attention = _keep_processors
+    set_use_xla_flash_attention = _keep_processors
+    load_attn_procs = _keep_processors
 
     def transformer_blocks(self) -> Iterator[tuple[str, BasicTransformerBlock]]:
         """Every transformer block with its name, in the order in which it runs."""

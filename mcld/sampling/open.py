@@ -38,13 +38,8 @@ def open_pipeline(
     if weights is None:
         say("Using the embedded mannequin network; give --weights for your own.")
     pipeline = load_pipeline() if weights is None else load_weights(weights, settings)
-    hashed, saved = hash_pipeline(pipeline), pipeline.resolve_options()
+    hashed = hash_pipeline(pipeline)
     options = place(pipeline, settings, device)
-    names = ("height", "width", "num_inference_steps", "guidance_scale")
-    if weights is None and any(getattr(options, n) != getattr(saved, n) for n in names):
-        say(
-            f"It was made for {saved.height}x{saved.width},"
-            f" num_inference_steps={saved.num_inference_steps},"
-            f" guidance_scale={saved.guidance_scale:g}: with other values its pictures are worse."
-        )
+    if departure := pipeline.describe_departure(options):
+        say(departure)
     return OpenPipeline(pipeline, device, options, hashed)
