@@ -37,8 +37,8 @@ def test_a_wrong_variable_is_told_what_is_allowed(in_process: Run) -> None:
     done = in_process("train", MCLD_TRAIN__BATCH_SIZE="0")
     assert done.returncode == 2
     assert done.stderr == (
-        "error: train.batch_size cannot be '0' (from the environment):"
-        " give a whole number above 0\n"
+        "error: train.batch_size cannot be '0' (from the environment variable"
+        " MCLD_TRAIN__BATCH_SIZE): give a whole number above 0\n"
     )
 
 
