@@ -232,6 +232,15 @@ class MCLDPipeline(DiffusionPipeline):
         )
         return {**super().components, **{name: self.config[name] for name in names}}
 
+    @classmethod
+    def from_pipe(cls, pipeline: Self, **changes: Any) -> Self:
+        """Another pipeline of the same parts but for `changes`, by the names of the arguments."""
+        return cls(**{**pipeline.components, **changes})
+
+    def set_use_memory_efficient_attention_xformers(self, valid: bool, *_: Any) -> None:
+        """Refuse xformers, as the UNets do: diffusers would replace every layer's processor."""
+        self.denoising_unet.set_use_memory_efficient_attention_xformers(valid)
+
     @property
     def network(self) -> MCLD:
         """The four trainable parts as one module; it shares their weights."""

@@ -11,7 +11,11 @@ from __future__ import annotations
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
+from diffusers.models.autoencoders.vae import (
+    AutoencoderMixin,
+    DecoderOutput,
+    DiagonalGaussianDistribution,
+)
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
@@ -39,7 +43,7 @@ class ResidualBlock(nn.Module):
         return x + self.convolutions(x)  # type: ignore[no-any-return]
 
 
-class PatchAutoencoder(ModelMixin, ConfigMixin):
+class PatchAutoencoder(ModelMixin, AutoencoderMixin, ConfigMixin):
     """Patches of 8x8 RGB pixels <-> `latent_channels` numbers each.
 
     Args:

@@ -8,7 +8,7 @@ sampling, and the only definition of "unconditional" in the project.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from diffusers.models.attention_processor import Attention
@@ -168,6 +168,17 @@ class FocalCrossAttention(nn.Module):
         return project_out(attn, merged)
 
 
+@dataclass(frozen=True)
+class ReferenceFeatures:
+    """What ReferenceNet's blocks leave behind.
+
+    No dictionary: the hooks of offloading would hand a copy of it to the blocks.
+    """
+
+    by_block: dict[str, Tensor] = field(default_factory=dict)
+    """Name of a transformer block -> the input of its self-attention, [B, T, channels]."""
+
+
 class LastFeature(Exception):  # noqa: N818 - a signal, not an error
     """Raised inside ReferenceNet when its last feature is known: nothing after it is used."""
 
@@ -184,10 +195,10 @@ class FeatureSelfAttention:
         self.last = last
 
     def __call__(
-        self, attn: Attention, hidden_states: Tensor, *, features: dict[str, Tensor], **_: object
+        self, attn: Attention, hidden_states: Tensor, *, features: ReferenceFeatures, **_: object
     ) -> Tensor:
         """[B, T, channels] -> the same shape. Raises LastFeature instead in the last block."""
-        features.setdefault(self.block, hidden_states)
+        features.by_block.setdefault(self.block, hidden_states)
         if self.last:
             raise LastFeature
         q_BHTE, k_BHTE, v_BHTE = (
@@ -207,7 +218,7 @@ class SingleTokenCrossAttention:
         hidden_states: Tensor,
         encoder_hidden_states: Tensor,
         *,
-        features: dict[str, Tensor],  # noqa: ARG002 - passed to every layer
+        features: ReferenceFeatures,  # noqa: ARG002 - passed to every layer
         **_: object,
     ) -> Tensor:
         """[B, T, channels] hidden states and [B, 1, D] context -> [B, T, channels]."""

@@ -10,7 +10,7 @@ import contextlib
 import functools
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import torch
 from diffusers import ModelMixin, UNet2DConditionModel  # noqa: F401 - see MCLDUNet
@@ -27,6 +27,7 @@ from mcld.model.attention import (
     FocalCrossAttention,
     KeysValues,
     LastFeature,
+    ReferenceFeatures,
     ReferenceSelfAttention,
     SingleTokenCrossAttention,
     split_heads,
@@ -60,20 +61,20 @@ class MCLDUNet(UNet2DConditionModel):
     def install_processors(self) -> None:
         """Replace diffusers' attention processors by MCLD's."""
 
-    def _keep_processors(self, *_: Any, **__: Any) -> NoReturn:
-        raise InputError(
-            f"{type(self).__name__} attends in its own way, by PyTorch's fused attention: its"
-            " processors cannot be replaced, sliced or given another backend"
-        )
+    def _keep_processors(self, wanted: Any = True, *_: Any, **__: Any) -> None:
+        """Refuse what would put other processors in the place of MCLD's; let it be switched off."""
+        if wanted not in (None, False):
+            raise InputError(
+                f"{type(self).__name__} attends in its own way, by PyTorch's fused attention: its"
+                " processors cannot be replaced, sliced or given another backend"
+            )
 
-    # Diffusers' switches that put other processors in the place of MCLD's
     set_attn_processor = _keep_processors
     set_default_attn_processor = _keep_processors
     set_attention_slice = _keep_processors
     set_attention_backend = _keep_processors
     fuse_qkv_projections = _keep_processors
     set_use_memory_efficient_attention_xformers = _keep_processors
-    enable_xformers_memory_efficient_attention = _keep_processors
     set_use_npu_flash_attention = _keep_processors
     set_use_xla_flash_attention = _keep_processors
     load_attn_procs = _keep_processors
@@ -113,7 +114,7 @@ class ReferenceNet(MCLDUNet):
         Returns:
             block name -> [B, tokens, channels].
         """
-        features: dict[str, Tensor] = {}
+        features = ReferenceFeatures()
         with contextlib.suppress(LastFeature):
             super().forward(
                 reference_latents,
@@ -121,7 +122,7 @@ class ReferenceNet(MCLDUNet):
                 encoder_hidden_states=source,
                 cross_attention_kwargs={"features": features},
             )
-        return features
+        return features.by_block
 
     def enable_gradient_checkpointing(self, *args: Any, **kwargs: Any) -> None:
         """As diffusers', but for the last block: it is left by LastFeature, nothing to keep."""
