@@ -152,6 +152,17 @@ class SamplingOptions:
         return {**record, **{f"scheduler.{name}": value for name, value in config.items()}}
 
 
+_DEFAULTS = {
+    "num_inference_steps": 20,
+    "guidance_scale": 3.5,
+    "focal_conditions": FOCAL_CONDITIONS,
+    "reference_input": "texture",
+    "pose_resample": "bicubic",
+    "edit_strength": 1.0,
+}
+"""The paper's, of what a network is sampled with when nothing is said."""
+
+
 class MCLDPipeline(DiffusionPipeline):
     """Repaints a person in a new pose, from the parts of one photo.
 
@@ -163,9 +174,11 @@ class MCLDPipeline(DiffusionPipeline):
         refiner: an optional part: (decoded pictures [B, 3, H, W] about -1..1, pose and warped
             texture as in `FocalConditions`) -> the same pictures, refined.
         num_inference_steps, guidance_scale: what `__call__` uses when it is not told; saved with
-            the weights, because a network knows best how it wants to be sampled.
-        focal_conditions: which of source, texture and face it was trained with (None: all); zeros
-            stand in for the others.
+            the weights, because a network knows best how it wants to be sampled. These and all that
+            follow are, when left out, as in the last pipeline that the network was in, or else the
+            paper's.
+        focal_conditions: which of source, texture and face it was trained with; zeros stand in for
+            the others.
         reference_input: what ReferenceNet sees, "texture" (the paper's) or "source".
         edit_strength: for `mcld.edit`, the network's share in a picture that is edited in the
             photo's own pose, 0..1; the rest is the photo with the edited texture warped onto it.
@@ -191,22 +204,15 @@ class MCLDPipeline(DiffusionPipeline):
         image_projector: ImageProjector,
         scheduler: SchedulerMixin,
         refiner: nn.Module | None = None,
-        num_inference_steps: int = 20,
-        guidance_scale: float = 3.5,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
         focal_conditions: list[str] | None = None,
-        reference_input: str = "texture",
-        pose_resample: str = "bicubic",
-        edit_strength: float = 1.0,
+        reference_input: str | None = None,
+        pose_resample: str | None = None,
+        edit_strength: float | None = None,
     ) -> None:
         super().__init__()
-        self.register_to_config(
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            focal_conditions=FOCAL_CONDITIONS if focal_conditions is None else focal_conditions,
-            reference_input=reference_input,
-            pose_resample=pose_resample,
-            edit_strength=edit_strength,
-        )
+        known = getattr(denoising_unet, "sampling_defaults", {})
         self.register_modules(
             vae=vae,
             image_encoder=image_encoder,
@@ -218,19 +224,26 @@ class MCLDPipeline(DiffusionPipeline):
             scheduler=scheduler,
             refiner=refiner,
         )
+        given = {
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+            "focal_conditions": focal_conditions,
+            "reference_input": reference_input,
+            "pose_resample": pose_resample,
+            "edit_strength": edit_strength,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        self.register_to_config(**{**_DEFAULTS, **known, **given})
         self.image_processor = VaeImageProcessor(SCALE_FACTOR, resample="bicubic")
 
-    @property
-    def components(self) -> dict[str, Any]:
-        """All parts by name, and how the network wants to be sampled, which belongs to them.
+    def register_to_config(self, **values: Any) -> None:
+        """As diffusers has it; the network remembers how it wants to be sampled.
 
         So that `MCLDPipeline(**pipeline.components)` samples as this pipeline does.
         """
-        names = (
-            *("num_inference_steps", "guidance_scale", "focal_conditions", "reference_input"),
-            *("pose_resample", "edit_strength"),
-        )
-        return {**super().components, **{name: self.config[name] for name in names}}
+        super().register_to_config(**values)
+        if _DEFAULTS.keys() <= self.config.keys():
+            self.denoising_unet.sampling_defaults = {n: self.config[n] for n in _DEFAULTS}
 
     @classmethod
     def from_pipe(cls, pipeline: Self, **changes: Any) -> Self:

@@ -4,10 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler
+from diffusers import (
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    LMSDiscreteScheduler,
+    PNDMScheduler,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -205,7 +212,7 @@ def test_a_batch_is_its_pictures_one_by_one(pipeline, person):
 
 
 @settings(max_examples=8, deadline=None)
-@given(height=st.integers(1, 16), width=st.integers(1, 16))
+@given(height=st.integers(2, 16), width=st.integers(2, 16))
 def test_any_multiple_of_eight_is_a_size(height, width):
     from mcld.settings import load_settings
     from mcld.train.start import new_pipeline
@@ -214,10 +221,12 @@ def test_any_multiple_of_eight_is_a_size(height, width):
     pipeline = new_pipeline(load_settings(None, TINY))
     pipeline.set_progress_bar_config(disable=True)
     blank = Image.new("RGB", (30, 50))
+    iuv = np.zeros((50, 30, 3), np.uint8)
+    iuv[10:15, 10:15] = (9, 5, 2)
     images = pipeline(
         blank,
         blank,
-        blank,
+        iuv,
         height=8 * height,
         width=8 * width,
         num_inference_steps=1,
@@ -342,3 +351,149 @@ def test_diffusers_loads_the_embedded_network_in_a_process_that_imported_only_mc
     )
     assert "PatchAutoencoder" in made.stdout, made.stderr
     assert "TextureRefiner" in made.stdout
+
+
+def test_a_pipeline_of_anothers_parts_samples_as_that_does(pipeline, person):
+    pipeline.register_to_config(
+        num_inference_steps=2, guidance_scale=1.5, pose_resample="nearest", edit_strength=0.3
+    )
+    told = {**person, "num_inference_steps": None, "guidance_scale": None}
+    picture = run(pipeline, told)
+    for other in (MCLDPipeline(**pipeline.components), MCLDPipeline.from_pipe(pipeline)):
+        other.set_progress_bar_config(disable=True)
+        assert (
+            dict(other.config).items()
+            >= {
+                "num_inference_steps": 2,
+                "guidance_scale": 1.5,
+                "pose_resample": "nearest",
+                "edit_strength": 0.3,
+            }.items()
+        )
+        np.testing.assert_array_equal(run(other, told), picture)
+    assert MCLDPipeline(**pipeline.components, guidance_scale=2.0).config.guidance_scale == 2.0
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [PNDMScheduler, HeunDiscreteScheduler, LMSDiscreteScheduler, FlowMatchEulerDiscreteScheduler],
+)
+def test_a_scheduler_that_cannot_sample_the_method_is_refused(pipeline, person, scheduler):
+    pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
+    with pytest.raises(InputError, match=f"{scheduler.__name__} cannot sample this network"):
+        run(pipeline, person)
+
+
+def test_a_scheduler_without_v_prediction_is_refused(pipeline, person):
+    config = {**pipeline.scheduler.config, "prediction_type": "epsilon"}
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(config)
+    with pytest.raises(InputError, match="v-prediction"):
+        run(pipeline, person)
+
+
+def switch(pipeline: MCLDPipeline, name: str) -> None:
+    """Call one of diffusers' switches, of the pipeline or its denoising UNet."""
+    arguments = {"set_attention_backend": ("native",)}.get(name, ())
+    getattr(pipeline if hasattr(pipeline, name) else pipeline.denoising_unet, name)(*arguments)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("enable_attention_slicing", "enable_xformers_memory_efficient_attention"),
+        *("set_default_attn_processor", "set_attention_backend", "fuse_qkv_projections"),
+    ],
+)
+def test_switches_that_would_replace_the_processors_are_refused(pipeline, person, name):
+    before = run(pipeline, person)
+    with pytest.raises(InputError, match="processors cannot be replaced"):
+        switch(pipeline, name)
+    np.testing.assert_array_equal(run(pipeline, person), before)
+
+
+@pytest.mark.parametrize(
+    "name", ["disable_attention_slicing", "disable_xformers_memory_efficient_attention"]
+)
+def test_what_is_not_on_can_be_switched_off(pipeline, person, name):
+    before = run(pipeline, person)
+    switch(pipeline, name)
+    np.testing.assert_array_equal(run(pipeline, person), before)
+
+
+@pytest.mark.parametrize("kind", ["block_level", "leaf_level"])
+def test_offloading_in_groups_changes_nothing(pipeline, person, kind):
+    before = run(pipeline, person)
+    cpu = torch.device("cpu")
+    pipeline.enable_group_offload(
+        onload_device=cpu, offload_device=cpu, offload_type=kind, num_blocks_per_group=1
+    )
+    np.testing.assert_array_equal(run(pipeline, person), before)
+
+
+def as_array(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture.convert("RGB"))
+
+
+def as_tensor(picture: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(as_array(picture).copy()).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda picture: picture.convert("RGBA"),
+        lambda picture: [picture],
+        as_array,
+        lambda picture: as_array(picture)[None] / 255,
+        lambda picture: [as_array(picture)],
+        as_tensor,
+        lambda picture: as_tensor(picture)[None] / 255,
+    ],
+)
+def test_pictures_come_in_any_form_that_diffusers_takes(pipeline, person, change):
+    names = ("source", "texture", "pose")
+    changed = {name: change(person[name]) for name in names}
+    np.testing.assert_array_equal(run(pipeline, person, **changed), run(pipeline, person))
+
+
+@pytest.mark.parametrize("name", ["source", "texture", "pose"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *("a.jpg", None, np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3), np.int64)),
+        *(np.full((4, 4, 3), 255.0), torch.zeros(4, 4, 3, 1, 2)),
+    ],
+)
+def test_what_is_no_picture_is_refused_by_its_name(pipeline, person, name, wrong):
+    with pytest.raises(InputError, match=f"^{name}: give PIL pictures"):
+        run(pipeline, person, **{name: wrong})
+
+
+def test_a_photo_is_no_pose(pipeline, person):
+    with pytest.raises(InputError, match=r"^pose is not an IUV map"):
+        run(pipeline, person, pose=person["source"])
+
+
+def test_one_person_goes_with_many_poses(pipeline, person):
+    poses = [person["pose"], person["pose"].transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
+    latents = torch.randn(2, 12, 8, 6)
+    both = run(pipeline, person, pose=poses, latents=latents)
+    for k, pose in enumerate(poses):
+        alone = run(pipeline, person, pose=pose, latents=latents[k : k + 1])
+        np.testing.assert_allclose(both[k], alone[0], atol=1e-4)
+
+
+def test_a_size_below_what_the_network_can_halve_is_refused(pipeline, person):
+    with pytest.raises(InputError, match="height 8 is too small for this network: at least 16"):
+        run(pipeline, person, height=8)
+
+
+def test_a_network_of_one_step_warns_of_what_spoils_it(pipeline, person, caplog):
+    pipeline.register_to_config(num_inference_steps=1, guidance_scale=1.0)
+    told = {**person, "num_inference_steps": None, "guidance_scale": None}
+    diffusers.utils.logging.enable_propagation()
+    run(pipeline, told)
+    assert "its pictures are worse" not in caplog.text
+    run(pipeline, told, height=128)
+    assert "It was made for 64x48, num_inference_steps=1" in caplog.text
+    diffusers.utils.logging.disable_propagation()
