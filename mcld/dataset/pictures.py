@@ -107,8 +107,15 @@ def read_image_and_iuv(image: Path, iuv: Path) -> tuple[NDArray[np.uint8], NDArr
 
 
 def read_text(path: Path) -> dict[str, str]:
-    """The text metadata of a PNG. Raises InputError as `read_image` does."""
-    return dict(getattr(_open(path), "text", {}))
+    """The text metadata of a PNG that `write_png` wrote; its pixels are not looked at.
+
+    Raises InputError when it is no picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            return {str(k): text for k, text in picture.info.items() if isinstance(text, str)}
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
 
 
 def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:

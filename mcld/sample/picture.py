@@ -57,6 +57,8 @@ def sample_picture(
         say("Compiling the network: its first picture takes minutes longer.")
 
     seeds = request.seeds
+    if len(seeds) > 1 and options.num_inference_steps == 1:
+        say("One step makes nearly the same picture of every seed: this network has no variety.")
     on_step(0, len(seeds) * options.num_inference_steps)
     recorder = AttentionRecorder()
     with explain_memory(settings.sample, options, device):

@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,10 @@ from torch.nn import functional
 from mcld import __version__
 from mcld.conditions import FocalConditions
 from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import read_iuv, write_png
+from mcld.dataset.pictures import read_iuv, read_text, write_png
 from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_file
 from mcld.errors import InputError, SettingsError
-from mcld.machine.files import make_folder, remove_unfinished, write_json
+from mcld.machine.files import hash_file, make_folder, remove_unfinished, write_json
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, is_main
 from mcld.person import read_prepared
@@ -29,6 +31,9 @@ from mcld.sampling.paint import read_inputs
 from mcld.sampling.record import png_text
 from mcld.sampling.run import PictureRun, encode_in_one_batch, run_many
 from mcld.settings import Settings
+
+MADE_FROM = "files"
+"""Where the record of a result names the files that it was made from."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,8 @@ def sample_split(
     """
     pairs = _find_prepared_pairs(request, say if is_main() else ignore)
 
-    def make_run(opened: OpenPipeline, _: Callable[[str], None]) -> SplitRun:
-        return SplitRun(request, pairs, opened, settings.sample.seed)
+    def make_run(opened: OpenPipeline, say: Callable[[str], None]) -> SplitRun:
+        return SplitRun(request, pairs, opened, settings.sample.seed, say)
 
     return run_many(make_run, request.weights, settings, say=say, on_job=on_picture)
 
@@ -77,9 +82,16 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
     unit = "pairs"
 
     def __init__(
-        self, request: SplitRequest, pairs: list[Pair], opened: OpenPipeline, seed: int
+        self,
+        request: SplitRequest,
+        pairs: list[Pair],
+        opened: OpenPipeline,
+        seed: int,
+        say: Callable[[str], None],
     ) -> None:
         self.split, self.save_path = request.split, request.save_path
+        self.say = say
+        self._hash_file = cache(hash_file)
         self.layout = DatasetLayout(request.dataset)
         super().__init__(opened, pairs)
         self.record: dict[str, Any] = {
@@ -95,11 +107,50 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
         held.enter_context(hold_folder(make_folder(self.save_path)))
         remove_unfinished(self.save_path)
         _check_settings(self.save_path, self.record)
-        return [
-            pair
-            for pair in self.jobs
-            if not all(pair.result(self.save_path, folder).exists() for folder in RESULT_SIZES)
+        with ThreadPoolExecutor() as pool:
+            made_from = list(pool.map(self._read_made_from, self.jobs))
+            fresh = list(pool.map(self._is_fresh, self.jobs, made_from))
+        if stale := sum(m is not None for m in made_from) - sum(fresh):
+            self.say(
+                f"made again, since the files that they were made from have changed: {stale:,}"
+                " pictures"
+            )
+        return [pair for pair, there in zip(self.jobs, fresh, strict=True) if not there]
+
+    def _read_made_from(self, job: Pair) -> str | None:
+        """What the pictures of a pair that are there were made from; None if one is not there."""
+        found = set()
+        for folder in RESULT_SIZES:
+            path = job.result(self.save_path, folder)
+            if not path.exists():
+                return None
+            try:
+                record = json.loads(read_text(path)["mcld"])
+            except (InputError, KeyError, ValueError):
+                return ""
+            found.add(str(record.get(MADE_FROM)) if isinstance(record, dict) else "")
+        return found.pop() if len(found) == 1 else ""
+
+    def _is_fresh(self, job: Pair, made_from: str | None) -> bool:
+        if made_from is None:
+            return False
+        try:
+            return made_from == self.hash_inputs(job)
+        except OSError:
+            return False  # which reading it will tell
+
+    def hash_inputs(self, job: Pair) -> str:
+        """What tells the files that a pair's picture is made from, from others: 16 hex digits."""
+        layout, split = self.layout, self.split
+        face = layout.face(split, job.source)
+        files = [
+            layout.image(split, job.source),
+            layout.texture(split, job.source),
+            layout.densepose(split, job.target),
+            *([face] if face.exists() else []),
         ]
+        hashes = "".join(map(self._hash_file, files))
+        return hashlib.sha256(hashes.encode()).hexdigest()[:16]
 
     def name(self, job: Pair) -> str:
         """Both stems."""
@@ -123,7 +174,8 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
     def write(self, job: Pair, inputs: PipelineInputs, pictures: torch.Tensor) -> None:
         """Write the picture at both sizes."""
         del inputs
-        text = png_text({"source": job.source, "pose": job.target, **self.record})
+        pair = {"source": job.source, "pose": job.target, MADE_FROM: self.hash_inputs(job)}
+        text = png_text({**pair, **self.record})
         for folder, size in RESULT_SIZES.items():
             resized = functional.interpolate(
                 pictures, size, mode="bicubic", antialias=True, align_corners=False

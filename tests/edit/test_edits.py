@@ -17,6 +17,7 @@ from mcld.person import PersonReader
 from mcld.pipeline import MCLDPipeline
 from mcld.sampling.paint import as_images, paint, read_inputs
 from mcld.settings import load_settings
+from mcld.surface.charts import smpl_labels
 
 SEED = 3
 
@@ -67,6 +68,41 @@ def test_a_colour_reaches_the_picture(embedded, alice):
     torso = np.isin(alice.iuv[..., 0], (1, 2))
     blueness = [p[torso].astype(float) @ (-0.5, -0.5, 1) for p in (before, after)]
     assert blueness[1].mean() > blueness[0].mean() + 20
+
+
+@pytest.mark.parametrize("donors", [{}, {"lower": "bob"}, {"upper": "bob", "lower": "bob"}])
+def test_edits_act_at_once_in_whichever_order_they_are_given(alice, bob, donors):
+    colours = {"lower": (255, 255, 255), "upper": (255, 0, 0), "feet": (0, 0, 90)}
+    garments = dict.fromkeys(donors, bob)
+    pictures = [
+        edit_person(alice, Edits(garments=dict(g), recolor=dict(c)))
+        for g, c in (
+            (garments.items(), colours.items()),
+            (reversed(garments.items()), reversed(colours.items())),
+        )
+    ]
+    for name in ("photo", "texture"):
+        one, other = (np.asarray(getattr(picture, name)) for picture in pictures)
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_garment_is_recoloured_as_on_its_own_person(alice, bob):
+    red = {"upper": (200, 0, 0)}
+    dressed = edit_person(alice, Edits(garments={"upper": bob}, recolor=red))
+    own = np.asarray(edit_person(bob, Edits(recolor=red)).texture)
+    worn = np.asarray(dressed.texture)
+    inside = (smpl_labels() == 2) & own.any(axis=-1)
+    assert np.median(np.abs(worn[inside].astype(int) - own[inside])) <= 2
+
+
+def test_one_colour_does_not_change_what_another_sees_as_cloth(alice):
+    both = np.asarray(
+        edit_person(alice, Edits(recolor={"lower": (255, 255, 255), "upper": (255, 0, 0)})).texture
+    )
+    for group, colour in (("lower", (255, 255, 255)), ("upper", (255, 0, 0))):
+        alone = np.asarray(edit_person(alice, Edits(recolor={group: colour})).texture)
+        inside = group_mask([group])
+        np.testing.assert_array_equal(both[inside], alone[inside])
 
 
 def test_a_new_pose_moves_the_person(embedded, alice, bob):

@@ -184,6 +184,31 @@ def test_resuming_with_other_encoders_is_refused(dataset, pipeline, weights, tmp
         run(SplitRequest(dataset.root, "test", tmp_path / "results", tmp_path / "other", limit=1))
 
 
+@pytest.mark.parametrize("changed", ["image", "texture", "densepose", "face"])
+def test_a_picture_is_made_again_when_what_it_was_made_from_has_changed(
+    own, weights, tmp_path, changed
+):
+    request = SplitRequest(own.root, "test", tmp_path / "results", weights, limit=2)
+    run(request)
+    before = contents(tmp_path / "results")
+    said, _ = run(request)
+    assert not any("made again" in line for line in said)
+    source, target = (Path(name).stem for name in own.pairs("test")[0])
+    stem, other = (target, source) if changed == "densepose" else (source, target)
+    place = getattr(own, changed)
+    if changed == "face":
+        np.save(place("test", stem), np.full(512, 0.1, np.float32))
+    else:
+        shutil.copyfile(place("test", other), place("test", stem))
+    said, _ = run(request)
+    assert any("made again" in line for line in said)
+    after = contents(tmp_path / "results")
+    made = {name for name in before if before[name] != after[name]}
+    assert {name for name in before if name.endswith(f"/{source}_2_{target}.png")} <= made
+    run(SplitRequest(own.root, "test", tmp_path / "anew", weights, limit=2))
+    assert contents(tmp_path / "anew") == after
+
+
 def test_pictures_of_unknown_settings_are_not_mixed_with(dataset, weights, tmp_path):
     (tmp_path / "results" / "256").mkdir(parents=True)
     with pytest.raises(SettingsError, match=r"no settings\.json"):
