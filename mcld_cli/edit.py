@@ -18,6 +18,7 @@ from mcld_cli.options import (
     Overrides,
     Values,
     Weights,
+    check_device,
     demand,
     make_overrides,
     option,
@@ -108,6 +109,7 @@ def edit(
         demand({"--source": source, "--out": out}, "give --source and --out, or --recipe")
         refuse({"--processes": processes}, "goes with --recipe")
     settings = load_settings(config, make_overrides(flags, overrides))
+    check_device(settings.sample)
     if recipe:
         _carry_out_recipe(recipe, weights, settings, processes)
     elif export_texture:

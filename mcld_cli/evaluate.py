@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from mcld.dataset.outputs import check_outputs
+from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import MCLDError, SettingsError
 from mcld.evaluate.baseline import Figures, read_baselines
 from mcld.evaluate.request import EvaluationRequest, Listing, list_results
 from mcld.evaluate.scores import METRICS, Scores
-from mcld.machine.files import check_writable
 from mcld.machine.processes import is_main
 from mcld.settings import Settings, load_settings
 from mcld_cli import console
@@ -20,6 +21,7 @@ from mcld_cli.options import (
     Config,
     Overrides,
     Values,
+    check_device,
     make_overrides,
     setting_options,
     with_options,
@@ -102,6 +104,7 @@ def evaluate(
     if metrics is not None:
         flags["evaluate.metrics"] = _parse_metrics(metrics)
     settings = load_settings(config, make_overrides(flags, overrides))
+    check_device(settings.evaluate)
     folder = out or save_path[0] / "evaluation"
     names = _name_results(save_path)
     requests = [
@@ -111,7 +114,7 @@ def evaluate(
     baselines = _load_baselines(baseline, names)
     listings = [list_results(request) if is_main() else None for request in requests]
     if is_main():
-        check_writable(folder / "metrics.json")
+        _check_outputs(folder, save_path, gt_path, [p for p in (baseline, config) if p])
     if processes:
         launch(processes)
         return
@@ -150,6 +153,18 @@ def evaluate(
     )
     if strict and any(s.list_problems() for s in scores):
         raise MCLDError("--strict: not everything could be measured, see above")
+
+
+def _check_outputs(
+    folder: Path, save_path: list[Path], gt_path: Path | None, files: list[Path]
+) -> None:
+    """Refuse a folder for the report that holds pictures which are read."""
+    read = [*save_path, *([gt_path] if gt_path else [])]
+    pictures = {(path / size).resolve() for path in read for size in RESULT_SIZES}
+    if folder.resolve() in pictures | ({gt_path.resolve()} if gt_path else set()):
+        raise SettingsError(f"--out {folder} holds pictures that are scored; give another folder")
+    names = ("metrics.json", "per_image.csv", _REPORT, _DIFFERENCES)
+    check_outputs("--out", [folder / name for name in names], files)
 
 
 def _parse_metrics(names: str) -> str:

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperCommand, TyperGroup
 
 from mcld.errors import SettingsError, WeightsError
-from mcld.settings import known_settings
+from mcld.settings import EvaluateSettings, SampleSettings, known_settings
 from mcld_cli import console
 
 HOW = "How"
@@ -195,6 +195,19 @@ def make_overrides(values: Values, sets: list[str] | None) -> list[str]:
     if "size" in settings:
         settings["sample.height"], settings["sample.width"] = _parse_size(settings.pop("size"))
     return [*(sets or []), *(f"{key}={value}" for key, value in settings.items())]
+
+
+def check_device(options: SampleSettings | EvaluateSettings) -> None:
+    """Raise SettingsError for a device that cannot be used here, which PyTorch alone can tell."""
+    if isinstance(options, SampleSettings) and options.low_memory:
+        from mcld.sampling.device import choose_device
+
+        choose_device(options)
+    elif options.device not in (None, "cpu"):
+        from mcld.sampling.device import open_device
+
+        group = "sample" if isinstance(options, SampleSettings) else "evaluate"
+        open_device(options.device, f"{group}.device")
 
 
 def _parse_size(text: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from mcld_cli.options import (
     Overrides,
     Values,
     Weights,
+    check_device,
     demand,
     make_overrides,
     refuse,
@@ -121,6 +122,7 @@ def sample(
         }
         refuse(one, "goes with one picture, not with --split")
     settings = load_settings(config, make_overrides(flags, overrides))
+    check_device(settings.sample)
     from mcld.sample.request import PictureRequest, SplitRequest
 
     if split is not None and save_path is not None:

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from mcld.dataset.outputs import check_outputs
 from mcld.errors import MCLDError, SettingsError
 from mcld.settings import load_settings
 from mcld.weights.catalogue import catalogue
+from mcld.weights.request import check_conversion
 from mcld_cli import console
 from mcld_cli.options import Command, Config, Group, Overrides, answers_in_json
 
@@ -157,7 +157,7 @@ def convert(
       mcld weights convert runs/deepfashion/pipeline released --to safetensors
     """
     settings = load_settings(config, overrides)
-    check_outputs("TO", [target], [source])
+    check_conversion(source, target, to)
     with console.importing():
         from mcld.weights.convert import convert as convert_weights
 

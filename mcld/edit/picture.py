@@ -16,9 +16,10 @@ from mcld.edit.request import EditRequest, ExportRequest, hash_content
 from mcld.edit.texture import GROUPS, check_texture, find_pieces
 from mcld.machine.files import write_whole
 from mcld.person import Person, PersonReader, warn_of_no_face
+from mcld.sampling.device import choose_device
 from mcld.sampling.open import open_pipeline
 from mcld.sampling.paint import OnStep
-from mcld.sampling.placement import choose_device, explain_memory
+from mcld.sampling.placement import explain_memory
 from mcld.sampling.record import png_text
 from mcld.settings import Settings
 from mcld.surface.charts import smpl_labels

@@ -36,6 +36,7 @@ from mcld.evaluate.request import EvaluationRequest, Listing, list_results
 from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
 from mcld.machine.files import hash_file
 from mcld.machine.processes import ignore, processes, run_on_main
+from mcld.sampling.device import open_device
 from mcld.settings import EvaluateSettings, Settings
 
 _T = TypeVar("_T")
@@ -365,16 +366,7 @@ def _choose_device(name: str | None, state: PartialState) -> torch.device:
     own: torch.device = state.device
     if name is None:
         return own
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0][:100]
-        raise SettingsError(
-            f"evaluate.device={name} is not there: {reason}; give cpu, or leave it out"
-        ) from error
-    if device.type == "cuda" and device.index is None:  # the one that accelerate gave this process
-        device = torch.device("cuda", torch.cuda.current_device())
+    device = open_device(name, "evaluate.device")
     if state.num_processes > 1 and device.type != "cpu" and device != own:
         raise SettingsError(
             f"evaluate.device={name}: of several processes each has a GPU of its own, this one"

@@ -26,7 +26,7 @@ from mcld.machine.file_kind import describe_first
 from mcld.machine.files import write_whole
 from mcld.machine.processes import place_like
 from mcld.model.network import MCLD
-from mcld.networks.names import FILE_STEMS
+from mcld.networks.names import FILE_STEMS, file_names, four_files
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -99,18 +99,6 @@ def load_into(module: nn.Module, path: Path) -> None:
     module.load_state_dict({key: place_like(weights[key], wanted[key]) for key in wanted})
 
 
-def four_files(folder: Path) -> dict[str, Path | None]:
-    """Part of the network -> its file in `folder`, None where there is none."""
-    return {
-        part: next((folder / n for n in _names(part) if (folder / n).is_file()), None)
-        for part in FILE_STEMS
-    }
-
-
-def _names(part: str) -> list[str]:
-    return [stem + suffix for stem in FILE_STEMS[part] for suffix in (".safetensors", ".pth")]
-
-
 def load_checkpoint(network: MCLD, folder: Path) -> None:
     """Load the four files in `folder` into `network`.
 
@@ -118,7 +106,7 @@ def load_checkpoint(network: MCLD, folder: Path) -> None:
     """
     for part, path in four_files(folder).items():
         if path is None:
-            raise WeightsError(f"{folder} holds no {part}: one of {', '.join(_names(part))}")
+            raise WeightsError(f"{folder} holds no {part}: one of {', '.join(file_names(part))}")
         load_into(getattr(network, part), path)
 
 

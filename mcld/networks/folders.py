@@ -14,10 +14,10 @@ from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 from mcld.networks.checkpoints import (
     explain_unreadable,
-    four_files,
     load_checkpoint,
     read_state_dict,
 )
+from mcld.networks.names import four_files
 from mcld.networks.stable_diffusion import align_weights, load_frozen_parts, read_unet_config
 from mcld.pipeline import MCLDPipeline, ddim_scheduler
 from mcld.settings import ModelSettings, Settings

@@ -15,6 +15,19 @@ FILE_STEMS = {
 """Part of the network -> the names its file goes by, ours first."""
 
 
+def four_files(folder: Path) -> dict[str, Path | None]:
+    """Part of the network -> its file in `folder`, None where there is none."""
+    return {
+        part: next((folder / n for n in file_names(part) if (folder / n).is_file()), None)
+        for part in FILE_STEMS
+    }
+
+
+def file_names(part: str) -> list[str]:
+    """The names that the file of a part of the network may have, the preferred ones first."""
+    return [stem + suffix for stem in FILE_STEMS[part] for suffix in (".safetensors", ".pth")]
+
+
 class Pretrained(NamedTuple):
     """One of the pretrained networks, and where it comes from."""
 

@@ -13,9 +13,10 @@ from mcld.model.attention import AttentionRecorder
 from mcld.person import PersonReader, warn_of_no_face
 from mcld.sample.attention import draw_attention_sheet, write_attention, write_attention_sheet
 from mcld.sample.request import PictureRequest
+from mcld.sampling.device import choose_device
 from mcld.sampling.open import open_pipeline
 from mcld.sampling.paint import OnStep, as_images, paint, read_inputs
-from mcld.sampling.placement import choose_device, explain_memory
+from mcld.sampling.placement import explain_memory
 from mcld.sampling.record import png_text
 from mcld.settings import Settings
 

@@ -17,7 +17,7 @@ from diffusers import (
 )
 from torch import nn
 
-from mcld.errors import MCLDError, SettingsError
+from mcld.errors import MCLDError
 from mcld.pipeline import MCLDPipeline, SamplingOptions
 from mcld.settings import SampleSettings, SchedulerSettings, Settings
 
@@ -32,39 +32,6 @@ SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 FAST_SCHEDULER, FAST_STEPS = "unipc", 10
 """What `sample.fast` takes; the table in docs/sampling.md is why."""
-
-
-def choose_device(options: SampleSettings, default: torch.device | None = None) -> torch.device:
-    """The device of `sample.device`; when that is not set, `default`, or a GPU where there is one.
-
-    Raises SettingsError when this machine has no such device, or when other settings need another.
-    """
-    if options.device is None:
-        default = default or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        _check_low_memory(options, default)
-        return default
-    try:
-        device = torch.device(options.device)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        # Torch goes on with what to download.
-        reason = str(error).splitlines()[0].partition(" on your system.")[0]
-        raise SettingsError(
-            f"sample.device={options.device} is not there: {reason}; give cpu, or leave it out"
-        ) from error
-    if device.type == "cuda" and device.index is None:  # the one that accelerate gave this process
-        device = torch.device("cuda", torch.cuda.current_device())
-    _check_low_memory(options, device)
-    return device
-
-
-def _check_low_memory(options: SampleSettings, device: torch.device) -> None:
-    if options.low_memory and device.type == "cpu":
-        raise SettingsError(
-            "--low-memory spares a GPU's memory, and this runs on the CPU: leave it out"
-        )
-    if options.low_memory and options.compile:
-        raise SettingsError("--low-memory and --compile do not go together: leave one out")
 
 
 def choose_dtype(options: SampleSettings, device: torch.device) -> torch.dtype:

@@ -18,9 +18,10 @@ from mcld.conditions import FocalConditions
 from mcld.errors import MCLDError, StoppedError
 from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.pipeline import PipelineInputs
+from mcld.sampling.device import choose_device
 from mcld.sampling.open import OpenPipeline, open_pipeline
 from mcld.sampling.paint import paint
-from mcld.sampling.placement import choose_device, explain_memory
+from mcld.sampling.placement import explain_memory
 from mcld.settings import SampleSettings, Settings
 
 Job = TypeVar("Job")

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from mcld import __version__
+from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import read_iuv, write_png
 from mcld.errors import InputError, MCLDError, SettingsError
 from mcld_cli.app import app
 
+HEAVY = ["torch", "diffusers", "transformers", "accelerate", "bitsandbytes"]
+"""Libraries that take seconds to import."""
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -43,8 +47,14 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_what_can_be_seen_at_once_is_told_before_the_seconds_that_torch_takes_to_load(
-    tmp_path: Path,
+    tmp_path: Path, dataset: DatasetLayout, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    stem = dataset.names("test")[0].removesuffix(".jpg")
+    prepared, texture = dataset.image("test", stem), dataset.texture("test", stem)
+    photo = tmp_path_factory.mktemp("photos") / "photo.jpg"
+    photo.write_bytes(prepared.read_bytes())
+    swapped = photo.with_name("swapped.png")
+    write_png(swapped, read_iuv(dataset.densepose("test", stem)))
     refusals = {
         "sample --source no.jpg --pose no.png --out o.png": (1, "no.jpg does not exist"),
         "sample --source a.jpg --pose b.png --out o.jpg": (2, "--out o.jpg: the picture is"),
@@ -59,6 +69,19 @@ def test_what_can_be_seen_at_once_is_told_before_the_seconds_that_torch_takes_to
         "train --recipe no.yaml --resume": (2, "--resume goes without --recipe"),
         "edit --recipe no.yaml": (2, "no.yaml: no such file"),
         "edit --recipe no.yaml --processes 2": (2, "no.yaml: no such file"),
+        "weights status --config no.yaml": (2, "no.yaml: no such file"),
+        "weights download no": (2, "there are no weights 'no'"),
+        "weights convert no to --to pth": (1, "no is no folder of weights"),
+        "prepare no": (1, "no is no folder"),
+        "evaluate --save-path no": (1, "no is no folder"),
+        f"sample --source {photo} --pose {photo} --out o.png": (1, f"{photo} needs a pose"),
+        f"sample --source {prepared} --pose {swapped} --out o.png": (1, f"{swapped} is not an IUV"),
+        f"edit --source {photo} --out o.png": (1, f"{photo} needs a pose estimator"),
+        f"edit --source {prepared} --pose {swapped} --out o.png": (1, f"{swapped} is not an IUV"),
+        f"sample --source {prepared} --pose {prepared} --out {texture}": (
+            2,
+            f"--out: {texture} is what the result is made from",
+        ),
         "settings --config no.yaml": (2, "no.yaml: no such file; --config takes a YAML file"),
     }
     script = (
@@ -67,7 +90,8 @@ def test_what_can_be_seen_at_once_is_told_before_the_seconds_that_torch_takes_to
         "for command in sys.argv[1:]:\n"
         "    sys.argv = ['mcld', *command.split()]\n"
         "    try: main()\n"
-        "    except SystemExit as end: print(end.code, 'torch' in sys.modules)\n"
+        "    except SystemExit as end:\n"
+        f"        print(end.code, any(name in sys.modules for name in {HEAVY}))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, *refusals],
