@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
@@ -387,9 +387,20 @@ class Settings(BaseSettings):
     prepare: PrepareSettings = PrepareSettings()
 
 
+class Override(NamedTuple):
+    """A setting that an option of a command's own changes."""
+
+    option: str
+    """Such as --steps, by which messages call it."""
+    key: str
+    """Dotted, such as sample.num_inference_steps."""
+    value: Any
+    """As it is, not as YAML has it."""
+
+
 def load_settings(
     config: Path | None = None,
-    overrides: list[str] | None = None,
+    overrides: Sequence[str | Override] | None = None,
     stage: tuple[str, dict[str, Any]] | None = None,
 ) -> Settings:
     """The settings of `trace_settings`, without where they come from."""
@@ -398,7 +409,7 @@ def load_settings(
 
 def trace_settings(
     config: Path | None = None,
-    overrides: list[str] | None = None,
+    overrides: Sequence[str | Override] | None = None,
     stage: tuple[str, dict[str, Any]] | None = None,
 ) -> tuple[Settings, dict[str, str]]:
     """Settings from the defaults, then a YAML file, then MCLD_* variables, then `overrides`.
@@ -407,7 +418,8 @@ def trace_settings(
     path of the file, the stage, the environment variable's name or "the command line".
 
     config: a YAML file of groups (`train: {learning_rate: 2e-5}`), or None. overrides: such as
-    'train.learning_rate=2e-5'; a value is YAML flow style ('[1, 2]', 'null', 'true'). stage: of a
+    'train.learning_rate=2e-5'; a value is YAML flow style ('[1, 2]', 'null', 'true'); options of a
+    command's own come after them. stage: of a
     recipe of trainings, what messages call it and its groups, which are laid over the file's.
 
     Raises SettingsError, in one line, for a source that cannot be read, an unknown key (with the
@@ -419,7 +431,8 @@ def trace_settings(
         (str(config), _read_file(config) if config else {}),
         stage or ("", {}),
         (_ENVIRONMENT, _read_environment()),
-        ("the command line", _parse_overrides(overrides or [])),
+        ("the command line", _parse_overrides([o for o in overrides or [] if isinstance(o, str)])),
+        *((o.option, {o.key: o.value}) for o in overrides or [] if isinstance(o, Override)),
     ):
         for key, value in _flatten(values):
             if key not in _FIELDS:
@@ -555,8 +568,10 @@ def _describe_invalid(error: ValidationError, origins: dict[str, str]) -> str:
     first = error.errors(include_url=False)[0]
     group, name, *_ = first["loc"]
     key = f"{group}.{name}"
-    allowed = describe_allowed(_FIELDS[key])
-    return f"{key} cannot be {first['input']!r} (from {origins[key]}): give {allowed}"
+    allowed, origin = describe_allowed(_FIELDS[key]), origins[key]
+    if origin.startswith("--"):
+        return f"{origin} {first['input']}: give {allowed.removesuffix(f' or {NULL}')}"
+    return f"{key} cannot be {first['input']!r} (from {origin}): give {allowed}"
 
 
 def describe_allowed(field: FieldInfo) -> str:

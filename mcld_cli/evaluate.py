@@ -167,13 +167,14 @@ def _check_outputs(
     check_outputs("--out", [folder / name for name in names], files)
 
 
-def _parse_metrics(names: str) -> str:
-    """The setting of "psnr,ssim". Raises SettingsError for a name that is no metric's."""
-    for name in names.split(","):
-        if name.strip() not in METRICS:
+def _parse_metrics(text: str) -> list[str]:
+    """The metrics of "psnr,ssim". Raises SettingsError for a name that is no metric's."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in METRICS:
             known = ",".join(METRICS)
-            raise SettingsError(f"--metrics {names}: {name!r} is no metric; give some of {known}")
-    return f"[{names}]"
+            raise SettingsError(f"--metrics {text}: {name!r} is no metric; give some of {known}")
+    return names
 
 
 def _load_baselines(path: Path | None, names: list[str]) -> list[Figures]:

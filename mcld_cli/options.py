@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperCommand, TyperGroup
 
 from mcld.errors import SettingsError, WeightsError
-from mcld.settings import EvaluateSettings, SampleSettings, known_settings
+from mcld.settings import EvaluateSettings, Override, SampleSettings, known_settings
 from mcld_cli import console
 
 HOW = "How"
@@ -97,7 +97,12 @@ def setting_options(panel: str | None = None, **keys: str) -> dict[str, Paramete
     Each is described as its setting is; `load_settings` checks the values. panel: of the help.
     """
     settings = known_settings()
+    _OPTION_OF.update({key: f"--{name.replace('_', '-')}" for name, key in keys.items()})
     return {key: _setting_option(name, settings[key], panel) for name, key in keys.items()}
+
+
+_OPTION_OF: dict[str, str] = {}
+"""Settings that have an option of their own -> that option, the same in every command."""
 
 
 def _setting_option(name: str, field: FieldInfo, panel: str | None) -> Parameter:
@@ -183,7 +188,7 @@ SAMPLING: Options = {
 """How pictures are sampled; `make_overrides` makes a height and a width of the size."""
 
 
-def make_overrides(values: Values, sets: list[str] | None) -> list[str]:
+def make_overrides(values: Values, sets: list[str] | None) -> list[str | Override]:
     """Settings that were given as options, after those of --set: an option of its own wins.
 
     Raises SettingsError for options of `SAMPLING` that cannot be, or cannot be together.
@@ -194,7 +199,8 @@ def make_overrides(values: Values, sets: list[str] | None) -> list[str]:
     settings = dict(values)
     if "size" in settings:
         settings["sample.height"], settings["sample.width"] = _parse_size(settings.pop("size"))
-    return [*(sets or []), *(f"{key}={value}" for key, value in settings.items())]
+    given = [Override(_OPTION_OF.get(key, "--size"), key, v) for key, v in settings.items()]
+    return [*(sets or []), *given]
 
 
 def check_device(options: SampleSettings | EvaluateSettings) -> None:

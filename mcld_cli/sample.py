@@ -49,9 +49,7 @@ def sample(
     ] = None,
     pose_kind: Annotated[
         Literal["auto", "iuv", "photo"],
-        _picture_option(
-            help="What --pose is; auto: a PNG whose part labels are all at most 24 is a map."
-        ),
+        _picture_option(help="What --pose is; auto: its content tells."),
     ] = "auto",
     num_images: Annotated[
         int, _picture_option(metavar="N", min=1, help="Pictures, one for each of N seeds.")

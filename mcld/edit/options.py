@@ -29,8 +29,7 @@ class EditOptions(SettingsGroup):
     out: Path = _option("Where the picture goes.", "PNG", None, ...)
     pose: Path | None = _option("Another pose: a DensePose IUV map, or a photo of somebody in it.")
     pose_kind: Literal["auto", "iuv", "photo"] | None = _option(
-        "What --pose is; auto: a PNG whose part labels are all at most 24 is a map."
-        " (default: auto)",
+        "What --pose is; auto: its content tells. (default: auto)",
         None,
     )
     face: Path | None = _option("Who it is: the face and the head's texture of this photo.")

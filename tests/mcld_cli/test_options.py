@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -6,6 +7,8 @@ from typer.testing import CliRunner
 
 from mcld.edit.options import DONORS
 from mcld.edit.texture import GROUPS
+from mcld.errors import SettingsError
+from mcld.settings import Override, load_settings
 from mcld_cli.options import Values, make_overrides, setting_options, with_options
 
 FLAGS = setting_options(rate="train.learning_rate", seed="train.seed", compile="train.compile")
@@ -34,7 +37,21 @@ def test_what_is_given_comes_under_the_settings_key_and_nothing_else_does() -> N
 
 
 def test_a_flag_of_its_own_comes_after_set() -> None:
-    assert make_overrides({"train.seed": 0}, ["train.seed=5"]) == ["train.seed=5", "train.seed=0"]
+    given = make_overrides({"train.seed": 0}, ["train.seed=5"])
+    assert given == ["train.seed=5", Override("--seed", "train.seed", 0)]
+    assert load_settings(None, given).train.seed == 0
+
+
+def test_a_value_that_cannot_be_names_the_option_it_was_given_by() -> None:
+    given = make_overrides({"train.learning_rate": -1.0}, None)
+    with pytest.raises(SettingsError, match=r"^--rate -1.0: give a number above 0"):
+        load_settings(None, given)
+
+
+def test_an_options_value_is_taken_as_it_is() -> None:
+    for name in ("null", "[a, b]", "a: b", "# no comment"):
+        given = make_overrides({"sample.dataset": name}, None)
+        assert load_settings(None, given).sample.dataset == Path(name)
 
 
 @pytest.mark.parametrize(

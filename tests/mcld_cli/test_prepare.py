@@ -72,7 +72,4 @@ def test_photos_are_prepared_and_failures_told(in_process: Run, tmp_path: Path) 
 def test_an_impossible_number_of_pictures_is_refused(in_process: Run) -> None:
     done = in_process("prepare", "people", "--mannequins", "2", "--pictures", "1")
     assert done.returncode == 2
-    assert done.stderr == (
-        "error: prepare.pictures cannot be '1' (from the command line):"
-        " give a whole number from 2\n"
-    )
+    assert done.stderr == ("error: --pictures 1: give a whole number from 2\n")

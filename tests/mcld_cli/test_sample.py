@@ -9,16 +9,13 @@ FILES = ["--source", "a.jpg", "--pose", "b.png", "--out", "out.png"]
 def test_a_flag_of_its_own_beats_set(in_process: Run) -> None:
     done = in_process("sample", *FILES, "--steps", "0", "--set", "sample.num_inference_steps=5")
     assert done.returncode == 2
-    assert done.stderr == (
-        "error: sample.num_inference_steps cannot be '0' (from the command line):"
-        " give a whole number from 1 and up to 1000 or null\n"
-    )
+    assert done.stderr == ("error: --steps 0: give a whole number from 1 and up to 1000\n")
 
 
 def test_guidance_below_one_is_refused(in_process: Run) -> None:
     done = in_process("sample", *FILES, "--guidance", "0.5")
     assert done.returncode == 2
-    assert "sample.guidance_scale cannot be '0.5'" in done.stderr
+    assert "--guidance 0.5: give a number from 1\n" in done.stderr
 
 
 def test_a_size_that_cannot_be_is_said_in_the_words_of_its_option(in_process: Run) -> None:
@@ -29,10 +26,10 @@ def test_a_size_that_cannot_be_is_said_in_the_words_of_its_option(in_process: Ru
 
 
 def test_a_size_is_a_height_and_a_width(in_process: Run) -> None:
-    for size, wrong in (("4104x8", "sample.height"), ("8x4104", "sample.width")):
+    for size in ("4104x8", "8x4104"):
         done = in_process("sample", *FILES, "--size", size)
         assert done.returncode == 2
-        assert done.stderr.startswith(f"error: {wrong} cannot be '4104'")
+        assert done.stderr.startswith("error: --size 4104: give a whole number from 8")
 
 
 def test_what_fast_chooses_is_not_chosen_beside_it(in_process: Run) -> None:

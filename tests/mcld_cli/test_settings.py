@@ -7,6 +7,7 @@ import pytest
 from rich.text import Text
 
 from mcld.settings import known_settings, load_settings
+from mcld_cli import console
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -34,7 +35,10 @@ def test_a_value_names_where_it_comes_from(in_process: Run, tmp_path: Path) -> N
     assert "batch_size: 12 (default)\n" in done.stdout
 
 
-def test_a_terminal_of_eighty_columns_shows_everything(in_process: Run) -> None:
+def test_a_terminal_of_eighty_columns_shows_everything(
+    in_process: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "_is_watched", lambda _: True)
     lines = Text.from_ansi(in_process("settings", TTY_COMPATIBLE="1").stdout).plain.splitlines()
     assert max(map(len, lines)) <= 80
     assert not any("…" in line for line in lines)
