@@ -1,6 +1,5 @@
 """The embedded network on people it has never seen, beside two baselines that need no network."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,14 @@ from torchmetrics.functional.image import (
 from mcld.dataset.layout import DatasetLayout, parse_identity
 from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.machine.files import write_whole
+from mcld.machine.files import write_json
 from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import read_prepared
 from mcld.pipeline import MCLDPipeline, SamplingOptions
 from mcld.sampling.paint import as_images, paint, read_inputs
 from mcld.surface.warp import warp_texture
 
-METHODS = ("mcld", "texture pasted through the pose", "the source photo itself")
+METHODS = ("mcld", "pasted texture", "source photo")
 SHEET_ROWS = 6
 BEHIND = "back"
 """The end of the stem of a picture from behind."""
@@ -40,20 +39,22 @@ def score(
 ) -> None:
     """Sample pairs of a mannequin folder, write the pictures and a sheet, print the scores.
 
-    PSNR and SSIM (Gaussian window, sigma 1.5) at the folder's own picture size, mean over pairs.
+    PSNR and SSIM (Gaussian window, sigma 1.5) at the folder's own picture size, mean over pairs;
+    PSNR on the body of the target's map and around it as well, and by how many levels of 255 what
+    is around the body is too bright.
     """
     pipeline = load_pipeline(weights or EMBEDDED)
     options = pipeline.resolve_options(num_inference_steps=steps, guidance_scale=guidance)
     layout = DatasetLayout(dataset)
     chosen = _spread([(s, *p) for s in ("train", "test") for p in layout.pairs(s)], pairs)
-    scores: dict[str, list[tuple[float, float]]] = {method: [] for method in METHODS}
+    scores: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
     rows: dict[str, tuple[bool, list[np.ndarray]]] = {}
     for split, name_from, name_to in track(chosen, "Sampling", console=Console(stderr=True)):
         source, target = Path(name_from).stem, Path(name_to).stem
-        made, row = _one_pair(pipeline, options, layout, split, source, target)
+        made, row, body = _one_pair(pipeline, options, layout, split, source, target)
         truth = row[-1]
         for method, picture in made.items():
-            scores[method].append(_psnr_and_ssim(picture, truth))
+            scores[method].append(_score_picture(picture, truth, body))
         write_png(out / f"{source}_2_{target}.png", made["mcld"])
         behind, person = (
             source.endswith(BEHIND) or target.endswith(BEHIND),
@@ -64,11 +65,12 @@ def score(
             rows[person] = behind, row
     sheet = out / "sheet.png"
     write_png(sheet, _sheet([row for _, row in rows.values()][:SHEET_ROWS]))
-    means = {method: np.mean(values, axis=0) for method, values in scores.items()}
+    means = {
+        method: {name: float(np.mean([score[name] for score in values])) for name in COLUMNS}
+        for method, values in scores.items()
+    }
     _print(means, len(chosen))
-    with write_whole(out / "scores.json") as path:
-        figures = {m: {"psnr": float(p), "ssim": float(s)} for m, (p, s) in means.items()}
-        path.write_text(json.dumps({"pairs": len(chosen), **figures}, indent=2) + "\n")
+    write_json(out / "scores.json", {"pairs": len(chosen), **means})
     print(f"{len(chosen)} pictures in {out}\nside by side: {sheet}")
 
 
@@ -79,8 +81,8 @@ def _one_pair(
     split: str,
     source: str,
     target: str,
-) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
-    """The pictures of every method, and a row of the sheet, which ends in the truth."""
+) -> tuple[dict[str, np.ndarray], list[np.ndarray], np.ndarray]:
+    """The pictures of every method, a row of the sheet, which ends in the truth, and the body."""
     person, goal = read_prepared(layout, split, source), read_prepared(layout, split, target)
     iuv, truth = goal.iuv, np.asarray(goal.photo)
     with torch.no_grad():
@@ -91,7 +93,8 @@ def _one_pair(
     pasted = paste_texture(np.asarray(person.texture), iuv, photo)
     pictures = dict(zip(METHODS, (np.asarray(made), pasted, photo), strict=True))
     unrolled = np.asarray(person.texture.resize(truth.shape[1::-1]))
-    return pictures, [photo, unrolled, colour_iuv(iuv), pasted, np.asarray(made), truth]
+    row = [photo, unrolled, colour_iuv(iuv), pasted, np.asarray(made), truth]
+    return pictures, row, iuv[..., 0] > 0
 
 
 def paste_texture(texture: np.ndarray, iuv: np.ndarray, photo: np.ndarray) -> np.ndarray:
@@ -104,15 +107,25 @@ def paste_texture(texture: np.ndarray, iuv: np.ndarray, photo: np.ndarray) -> np
     return np.where(iuv[..., :1] > 0, warp_texture(iuv, filled), photo[0, 0]).astype(np.uint8)
 
 
-def _psnr_and_ssim(picture: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+def _score_picture(picture: np.ndarray, truth: np.ndarray, body: np.ndarray) -> dict[str, float]:
+    """The numbers of `COLUMNS`; body: bool [H, W]."""
     a, b = (
         torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
         for image in (picture, truth)
     )
-    return (
-        float(peak_signal_noise_ratio(a, b, data_range=1.0)),
-        float(structural_similarity_index_measure(a, b, data_range=1.0)),
-    )
+    off = picture.astype(float) - truth
+    return {
+        "psnr": float(peak_signal_noise_ratio(a, b, data_range=1.0)),
+        "ssim": float(structural_similarity_index_measure(a, b, data_range=1.0)),
+        "psnr_body": _psnr(off[body]),
+        "psnr_around": _psnr(off[~body]),
+        "levels_around": float(off[~body].mean()),
+    }
+
+
+def _psnr(off: np.ndarray) -> float:
+    """In dB, of differences on 0..255."""
+    return float(20 * np.log10(255 / max(np.sqrt(np.square(off).mean()), 1e-6)))
 
 
 def _spread(pairs: list, count: int) -> list:
@@ -129,11 +142,20 @@ def _sheet(rows: list[list[np.ndarray]]) -> np.ndarray:
     return contact_sheet(columns, pictures, (width, height))
 
 
-def _print(means: dict[str, np.ndarray], pairs: int) -> None:
+COLUMNS = {
+    "psnr": ("PSNR (dB)", ".2f"),
+    "ssim": ("SSIM", ".3f"),
+    "psnr_body": ("on the body", ".2f"),
+    "psnr_around": ("around it", ".2f"),
+    "levels_around": ("too bright by", "+.1f"),
+}
+
+
+def _print(means: dict[str, dict[str, float]], pairs: int) -> None:
     table = Table(title=f"{pairs} pairs of people never seen in training")
     table.add_column("")
-    for name in ("PSNR (dB)", "SSIM"):
-        table.add_column(name, justify="right")
-    for method, (psnr, ssim) in means.items():
-        table.add_row(method, f"{psnr:.2f}", f"{ssim:.3f}")
+    for title, _ in COLUMNS.values():
+        table.add_column(title, justify="right")
+    for method, numbers in means.items():
+        table.add_row(method, *(f"{numbers[n]:{digits}}" for n, (_, digits) in COLUMNS.items()))
     Console().print(table)

@@ -106,7 +106,7 @@ app.command(cls=Command)(answers_in_json(sample))
 app.command(cls=Command)(answers_in_json(edit))
 app.command(cls=Command)(answers_in_json(evaluate))
 app.add_typer(weights, name="weights")
-app.command(cls=Command)(settings)
+app.command(cls=Command)(answers_in_json(settings))
 
 
 def _interrupt(*_: object) -> None:

@@ -51,12 +51,16 @@ def answer_in_json(wanted: bool) -> None:
     _answers_in_json = wanted
 
 
-def show_result(result: Mapping[str, object]) -> None:
-    """Print what came of a command as one JSON object, if that is wanted; paths are texts."""
+def show_result(result: Mapping[str, object]) -> bool:
+    """Print what came of a command as one JSON object, if that is wanted; return whether it is.
+
+    Paths are texts.
+    """
     if _answers_in_json:
         with _explain_full_disk():
             sys.stdout.write(json.dumps(result, default=str, indent=2) + "\n")
             sys.stdout.flush()
+    return _answers_in_json
 
 
 def fit_encoding() -> None:

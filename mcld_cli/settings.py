@@ -64,6 +64,8 @@ def settings(
         raise SettingsError(f"--format {format_} is of all settings: leave {name} out")
     fields = find_settings(name) if name else known_settings()
     values, origins = trace_settings(config, overrides)
+    if console.show_result({"settings": _list_values(fields, values, origins)}):
+        return
     if format_ == "text":
         _show_text(fields, values, origins)
     elif format_ == "yaml":
@@ -72,6 +74,18 @@ def settings(
         typer.echo(json.dumps(Settings.model_json_schema(), indent=2))
     else:
         typer.echo("\n".join(_write_page(fields)))
+
+
+def _list_values(
+    fields: Mapping[str, FieldInfo], now: Settings, origins: dict[str, str]
+) -> dict[str, dict[str, object]]:
+    """Each setting's value, and what it comes from."""
+    values = now.model_dump(mode="json")
+    return {
+        key: {"value": values[group][name], "from": origins.get(key, "default")}
+        for key in fields
+        for group, _, name in [key.partition(".")]
+    }
 
 
 def _by_group(fields: Mapping[str, FieldInfo]) -> Iterator[tuple[str, str, dict[str, FieldInfo]]]:

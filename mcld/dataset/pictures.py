@@ -100,8 +100,11 @@ def read_image_and_iuv(image: Path, iuv: Path) -> tuple[NDArray[np.uint8], NDArr
     photo, labels = read_image(image), read_iuv(iuv)
     if photo.shape != labels.shape:
         (height, width), (map_height, map_width) = photo.shape[:2], labels.shape[:2]
+        sideways = (map_height, map_width) == (width, height)
+        turned = " once turned as its EXIF tag says" if sideways else ""
         raise InputError(
-            f"{iuv} has {map_width}x{map_height} pixels, its picture {image} {width}x{height}"
+            f"{iuv} has {map_width}x{map_height} pixels, its picture {image}"
+            f" {width}x{height}{turned}"
         )
     return photo, labels
 

@@ -34,7 +34,9 @@ class EditOptions(SettingsGroup):
     )
     face: Path | None = _option("Who it is: the face and the head's texture of this photo.")
     head: Path | None = _option("The head's texture only, as in this photo.")
-    upper: Path | None = _option("Torso and arms as in this photo.")
+    upper: Path | None = _option(
+        "Torso and arms as in this photo; the torso reaches down to the seat of the trousers."
+    )
     lower: Path | None = _option("Legs as in this photo.")
     feet: Path | None = _option("Feet as in this photo.")
     hands: Path | None = _option("Hands as in this photo.")
@@ -55,7 +57,9 @@ class EditOptions(SettingsGroup):
     keep: Literal["background"] | None = _option(
         "What is not body comes from the photo; in its own pose.", None
     )
+    # These two are settings on the command line, which has them for all commands alike.
     seed: int | None = Field(None, ge=0, lt=2**63)
+    strength: float | None = Field(None, ge=0, le=1)
 
 
 DONORS = ("face", "head", "upper", "lower", "feet", "hands")

@@ -28,7 +28,7 @@ from mcld.errors import InputError, SettingsError
 from mcld.machine.files import remove_unfinished_files
 from mcld.machine.lock import hold_file
 from mcld.person import PersonReader
-from mcld.pipeline import PipelineInputs
+from mcld.pipeline import MCLDPipeline, PipelineInputs
 from mcld.sampling.open import OpenPipeline
 from mcld.sampling.paint import as_images
 from mcld.sampling.record import png_text
@@ -83,7 +83,6 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
         self.say = cache(say)
         self.reader = PersonReader(settings.prepare, place, self.say)
         self.read_person = lru_cache(REMEMBERED)(self.reader.person)
-        self.strength = resolve_strength(opened.pipeline, settings.edit.strength)
         hash_once = cache(hash_content)
         jobs: list[Job] = [
             (
@@ -93,7 +92,7 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
                     "seed": settings.sample.seed if request.seed is None else request.seed,
                     "weights": opened.weights,
                     **opened.options.record(),
-                    "strength": self.strength,
+                    "strength": _resolve_strength(request, opened.pipeline, settings),
                 },
             )
             for request in requests
@@ -141,8 +140,14 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
     ) -> None:
         """Write the picture, or the strip."""
         request, record = job
-        finished = finish(inputs[0], as_images(pictures), self.strength)
+        finished = finish(inputs[0], as_images(pictures), record["strength"])
         write_png(request.out, np.asarray(join_strip(finished)), png_text(record))
+
+
+def _resolve_strength(request: EditRequest, pipeline: MCLDPipeline, settings: Settings) -> float:
+    """The edit's own, or else that of the settings, or of the weights."""
+    asked = settings.edit.strength if request.strength is None else request.strength
+    return resolve_strength(pipeline, asked)
 
 
 def _is_done(request: EditRequest, record: dict[str, Any]) -> bool:

@@ -121,14 +121,16 @@ class EditRequest(EditOptions):
     @property
     def changes_nothing(self) -> bool:
         """Whether no edit is given."""
-        return not self.model_dump(exclude_defaults=True, exclude={"source", "out", "seed"})
+        left_out = {"source", "out", "seed", "strength"}
+        return not self.model_dump(exclude_defaults=True, exclude=left_out)
 
     def record(self, hash_of: Callable[[Path], str | None]) -> dict[str, Any]:
         """What was asked for, as JSON has it, without what was not; and what the files hold.
 
         hash_of: `hash_content`, or one that remembers.
         """
-        asked = self.model_dump(mode="json", exclude_defaults=True, exclude={"out", "seed"})
+        left_out = {"out", "seed", "strength"}
+        asked = self.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
         # In whichever order they are given, the picture is the same.
         asked |= {name: sorted(asked[name]) for name in ("garment", "recolor") if name in asked}
         return {**asked, "files": {str(file): hash_of(file) for file in self.inputs()}}

@@ -1,5 +1,6 @@
 """Many edits, from a YAML list."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -141,6 +142,19 @@ def test_a_file_that_changed_since_is_noticed(photos, tmp_path):
     (tmp_path / "made" / "1.png").unlink()
     run(recipe)
     assert contents(tmp_path / "made") != before
+
+
+def test_an_edit_may_have_a_strength_of_its_own(photos, tmp_path):
+    edits = [
+        {"source": photos[0], "out": "own.png", "recolor": "upper=red", "strength": "0"},
+        {"source": photos[0], "out": "set.png", "recolor": "upper=red"},
+    ]
+    run(written(tmp_path / "edits.yaml", edits), "edit.strength=1")
+    records = {}
+    for name in ("own", "set"):
+        with Image.open(tmp_path / "made" / f"{name}.png") as picture:
+            records[name] = json.loads(picture.text["mcld"])["strength"]
+    assert records == {"own": 0, "set": 1}
 
 
 def test_what_is_not_its_own_is_left_alone_and_no_lock_is_left(recipe):
