@@ -522,12 +522,13 @@ class MCLDPipeline(DiffusionPipeline):
             side * SCALE_FACTOR if given is None else given
             for given, side in zip((height, width), trained, strict=True)
         )
-        for name, pixels in zip(("height", "width"), size, strict=True):
+        for name, pixels, side in zip(("height", "width"), size, trained, strict=True):
             if pixels <= 0 or pixels % SCALE_FACTOR:
                 near = max(SCALE_FACTOR, round(pixels / SCALE_FACTOR) * SCALE_FACTOR)
                 raise InputError(f"{name} {pixels} is not a multiple of {SCALE_FACTOR}: try {near}")
-            # Each level of the UNets halves the latents; the deepest has a pixel left to look at.
-            least = SCALE_FACTOR * 2 ** (len(self.denoising_unet.config.block_out_channels) - 1)
+            # Each level of the UNets halves the latents: the deepest has a whole pixel, if it had.
+            depth = len(self.denoising_unet.config.block_out_channels)
+            least = SCALE_FACTOR * min(side, 2 ** (depth - 1))
             if pixels < least:
                 raise InputError(f"{name} {pixels} is too small for this network: at least {least}")
         return size[0], size[1]

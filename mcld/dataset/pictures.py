@@ -155,7 +155,9 @@ def read_face(path: Path) -> NDArray[np.float32]:
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} is not a face embedding: {error}") from error
+        # NumPy advises to load pickles, which would run code in the file.
+        what = describe_content(path) or "is not a face embedding: it is no .npy of real numbers"
+        raise InputError(f"{path} {what}") from error
     if not isinstance(face, np.ndarray) or face.shape != (FACE_SIZE,) or face.dtype.kind != "f":
         raise InputError(f"{path} is not a face embedding: it must hold {FACE_SIZE} real numbers")
     if not np.isfinite(face).all():

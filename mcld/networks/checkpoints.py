@@ -54,19 +54,22 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def explain_unreadable(path: Path, error: Exception) -> str:
-    """Why weights in a file, or in a folder of a library's, cannot be read; in our own words.
+    """Why weights in a file, or in a folder of a library's, cannot be read; in our own words."""
+    files = [path] if path.is_file() else [*path.glob("*.*"), *path.glob("*/*.*")]
+    return describe_first(files) or f"cannot read the weights in {path}: {tell_reason(error)}"
+
+
+def tell_reason(error: Exception) -> str:
+    """What an error of reading weights says.
 
     PyTorch advises to load what it refuses without its safeguard, which would run code in the file.
     """
-    files = [path] if path.is_file() else [*path.glob("*.*"), *path.glob("*/*.*")]
-    if what := describe_first(files):
-        return what
     reason = shorten(str(error), 300, placeholder=" …") or type(error).__name__
     if isinstance(error, pickle.UnpicklingError) or "weights_only" in reason:
         reason = "the file is damaged, or holds more than tensors, which could run code"
     if isinstance(error, OSError) and error.errno == errno.EINVAL:
         reason = "the file is damaged or cut short"  # its archive has no end
-    return f"cannot read the weights in {path}: {reason}"
+    return reason
 
 
 def load_into(module: nn.Module, path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -196,7 +197,7 @@ def _find_prepared_pairs(request: SplitRequest, say: Callable[[str], None]) -> l
     if not pairs:
         raise InputError(
             f"{layout.pairs_file(split)} names no pair of prepared pictures: run `mcld prepare"
-            f" {layout.root}` to the end"
+            f" {shlex.quote(str(layout.root))}` to the end"
         )
     if len(pairs) < len(wanted):
         say(f"{len(wanted) - len(pairs):,} of {len(wanted):,} pairs are not prepared: left out")

@@ -16,10 +16,11 @@ import torch
 from diffusers.training_utils import EMAModel
 
 from mcld.errors import MCLDError, WeightsError
+from mcld.machine.file_kind import describe_content
 from mcld.machine.files import write_folder_whole
 from mcld.machine.processes import gather_whole, place_like
 from mcld.model import MCLD
-from mcld.networks.checkpoints import explain_unreadable, load_checkpoint, save_checkpoint
+from mcld.networks.checkpoints import load_checkpoint, save_checkpoint, tell_reason
 from mcld.train.plan import checkpoints
 
 STATE_FILE = "training_state.pt"
@@ -126,5 +127,5 @@ def load(folder: Path, state: State) -> int:
         *(OSError, RuntimeError, ValueError, KeyError, EOFError),
         *(TypeError, AttributeError, IndexError, pickle.UnpicklingError),
     ) as error:
-        reason = explain_unreadable(path, error)
-        raise WeightsError(f"{reason}; it is damaged, or of another network") from error
+        what = describe_content(path) or f"is damaged or of another network: {tell_reason(error)}"
+        raise WeightsError(f"{path} {what}") from error

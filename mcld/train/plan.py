@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -195,6 +196,6 @@ def find_pairs(
     if not pairs:
         raise InputError(
             f"{layout.pairs_file('train')} names no pair of prepared pictures: run `mcld prepare"
-            f" {layout.root}` to the end"
+            f" {shlex.quote(str(layout.root))}` to the end"
         )
     return stems, pairs

@@ -221,7 +221,7 @@ def test_the_same_run_writes_the_same_attention_sheet(files):
 def test_a_device_that_is_not_there_is_named(files):
     with pytest.raises(SettingsError) as raised:
         run(files, "sample.device=cuda:99")
-    assert str(raised.value).startswith("sample.device=cuda:99 is not there: ")
+    assert str(raised.value).startswith("sample.device=cuda:99 cannot be used here")
     assert "http" not in str(raised.value)
     assert not files["out"].exists()
 
