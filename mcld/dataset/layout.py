@@ -72,8 +72,10 @@ def check_flat_name(name: str) -> None:
         raise InputError(f"{name!r} is no flat name: a name must not lead to another folder")
     if _CONTROL.search(name):
         raise InputError(f"{name!r} is no flat name: it holds a control character")
-    if not name.endswith(".jpg") or name == ".jpg":
+    if not name.endswith(".jpg"):
         raise InputError(f"{name!r} is no flat name: it must end in .jpg")
+    if name.startswith("."):
+        raise InputError(f"{name!r} is no flat name: what begins with a dot is no picture")
     if len(name.encode()) > LONGEST_NAME:
         raise InputError(f"{name[:40]!r}… is no flat name: it has more than {LONGEST_NAME} bytes")
 

@@ -136,16 +136,19 @@ def check_installed(request: PrepareRequest, options: PrepareSettings) -> None:
         with _suggest("use maps that are there already with --pose-estimator precomputed"):
             check_densepose(options.densepose_weights)
     if "face" in request.stages:
-        with _suggest("leave faces out with --stages split,pose,texture"):
+        others = ",".join(stage for stage in request.stages if stage != "face")
+        with _suggest(others and f"leave faces out with --stages {others}"):
             face_pack(options.insightface_root, options.face_pack)
 
 
 @contextmanager
 def _suggest(alternative: str) -> Iterator[None]:
-    """Add an alternative to the message of an MCLDError."""
+    """Add an alternative, if there is any, to the message of an MCLDError."""
     try:
         yield
     except MCLDError as error:
+        if not alternative:
+            raise
         raise type(error)(f"{error}; or {alternative}") from error
 
 
@@ -157,7 +160,8 @@ def _check_folder(root: Path) -> None:
     if not any(folder.is_dir() for folder in (*raw, *(root / split for split in SPLITS))):
         raise InputError(
             f"{root} holds no pictures: unzip DeepFashion's img_highres there, so that it"
-            " holds MEN and WOMEN, img_highres or img; or generate people with --mannequins 40"
+            " holds MEN and WOMEN, img_highres or img, or lay photos of your own out like it; or"
+            " generate people with --mannequins 40"
         )
 
 

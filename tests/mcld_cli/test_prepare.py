@@ -51,6 +51,10 @@ def test_photos_are_prepared_and_failures_told(in_process: Run, tmp_path: Path) 
     root = tmp_path / "fashion"
     names = raw_folder(root)
     absent = "fashionWOMENTees_Tanksid0000009902_1front.jpg"
+    for passed_over in ("id_00000001/02_9_phone.heic", "anna/1_front.jpg"):
+        path = root / "img_highres" / "WOMEN" / "Tees_Tanks" / passed_over
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
     publish_lists(root, [*names[:9], absent], names[9:], refused="../evil.jpg")
     precomputed_maps(root, {"train": names[:9], "test": names[9:]})
     wanted = ("prepare", "fashion", "--pose-estimator", "precomputed", "--stages")
@@ -59,11 +63,13 @@ def test_photos_are_prepared_and_failures_told(in_process: Run, tmp_path: Path) 
     assert ["split", "13", "12", "0", "1"] in table(done)
     assert ["texture", "12", "12", "0", "0"] in table(done)
     assert "split: listed, but not among the raw pictures" in done.stdout
+    assert "raw: is HEIC: save it as JPEG" in done.stdout
+    assert "raw: its path is not GENDER/CATEGORY/id_NUMBER/NN_N_VIEW.jpg" in done.stdout
     assert "fashion/prepare-preview.png" in done.stdout
     again = in_process(*wanted, "split", "--strict")
     assert again.returncode == 1
     assert again.stderr.endswith(
-        "error: 2 failed, and --strict was given: see fashion/prepare-report.json\n"
+        "error: 4 failed, and --strict was given: see fashion/prepare-report.json\n"
     )
     plan = in_process(*wanted, "split,texture", "--dry-run", "--overwrite")
     assert ["texture", "12", "12", "0", "0"] in table(plan)
@@ -76,3 +82,16 @@ def test_an_impossible_number_of_pictures_is_refused(in_process: Run) -> None:
         "error: prepare.pictures cannot be '1' (from the command line):"
         " give a whole number from 2\n"
     )
+
+
+def test_a_missing_face_pack_is_told_with_the_stages_that_go_without(
+    in_process: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "fashion" / "MEN").mkdir(parents=True)
+    wanted = ("prepare", "fashion", "--set", f"prepare.insightface_root={tmp_path}", "--stages")
+    for stages, alternative in (("split,texture,face", "split,texture"), ("face", None)):
+        done = in_process(*wanted, stages)
+        assert done.returncode == 1
+        assert done.stderr.endswith(
+            f"; or leave faces out with --stages {alternative}\n" if alternative else "antelopev2\n"
+        )
