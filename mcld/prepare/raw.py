@@ -20,7 +20,7 @@ from mcld.dataset.layout import (
     flat_name,
     parse_identity,
     parse_outfit,
-    read_lines,
+    read_names,
     read_pairs,
 )
 from mcld.errors import InputError
@@ -177,9 +177,8 @@ def _read_lists(place: Path) -> Lists:
     lists = Lists(names={}, pairs={}, refused={}, source=place, own=own)
     for split in SPLITS:
         kept: dict[str, None] = {}
-        for number, line in enumerate(read_lines(place / f"{split}.lst"), 1):
-            name = line.strip()
-            if name and _is_flat_name(lists, name, f"{split}.lst, line {number}"):
+        for number, name in read_names(place / f"{split}.lst"):
+            if _is_flat_name(lists, name, f"{split}.lst, line {number}"):
                 kept[name] = None
         lists.names[split] = list(kept)
         lists.pairs[split] = [
