@@ -248,7 +248,8 @@ def test_lpips_and_fid_of_pictures_of_all_sizes_are_those_of_torchmetrics_and_sc
         "enlarged": len(smaller),
     }
     assert at_size.enlarged == sum(read_image(path).shape[0] < 256 for path in files.values())
-    (note,) = scores.list_notes()
+    few, note = scores.list_notes()
+    assert f"FID is of {len(files)} generated and {len(train)} training pictures" in few
     assert f"{len(smaller)} training pictures are smaller" in note
     # What is no torchvision's, and what is not there, is said, and makes a strict run fail.
     no_folder, *weights = scores.list_problems()
