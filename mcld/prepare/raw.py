@@ -140,6 +140,8 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
 
     Raises InputError when they are incomplete or cannot be read, or there is nothing to split.
     """
+    if split_dir and not split_dir.is_dir():
+        raise InputError(f"--split-dir {split_dir} is no folder")
     files = [f"{split}.{kind}" for split in SPLITS for kind in ("lst", "csv")]
     partial = None
     for place in [split_dir] if split_dir else [root / "split", root]:

@@ -2,6 +2,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.prepare.raw_folder import precomputed_maps, publish_lists, raw_folder
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -95,3 +97,57 @@ def test_a_missing_face_pack_is_told_with_the_stages_that_go_without(
         assert done.stderr.endswith(
             f"; or leave faces out with --stages {alternative}\n" if alternative else "antelopev2\n"
         )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "own more",
+        "own --stages poes",
+        "own --stages=",
+        "own --limit 0",
+        "own --workers 0",
+        "own --pose-estimator foo",
+        "own --config nowhere.yaml",
+        "own --set prepare.nope=1",
+        "own --seed 1",
+        "own --mannequins 1",
+        "own --mannequins 4 --limit 3",
+    ],
+)
+def test_wrong_usage_and_settings_end_with_2(in_process: Run, tmp_path: Path, words: str) -> None:
+    (tmp_path / "own" / "MEN").mkdir(parents=True)
+    done = in_process("prepare", *words.split())
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("nowhere", "nowhere is no folder"),
+        ("file", "file is no folder"),
+        ("empty", "empty holds no pictures"),
+        ("half", "0 people"),
+        ("own --split-dir nowhere", "--split-dir nowhere is no folder"),
+        ("own --split-dir empty", "empty lacks train.lst"),
+        ("own --split-dir lists", "line 1: 'x' is not the first line of a table"),
+        ("own --mannequins 4", "own already holds files"),
+        ("file --mannequins 4", "file is a file"),
+    ],
+)
+def test_what_is_missing_or_damaged_ends_with_1(
+    in_process: Run, tmp_path: Path, words: str, told: str
+) -> None:
+    for folder in ("own/MEN", "empty", "half/MEN", "lists"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "file").touch()
+    for name in ("train.lst", "train.csv", "test.lst", "test.csv"):
+        (tmp_path / "lists" / name).write_text("x")
+    photos = [] if "--mannequins" in words else ["--stages", "split"]
+    done = in_process("prepare", *words.split(), *photos)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert told in done.stderr
+    assert not (tmp_path / "own" / "train").exists()

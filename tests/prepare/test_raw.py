@@ -152,6 +152,8 @@ def test_half_a_set_of_lists_is_not_guessed_at(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"split lacks test\.csv"):
         find_lists(tmp_path, None, find_raw(tmp_path))
     with pytest.raises(InputError, match=r"lacks train\.lst, train\.csv"):
+        find_lists(tmp_path, tmp_path, find_raw(tmp_path))
+    with pytest.raises(InputError, match="elsewhere is no folder"):
         find_lists(tmp_path, tmp_path / "elsewhere", find_raw(tmp_path))
 
 
