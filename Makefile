@@ -18,6 +18,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || test -x $(BIN)/pip \
 		|| { echo 'make: Python cannot make environments here; on Debian: sudo apt install python3-venv' >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@$(BIN)/pip show --quiet torch 2>/dev/null || echo 'Installing into .venv: about 7 GB, most of it PyTorch' \
+		'and its CUDA libraries; some four minutes, in silence. README.md says how to go without CUDA.'
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	@# It asks for an OpenCV that needs a desktop's libraries; ours, the headless one, does as well.
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps insightface

@@ -68,14 +68,16 @@ def parse_outfit(name: str) -> str:
 
 def check_flat_name(name: str) -> None:
     """Raise InputError for what cannot be the name of a picture directly in a split's folder."""
+    if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+        raise InputError(f"{name[:40]!r}… is no flat name: it has more than {LONGEST_NAME} bytes")
     if "/" in name or "\\" in name:
         raise InputError(f"{name!r} is no flat name: a name must not lead to another folder")
     if _CONTROL.search(name):
         raise InputError(f"{name!r} is no flat name: it holds a control character")
-    if not name.endswith(".jpg") or name == ".jpg":
+    if not name.endswith(".jpg"):
         raise InputError(f"{name!r} is no flat name: it must end in .jpg")
-    if len(name.encode()) > LONGEST_NAME:
-        raise InputError(f"{name[:40]!r}… is no flat name: it has more than {LONGEST_NAME} bytes")
+    if name.startswith("."):
+        raise InputError(f"{name!r} is no flat name: what begins with a dot is no picture")
 
 
 def is_flat_name(name: str) -> bool:
@@ -127,8 +129,7 @@ class DatasetLayout:
         A line that is no flat name is left out, so that none leads out of the folder; `mcld
         prepare` reports it. Raises InputError when the list is missing or is not text.
         """
-        lines = (line.strip() for line in read_lines(self.list_file(split)))
-        return [name for name in lines if is_flat_name(name)]
+        return [name for _, name in read_names(self.list_file(split)) if is_flat_name(name)]
 
     def is_prepared(self, split: str, stem: str) -> bool:
         """Whether a picture has all that the network needs; a face it may lack."""
@@ -192,25 +193,72 @@ def list_files(picture: Path) -> list[Path]:
     return [picture, *(file for file in beside if file.exists())]
 
 
+def read_names(path: Path) -> list[tuple[int, str]]:
+    """The entries of a list, one a line, whatever they name: (line, name).
+
+    Raises InputError when the list is missing or is not text.
+    """
+    return [(number, line.strip()) for number, line in _read_lines(path)]
+
+
 def read_pairs(path: Path) -> list[tuple[int, str, str]]:
     """The rows of a table with the columns `from` and `to`, whatever they name: (line, from, to).
 
-    A row that lacks a name has '' for it. Raises InputError when the table is missing or has no
-    such columns.
+    Columns are separated by commas, semicolons or tabs, as the first line is. They may be in any
+    order and case, quoted, with spaces around, among others. A row that lacks a name has '' for it.
+
+    Raises InputError when the table is missing, is not text, or has no such columns.
     """
-    table = csv.DictReader(read_lines(path), restval="")
-    if not {"from", "to"} <= set(table.fieldnames or ()):
-        raise InputError(f"{path}: its first line must name the columns from,to")
-    return [(table.line_num, row["from"], row["to"]) for row in table]
+    lines = _read_lines(path)
+    number, first = lines[0] if lines else (1, "")
+    for delimiter in _DELIMITERS:
+        columns = [column.lower() for column in _split_row(first, delimiter)]
+        if columns.count("from") == columns.count("to") == 1:
+            break
+    else:
+        raise InputError(
+            f"{path}, line {number}: {first[:80]!r} is not the first line of a table of pairs:"
+            " give from,to"
+        )
+    start, end = columns.index("from"), columns.index("to")
+    pairs = []
+    for number, line in lines[1:]:
+        row = _split_row(line, delimiter)
+        if any(row):  # spreadsheets end with rows of commas alone
+            row += [""] * len(columns)
+            pairs.append((number, row[start], row[end]))
+    return pairs
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file. Raises InputError when it is missing or is not text."""
+_DELIMITERS = (",", ";", "\t")
+
+
+def _split_row(line: str, delimiter: str) -> list[str]:
+    """The fields of one line of a table, without the spaces around them."""
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        row = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:  # too long to be names
+        return [line]
+    return [field.strip() for field in row]
+
+
+def _read_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a text file, numbered from 1, that are neither blank nor comments (#).
+
+    Raises InputError when it is missing or is not text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
         raise InputError(
             f"{path} is missing: prepare the dataset first, see `mcld prepare --help`"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8: save it so") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    return [
+        (number, line)
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]

@@ -45,8 +45,9 @@ def extract_texture(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray
     charts = atlas[:NOWHERE].reshape(PARTS, CHART_SIZE, CHART_SIZE)
     for pixels, chart in zip(charts, chart_masks(), strict=True):
         _fill_holes(pixels, chart, workspace)
-    texture = atlas[smpl_gather()].view(np.uint8).reshape(*smpl_gather().shape, 4)[..., :3]
-    return np.maximum(texture, 1) - np.uint8(1)
+    texture = atlas[smpl_gather()].view(np.uint8).reshape(*smpl_gather().shape, 4)
+    rgb = cv2.cvtColor(texture, cv2.COLOR_RGBA2RGB)  # slicing would leave every fourth byte between
+    return np.maximum(rgb, 1) - np.uint8(1)
 
 
 @jit()
@@ -78,16 +79,20 @@ def _fill_holes(
 
     Colours outside the chart count as known and black, as in the authors' maps.
     """
-    seen = (pixels != 0).view(np.uint8)
+    seen = pixels != 0
     if not seen.any():
         return
-    window = _find_window(seen)
+    window = _find_window(seen.view(np.uint8))
     pixels, seen = pixels[window], seen[window]
-    holes = chart[window] & (seen == 0)
-    colours = np.ascontiguousarray(pixels).view(np.uint8).reshape(*pixels.shape, 4)
-    inpaint(colours, holes, cv2.dilate(seen, _WORTH_FILLING) > 0, workspace)
-    keep = (seen | cv2.dilate(seen, _REACH)) > 0
-    pixels[:] = np.where(keep, colours.view(np.uint32)[..., 0], 0)
+    colours = pixels.copy().view(np.uint8).reshape(*pixels.shape, 4)
+    inpaint(colours, chart[window] & ~seen, _dilate(seen, _WORTH_FILLING), workspace)
+    np.multiply(colours.view(np.uint32)[..., 0], _dilate(seen, _REACH), out=pixels)
+
+
+def _dilate(seen: NDArray[np.bool_], shape: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """What is seen, and what lies near it, as far as `shape` reaches."""
+    dilated: NDArray[np.bool_] = cv2.dilate(seen.view(np.uint8), shape).view(np.bool_)
+    return dilated
 
 
 def _find_window(seen: NDArray[np.uint8]) -> tuple[slice, slice]:

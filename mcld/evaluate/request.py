@@ -9,7 +9,6 @@ from pathlib import Path
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_name
 from mcld.errors import InputError
-from mcld.machine.files import UNFINISHED
 
 
 @dataclass(frozen=True)
@@ -91,11 +90,7 @@ def list_pairs(request: EvaluationRequest, folder: str) -> dict[str, str]:
         if not request.truth_path.is_dir():
             raise InputError(f"--gt-path {request.truth_path} is no folder")
         truths = request.find_truths(folder)
-        names = sorted(
-            name
-            for name in _list_files(truths)
-            if name.endswith(".png") and not name.startswith(UNFINISHED)
-        )
+        names = sorted(name for name in _list_files(truths) if name.endswith(".png"))
         if not names:
             raise InputError(f"{truths} holds no PNG")
         return {name: Path(name).stem.partition("_2_")[2] for name in names}
@@ -111,8 +106,9 @@ def list_pairs(request: EvaluationRequest, folder: str) -> dict[str, str]:
 
 
 def _list_files(folder: Path) -> set[str]:
+    """The files of a folder, without those that are hidden: unfinished, or a Mac's ._NAME.png."""
     try:
-        return {path.name for path in folder.iterdir()}
+        return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     except OSError as error:
         raise InputError(f"{folder} cannot be listed: {error.strerror}") from error
 

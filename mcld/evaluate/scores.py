@@ -57,6 +57,8 @@ METRICS = {
     " faces",
 }
 """What can be measured, and how each number is made, in words."""
+FULL_RANK = 2048
+"""Pictures below which the covariance of FID's 2048 features cannot have full rank."""
 _MODULES = ("torch", "torchvision", "numpy")
 _FACE_MODULES = ("insightface", "onnxruntime")
 _NAMED_REFUSALS = 5
@@ -223,6 +225,13 @@ class Scores:
             if scores.extra:
                 lines.append(
                     f"{where}: files that belong to no pair and are ignored: {scores.extra:,}"
+                )
+            used = scores.training["used"] if scores.training else 0
+            if "fid" in scores.values and min(len(scores.rows), used) < FULL_RANK:
+                lines.append(
+                    f"{where}: FID is of {len(scores.rows):,} generated and {used:,} training"
+                    f" pictures: with fewer than {FULL_RANK:,} of either, its covariance has not"
+                    " full rank, and it is no measure to cite"
                 )
             rows = scores.rows.values()
             if equal := sum(math.isinf(row.get("psnr", 0)) for row in rows):

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mcld.dataset.layout import SPLITS, DatasetLayout
 from mcld.errors import InputError, MCLDError
@@ -16,7 +16,7 @@ from mcld.estimators.face import face_pack
 from mcld.estimators.pose import check_densepose
 from mcld.machine.files import remove_unfinished
 from mcld.machine.lock import hold_folder
-from mcld.machine.processes import is_main, processes
+from mcld.machine.processes import count_processes, is_main, processes
 from mcld.machine.workers import work_in_processes
 from mcld.prepare.preview import write_preview
 from mcld.prepare.raw import (
@@ -41,7 +41,10 @@ from mcld.prepare.stages import (
 from mcld.settings import PrepareSettings
 
 if TYPE_CHECKING:
+    import torch
     from accelerate import PartialState
+
+_T = TypeVar("_T")
 
 STAGES = ("split", "pose", "texture", "face")
 
@@ -65,6 +68,23 @@ class PrepareRequest:
     """Make files again that are there already."""
 
 
+class _OneProcess:
+    """Accelerate's PartialState of a run that no launcher started; loads PyTorch for a network."""
+
+    is_main_process = True
+    process_index = 0
+    num_processes = 1
+    main_process_first = nullcontext
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = processes().device
+        return device
+
+    def wait_for_everyone(self) -> None:
+        pass
+
+
 def prepare_dataset(
     request: PrepareRequest, options: PrepareSettings, on_progress: Progress
 ) -> PrepareReport:
@@ -78,10 +98,10 @@ def prepare_dataset(
     run, and MCLDError when something is not installed, the folder cannot be written or the disk is
     full.
     """
-    if is_main():  # the others would only say the same; accelerate takes a second to load
+    if is_main():  # the others would only say the same; PyTorch takes a second to load
         _check_folder(request.root)
         check_installed(request, options)
-    state = processes()
+    state = processes() if count_processes() > 1 else _OneProcess()
     main = state.is_main_process
     with hold_folder(request.root) if main else nullcontext():
         with state.main_process_first():  # after it the lists are whole
@@ -91,7 +111,7 @@ def prepare_dataset(
                 write_lists(DatasetLayout(request.root), lists)
         pictures = _list_pictures(lists, request.limit)
         reports = []
-        for stage in _choose_stages(request, options, raw, str(state.device)):
+        for stage in _choose_stages(request, options, raw):
             reports.append(
                 _run_stage(stage, pictures, request.overwrite, options, state, on_progress)
             )
@@ -114,7 +134,7 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
     raw, lists = _find_pictures(request)
     pictures = _list_pictures(lists, request.limit)
     reports = []
-    for stage in _choose_stages(request, options, raw, "cpu"):
+    for stage in _choose_stages(request, options, raw):
         report = StageReport(stage.name, len(pictures))
         for picture in pictures:
             if not request.overwrite and stage.output(picture).exists():
@@ -136,16 +156,19 @@ def check_installed(request: PrepareRequest, options: PrepareSettings) -> None:
         with _suggest("use maps that are there already with --pose-estimator precomputed"):
             check_densepose(options.densepose_weights)
     if "face" in request.stages:
-        with _suggest("leave faces out with --stages split,pose,texture"):
+        others = ",".join(stage for stage in request.stages if stage != "face")
+        with _suggest(others and f"leave faces out with --stages {others}"):
             face_pack(options.insightface_root, options.face_pack)
 
 
 @contextmanager
 def _suggest(alternative: str) -> Iterator[None]:
-    """Add an alternative to the message of an MCLDError."""
+    """Add an alternative, if there is any, to the message of an MCLDError."""
     try:
         yield
     except MCLDError as error:
+        if not alternative:
+            raise
         raise type(error)(f"{error}; or {alternative}") from error
 
 
@@ -157,7 +180,8 @@ def _check_folder(root: Path) -> None:
     if not any(folder.is_dir() for folder in (*raw, *(root / split for split in SPLITS))):
         raise InputError(
             f"{root} holds no pictures: unzip DeepFashion's img_highres there, so that it"
-            " holds MEN and WOMEN, img_highres or img; or generate people with --mannequins 40"
+            " holds MEN and WOMEN, img_highres or img, or lay photos of your own out like it; or"
+            " generate people with --mannequins 40"
         )
 
 
@@ -182,15 +206,15 @@ def _keep_usable(report: StageReport, pictures: list[Picture]) -> list[Picture]:
 
 
 def _choose_stages(
-    request: PrepareRequest, options: PrepareSettings, raw: RawPictures, device: str
+    request: PrepareRequest, options: PrepareSettings, raw: RawPictures
 ) -> list[Stage]:
     layout = DatasetLayout(request.root)
     pose: Stage = (
-        PoseStage(layout, options, device)
+        PoseStage(layout, options)
         if options.pose_estimator == "detectron2"
         else PrecomputedPoseStage(layout)
     )
-    face = FaceStage(layout, options, device)
+    face = FaceStage(layout, options)
     stages: list[Stage] = [SplitStage(layout, raw.paths), pose, TextureStage(layout), face]
     return [stage for stage in stages if stage.name in request.stages]
 
@@ -200,15 +224,14 @@ def _run_stage(
     pictures: list[Picture],
     overwrite: bool,
     options: PrepareSettings,
-    state: PartialState,
+    state: PartialState | _OneProcess,
     on_progress: Progress,
 ) -> StageReport:
     """Take this process's share of the pictures through a stage; all processes' report."""
-    from accelerate.utils import gather_object
-
-    checked_only = isinstance(stage, PrecomputedPoseStage)
     share = pictures[state.process_index :: state.num_processes]
-    missing = [p for p in share if overwrite or checked_only or not stage.output(p).exists()]
+    missing = [p for p in share if not stage.is_done(p) or overwrite]  # asked anyway: it is `seen`
+    if missing and stage.has_network:
+        stage.device = str(state.device)
     failed: list[tuple[str, str]] = []
     on_progress(stage.name, 0, len(missing))
     for done, failure in enumerate(_make_all(stage, missing, overwrite, options.workers), 1):
@@ -216,11 +239,24 @@ def _run_stage(
             failed.append(failure)
         on_progress(stage.name, done, len(missing))
     report = StageReport(stage.name, len(pictures))
-    for attempted, failures in gather_object([(len(missing), failed)]):
+    for attempted, failures, seen in _gather(state, (len(missing), failed, stage.seen)):
         report.done += attempted - len(failures)
         report.failed.update(failures)
+        stage.seen |= seen
     report.skipped = len(pictures) - report.done - len(report.failed)
+    if state.is_main_process:
+        stage.remember([p for p in pictures if _name(p) not in report.failed])
     return report
+
+
+def _gather(state: PartialState | _OneProcess, value: _T) -> list[_T]:
+    """Every process's value."""
+    if state.num_processes == 1:
+        return [value]
+    from accelerate.utils import gather_object
+
+    values: list[_T] = gather_object([value])
+    return values
 
 
 def _make_all(

@@ -20,7 +20,7 @@ from mcld.dataset.layout import (
     flat_name,
     parse_identity,
     parse_outfit,
-    read_lines,
+    read_names,
     read_pairs,
 )
 from mcld.errors import InputError
@@ -28,6 +28,12 @@ from mcld.machine.files import write_text, write_whole
 
 GENDERS = ("MEN", "WOMEN")
 RAW_FOLDERS = (".", "img_highres", "img")
+_JPEG = (".jpg", ".jpeg")
+_OTHER_FORMATS = (
+    *(".png", ".webp", ".heic", ".heif", ".avif", ".jxl", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw"),
+)
+"""Of pictures that are told instead of being passed over in silence."""
 TEST_SHARE = 0.1
 OWN_SPLIT = "NOT-THE-PAPERS-SPLIT.txt"
 OWN_SPLIT_NOTE = """\
@@ -44,7 +50,7 @@ class RawPictures:
     paths: dict[str, Path] = field(default_factory=dict)
     """Flat name -> file."""
     refused: dict[str, str] = field(default_factory=dict)
-    """File, relative to the dataset folder -> why it has no flat name."""
+    """File, relative to the dataset folder -> why it is left out."""
 
 
 @dataclass
@@ -66,17 +72,41 @@ class Lists:
 def find_raw(root: Path) -> RawPictures:
     """All raw pictures below `root`: MEN and WOMEN, there or in img_highres or img.
 
+    What begins with a dot is none: a Mac puts a file ._NAME.jpg beside each NAME.jpg of an archive.
+
     Raises InputError when a folder cannot be read.
     """
     pictures = RawPictures()
     for parent in RAW_FOLDERS:
         for gender in GENDERS:
             for folder, subfolders, files in os.walk(root / parent / gender, onerror=_refuse):
-                subfolders.sort()
-                for file in sorted(files):
-                    path = Path(folder, file)
+                subfolders[:] = sorted(name for name in subfolders if name[0] != ".")
+                paths = [Path(folder, file) for file in sorted(files) if file[0] != "."]
+                jpegs = [path for path in paths if path.suffix.lower() in _JPEG]
+                for path in jpegs:
                     _add_picture(pictures, path, root, root / parent)
+                for path in _find_other_formats(paths, {jpeg.stem for jpeg in jpegs}):
+                    kind = path.suffix[1:].upper()
+                    pictures.refused[_print(path, root)] = f"is {kind}: save it as JPEG"
     return pictures
+
+
+def _find_other_formats(paths: list[Path], jpegs: set[str]) -> list[Path]:
+    """The pictures of a folder that are no JPEG, and are not of one: NAME.png or NAME_segment.png.
+
+    jpegs: the stems of its JPEGs.
+    """
+    return [
+        path
+        for path in paths
+        if path.suffix.lower() in _OTHER_FORMATS
+        and not {path.stem, path.stem.rpartition("_")[0]} & jpegs
+    ]
+
+
+def _print(path: Path, root: Path) -> str:
+    """A file's path in the dataset folder; of a name that is not UTF-8, the bytes are escaped."""
+    return os.fsencode(path.relative_to(root)).decode("utf-8", "backslashreplace")
 
 
 def _refuse(error: OSError) -> None:
@@ -86,20 +116,18 @@ def _refuse(error: OSError) -> None:
 
 def _add_picture(pictures: RawPictures, path: Path, root: Path, parent: Path) -> None:
     """Add a JPEG under its flat name, or to the refused; parent: where MEN and WOMEN lie."""
-    if path.suffix.lower() not in (".jpg", ".jpeg"):
-        return
-    # Of a name that is not UTF-8, the bytes are escaped.
-    printable = os.fsencode(path.relative_to(root)).decode("utf-8", "backslashreplace")
     try:
         name = flat_name(path.relative_to(parent).with_suffix(".jpg").as_posix())
         check_flat_name(name)
         parse_identity(name)
     except InputError:
-        pictures.refused[printable] = "its path is not GENDER/CATEGORY/id_NUMBER/NN_N_VIEW.jpg"
+        pictures.refused[_print(path, root)] = (
+            "its path is not GENDER/CATEGORY/id_NUMBER/NN_N_VIEW.jpg"
+        )
         return
     if name in pictures.paths:
         other = pictures.paths[name].relative_to(root).as_posix()
-        pictures.refused[printable] = f"has the same flat name as {other}"
+        pictures.refused[_print(path, root)] = f"has the same flat name as {other}"
         return
     pictures.paths[name] = path
 
@@ -112,6 +140,8 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
 
     Raises InputError when they are incomplete or cannot be read, or there is nothing to split.
     """
+    if split_dir and not split_dir.is_dir():
+        raise InputError(f"--split-dir {split_dir} is no folder")
     files = [f"{split}.{kind}" for split in SPLITS for kind in ("lst", "csv")]
     partial = None
     for place in [split_dir] if split_dir else [root / "split", root]:
@@ -119,7 +149,7 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
         if not split_dir and (place / OWN_SPLIT).exists():
             if not raw.paths and not missing:
                 return replace(_read_lists(place), source=None)
-            return make_own_split(sorted(raw.paths))
+            return _split_raw(raw)
         if not missing:
             return _read_lists(place)
         # A run that was killed may have copied some of the lists that lie whole elsewhere.
@@ -127,7 +157,20 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
             partial = partial or f"{place} lacks {', '.join(missing)}"
     if partial:
         raise InputError(f"{partial}: give a folder with {', '.join(files)}")
-    return make_own_split(sorted(raw.paths))
+    return _split_raw(raw)
+
+
+def _split_raw(raw: RawPictures) -> Lists:
+    """A split of our own; where there is nothing to split, the error says what was left out."""
+    try:
+        return make_own_split(sorted(raw.paths))
+    except InputError as error:
+        if not raw.refused:
+            raise
+        file, reason = next(iter(raw.refused.items()))
+        raise InputError(
+            f"{error}; files that were left out: {len(raw.refused):,}, such as {file}: {reason}"
+        ) from error
 
 
 def _read_lists(place: Path) -> Lists:
@@ -136,9 +179,8 @@ def _read_lists(place: Path) -> Lists:
     lists = Lists(names={}, pairs={}, refused={}, source=place, own=own)
     for split in SPLITS:
         kept: dict[str, None] = {}
-        for number, line in enumerate(read_lines(place / f"{split}.lst"), 1):
-            name = line.strip()
-            if name and _is_flat_name(lists, name, f"{split}.lst, line {number}"):
+        for number, name in read_names(place / f"{split}.lst"):
+            if _is_flat_name(lists, name, f"{split}.lst, line {number}"):
                 kept[name] = None
         lists.names[split] = list(kept)
         lists.pairs[split] = [

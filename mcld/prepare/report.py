@@ -36,7 +36,7 @@ class PrepareReport:
     refused_lines: dict[str, str]
     """Line of a list or a table -> why it was left out."""
     refused_files: dict[str, str]
-    """Raw file -> why it has no flat name."""
+    """Raw file -> why it was left out."""
     limit: int | None = None
     """Of the run: only so many pictures of each split were looked at."""
 
@@ -95,5 +95,7 @@ def _generalise(reason: str, picture: str) -> str:
     stem = picture.rpartition("/")[2].removesuffix(".jpg")
     if stem:
         reason = reason.replace(stem, "…")
-    reason = re.sub(r"(\S+/)+\S*\.\w+|'[^']*'|\S+/(?=…)", "…", reason).replace("……", "…")
+    # The form that paths must have is no path.
+    names = r"(GENDER/\S+)|(?:\S+/)+\S*\.\w+|'[^']*'|\S+/(?=…)"
+    reason = re.sub(names, lambda found: found[1] or "…", reason).replace("……", "…")
     return re.sub(r"\d+", "N", reason)

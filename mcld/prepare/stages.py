@@ -7,9 +7,10 @@ loads what it works with in each of them once, before the first picture.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -28,9 +29,14 @@ from mcld.dataset.pictures import (
 from mcld.errors import InputError
 from mcld.estimators.face import InsightFace, runs_on_gpu
 from mcld.estimators.pose import DensePose
-from mcld.estimators.texture import extract_texture
+from mcld.machine.files import write_text
 from mcld.prepare.raw import link_or_copy
 from mcld.settings import PrepareSettings
+
+CHECK_VERSION = 1
+"""Raised whenever maps are checked in another way."""
+Stamps = dict[str, list[int]]
+"""Map, such as train/NAME.png -> bytes and time of last change, in ns, of picture and map."""
 
 
 class Picture(NamedTuple):
@@ -48,6 +54,11 @@ class Stage(ABC):
     name: ClassVar[str]
     place: ClassVar[Callable[[DatasetLayout, str, str], Path]]
     """Where the layout puts what the stage makes."""
+    device = "cpu"
+    """Of its network, if it has one: known once there is something to make."""
+    has_network: ClassVar[bool] = False
+    seen: Stamps = field(default_factory=dict, init=False)
+    """Of what the stage only checks: as `is_done` found it."""
 
     @property
     def one_process(self) -> bool:
@@ -60,6 +71,13 @@ class Stage(ABC):
     def output(self, picture: Picture) -> Path:
         """The file the stage makes."""
         return type(self).place(self.layout, *picture)
+
+    def is_done(self, picture: Picture) -> bool:
+        """Whether nothing is left to make."""
+        return self.output(picture).exists()
+
+    def remember(self, pictures: list[Picture]) -> None:  # noqa: B027 - what is made is there to see
+        """Keep, for the next run, which pictures are done, as they were `seen`."""
 
     def made_from_output(self, picture: Picture) -> tuple[Path, ...]:
         """The files that later stages make from that file: stale once it is made again."""
@@ -100,8 +118,8 @@ class PoseStage(Stage):
     """The IUV map, by DensePose."""
 
     options: PrepareSettings
-    device: str
     name = "pose"
+    has_network = True
     place = DatasetLayout.densepose
 
     @property
@@ -131,10 +149,44 @@ class PoseStage(Stage):
 
 @dataclass
 class PrecomputedPoseStage(Stage):
-    """The IUV map that is there already; it is only checked."""
+    """The IUV map that is there already; it is only checked, and again when it has changed."""
 
     name = "pose"
     place = DatasetLayout.densepose
+
+    @property
+    def _record(self) -> Path:
+        return self.layout.root / "cache" / f"checked-maps-{CHECK_VERSION}.json"
+
+    @cached_property
+    def _checked(self) -> Stamps:
+        """Of the maps that passed in earlier runs."""
+        try:
+            checked: Stamps = json.loads(self._record.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return checked if isinstance(checked, dict) else {}
+
+    def is_done(self, picture: Picture) -> bool:
+        """Whether map and picture passed the check and are as they were then."""
+        name = self._name(picture)
+        try:
+            status = [path.stat() for path in self.layout.image_and_iuv(*picture)]
+        except OSError:
+            return False
+        self.seen[name] = [number for s in status for number in (s.st_size, s.st_mtime_ns)]
+        return self._checked.get(name) == self.seen[name]
+
+    def remember(self, pictures: list[Picture]) -> None:
+        """Keep which maps passed."""
+        names = map(self._name, pictures)
+        passed = {name: self.seen[name] for name in names if name in self.seen}
+        checked = dict(sorted((self._checked | passed).items()))
+        if checked != self._checked:
+            write_text(self._record, json.dumps(checked, separators=(",", ":")))
+
+    def _name(self, picture: Picture) -> str:
+        return f"{picture.split}/{picture.stem}.png"
 
     def check(self, picture: Picture) -> None:
         """Look for the map."""
@@ -155,6 +207,8 @@ class TextureStage(Stage):
 
     def make(self, picture: Picture) -> None:
         """Unroll the picture and write its texture map."""
+        from mcld.estimators.texture import extract_texture  # here, because it loads numba
+
         check_map(self.layout, picture)
         write_png(
             self.output(picture),
@@ -167,8 +221,8 @@ class FaceStage(Stage):
     """The face embedding, by insightface."""
 
     options: PrepareSettings
-    device: str
     name = "face"
+    has_network = True
     place = DatasetLayout.face
 
     @property

@@ -77,10 +77,51 @@ def test_pairs_come_back_as_written(
 def test_lists_of_other_systems_are_read(tmp_path: Path) -> None:
     layout = DatasetLayout(tmp_path)
     layout.write_names("test", [])
-    layout.list_file("test").write_bytes(b"\xef\xbb\xbfa.jpg\r\nb.jpg\r\n\r\n")
-    layout.pairs_file("test").write_bytes(b"from,to\r\na.jpg,b.jpg\r\n")
+    layout.list_file("test").write_bytes(b"\xef\xbb\xbf# mine\r\na.jpg\r\n  b.jpg \r\n\r\n")
     assert layout.names("test") == ["a.jpg", "b.jpg"]
-    assert layout.pairs("test") == [("a.jpg", "b.jpg")]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "from,to\r\na.jpg,b c.jpg\r\n\r\n",
+        "from;to\na.jpg;b c.jpg\n;\n",
+        "from\tto\na.jpg\tb c.jpg\n",
+        "# pairs of the test split\n\nfrom,to\n # more\na.jpg,b c.jpg\n",
+        "from, to\n a.jpg , b c.jpg \n",
+        '"From" , "TO"\n"a.jpg" , "b c.jpg"\n',
+        "\ufeffnumber;to;from;note\n1;b c.jpg;a.jpg;from, to\n",
+        "to\tmask\tfrom\nb c.jpg\t\ta.jpg\n",
+    ],
+)
+def test_tables_of_other_programs_are_read(tmp_path: Path, table: str) -> None:
+    layout = DatasetLayout(tmp_path)
+    layout.write_names("test", [])
+    layout.pairs_file("test").write_bytes(table.encode())
+    assert layout.pairs("test") == [("a.jpg", "b c.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("a.jpg,b.jpg\n", "line 1: 'a.jpg,b.jpg' is not the first line"),
+        ("\n# of mine\nsource target\n", "line 3: 'source target' is not"),
+        ("from,to,to\n", "line 1: 'from,to,to' is not"),
+        ("from to\n", "line 1: 'from to' is not"),
+        ("x" * 200_000, "line 1: 'xxx"),
+        ("", "line 1: '' is not"),
+        ("\u00e9".encode("latin-1"), "is not text in UTF-8"),
+    ],
+)
+def test_what_is_no_table_of_pairs_is_told_by_its_line(
+    tmp_path: Path, table: str | bytes, told: str
+) -> None:
+    layout = DatasetLayout(tmp_path)
+    layout.write_names("test", [])
+    layout.pairs_file("test").write_bytes(table if isinstance(table, bytes) else table.encode())
+    with pytest.raises(InputError, match=r"test\.csv") as error:
+        layout.pairs("test")
+    assert told in str(error.value)
 
 
 def test_a_missing_list_names_the_command_that_makes_it(tmp_path: Path) -> None:
@@ -88,14 +129,9 @@ def test_a_missing_list_names_the_command_that_makes_it(tmp_path: Path) -> None:
         DatasetLayout(tmp_path).names("train")
 
 
-def test_a_pair_table_without_its_columns_is_named_and_a_row_without_two_names_left_out(
-    tmp_path: Path,
-) -> None:
+def test_a_row_without_two_names_is_left_out(tmp_path: Path) -> None:
     layout = DatasetLayout(tmp_path)
     layout.write_names("test", [])
-    layout.pairs_file("test").write_text("a.jpg,b.jpg\n")
-    with pytest.raises(InputError, match="columns from,to"):
-        layout.pairs("test")
     layout.pairs_file("test").write_text("from,to\na.jpg\na.jpg,b.jpg\n,b.jpg\n")
     assert layout.pairs("test") == [("a.jpg", "b.jpg")]
 

@@ -95,6 +95,7 @@ def test_what_cannot_be_scored_is_counted_and_named_and_changes_no_other_number(
     Image.new("RGB", (100, 100)).save(results / "256" / names[2])
     Image.new("RGB", (176, 256), (9, 9, 9)).save(results / "256" / names[3])
     (results / "256" / "somebody.png").touch()
+    (results / "256" / f"._{names[4]}").touch()  # a Mac's; no file of anybody
     scores, _ = score(dataset, results)
     found = scores.sizes["256"]
     assert found.missing == [names[0]]
@@ -136,8 +137,10 @@ def test_pictures_of_another_split_an_empty_folder_and_none_are_refused(dataset,
 
 def test_another_truth_can_be_given(dataset, results, tmp_path):
     truth = results_of(dataset, tmp_path / "truth", noise=0)
+    (truth / "256" / "._hidden.png").touch()
     scores, _ = score(dataset, results, truth=truth / "256")
     assert str(truth) in scores.describe_protocol()["truth"]
+    assert not scores.sizes["256"].missing
     expected, _ = score(dataset, results)
     assert scores.sizes["256"].values == pytest.approx(expected.sizes["256"].values)
 
@@ -245,7 +248,8 @@ def test_lpips_and_fid_of_pictures_of_all_sizes_are_those_of_torchmetrics_and_sc
         "enlarged": len(smaller),
     }
     assert at_size.enlarged == sum(read_image(path).shape[0] < 256 for path in files.values())
-    (note,) = scores.list_notes()
+    few, note = scores.list_notes()
+    assert f"FID is of {len(files)} generated and {len(train)} training pictures" in few
     assert f"{len(smaller)} training pictures are smaller" in note
     # What is no torchvision's, and what is not there, is said, and makes a strict run fail.
     no_folder, *weights = scores.list_problems()

@@ -92,6 +92,46 @@ def test_every_picture_gets_its_files_and_a_second_run_makes_none(
     assert times == {path: path.stat().st_mtime_ns for path in times}
 
 
+def test_maps_are_checked_once_and_again_when_they_or_their_pictures_change(
+    raw: Path, prepare: Prepare
+) -> None:
+    prepare(raw)
+    assert counts(prepare(raw))["pose"] == (0, 12, 0)
+    layout = DatasetLayout(raw)
+    first, second, third = (name.removesuffix(".jpg") for name in layout.names("train")[:3])
+    Image.new("RGB", (88, 128)).save(layout.densepose("train", first))
+    Image.new("RGB", (80, 120), "red").save(layout.image("train", second))
+    os.utime(layout.densepose("train", third), (0, 0))  # an older one, as an archive brings
+    report = prepare(raw)
+    assert counts(report)["pose"] == (1, 9, 2)
+    assert counts(prepare(raw))["pose"] == (0, 10, 2)  # what failed stays failed
+    assert counts(prepare(raw, overwrite=True, stages=("pose",)))["pose"] == (10, 0, 2)
+    (raw / "cache" / "checked-maps-1.json").write_text("{")
+    assert counts(prepare(raw, limit=2, stages=("pose",)))["pose"] == (2, 0, 2)
+
+
+@pytest.mark.parametrize("option", [[], ["--dry-run"]])
+def test_with_nothing_to_do_nothing_large_is_loaded_and_no_process_started(
+    raw: Path, prepare: Prepare, option: list[str]
+) -> None:
+    prepare(raw)
+    code = (
+        "import sys\n"
+        "from mcld.machine import workers\n"
+        "from mcld_cli.app import main\n"
+        "workers.ProcessPoolExecutor = None\n"
+        f"sys.argv[1:] = {[*COMMAND[3:], '--workers', '2', str(raw), *option]!r}\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code\n"
+        "large = {'torch', 'numba', 'cv2', 'accelerate', 'scipy', 'onnxruntime', 'diffusers'}\n"
+        "print('loaded', large & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded set()"
+
+
 def test_more_processes_make_the_same_files(raw: Path, prepare: Prepare, tmp_path: Path) -> None:
     prepare(raw)
     one = contents(raw)

@@ -44,6 +44,34 @@ def test_files_without_a_flat_name_are_told_and_left_out(tmp_path: Path) -> None
     assert "same flat name" in raw.refused[f"img/{RAW}"]
 
 
+def test_what_a_mac_puts_beside_pictures_is_no_picture(tmp_path: Path) -> None:
+    touch(tmp_path / RAW)
+    touch(tmp_path / RAW.replace("05_7", "._05_7"))
+    touch(tmp_path / "WOMEN/Tees_Tanks/.thumbnails/05_7_additional.jpg")
+    touch(tmp_path / "WOMEN/Tees_Tanks/id_00007838/Thumbs.db")
+    raw = find_raw(tmp_path)
+    assert list(raw.paths) == [FLAT]
+    assert not raw.refused
+
+
+def test_pictures_of_other_formats_are_told_and_not_those_of_a_jpeg(tmp_path: Path) -> None:
+    folder = "WOMEN/Own/id_00000001"
+    for name in ("01_1_front.jpg", "01_1_front.heic", "01_1_front_segment.png", "01_2_front.HEIC"):
+        touch(tmp_path / folder / name)
+    touch(tmp_path / "WOMEN/Own/id_00000002/01_1_front.webp")
+    assert find_raw(tmp_path).refused == {
+        f"{folder}/01_2_front.HEIC": "is HEIC: save it as JPEG",
+        "WOMEN/Own/id_00000002/01_1_front.webp": "is WEBP: save it as JPEG",
+    }
+
+
+def test_with_nothing_to_split_the_error_says_what_was_left_out(tmp_path: Path) -> None:
+    for person in (1, 2):
+        touch(tmp_path / f"MEN/Own/id_0000000{person}/01_1_front.png")
+    with pytest.raises(InputError, match=r"0 people.*2, such as MEN/Own/\S+: is PNG: save it as"):
+        find_lists(tmp_path, None, find_raw(tmp_path))
+
+
 def test_names_with_spaces_and_other_alphabets_are_pictures_like_others(tmp_path: Path) -> None:
     touch(tmp_path / "WOMEN/Tees Tanks/id_00000001/05_7_спереди\u3000正面.jpg")
     assert list(find_raw(tmp_path).paths) == [
@@ -92,7 +120,9 @@ def test_the_published_lists_are_taken_as_they_are(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "split", ignore_errors=True)
 
 
-@pytest.mark.parametrize("name", ["../evil.jpg", "/etc/passwd.jpg", "a.png", "a\\b.jpg", "x" * 300])
+@pytest.mark.parametrize(
+    "name", ["../evil.jpg", "/etc/passwd.jpg", "a.png", "a\\b.jpg", "._a.jpg", "x" * 300]
+)
 def test_a_line_that_leads_elsewhere_is_refused_and_the_rest_taken(
     tmp_path: Path, name: str
 ) -> None:
@@ -122,6 +152,8 @@ def test_half_a_set_of_lists_is_not_guessed_at(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"split lacks test\.csv"):
         find_lists(tmp_path, None, find_raw(tmp_path))
     with pytest.raises(InputError, match=r"lacks train\.lst, train\.csv"):
+        find_lists(tmp_path, tmp_path, find_raw(tmp_path))
+    with pytest.raises(InputError, match="elsewhere is no folder"):
         find_lists(tmp_path, tmp_path / "elsewhere", find_raw(tmp_path))
 
 

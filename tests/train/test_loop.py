@@ -248,12 +248,13 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(finished, tmp_
     state.write_bytes(state.read_bytes()[:1000])
     said: list[str] = []
     again = train(copy, resume=True, report=lambda _: None, say=said.append)
-    assert "training_state.pt is damaged" in said[0]
+    assert "training_state.pt is damaged or of another network" in said[0]
+    assert "weights_only" not in said[0]
     assert "going on from 000000016" in said[0]
     assert_equal(weights(finished.pipeline), weights(again))
     for state in folder.glob(f"*/{checkpoint.STATE_FILE}"):
         state.write_bytes(b"")
-    with pytest.raises(WeightsError, match=r"training_state\.pt is damaged"):
+    with pytest.raises(WeightsError, match=r"training_state\.pt is empty"):
         run(copy, resume=True)
 
 
@@ -521,10 +522,11 @@ def test_sheets_and_the_finished_network_are_of_averaged_weights_and_checkpoints
         elsewhere = with_train(settings, output=tmp_path / name)
         sheets = Validation.of_test_split(elsewhere, dataset, pipeline, accelerator, print)
         sheets.run(accelerator, 12, print)
-        drawn[name] = (tmp_path / name / "validation" / "000000012.png").read_bytes()
-    sheet = (settings.train.output / "validation" / "000000012.png").read_bytes()
-    assert sheet == drawn["averaged"]
-    assert sheet != drawn["raw"]
+        drawn[name] = read_image(tmp_path / name / "validation" / "000000012.png").astype(int)
+    sheet = read_image(settings.train.output / "validation" / "000000012.png")
+    # A matrix product may round otherwise where its weights lie otherwise in memory.
+    assert np.abs(sheet - drawn["averaged"]).max() <= 1
+    assert np.abs(sheet - drawn["raw"]).max() > 1
 
 
 def test_the_record_beside_the_weights_tells_how_they_came_about(finished):
