@@ -15,6 +15,8 @@ Colour = tuple[int, int, int]
 
 _SKIN_CHROMA, _SKIN_LIGHTNESS = 12.0, 22.0
 """How far from a person's skin, in Lab, a texel may be and count as skin."""
+_SKIN_SHARE = 0.6
+"""The same in chroma, at most, as a share of the skin's own."""
 _GREY = 12.0
 """Chroma below which a colour counts as grey; up to twice that, less and less."""
 _HUE = 20.0
@@ -128,7 +130,9 @@ def _find_skin(texture: Texture, lab: NDArray[np.float32]) -> NDArray[np.bool_]:
         if sample.sum() < 20:
             continue
         tone = np.median(lab[sample], axis=0)
-        skin |= (np.hypot(*np.moveaxis(lab[..., 1:] - tone[1:], -1, 0)) < _SKIN_CHROMA) & (
+        # In dim light skin is nearly grey, and grey clothes are not skin.
+        reach = min(_SKIN_CHROMA, _SKIN_SHARE * np.hypot(*tone[1:]))
+        skin |= (np.hypot(*np.moveaxis(lab[..., 1:] - tone[1:], -1, 0)) < reach) & (
             abs(lab[..., 0] - tone[0]) < _SKIN_LIGHTNESS
         )
     return skin

@@ -105,3 +105,12 @@ def test_what_is_not_seen_stays_so():
     changed = recolor(texture, "upper", (0, 0, 0))
     assert not changed[hole].any()
     assert changed[np.isin(smpl_labels(), TORSO) & ~hole].any(axis=-1).all()
+
+
+def test_in_dim_light_grey_clothes_are_no_skin():
+    texture = wearing((58, 56, 58))
+    texture[np.isin(smpl_labels(), (*ARMS, *HANDS, *HEAD))] = (78, 66, 62)
+    changed = recolor(texture, "upper", (200, 0, 0))
+    shirt = np.isin(smpl_labels(), TORSO)
+    assert (changed[shirt, 0] > 150).mean() > 0.99
+    np.testing.assert_array_equal(changed[~shirt], texture[~shirt])
