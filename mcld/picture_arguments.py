@@ -70,14 +70,16 @@ def _split(pictures: Any, name: str) -> list[Image.Image]:
     ]
 
 
+_BEYOND = 0.05
+"""How far beyond 0..1 numbers may be, as resizing leaves them."""
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def _to_uint8(numbers: NDArray[Any], name: str) -> NDArray[np.uint8]:
     if numbers.dtype.kind == "f":
-        if not ((numbers >= 0) & (numbers <= 1)).all():
+        if not ((numbers > -_BEYOND) & (numbers < 1 + _BEYOND)).all():
             raise _refuse(name, f"numbers from {numbers.min():g} to {numbers.max():g}")
-        return (numbers * 255).round().astype(np.uint8)
+        return (numbers.clip(0, 1) * 255).round().astype(np.uint8)
     if numbers.dtype != np.uint8:
         raise _refuse(name, f"numbers of type {numbers.dtype}")
     return numbers

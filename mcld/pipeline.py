@@ -191,6 +191,7 @@ class MCLDPipeline(DiffusionPipeline):
     )
     """For diffusers' `enable_model_cpu_offload`: each leaves the GPU when the next is needed, the
     last when a call ends."""
+    _ready = False
     _optional_components = ["refiner"]  # noqa: RUF012 - diffusers' own way
 
     def __init__(
@@ -234,6 +235,9 @@ class MCLDPipeline(DiffusionPipeline):
         }
         given = {name: value for name, value in given.items() if value is not None}
         self.register_to_config(**{**_DEFAULTS, **known, **given})
+        if not known:  # what another pipeline is told about the same network stays there
+            denoising_unet.sampling_defaults = {n: self.config[n] for n in _DEFAULTS}
+        self._ready = True
         self.image_processor = VaeImageProcessor(SCALE_FACTOR, resample="bicubic")
 
     def register_to_config(self, **values: Any) -> None:
@@ -242,13 +246,20 @@ class MCLDPipeline(DiffusionPipeline):
         So that `MCLDPipeline(**pipeline.components)` samples as this pipeline does.
         """
         super().register_to_config(**values)
-        if _DEFAULTS.keys() <= self.config.keys():
+        if self._ready and _DEFAULTS.keys() & values.keys():
+            self.denoising_unet.sampling_defaults = {n: self.config[n] for n in _DEFAULTS}
+
+    def register_modules(self, **parts: Any) -> None:
+        """As diffusers has it; another network in the place of this one is sampled as this is."""
+        super().register_modules(**parts)
+        if self._ready and "denoising_unet" in parts:
             self.denoising_unet.sampling_defaults = {n: self.config[n] for n in _DEFAULTS}
 
     @classmethod
     def from_pipe(cls, pipeline: Self, **changes: Any) -> Self:
         """Another pipeline of the same parts but for `changes`, by the names of the arguments."""
-        return cls(**{**pipeline.components, **changes})
+        how = {name: pipeline.config[name] for name in _DEFAULTS}
+        return cls(**{**pipeline.components, **how, **changes})
 
     def set_use_memory_efficient_attention_xformers(self, valid: bool, *_: Any) -> None:
         """Refuse xformers, as the UNets do: diffusers would replace every layer's processor."""

@@ -403,7 +403,7 @@ def load_settings(
     overrides: Sequence[str | Override] | None = None,
     stage: tuple[str, dict[str, Any]] | None = None,
 ) -> Settings:
-    """The settings of `trace_settings`, without where they come from."""
+    """The settings of `trace_settings`, without where they come from. Raises as that does."""
     return trace_settings(config, overrides, stage)[0]
 
 
@@ -419,8 +419,8 @@ def trace_settings(
 
     config: a YAML file of groups (`train: {learning_rate: 2e-5}`), or None. overrides: such as
     'train.learning_rate=2e-5'; a value is YAML flow style ('[1, 2]', 'null', 'true'); options of a
-    command's own come after them. stage: of a
-    recipe of trainings, what messages call it and its groups, which are laid over the file's.
+    command's own come after them. stage: of a recipe of trainings, what messages call it and its
+    groups, which are laid over the file's.
 
     Raises SettingsError, in one line, for a source that cannot be read, an unknown key (with the
     nearest known one), a value of the wrong type and an impossible value.

@@ -39,7 +39,7 @@ def _type_of(name: str) -> Any:
 EDIT = {
     name: option(name, _type_of(name), help=field.description, **dict(field.json_schema_extra))
     for name, field in EditOptions.model_fields.items()
-    if isinstance(field.json_schema_extra, dict)  # all but the seed, which is a setting here
+    if isinstance(field.json_schema_extra, dict)  # seed and strength are settings here
 }
 
 
@@ -109,7 +109,7 @@ def edit(
         demand({"--source": source, "--out": out}, "give --source and --out, or --recipe")
         refuse({"--processes": processes}, "goes with --recipe")
     settings = load_settings(config, make_overrides(flags, overrides))
-    check_device(settings.sample)
+    check_device(settings.sample, processes)
     if recipe:
         _carry_out_recipe(recipe, weights, settings, processes)
     elif export_texture:
@@ -143,7 +143,7 @@ def _carry_out_recipe(
         made = edit_recipe(recipe, requests, weights, settings, say=console.say, on_done=count)
     if is_main():
         console.say(f"All pictures of {recipe} are there.")
-        console.show_result({"written": [request.out for request in requests], "made": made})
+        console.show_result({"pictures": [request.out for request in requests], "made": made})
 
 
 def _export_texture(source: Path, out: Path, settings: Settings) -> None:

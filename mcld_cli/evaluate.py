@@ -104,7 +104,7 @@ def evaluate(
     if metrics is not None:
         flags["evaluate.metrics"] = _parse_metrics(metrics)
     settings = load_settings(config, make_overrides(flags, overrides))
-    check_device(settings.evaluate)
+    check_device(settings.evaluate, processes)
     folder = out or save_path[0] / "evaluation"
     names = _name_results(save_path)
     requests = [

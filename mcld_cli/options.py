@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperCommand, TyperGroup
 
 from mcld.errors import SettingsError, WeightsError
+from mcld.machine.processes import count_processes
 from mcld.settings import EvaluateSettings, Override, SampleSettings, known_settings
 from mcld_cli import console
 
@@ -203,8 +204,13 @@ def make_overrides(values: Values, sets: list[str] | None) -> list[str | Overrid
     return [*(sets or []), *given]
 
 
-def check_device(options: SampleSettings | EvaluateSettings) -> None:
-    """Raise SettingsError for a device that cannot be used here, which PyTorch alone can tell."""
+def check_device(options: SampleSettings | EvaluateSettings, processes: int | None = None) -> None:
+    """Raise SettingsError for a device that cannot be used here, which PyTorch alone can tell.
+
+    Of several processes each tells of its own: a look from here would occupy the first GPU.
+    """
+    if processes or count_processes() > 1:
+        return
     if isinstance(options, SampleSettings) and options.low_memory:
         from mcld.sampling.device import choose_device
 

@@ -120,7 +120,7 @@ def sample(
         }
         refuse(one, "goes with one picture, not with --split")
     settings = load_settings(config, make_overrides(flags, overrides))
-    check_device(settings.sample)
+    check_device(settings.sample, processes)
     from mcld.sample.request import PictureRequest, SplitRequest
 
     if split is not None and save_path is not None:

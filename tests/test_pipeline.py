@@ -371,6 +371,10 @@ def test_a_pipeline_of_anothers_parts_samples_as_that_does(pipeline, person):
             }.items()
         )
         np.testing.assert_array_equal(run(other, told), picture)
+    changed = MCLDPipeline.from_pipe(pipeline, guidance_scale=2.0, num_inference_steps=7)
+    assert changed.config.guidance_scale == 2.0
+    for again in (MCLDPipeline.from_pipe(pipeline), MCLDPipeline(**pipeline.components)):
+        assert again.config.num_inference_steps == 2
     assert MCLDPipeline(**pipeline.components, guidance_scale=2.0).config.guidance_scale == 2.0
 
 

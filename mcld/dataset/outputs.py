@@ -22,10 +22,16 @@ def check_outputs(option: str, outputs: Iterable[Path], inputs: Iterable[Path] =
     Raises SettingsError for an output that is an input, or lies in a prepared dataset's own
     folders, and MCLDError where it cannot be written.
     """
-    read = [file for given in inputs for file in list_files(given)]
+    read = {file for given in inputs for file in list_files(given)}
     resolved = {file.resolve() for file in read}
+    alike: dict[str, list[Path]] = {}
+    for file in read:
+        alike.setdefault(file.name.lower(), []).append(file)
     for path in outputs:
-        if path.resolve() in resolved or any(_is_same(path, file) for file in read):
+        others = alike.get(path.name.lower(), []) if path.exists() else []
+        # One file may have two names, as on a disk that does not tell capitals apart.
+        same = any(other.exists() and path.samefile(other) for other in others)
+        if same or path.resolve() in resolved:
             raise SettingsError(
                 f"{option}: {path} is what the result is made from; give another name"
             )
@@ -48,9 +54,3 @@ def find_dataset(path: Path) -> Path | None:
         if folder.name in _OWN_FOLDERS and any(mark.exists() for mark in marks):
             return layout.root
     return None
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    """Whether two names are of one file, as on a disk that does not tell capitals apart."""
-    alike = path.name.lower() == other.name.lower()
-    return alike and path.exists() and other.exists() and path.samefile(other)

@@ -9,6 +9,7 @@ import stat
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,8 @@ FACE_SIZE = 512
 """Numbers in a face embedding."""
 LARGEST_SIDE = 16_384
 """Pixels along a picture's longer side, at most."""
+READING = 2
+"""Raised whenever the same file would be read as other pixels: caches of them are of one way."""
 _DARK = 16
 """Brightness out of 255 that a picture of 16 bits reaches, at least."""
 _SIXTEEN_BITS = "sixteen bits"
@@ -36,10 +39,11 @@ _SIXTEEN_BITS = "sixteen bits"
 _FEW_COLOURS = 32
 """Colours up to which a picture is a drawing, such as a segmentation, and no photo."""
 
-# Pillow's own limits are below what is promised here.
-Image.MAX_IMAGE_PIXELS = LARGEST_SIDE**2
+# Pillow's own limits are below what is promised here; those that a program has set stay.
+if Image.MAX_IMAGE_PIXELS == 1024**3 // 4 // 3:
+    Image.MAX_IMAGE_PIXELS = LARGEST_SIDE**2
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused in words
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused in words
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -186,7 +190,8 @@ def _open(path: Path, draft: bool = False) -> Image.Image:
             if getattr(picture, "is_animated", False) and picture.format != "MPO":
                 raise InputError(f"{path} is animated: give a single picture")
             # Such as "RGB;16B": of each colour Pillow keeps 8 bits, and then no word of it.
-            picture.info[_SIXTEEN_BITS] = any(";16" in str(tile.args) for tile in picture.tile)
+            sixteen_bits = picture.mode == "RGB" and any(";16" in str(t.args) for t in picture.tile)
+            picture.info[_SIXTEEN_BITS] = sixteen_bits
             if draft:
                 picture.draft("RGB", (1, 1))
             picture.load()
@@ -217,20 +222,18 @@ def to_rgb(
     sixteen_bits = picture.info.get(_SIXTEEN_BITS, False)
     with suppress(Exception):  # damaged tags raise almost anything
         picture = ImageOps.exif_transpose(picture)
+    profile = picture.info.get("icc_profile")
     if picture.mode == "F" or picture.mode.startswith("I"):
         picture = Image.fromarray(_scale_grey(np.asarray(picture), name))
-    profile = picture.info.get("icc_profile")
     if picture.has_transparency_data:
         picture = _convert_profile(picture.convert("RGBA"), profile)
         picture = flatten(picture)
     else:
+        picture = picture.convert("RGB") if picture.mode == "P" else picture
         picture = _convert_profile(picture, profile)
     pixels = np.asarray(picture.convert("RGB"))
     if sixteen_bits and pixels.max() < _DARK:
-        raise InputError(
-            f"{name} has 16 bits, and no value above {_DARK} of 255: it would be black; save it"
-            " with 8 bits"
-        )
+        raise _refuse_dark(name)
     return pixels
 
 
@@ -244,29 +247,46 @@ def _scale_grey(grey: NDArray[Any], name: object) -> NDArray[np.uint8]:
                 " bits, or as numbers from 0 to 1"
             )
         return (grey * 255).round().astype(np.uint8)
-    if grey.max() > 0xFFFF or grey.min() < 0:
+    most = int(grey.max())
+    if most > 0xFFFF or grey.min() < 0:
         raise InputError(f"{name} has 32 bits a pixel: save it with 8 bits")
+    if 0 < most < 256 * _DARK:
+        raise _refuse_dark(name)
     return (grey // 256).astype(np.uint8)
+
+
+def _refuse_dark(name: object) -> InputError:
+    return InputError(
+        f"{name} has 16 bits, and no value above {_DARK} of 255: it would be black; save it with 8"
+        " bits"
+    )
 
 
 def _convert_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
     """A picture in sRGB; as it is where its profile is damaged or of other colours than it has."""
     if not profile or picture.mode not in ("L", "RGB", "RGBA", "CMYK"):
         return picture
-    mode = "RGBA" if picture.mode == "RGBA" else "RGB"
     try:
-        own = ImageCms.getOpenProfile(BytesIO(profile))
-        transform = ImageCms.buildTransform(own, _SRGB, picture.mode, mode)
-        if picture.mode == mode and _changes_nothing(transform, mode):
-            return picture  # of sRGB itself, rounding would change some values by one
-        converted = ImageCms.applyTransform(picture, transform)
+        transform = _make_transform(profile, picture.mode)
+        converted = None if transform is None else ImageCms.applyTransform(picture, transform)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return picture
     return picture if converted is None else converted
 
 
+@lru_cache(16)
+def _make_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From a profile to sRGB; None where that changes no colour by more than one level.
+
+    Of sRGB itself, rounding would.
+    """
+    new = "RGBA" if mode == "RGBA" else "RGB"
+    own = ImageCms.getOpenProfile(BytesIO(profile))
+    transform = ImageCms.buildTransform(own, _SRGB, mode, new)
+    return None if mode == new and _changes_nothing(transform, mode) else transform
+
+
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether a transform moves no colour by more than one level."""
     levels = np.linspace(0, 255, 9).astype(np.uint8)
     colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
     moved = ImageCms.applyTransform(Image.fromarray(colours).convert(mode), transform)

@@ -16,8 +16,10 @@ def find_pose(path: Path, kind: PoseKind = "auto") -> NDArray[np.uint8] | None:
     It is the file itself, or lies beside it in a prepared dataset. Raises InputError when the file
     cannot be read, MapError when it is a map that cannot be used.
     """
-    if kind == "iuv" or (kind == "auto" and explain_no_map(path) is None):
+    if kind == "iuv":
         return read_iuv(path)
+    if kind == "auto" and not isinstance(iuv := _read_map(path), str):
+        return iuv
     found = DatasetLayout.beside(path)
     if found is not None and (beside := found[0].densepose(*found[1:])).exists():
         return read_image_and_iuv(path, beside)[1]
@@ -30,12 +32,17 @@ def explain_no_map(path: Path) -> str | None:
 
     Raises MapError for a map that cannot be used.
     """
+    found = _read_map(path)
+    return found if isinstance(found, str) else None
+
+
+def _read_map(path: Path) -> NDArray[np.uint8] | str:
+    """The map in a file, or why it is none but a photo, perhaps."""
     if path.suffix.lower() in (".jpg", ".jpeg"):
         return f"{path} is a JPEG, which no IUV map is"
     try:
-        read_iuv(path)
+        return read_iuv(path)
     except MapError:
         raise
     except InputError as error:
         return str(error)
-    return None

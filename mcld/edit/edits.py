@@ -90,13 +90,15 @@ def edit_person(source: Person, edits: Edits) -> Person:
         # A garment is looked at in the map that it comes from, before any other edit.
         kept = {g: colour for g, colour in edits.recolor.items() if g not in worn}
         pieces = []
-        for group, texture in worn.items():  # with all that comes of this map: it is one to `sew`
-            given = {
+        for group, texture in worn.items():
+            # A person who gives several groups gets all their colours in each: where the maps are
+            # equal, `sew` knows one person by them, between whose own groups there is no seam.
+            colours = {
                 g: colour
                 for g, colour in edits.recolor.items()
                 if g in worn and np.array_equal(worn[g], texture)
             }
-            pieces.append((_recolor(texture, given, donors[group].name), group))
+            pieces.append((_recolor(texture, colours, donors[group].name), group))
         coloured = sew(_recolor(own, kept, source.name), pieces)
     photo = rewarp(np.asarray(source.photo), source.iuv, before, dressed)
     photo = tint(photo, source.iuv, dressed, coloured)

@@ -62,7 +62,7 @@ class InsightFace:
                 det_size=detection_size,
             )
         except Exception as error:  # onnxruntime's and protobuf's errors have no common ground
-            what = describe_first(folder.glob("*.onnx")) or f"cannot load {folder}: {error}"
+            what = describe_first(folder.glob("[!.]*.onnx")) or f"cannot load {folder}: {error}"
             raise WeightsError(f"the face pack cannot be used: {what}") from error
         if "recognition" not in self._app.models:
             raise WeightsError(f"the face pack {folder} lacks its recognition network")

@@ -18,6 +18,7 @@ from torch.nn import functional
 from torchvision.models import inception_v3
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import READING
 from mcld.dataset.results import RESULT_SIZES
 from mcld.evaluate.networks import check_finite, load_torchvision, without_tf32
 from mcld.machine.files import hash_file, write_whole
@@ -92,7 +93,7 @@ class TrainingPictures:
 
     def cache_file(self, folder: str, weights: str) -> Path:
         """The file of their FeatureSums; folder: 256 or 512; weights: the network's sha256."""
-        content = json.dumps([weights, RESULT_SIZES[folder], self.stamps])
+        content = json.dumps([READING, weights, RESULT_SIZES[folder], self.stamps])
         key = hashlib.sha256(content.encode()).hexdigest()[:16]
         return self.dataset / "cache" / f"fid-{folder}-{key}.npz"
 

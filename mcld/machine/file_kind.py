@@ -3,8 +3,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-_PHONES = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1")
-"""Brands of HEIF files, which phones write."""
+_HEIC = "is HEIC, which cannot be read here: save it as JPEG"
+_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1"), _HEIC),
+    b"crx ": "is a camera's raw file: develop it to JPEG first",
+    **dict.fromkeys((b"avif", b"avis")),  # Pillow reads them, unless they are damaged
+}
+"""Of the family of MP4 -> what they are; any other is a video."""
 _BEGINNINGS = {
     b"version https://git-lfs": "is a Git LFS pointer, not the file: `git lfs pull` fetches it",
     b"%PDF": "is a PDF, not a picture",
@@ -31,11 +36,7 @@ def describe_content(path: Path) -> str | None:
         if head.startswith(beginning):
             return words
     if head[4:8] == b"ftyp":
-        if head[8:12] in _PHONES:
-            return "is HEIC, which cannot be read here: save it as JPEG"
-        if head[8:12] == b"crx ":
-            return "is a camera's raw file: develop it to JPEG first"
-        return "is a video: take a single picture of it"
+        return _BRANDS.get(head[8:12], "is a video: take a single picture of it")
     text = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     if text.startswith((b"<!doctype html", b"<html", b"<head")):
         return "is a web page, which a download link may have answered: fetch the file itself"

@@ -121,7 +121,7 @@ def _waiting_for_others(count: int) -> Iterator[None]:
         timer.start()
     try:
         yield
-    except (RuntimeError, ValueError) as error:
+    except (distributed.DistError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise MCLDError(f"{waiting}, and cannot meet them: {reason}; {_LEFT_OVER}") from error
     finally:

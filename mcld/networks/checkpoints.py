@@ -55,7 +55,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 def explain_unreadable(path: Path, error: Exception) -> str:
     """Why weights in a file, or in a folder of a library's, cannot be read; in our own words."""
-    files = [path] if path.is_file() else [*path.glob("*.*"), *path.glob("*/*.*")]
+    kinds = (".safetensors", ".pth", ".bin", ".json")
+    inside = (*path.glob("[!.]*"), *path.glob("[!.]*/[!.]*"))
+    files = [path] if path.is_file() else [file for file in inside if file.suffix in kinds]
     return describe_first(files) or f"cannot read the weights in {path}: {tell_reason(error)}"
 
 

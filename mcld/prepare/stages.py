@@ -32,6 +32,7 @@ from mcld.estimators.pose import DensePose
 from mcld.machine.files import write_text
 from mcld.prepare.raw import link_or_copy
 from mcld.settings import PrepareSettings
+from mcld.surface.map_check import find_map_fault
 
 CHECK_VERSION = 1
 """Raised whenever maps are checked in another way."""
@@ -144,6 +145,8 @@ class PoseStage(Stage):
         iuv = self._estimator.estimate(read_image(self.layout.image(*picture)))
         if iuv is None or not iuv[..., 0].any():
             raise InputError("no person was found")
+        if fault := find_map_fault(iuv):  # as the next stages would find
+            raise InputError(f"its estimated IUV map cannot be used: {fault.reason}")
         write_iuv(self.output(picture), iuv)
 
 

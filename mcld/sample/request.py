@@ -87,8 +87,8 @@ class SplitRequest:
     """Every pair of a split.
 
     Raises SettingsError for a split that there is not and for results that would lie among the
-    files of a dataset, InputError for a dataset without a readable
-    table of its pairs, MCLDError where no result can be written.
+    files of a dataset, InputError for a dataset without a readable table of its pairs, MCLDError
+    where no result can be written.
     """
 
     dataset: Path

@@ -33,6 +33,8 @@ from mcld.sampling.record import png_text
 from mcld.sampling.run import PictureRun, encode_in_one_batch, run_many
 from mcld.settings import Settings
 
+_CHANGED = "what they were made from has changed"
+_UNNAMED = "they do not say what they were made from"
 MADE_FROM = "files"
 """Where the record of a result names the files that it was made from."""
 
@@ -93,6 +95,8 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
         self.split, self.save_path = request.split, request.save_path
         self.say = say
         self._hash_file = cache(hash_file)
+        # Of the pairs that are read and not written yet
+        self._made_from: dict[Pair, str] = {}
         self.layout = DatasetLayout(request.dataset)
         super().__init__(opened, pairs)
         self.record: dict[str, Any] = {
@@ -109,36 +113,28 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
         remove_unfinished(self.save_path)
         _check_settings(self.save_path, self.record)
         with ThreadPoolExecutor() as pool:
-            made_from = list(pool.map(self._read_made_from, self.jobs))
-            fresh = list(pool.map(self._is_fresh, self.jobs, made_from))
-        if stale := sum(m is not None for m in made_from) - sum(fresh):
-            self.say(
-                f"made again, since the files that they were made from have changed: {stale:,}"
-                " pictures"
-            )
-        return [pair for pair, there in zip(self.jobs, fresh, strict=True) if not there]
+            states = list(pool.map(self._judge, self.jobs))
+        for reason in (_CHANGED, _UNNAMED):
+            if count := states.count(reason):
+                self.say(f"made again, because {reason}: {count:,} of the pictures")
+        return [job for job, state in zip(self.jobs, states, strict=True) if state is not None]
 
-    def _read_made_from(self, job: Pair) -> str | None:
-        """What the pictures of a pair that are there were made from; None if one is not there."""
-        found = set()
+    def _judge(self, job: Pair) -> str | None:
+        """Why a pair's pictures are to be made; None where they are there and as they should be."""
+        named = set()
         for folder in RESULT_SIZES:
             path = job.result(self.save_path, folder)
             if not path.exists():
-                return None
+                return "one is missing"
             try:
-                record = json.loads(read_text(path)["mcld"])
-            except (InputError, KeyError, ValueError):
-                return ""
-            found.add(str(record.get(MADE_FROM)) if isinstance(record, dict) else "")
-        return found.pop() if len(found) == 1 else ""
-
-    def _is_fresh(self, job: Pair, made_from: str | None) -> bool:
-        if made_from is None:
-            return False
+                named.add(json.loads(read_text(path)["mcld"])[MADE_FROM])
+            except (InputError, KeyError, ValueError, TypeError):
+                return _UNNAMED
         try:
-            return made_from == self.hash_inputs(job)
+            now = self.hash_inputs(job)
         except OSError:
-            return False  # which reading it will tell
+            return "a file is missing"  # which reading it will tell
+        return None if named == {now} else _CHANGED
 
     def hash_inputs(self, job: Pair) -> str:
         """What tells the files that a pair's picture is made from, from others: 16 hex digits."""
@@ -163,6 +159,7 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
 
     def read(self, job: Pair) -> PipelineInputs:
         """The source's picture with all that was prepared of it, and the target's pose."""
+        self._made_from[job] = self.hash_inputs(job)
         source = read_prepared(self.layout, self.split, job.source)
         pose = read_iuv(self.layout.densepose(self.split, job.target))
         return read_inputs(self.opened.pipeline, [source], pose, self.opened.options)
@@ -175,7 +172,7 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
     def write(self, job: Pair, inputs: PipelineInputs, pictures: torch.Tensor) -> None:
         """Write the picture at both sizes."""
         del inputs
-        pair = {"source": job.source, "pose": job.target, MADE_FROM: self.hash_inputs(job)}
+        pair = {"source": job.source, "pose": job.target, MADE_FROM: self._made_from.pop(job)}
         text = png_text({**pair, **self.record})
         for folder, size in RESULT_SIZES.items():
             resized = functional.interpolate(

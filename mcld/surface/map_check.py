@@ -53,8 +53,8 @@ def find_map_fault(iuv: NDArray[np.uint8]) -> MapFault | None:
         return MapFault(
             "its three channels are equal: that is a picture of part labels, without U and V", True
         )
-    if body.all():
-        return MapFault("it has no background: no part label is 0", False)
+    if body.all() and _measure_fragments(labels, body) > _THIN:  # else a close-up
+        return MapFault("it has no background, and its labels are no parts", False)
     if fault := _describe_background(labels, body, coloured & ~body):
         return fault
     if _are_flat(iuv):

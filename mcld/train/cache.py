@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import READING
 from mcld.errors import InputError, WeightsError
 from mcld.networks.checkpoints import write_tensors
 
@@ -57,7 +58,7 @@ def cache_key(encoders: Path, size: tuple[int, int]) -> str:
     """
     index = encoders / "model_index.json"
     facts = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
-    how = [VERSION, *size, facts.get("pose_resample")]
+    how = [VERSION, READING, *size, facts.get("pose_resample")]
     digest = hashlib.sha256(json.dumps(how).encode())
     for part in ENCODERS:
         if not (encoders / part).is_dir():

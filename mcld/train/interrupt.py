@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 AGAIN = 1.0
 """Seconds after which another SIGTERM is a second one: launchers and schedulers both send it."""
 PATIENCE = 20
-"""Seconds that a step may take to get its pictures once it is the last one."""
+"""Seconds that a batch may be waited for once its step is the last one."""
 
 
 class Interrupt:
@@ -22,7 +22,7 @@ class Interrupt:
     """
 
     def __init__(self) -> None:
-        self._waiting = False
+        self._waiting_since: float | None = None
         self._noted: float | None = None
         self._before: dict[int, Any] = {}
 
@@ -48,24 +48,27 @@ class Interrupt:
         if self._noted is None:
             self._noted = now
             signal.alarm(PATIENCE)
-        elif number == signal.SIGINT or now - self._noted > AGAIN:
+        elif number == signal.SIGINT or (
+            now - self._noted > AGAIN and self._waiting_since is not None  # and not while saving
+        ):
             raise KeyboardInterrupt
 
     def _give_up(self, *_: object) -> None:
-        if self._waiting:
+        since = self._waiting_since
+        if since is not None and time.monotonic() - since >= PATIENCE:
             raise KeyboardInterrupt
         signal.alarm(PATIENCE)
 
     def wait_for(self, batches: Iterator[_T]) -> Iterator[_T]:
         """The same batches; a signal does not wait for one that never comes."""
         while True:
-            self._waiting = True
+            self._waiting_since = time.monotonic()
             try:
                 batch = next(batches)
             except StopIteration:
                 return
             finally:
-                self._waiting = False
+                self._waiting_since = None
             yield batch
 
     @property

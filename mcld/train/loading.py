@@ -1,11 +1,12 @@
 """The batches of a run, loaded by processes of their own, and what becomes of these."""
 
 import errno
-import multiprocessing
 import re
 import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, get_worker_info
@@ -30,17 +31,19 @@ def load_batches(
     Raises InputError for a sample that cannot be loaded, and MCLDError when there is no room to
     hand a batch over. The loading processes end with the generator, however it ends.
     """
-    check_shared_memory(options)  # much may have happened since it was first looked at
-    before = multiprocessing.active_children()
+    check_shared_memory(options, 1)  # the others may have begun already
+    loader = DataLoader(
+        samples,
+        batch_sampler=numbers,
+        collate_fn=_hand_over,
+        num_workers=options.workers,
+        worker_init_fn=Interrupt.leave_to_parent,
+        pin_memory=device.type == "cuda",
+    )
+    batches: Any = None
     try:
-        yield from DataLoader(
-            samples,
-            batch_sampler=numbers,
-            collate_fn=_hand_over,
-            num_workers=options.workers,
-            worker_init_fn=Interrupt.leave_to_parent,
-            pin_memory=device.type == "cuda",
-        )
+        batches = iter(loader)
+        yield from batches
     except (InputError, _SharedMemoryError) as error:
         line = str(error).strip().splitlines()[-1]  # after a traceback of the process's own
         kind = InputError if isinstance(error, InputError) else MCLDError
@@ -50,7 +53,7 @@ def load_batches(
             raise MCLDError(_FULL) from error
         raise
     finally:
-        _end([child for child in multiprocessing.active_children() if child not in before])
+        _end(getattr(batches, "_workers", []))
 
 
 class _SharedMemoryError(MCLDError):
@@ -73,7 +76,7 @@ def _hand_over(samples: list[Sample]) -> Batch:
     return batch
 
 
-def _end(loading: list[multiprocessing.process.BaseProcess]) -> None:
+def _end(loading: list[BaseProcess]) -> None:
     """End loading processes: they heed no signal that can be heeded, and one may be stuck."""
     if not loading:
         return

@@ -13,7 +13,16 @@ from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.machine.processes import runs_on_cpu
 from mcld.settings import TrainSettings
 
-WRITTEN = ("start", "checkpoints", "pipeline", "adapted", "weights", "validation", "logs")
+WRITTEN = (
+    "start",
+    "checkpoints",
+    "pipeline",
+    "adapting",
+    "adapted",
+    "weights",
+    "validation",
+    "logs",
+)
 """Folders of a run, in its output folder."""
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where PyTorch's processes hand over what they load
 LITTLE_SHARED_MEMORY = (
@@ -78,7 +87,9 @@ def check_inputs(options: TrainSettings) -> None:
             f"{layout.list_file('train')} is missing: prepare the dataset first, see `mcld prepare"
             f" --help`, or set train.dataset; {_BEGIN}"
         )
-    find_pairs(layout, lambda _: None)
+    pairs = layout.pairs("train")
+    if not any(all(layout.is_prepared("train", Path(n).stem) for n in pair) for pair in pairs):
+        raise _explain_no_pair(layout)
 
 
 def check_start(options: TrainSettings) -> None:
@@ -120,21 +131,27 @@ def check_machine(options: TrainSettings, processes: int) -> None:
             "train.optimizer=adamw8bit needs the package bitsandbytes: pip install bitsandbytes,"
             " or set it to adamw"
         )
-    check_shared_memory(options)
+    launched = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))  # of several machines, this one's
+    check_shared_memory(options, launched or processes)
     if options.precision == "fp16" and runs_on_cpu():  # the only question that torch must answer
         raise SettingsError(
             "train.precision=fp16 needs a GPU, and there is none here: set it to bf16 or no"
         )
 
 
-def check_shared_memory(options: TrainSettings) -> None:
-    """Raise MCLDError when loading processes would fill the shared memory with a few batches."""
+def check_shared_memory(options: TrainSettings, processes: int) -> None:
+    """Raise MCLDError when what loads pictures would fill the shared memory with a few batches.
+
+    processes: of this machine that are still to begin.
+    """
     if not options.workers or not SHARED_MEMORY.is_dir():
         return
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     maps = 3 * options.height * options.width  # the most of a sample, whatever the network is
     ahead = 2 * options.workers + 1  # batches: two that each process loads, one that is used
-    needed, free = maps * options.batch_size * ahead * here, shutil.disk_usage(SHARED_MEMORY).free
+    needed, free = (
+        maps * options.batch_size * ahead * processes,
+        shutil.disk_usage(SHARED_MEMORY).free,
+    )
     if free < needed:
         raise MCLDError(
             f"{SHARED_MEMORY} has {free / 1e6:,.1f} MB free, where what train.workers="
@@ -194,8 +211,12 @@ def find_pairs(
             f" {len(wanted):,} pairs"
         )
     if not pairs:
-        raise InputError(
-            f"{layout.pairs_file('train')} names no pair of prepared pictures: run `mcld prepare"
-            f" {shlex.quote(str(layout.root))}` to the end"
-        )
+        raise _explain_no_pair(layout)
     return stems, pairs
+
+
+def _explain_no_pair(layout: DatasetLayout) -> InputError:
+    return InputError(
+        f"{layout.pairs_file('train')} names no pair of prepared pictures: run `mcld prepare"
+        f" {shlex.quote(str(layout.root))}` to the end"
+    )

@@ -139,7 +139,7 @@ def _adapt(stage: TrainStage, report: Report, say: Callable[[str], None]) -> Non
     folder = settings.train.output / ADAPTING / _hash_sampled(pipeline, stage, layout, chosen)
     for other in folder.parent.glob("*"):
         if other != folder:  # of a network that was trained otherwise
-            shutil.rmtree(other)
+            shutil.rmtree(other, ignore_errors=True)
     generator = torch.Generator().manual_seed(settings.train.seed)
     sampling = count_stage(report, "Sampling for the decoder")
     sampled = sample_pairs(pipeline, layout, chosen, settings.train, generator, folder, sampling)

@@ -148,6 +148,24 @@ def test_a_colour_profile_is_followed_to_srgb() -> None:
     np.testing.assert_array_equal(read_image(CASES / "p3_red.png")[0, 0], (251, 0, 18))
 
 
+def test_the_profile_of_a_palette_is_followed(tmp_path: Path) -> None:
+    with Image.open(CASES / "p3_red.png") as picture:
+        profile = picture.info["icc_profile"]
+        picture.convert("P").save(tmp_path / "a.png", icc_profile=profile)
+    np.testing.assert_allclose(read_image(tmp_path / "a.png")[0, 0], (251, 0, 18), atol=12)
+
+
+def test_black_of_16_bits_is_black(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "a.png")
+    assert not read_image(tmp_path / "a.png").any()
+
+
+def test_low_numbers_of_32_bits_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 200, np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(InputError, match="would be black"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_the_profile_of_srgb_itself_changes_nothing(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -242,9 +260,7 @@ def test_a_large_picture_is_read_without_a_warning(
 
 @pytest.mark.parametrize("size", [(16_385, 10), (30_000, 30_000)])
 def test_a_picture_too_large_is_refused_in_our_words(tmp_path: Path, size: tuple[int, int]) -> None:
-    Image.MAX_IMAGE_PIXELS = None  # of the test's own picture
     Image.new("1", size).save(tmp_path / "a.png")
-    Image.MAX_IMAGE_PIXELS = LARGEST_SIDE**2
     with pytest.raises(InputError, match=f"at most {LARGEST_SIDE}"):
         check_image(tmp_path / "a.png")
 

@@ -209,6 +209,20 @@ def test_a_picture_is_made_again_when_what_it_was_made_from_has_changed(
     assert contents(tmp_path / "anew") == after
 
 
+def test_a_picture_without_a_record_is_made_again_and_said_so(own, weights, tmp_path):
+    request = SplitRequest(own.root, "test", tmp_path / "results", weights, limit=1)
+    run(request)
+    before = contents(tmp_path / "results")
+    stripped = next((tmp_path / "results" / "256").iterdir())
+    with Image.open(stripped) as picture:
+        picture.load()
+        picture.info.clear()
+        picture.save(stripped)
+    said, _ = run(request)
+    assert "made again, because they do not say what they were made from: 1 of the pictures" in said
+    assert contents(tmp_path / "results") == before
+
+
 def test_pictures_of_unknown_settings_are_not_mixed_with(dataset, weights, tmp_path):
     (tmp_path / "results" / "256").mkdir(parents=True)
     with pytest.raises(SettingsError, match=r"no settings\.json"):
