@@ -8,7 +8,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from mcld.dataset.layout import SPLITS, DatasetLayout
+from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.outputs import find_dataset
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.machine.processes import runs_on_cpu
 from mcld.settings import TrainSettings
@@ -164,28 +165,31 @@ def check_folders(options: TrainSettings, output: Path, *, resume: bool = False)
 
     output: its folder, or that of a recipe. resume: the start is made already, and is read no more.
     """
-    dataset = options.dataset
-    kinds = ("", "_densepose", "_texture", "_face")
-    own = [dataset / f"{split}{kind}" for split in SPLITS for kind in kinds] + [dataset / "split"]
-    inputs = {folder: f"the dataset's {folder.name} folder" for folder in own}
+    inputs = {options.dataset: "train.dataset"}
     if not resume and options.start_from:
         inputs[options.start_from] = "train.start_from"
     if not resume and options.pretrained and not options.start_from:
         inputs[options.pretrained] = "train.pretrained"
-    outputs = {"train.output": output, "train.cache": options.cache}
-    for folder, what in inputs.items():
-        for name, written in outputs.items():
-            if written is not None and _is_within(written, folder):
+    for name, written in (("train.output", output), ("train.cache", options.cache)):
+        if written is None:
+            continue
+        if root := find_dataset(written):
+            raise SettingsError(
+                f"{name}, {written}, lies among the files of the prepared dataset {root}: set it to"
+                " another folder"
+            )
+        for folder, what in inputs.items():
+            if what != "train.dataset" and _is_within(written, folder):
                 raise SettingsError(
                     f"{name}, {written}, is in {folder}, {what}, which is read: set it to another"
                     " folder"
                 )
-        for part in WRITTEN:
-            if _is_within(folder, output / part):
-                raise SettingsError(
-                    f"train.output, {output}: {folder}, {what}, would be written over: set it to"
-                    " another folder"
-                )
+    for folder, what in inputs.items():
+        if any(_is_within(folder, output / part) for part in WRITTEN):
+            raise SettingsError(
+                f"train.output, {output}: {folder}, {what}, would be written over: set it to"
+                " another folder"
+            )
 
 
 def _is_within(path: Path, folder: Path) -> bool:
