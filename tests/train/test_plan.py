@@ -57,7 +57,9 @@ def test_what_is_not_there_is_named_with_its_setting(short, tmp_path, monkeypatc
 @pytest.mark.parametrize("name", ["output", "cache"])
 def test_a_run_does_not_write_into_the_folders_of_its_dataset(short, name, inside):
     folder = short.train.dataset / inside
-    with pytest.raises(SettingsError, match=rf"^train\.{name}, .* among the files of the prepared dataset"):
+    with pytest.raises(
+        SettingsError, match=rf"^train\.{name}, .* the files of the prepared dataset"
+    ):
         check(short, **{name: folder})
 
 
