@@ -59,10 +59,10 @@ def check_scheduler(scheduler: SchedulerMixin) -> None:
 
     Several take a configuration with both, and sample on without.
     """
-    known = inspect.signature(type(scheduler).__init__).parameters
     signal = getattr(scheduler, "alphas_cumprod", None)
     zero = signal is not None and float(signal[-1]) < _ZERO_SIGNAL
-    if zero and "prediction_type" in known and scheduler.config.prediction_type == "v_prediction":
+    named = any(kind.__name__ in _SCHEDULERS for kind in type(scheduler).__mro__)
+    if named and zero and scheduler.config.prediction_type == "v_prediction":
         return
     raise InputError(
         f"{type(scheduler).__name__} cannot sample this network: it needs v-prediction and zero"
@@ -71,6 +71,12 @@ def check_scheduler(scheduler: SchedulerMixin) -> None:
     )
 
 
+_SCHEDULERS = (
+    *("DDIMScheduler", "DDIMParallelScheduler", "DDPMScheduler", "DDPMParallelScheduler"),
+    *("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "UniPCMultistepScheduler"),
+    *("DPMSolverMultistepScheduler", "LCMScheduler", "TCDScheduler"),
+)
+"""Diffusers' schedulers that sample, and know both."""
 _ZERO_SIGNAL = 1e-6
 """Share of the signal that is left at the last timestep, at most; diffusers keeps 2^-24 of it."""
 
@@ -416,8 +422,12 @@ class MCLDPipeline(DiffusionPipeline):
         maps = read_iuv_maps(pose, "pose")
         sources = _repeat(read_photos(source, "source"), len(maps))
         textures = _repeat(read_texture_maps(texture, "texture"), len(maps))
+        if face is not None and not (isinstance(face, Tensor) and face.isfinite().all()):
+            raise InputError("face must be a tensor of finite numbers, [B, 512]")
         if face is not None and len(face) == 1:
             face = face.expand(len(maps), -1)
+        if isinstance(generator, list) and len(generator) != len(maps):
+            raise InputError(f"give one generator, or as many as poses: not {len(generator)}")
         self.check_inputs(sources, textures, maps, face, output_type)
         with self.progress_bar(total=options.num_inference_steps) as progress:
 
@@ -499,8 +509,12 @@ class MCLDPipeline(DiffusionPipeline):
         config, scheduler = self.config, self.scheduler
         steps = config.num_inference_steps if num_inference_steps is None else num_inference_steps
         scale = config.guidance_scale if guidance_scale is None else guidance_scale
+        if not isinstance(steps, int):
+            raise InputError(f"num_inference_steps {steps!r} is no whole number")
         if steps < 1:
             raise InputError(f"num_inference_steps {steps} is below 1")
+        if steps > TIMESTEPS:
+            raise InputError(f"num_inference_steps {steps} is above {TIMESTEPS}")
         if not scale >= 1:  # nor NaN
             raise InputError(f"guidance_scale {scale} is below 1, which is no guidance")
         height, width = self.picture_size(height, width)

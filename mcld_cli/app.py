@@ -1,5 +1,6 @@
 """The `mcld` command: its options, its commands, and how a run ends."""
 
+import errno
 import signal
 import sys
 import time
@@ -27,6 +28,19 @@ WRONG_USAGE, INTERRUPTED = SettingsError.exit_code, StoppedError.exit_code
 SECONDS_FOR_MAIN_PROCESS = 5.0
 
 
+def _show_unexpected(error: Exception, *, debug: bool) -> None:
+    """Show a bug of ours, or a name that is too long, which turns up wherever it is used first."""
+    if debug:
+        traceback.print_exc()
+    elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        console.show_error(f"cannot use {error.filename}: the name is too long")
+    else:
+        console.show_error(
+            f"unexpected {type(error).__name__}: {error}; run again with --debug"
+            " (`mcld --debug …`) to see the traceback; please report it"
+        )
+
+
 class _ErrorsInOneLine(Group):
     """Ends every run with one line and an exit code: 1 failed, 2 wrong usage, 130 interrupted."""
 
@@ -50,13 +64,7 @@ class _ErrorsInOneLine(Group):
         except Exception as error:
             if hasattr(error, "exit_code"):  # wrong usage, which Typer explains
                 raise
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            else:
-                console.show_error(
-                    f"unexpected {type(error).__name__}: {error}; run again with --debug"
-                    " (`mcld --debug …`) to see the traceback; please report it"
-                )
+            _show_unexpected(error, debug=bool(ctx.params.get("debug")))
             raise typer.Exit(1) from error
 
 

@@ -56,7 +56,7 @@ def show_result(result: Mapping[str, object]) -> bool:
 
     Paths are texts.
     """
-    if _answers_in_json:
+    if _answers_in_json and sys.stdout is not None:
         with _explain_full_disk():
             sys.stdout.write(json.dumps(result, default=str, indent=2) + "\n")
             sys.stdout.flush()

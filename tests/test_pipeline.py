@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
+    DDIMInverseScheduler,
     DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
     HeunDiscreteScheduler,
@@ -380,7 +381,10 @@ def test_a_pipeline_of_anothers_parts_samples_as_that_does(pipeline, person):
 
 @pytest.mark.parametrize(
     "scheduler",
-    [PNDMScheduler, HeunDiscreteScheduler, LMSDiscreteScheduler, FlowMatchEulerDiscreteScheduler],
+    [
+        *(PNDMScheduler, HeunDiscreteScheduler, LMSDiscreteScheduler),
+        *(FlowMatchEulerDiscreteScheduler, DDIMInverseScheduler),
+    ],
 )
 def test_a_scheduler_that_cannot_sample_the_method_is_refused(pipeline, person, scheduler):
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
@@ -501,3 +505,11 @@ def test_a_network_of_one_step_warns_of_what_spoils_it(pipeline, person, caplog)
     run(pipeline, told, height=128)
     assert "It was made for 64x48, num_inference_steps=1" in caplog.text
     diffusers.utils.logging.disable_propagation()
+
+
+@pytest.mark.parametrize(
+    "face", [np.zeros((1, 512), np.float32), [0.0] * 512, torch.full((1, 512), torch.nan)]
+)
+def test_a_face_is_a_tensor_of_finite_numbers(pipeline, person, face):
+    with pytest.raises(InputError, match="face must be a tensor of finite numbers"):
+        run(pipeline, person, face=face)

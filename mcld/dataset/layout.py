@@ -9,15 +9,18 @@
 """
 
 import csv
+import logging
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Self
 
 from mcld.errors import InputError
 from mcld.machine.files import write_text, write_whole
+from mcld.machine.processes import is_main
 
 SPLITS = ("train", "test")
 LONGEST_NAME = 240
@@ -145,11 +148,24 @@ class DatasetLayout:
     def pairs(self, split: str) -> list[tuple[str, str]]:
         """The (from, to) flat names of a split's pairs, in the order of its table.
 
-        A pair that is not of flat names is left out. Raises InputError when the table is missing or
-        has no `from` and `to` columns.
+        A pair that is not of flat names is left out, and said to be in a line. Raises InputError
+        when the table is missing, has no `from` and `to` columns, or no such pair.
         """
-        pairs = [(start, end) for _, start, end in read_pairs(self.pairs_file(split))]
-        return [pair for pair in pairs if all(map(is_flat_name, pair))]
+        path = self.pairs_file(split)
+        rows = read_pairs(path)
+        pairs = [
+            (start, end) for _, start, end in rows if is_flat_name(start) and is_flat_name(end)
+        ]
+        if len(pairs) < len(rows):
+            line = next(n for n, *pair in rows if not all(map(is_flat_name, pair)))
+            left_out = (
+                f"{path}: {len(rows) - len(pairs):,} of {len(rows):,} rows are no pair of flat"
+            )
+            left_out += f" names ending in .jpg, such as that on line {line}"
+            if not pairs:
+                raise InputError(left_out)
+            _say_once(f"{left_out}: they are left out")
+        return pairs
 
     def write_names(self, split: str, names: Iterable[str]) -> None:
         """Write the list of a split: flat names with '.jpg', one a line."""
@@ -181,6 +197,13 @@ class DatasetLayout:
             if layout.densepose(folder.name, path.stem).parent.is_dir():
                 return layout, folder.name, path.stem
         return None
+
+
+@cache
+def _say_once(line: str) -> None:
+    """On standard error, in the process that speaks."""
+    if is_main():
+        logging.getLogger("mcld").warning(line)
 
 
 def list_files(picture: Path) -> list[Path]:

@@ -44,6 +44,8 @@ if Image.MAX_IMAGE_PIXELS == 1024**3 // 4 // 3:
     Image.MAX_IMAGE_PIXELS = LARGEST_SIDE**2
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # refused in words
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+# Of tags that are damaged, which do not count
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -155,6 +157,8 @@ def colour_iuv(iuv: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def read_face(path: Path) -> NDArray[np.float32]:
     """Read a face embedding, float32 [512]. Raises InputError when the file holds anything else."""
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is no file")
         face = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
@@ -164,7 +168,7 @@ def read_face(path: Path) -> NDArray[np.float32]:
         raise InputError(f"{path} {what}") from error
     if not isinstance(face, np.ndarray) or face.shape != (FACE_SIZE,) or face.dtype.kind != "f":
         raise InputError(f"{path} is not a face embedding: it must hold {FACE_SIZE} real numbers")
-    if not np.isfinite(face).all():
+    if not (np.abs(face) < np.finfo(np.float32).max).all():  # nor NaN
         raise InputError(f"{path} is not a face embedding: some of its numbers are not finite")
     return face.astype(np.float32)
 

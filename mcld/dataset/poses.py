@@ -42,7 +42,7 @@ def _read_map(path: Path) -> NDArray[np.uint8] | str:
         return f"{path} is a JPEG, which no IUV map is"
     try:
         return read_iuv(path)
-    except MapError:
-        raise
+    except MapError as error:
+        raise MapError(f"{error} (a photo, after all: --pose-kind photo)") from error
     except InputError as error:
         return str(error)

@@ -46,7 +46,7 @@ def count_processes() -> int:
     wrong = [name for name, text in given.items() if text and not text.isdecimal()]
     if wrong:
         raise SettingsError(f"{wrong[0]}={given[wrong[0]]} is no number: {_LEFT_OVER}")
-    count = int(given["WORLD_SIZE"] or 1)
+    count = max(1, int(given["WORLD_SIZE"] or 1))
     if count > 1:
         needed = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
         if missing := [name for name in needed if not os.environ.get(name)]:
@@ -78,8 +78,17 @@ def processes() -> PartialState:
     """
     from accelerate import PartialState
 
-    with _waiting_for_others(count_processes()):
-        state = PartialState(cpu=runs_on_cpu(), timeout=PATIENCE)
+    count = count_processes()
+    if count == 1:  # accelerate takes what is left over of these for several processes
+        for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
+            os.environ.pop(name, None)
+    with _waiting_for_others(count):
+        try:
+            state = PartialState(cpu=runs_on_cpu(), timeout=PATIENCE)
+        except ValueError as error:  # of other launchers' variables, such as MPI's
+            raise SettingsError(
+                f"the variables of a launcher are contradictory: {error}"
+            ) from error
     if state.backend == "gloo":
         atexit.register(state.destroy_process_group)
     return state

@@ -144,3 +144,17 @@ def test_a_picture_knows_the_dataset_it_lies_in(tmp_path: Path) -> None:
     assert DatasetLayout.beside(layout.image("test", "a")) == (layout, "test", "a")
     assert DatasetLayout.beside(tmp_path / "other" / "a.jpg") is None
     assert DatasetLayout.beside(tmp_path / "test" / "a.png") is None
+
+
+def test_rows_that_are_no_pair_are_said_and_none_at_all_is_an_error(tmp_path, caplog):
+    layout = DatasetLayout(tmp_path)
+    layout.pairs_file("test").parent.mkdir()
+    layout.pairs_file("test").write_text("from,to\na.jpg,b.jpg\na,b.jpg\n")
+    assert layout.pairs("test") == [("a.jpg", "b.jpg")]
+    assert (
+        "1 of 2 rows are no pair of flat names ending in .jpg, such as that on line 3"
+        in caplog.text
+    )
+    layout.pairs_file("test").write_text("from,to\na,b\n")
+    with pytest.raises(InputError, match=r"1 of 1 rows are no pair .* line 2"):
+        layout.pairs("test")

@@ -301,7 +301,11 @@ def test_a_face_comes_back_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.zeros(511, np.float32), np.zeros(512, np.int64), np.full(512, np.nan, np.float32)]
+    "wrong",
+    [
+        *(np.zeros(511, np.float32), np.zeros(512, np.int64)),
+        *(np.full(512, np.nan, np.float32), np.full(512, 1e300)),
+    ],
 )
 def test_other_arrays_are_no_face(tmp_path: Path, wrong: NDArray[np.generic]) -> None:
     np.save(tmp_path / "a.npy", wrong)

@@ -145,3 +145,25 @@ def test_a_rank_alone_makes_no_process_silent(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.setenv("RANK", "1")
     assert is_main()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"},
+        {"LOCAL_RANK": "1"},
+        {"WORLD_SIZE": "", "RANK": "", "LOCAL_RANK": ""},
+        {"WORLD_SIZE": "0", "RANK": "0", "LOCAL_RANK": "0"},
+    ],
+)
+def test_left_over_variables_of_one_process_do_not_matter(variables):
+    clean = {name: value for name, value in os.environ.items() if name not in LEFT_OVER}
+    script = "from mcld.machine.processes import processes; print(processes().num_processes)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**clean, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "1\n", done.stderr
