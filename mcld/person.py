@@ -29,7 +29,8 @@ from mcld.dataset.pictures import (
 from mcld.dataset.poses import find_pose
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.face import InsightFace
-from mcld.estimators.pose import DensePose
+from mcld.estimators.people import explain_absence
+from mcld.estimators.pose import PoseEstimator, open_pose_estimator
 from mcld.person_check import explain_missing_estimator
 from mcld.settings import PrepareSettings
 
@@ -107,7 +108,7 @@ class PersonReader:
     Several threads may use one reader.
 
     Args:
-        options: where the estimators' weights are.
+        options: which estimators, where their weights are, and who counts of several people.
         device: the estimators run there; such as "cuda:0" or "cpu".
         say: told, in a line each, what the user should know.
     """
@@ -119,14 +120,19 @@ class PersonReader:
         self._estimating = Lock()
 
     @cached_property
-    def pose_estimator(self) -> DensePose:
-        """DensePose. Raises MCLDError or WeightsError when it cannot run here."""
-        return DensePose(self.options.densepose_weights, self.device)
+    def pose_estimator(self) -> PoseEstimator:
+        """That of the options. Raises MCLDError or WeightsError when it cannot run here."""
+        return open_pose_estimator(self.options, self.device)
 
     @cached_property
     def face_embedder(self) -> InsightFace:
         """ArcFace. Raises MCLDError or WeightsError when it cannot run here."""
         return InsightFace(self.options.insightface_root, self.options.face_pack, self.device)
+
+    def record(self) -> dict[str, str | int]:
+        """What of the settings changes who is read, and is not as usual."""
+        person = self.options.person
+        return {} if person == "confident" else {"person": person}
 
     def person(self, source: Path) -> Person:
         """Read the person of a photo.
@@ -162,12 +168,18 @@ class PersonReader:
         photo = read_image(path)
         try:
             with self._estimating:
-                estimated = self.pose_estimator.estimate(photo)
+                (estimated,) = self.pose_estimator.estimate([photo])
         except MCLDError as error:
             raise explain_missing_estimator(path, kind, error) from error
-        if estimated is None or not estimated[..., 0].any():
-            raise InputError(f"{path} shows nobody: no person was found in it")
-        return estimated
+        if estimated is None or not estimated.iuv[..., 0].any():
+            reason = explain_absence(self.options.person)
+            raise InputError(f"{path} shows nobody: {reason} in it")
+        if estimated.people > 1 and self.options.person == "confident":
+            self.say(
+                f"{path.name} shows {estimated.people} people; the one that was found most surely"
+                " counts: --person 2 or --person largest takes another."
+            )
+        return estimated.iuv
 
     def _embed_face(
         self, photo: NDArray[np.uint8], iuv: NDArray[np.uint8]

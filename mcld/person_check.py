@@ -6,14 +6,14 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import PoseKind, check_image
 from mcld.dataset.poses import explain_no_map, find_pose
 from mcld.errors import MCLDError
-from mcld.estimators.pose import check_densepose
+from mcld.estimators.pose import check_pose_estimator
 from mcld.settings import PrepareSettings
 
 
 def check_person(photo: Path, options: PrepareSettings) -> None:
     """Raise InputError, MCLDError or WeightsError when the person of a photo cannot be read here.
 
-    options: where the weights of what would estimate a pose are.
+    options: what would estimate a pose.
     """
     check_pose(photo, "photo", options)
     found = DatasetLayout.beside(photo)
@@ -26,7 +26,7 @@ def check_pose(path: Path, kind: PoseKind, options: PrepareSettings) -> None:
     if find_pose(path, kind) is not None:
         return
     try:
-        check_densepose(options.densepose_weights)
+        check_pose_estimator(options)
     except MCLDError as error:
         raise explain_missing_estimator(path, kind, error) from error
 

@@ -333,12 +333,19 @@ class PrepareSettings(SettingsGroup):
     seed: NonNegativeInt = Field(0, description="Which mannequins: same seed, same bytes.")
     pictures: int = Field(8, ge=2, description="Pictures of each mannequin.")
     workers: PositiveInt = Field(2, description="Processes that work at once.")
-    pose_estimator: Literal["detectron2", "precomputed"] = Field(
-        "detectron2", description="Where IUV maps come from; precomputed: they are there already."
+    pose_estimator: Literal["densepose", "detectron2", "precomputed"] = Field(
+        "densepose",
+        description="Where a photo's IUV map comes from; detectron2: the same network by its"
+        " authors' code; precomputed: it is there already.",
     )
     densepose_weights: Path = Field(
         Path("pretrained_weights/model_final_844d15.pkl"),
-        description="Weights of DensePose R_101_FPN_DL_s1x.",
+        description="Weights of DensePose R_101_FPN_DL_s1x, as published or converted.",
+    )
+    person: Literal["confident", "largest"] | PositiveInt = Field(
+        "confident",
+        description="Who counts where a photo shows several people: the one found most surely, the"
+        " largest, or the second, third … by confidence.",
     )
     face_pack: str = Field("antelopev2", description="The insightface pack that embeds faces.")
     insightface_root: Path = Field(

@@ -22,6 +22,7 @@ from mcld_cli.options import (
     demand,
     make_overrides,
     option,
+    reading_options,
     refuse,
     setting_options,
     with_options,
@@ -43,7 +44,10 @@ EDIT = {
 }
 
 
-@with_options(edits=EDIT, flags={**setting_options(HOW, strength="edit.strength"), **SAMPLING})
+FLAGS = {**reading_options("Photos"), **setting_options(HOW, strength="edit.strength"), **SAMPLING}
+
+
+@with_options(edits=EDIT, flags=FLAGS)
 def edit(
     *,
     edits: Values,

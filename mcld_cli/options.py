@@ -14,7 +14,14 @@ from typer.core import TyperCommand, TyperGroup
 
 from mcld.errors import SettingsError, WeightsError
 from mcld.machine.processes import count_processes
-from mcld.settings import EvaluateSettings, Override, SampleSettings, known_settings
+from mcld.machine.yaml_file import NULL
+from mcld.settings import (
+    EvaluateSettings,
+    Override,
+    SampleSettings,
+    describe_allowed,
+    known_settings,
+)
 from mcld_cli import console
 
 HOW = "How"
@@ -113,7 +120,8 @@ def _setting_option(name: str, field: FieldInfo, panel: str | None) -> Parameter
     text, _, default = str(field.description).removesuffix(".").partition("; null: ")
     text += "."
     if get_origin(kind) is Literal:
-        text += f" One of {', '.join(get_args(kind))}."
+        allowed = describe_allowed(field).removesuffix(f" or {NULL}")
+        text += f" {allowed[0].upper()}{allowed[1:]}."
         kind = str  # the choices are checked by `load_settings`, in its words
     if kind is not bool:
         text += f" (default: {default or field.default})"
@@ -187,6 +195,11 @@ SAMPLING: Options = {
     ),
 }
 """How pictures are sampled; `make_overrides` makes a height and a width of the size."""
+
+
+def reading_options(panel: str | None = None) -> dict[str, Parameter]:
+    """How photos are read that are not prepared."""
+    return setting_options(panel, pose_estimator="prepare.pose_estimator", person="prepare.person")
 
 
 def make_overrides(values: Values, sets: list[str] | None) -> list[str | Override]:

@@ -16,6 +16,7 @@ from mcld_cli.options import (
     Overrides,
     Values,
     make_overrides,
+    reading_options,
     refuse,
     setting_options,
     with_options,
@@ -29,7 +30,7 @@ _PHOTOS, _PEOPLE = "Photos", "Generated people"
 _photo_option = partial(typer.Option, rich_help_panel=_PHOTOS)
 
 FLAGS = {
-    **setting_options(_PHOTOS, pose_estimator="prepare.pose_estimator"),
+    **reading_options(_PHOTOS),
     **setting_options(_PEOPLE, seed="prepare.seed", pictures="prepare.pictures"),
     **setting_options(workers="prepare.workers"),
 }
@@ -112,6 +113,7 @@ def prepare(
             "--stages": stages,
             "--split-dir": split_dir,
             "--pose-estimator": flags.get("prepare.pose_estimator"),
+            "--person": flags.get("prepare.person"),
             "--limit": limit,
             "--overwrite": overwrite,
             "--strict": strict,

@@ -19,6 +19,7 @@ from mcld_cli.options import (
     check_device,
     demand,
     make_overrides,
+    reading_options,
     refuse,
     setting_options,
     with_options,
@@ -27,12 +28,19 @@ from mcld_cli.options import (
 if TYPE_CHECKING:
     from mcld.sample.request import PictureRequest, SplitRequest
 
-_SPLIT = "A whole split"
-_picture_option = partial(typer.Option, rich_help_panel="One picture")
+_PICTURE, _SPLIT = "One picture", "A whole split"
+_picture_option = partial(typer.Option, rich_help_panel=_PICTURE)
 _split_option = partial(typer.Option, rich_help_panel=_SPLIT)
 
 
-@with_options(flags={**setting_options(_SPLIT, dataset="sample.dataset"), **SAMPLING})
+FLAGS = {
+    **reading_options(_PICTURE),
+    **setting_options(_SPLIT, dataset="sample.dataset"),
+    **SAMPLING,
+}
+
+
+@with_options(flags=FLAGS)
 def sample(
     *,
     source: Annotated[
@@ -117,6 +125,8 @@ def sample(
             "--sheet": sheet,
             "--attention-maps": attention_maps,
             "--attention-format": attention_format,
+            "--pose-estimator": flags.get("prepare.pose_estimator"),
+            "--person": flags.get("prepare.person"),
         }
         refuse(one, "goes with one picture, not with --split")
     settings = load_settings(config, make_overrides(flags, overrides))

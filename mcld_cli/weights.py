@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 import typer
 
 from mcld.errors import MCLDError, SettingsError
-from mcld.settings import load_settings
+from mcld.estimators.pose import find_densepose_weights
+from mcld.settings import PrepareSettings, Settings, load_settings
 from mcld.weights.catalogue import catalogue
-from mcld.weights.request import check_conversion
+from mcld.weights.request import Format, check_conversion, check_densepose_conversion
 from mcld_cli import console
-from mcld_cli.options import Command, Config, Group, Overrides, answers_in_json
+from mcld_cli.options import Command, Config, Group, Overrides, answers_in_json, demand
 
 weights = typer.Typer(
     cls=Group,
@@ -131,20 +132,29 @@ def _count_megabytes(progress: console.StageProgress, file: str, done: int, tota
 def convert(
     source: Annotated[
         Path,
-        typer.Argument(metavar="FROM", help="A pipeline folder, or one with the four files."),
-    ],
-    target: Annotated[Path, typer.Argument(metavar="TO", help="A new folder.")],
-    to: Annotated[
-        Literal["pth", "safetensors", "pipeline"],
-        typer.Option(
-            help="pth: four files, as the authors' programs read them; safetensors: the same four;"
-            " pipeline: a diffusers pipeline folder.",
+        typer.Argument(
+            metavar="FROM",
+            help="A pipeline folder, or one with the four files; or densepose, or its file.",
         ),
     ],
+    target: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="TO",
+            help="A new folder; of densepose a new file. (default for densepose: beside FROM)",
+        ),
+    ] = None,
+    to: Annotated[
+        Literal["pth", "safetensors", "pipeline"] | None,
+        typer.Option(
+            help="pth: four files, as the authors' programs read them; safetensors: the same four;"
+            " pipeline: a diffusers pipeline folder. DensePose is always written as safetensors.",
+        ),
+    ] = None,
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
-    """Write weights in other files, bit for bit.
+    """Write weights in other files, bit for bit. No code in them is run.
 
     A pipeline made of four files takes its encoders from the folder
     pretrained_weights (sample.pretrained), or from the training run that the
@@ -155,8 +165,36 @@ def convert(
       mcld weights convert checkpoints pipelines/mcld --to pipeline
 
       mcld weights convert runs/deepfashion/pipeline released --to safetensors
+
+      mcld weights convert densepose
     """
     settings = load_settings(config, overrides)
+    if source.is_file() or (source == Path("densepose") and not source.is_dir()):
+        _convert_densepose(source, target, to, settings.prepare)
+    else:
+        demand({"TO": target, "--to": to}, "give a new folder and what it is to hold")
+        if target and to:
+            _convert_folder(source, target, to, settings)
+
+
+def _convert_densepose(
+    source: Path, target: Path | None, to: str | None, options: PrepareSettings
+) -> None:
+    if to not in (None, "safetensors"):
+        raise SettingsError(f"--to {to}: DensePose's weights are written as safetensors")
+    if not source.is_file():
+        source = find_densepose_weights(options)
+    target = target or source.with_suffix(".safetensors")
+    check_densepose_conversion(source, target)
+    with console.importing():
+        from mcld.weights.convert_densepose import convert_densepose
+
+    convert_densepose(source, target)
+    console.say(f"Wrote {target}. Beside it, {source.name} is no longer needed.")
+    console.show_result({"weights": target})
+
+
+def _convert_folder(source: Path, target: Path, to: Format, settings: Settings) -> None:
     check_conversion(source, target, to)
     with console.importing():
         from mcld.weights.convert import convert as convert_weights

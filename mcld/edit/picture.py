@@ -66,6 +66,7 @@ def edit_picture(
     strength = resolve_strength(opened.pipeline, settings.edit.strength)
     record = {
         **request.record(hash_content),
+        **reader.record(),
         "seed": seed,
         "weights": opened.weights,
         **opened.options.record(),

@@ -89,6 +89,7 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
                 request,
                 {
                     **request.record(hash_once),
+                    **self.reader.record(),
                     "seed": settings.sample.seed if request.seed is None else request.seed,
                     "weights": opened.weights,
                     **opened.options.record(),

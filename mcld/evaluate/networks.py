@@ -13,7 +13,7 @@ from torchvision.models import alexnet
 
 from mcld.errors import WeightsError
 from mcld.machine.files import hash_file
-from mcld.networks.checkpoints import read_state_dict
+from mcld.machine.tensor_files import read_state_dict
 from mcld.networks.names import TORCHVISION, torchvision_folders
 
 

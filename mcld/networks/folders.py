@@ -9,14 +9,11 @@ from torch import Tensor, nn
 
 from mcld import mannequin
 from mcld.errors import WeightsError
+from mcld.machine.tensor_files import explain_unreadable, read_state_dict
 from mcld.mannequin import autoencoder, refiner  # noqa: F401 - diffusers loads what is imported
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
-from mcld.networks.checkpoints import (
-    explain_unreadable,
-    load_checkpoint,
-    read_state_dict,
-)
+from mcld.networks.checkpoints import load_checkpoint
 from mcld.networks.names import four_files
 from mcld.networks.stable_diffusion import align_weights, load_frozen_parts, read_unet_config
 from mcld.pipeline import MCLDPipeline, ddim_scheduler

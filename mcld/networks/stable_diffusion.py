@@ -19,7 +19,7 @@ from torch import nn
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from mcld.errors import WeightsError
-from mcld.networks.checkpoints import explain_unreadable
+from mcld.machine.tensor_files import explain_unreadable
 from mcld.networks.names import CONTROLNET, IMAGE_ENCODER, UNET, VAE, Pretrained
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mcld.dataset.layout import SPLITS, DatasetLayout
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.face import face_pack
-from mcld.estimators.pose import check_densepose
+from mcld.estimators.pose import check_pose_estimator
 from mcld.machine.files import remove_unfinished
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import count_processes, is_main, processes
@@ -152,9 +152,9 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
 
 def check_installed(request: PrepareRequest, options: PrepareSettings) -> None:
     """Raise MCLDError at once for what is not installed, which would else stop the run later."""
-    if "pose" in request.stages and options.pose_estimator == "detectron2":
+    if "pose" in request.stages and options.pose_estimator != "precomputed":
         with _suggest("use maps that are there already with --pose-estimator precomputed"):
-            check_densepose(options.densepose_weights)
+            check_pose_estimator(options)
     if "face" in request.stages:
         others = ",".join(stage for stage in request.stages if stage != "face")
         with _suggest(others and f"leave faces out with --stages {others}"):
@@ -210,9 +210,9 @@ def _choose_stages(
 ) -> list[Stage]:
     layout = DatasetLayout(request.root)
     pose: Stage = (
-        PoseStage(layout, options)
-        if options.pose_estimator == "detectron2"
-        else PrecomputedPoseStage(layout)
+        PrecomputedPoseStage(layout)
+        if options.pose_estimator == "precomputed"
+        else PoseStage(layout, options)
     )
     face = FaceStage(layout, options)
     stages: list[Stage] = [SplitStage(layout, raw.paths), pose, TextureStage(layout), face]
@@ -263,14 +263,25 @@ def _make_all(
     stage: Stage, pictures: Sequence[Picture], overwrite: bool, workers: int
 ) -> Iterator[tuple[str, str] | None]:
     """Make the pictures' files; yield once a picture: None, or (picture, why it failed)."""
-    work = partial(_make, stage, overwrite)
+    work = partial(_make_batch, stage, overwrite)
     workers = 1 if stage.one_process else workers
-    return work_in_processes(work, pictures, workers, f"the {stage.name} stage")
+    size = stage.batch_size
+    batches = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+    for made in work_in_processes(work, batches, workers, f"the {stage.name} stage"):
+        yield from made
+
+
+def _make_batch(
+    stage: Stage, overwrite: bool, pictures: Sequence[Picture]
+) -> list[tuple[str, str] | None]:
+    """Make some pictures' files: of each, None, or (picture, why it failed)."""
+    stage.load()
+    stage.begin(pictures)
+    return [_make(stage, overwrite, picture) for picture in pictures]
 
 
 def _make(stage: Stage, overwrite: bool, picture: Picture) -> tuple[str, str] | None:
     """Make one picture's file: None, or (picture, why it failed)."""
-    stage.load()
     if overwrite:
         for stale in stage.made_from_output(picture):
             stale.unlink(missing_ok=True)

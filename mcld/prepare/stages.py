@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,9 +26,10 @@ from mcld.dataset.pictures import (
     write_iuv,
     write_png,
 )
-from mcld.errors import InputError
+from mcld.errors import InputError, MCLDError
 from mcld.estimators.face import InsightFace, runs_on_gpu
-from mcld.estimators.pose import DensePose
+from mcld.estimators.people import explain_absence
+from mcld.estimators.pose import EstimatedPose, PoseEstimator, open_pose_estimator
 from mcld.machine.files import write_text
 from mcld.prepare.raw import link_or_copy
 from mcld.settings import PrepareSettings
@@ -36,6 +37,8 @@ from mcld.surface.map_check import find_map_fault
 
 CHECK_VERSION = 1
 """Raised whenever maps are checked in another way."""
+GPU_BATCH = 8
+"""Photos that a GPU estimates the poses of at once."""
 Stamps = dict[str, list[int]]
 """Map, such as train/NAME.png -> bytes and time of last change, in ns, of picture and map."""
 
@@ -68,6 +71,14 @@ class Stage(ABC):
 
     def load(self) -> None:  # noqa: B027 - most have nothing to load
         """Load its network. Raises MCLDError when that cannot be loaded."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many pictures are worked on at once."""
+        return 1
+
+    def begin(self, pictures: Sequence[Picture]) -> None:  # noqa: B027 - most have nothing to begin
+        """Work on some pictures at once; `make` of each follows. Raises MCLDError to stop."""
 
     def output(self, picture: Picture) -> Path:
         """The file the stage makes."""
@@ -116,9 +127,11 @@ class SplitStage(Stage):
 
 @dataclass
 class PoseStage(Stage):
-    """The IUV map, by DensePose."""
+    """The IUV map, by an estimator."""
 
     options: PrepareSettings
+    poses: dict[Picture, EstimatedPose | None] = field(default_factory=dict, init=False)
+    """Of the pictures that were begun together and are not made yet."""
     name = "pose"
     has_network = True
     place = DatasetLayout.densepose
@@ -128,13 +141,32 @@ class PoseStage(Stage):
         """On a GPU."""
         return self.device != "cpu"
 
+    @property
+    def batch_size(self) -> int:
+        """Several on a GPU."""
+        return 1 if self.device == "cpu" else GPU_BATCH
+
     def load(self) -> None:
-        """DensePose."""
+        """The estimator."""
         _ = self._estimator
 
     @cached_property
-    def _estimator(self) -> DensePose:
-        return DensePose(self.options.densepose_weights, self.device)
+    def _estimator(self) -> PoseEstimator:
+        return open_pose_estimator(self.options, self.device)
+
+    def begin(self, pictures: Sequence[Picture]) -> None:
+        """Estimate the poses of several at once."""
+        self.poses = {}
+        if len(pictures) == 1:
+            return
+        try:
+            images = [read_image(self.layout.image(*picture)) for picture in pictures]
+            self.poses = dict(zip(pictures, self._estimator.estimate(images), strict=True))
+        except (MCLDError, MemoryError) as error:
+            if not isinstance(error, InputError):
+                raise
+        except Exception:  # noqa: BLE001, S110 - made alone, the one that it is of will say why
+            pass
 
     def made_from_output(self, picture: Picture) -> tuple[Path, ...]:
         """The texture map and the face embedding."""
@@ -142,12 +174,15 @@ class PoseStage(Stage):
 
     def make(self, picture: Picture) -> None:
         """Estimate the IUV map and write it."""
-        iuv = self._estimator.estimate(read_image(self.layout.image(*picture)))
-        if iuv is None or not iuv[..., 0].any():
-            raise InputError("no person was found")
-        if fault := find_map_fault(iuv):  # as the next stages would find
+        if picture in self.poses:
+            pose = self.poses.pop(picture)
+        else:
+            (pose,) = self._estimator.estimate([read_image(self.layout.image(*picture))])
+        if pose is None or not pose.iuv[..., 0].any():
+            raise InputError(explain_absence(self.options.person))
+        if fault := find_map_fault(pose.iuv):  # as the next stages would find
             raise InputError(f"its estimated IUV map cannot be used: {fault.reason}")
-        write_iuv(self.output(picture), iuv)
+        write_iuv(self.output(picture), pose.iuv)
 
 
 @dataclass

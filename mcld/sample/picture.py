@@ -81,6 +81,7 @@ def sample_picture(
     record = {
         "source": str(request.source),
         "pose": str(request.pose),
+        **reader.record(),
         "seed": request.seed,
         "weights": opened.weights,
         **options.record(),

@@ -25,7 +25,7 @@ from torch import Tensor
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import READING
 from mcld.errors import InputError, WeightsError
-from mcld.networks.checkpoints import write_tensors
+from mcld.machine.tensor_files import write_tensors
 
 VERSION = 3
 """Raised whenever the same picture would be encoded otherwise."""

@@ -19,8 +19,9 @@ from mcld.errors import MCLDError, WeightsError
 from mcld.machine.file_kind import describe_content
 from mcld.machine.files import write_folder_whole
 from mcld.machine.processes import gather_whole, place_like
+from mcld.machine.tensor_files import tell_reason
 from mcld.model import MCLD
-from mcld.networks.checkpoints import load_checkpoint, save_checkpoint, tell_reason
+from mcld.networks.checkpoints import load_checkpoint, save_checkpoint
 from mcld.train.plan import checkpoints
 
 STATE_FILE = "training_state.pt"

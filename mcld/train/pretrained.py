@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from mcld.errors import WeightsError
+from mcld.machine.tensor_files import read_state_dict
 from mcld.model import DenoisingUNet, PoseGuider, ReferenceNet
 from mcld.model.projector import new_image_projector
-from mcld.networks.checkpoints import read_state_dict
 from mcld.networks.folders import read_guider_channels
 from mcld.networks.names import CONTROLNET, UNET
 from mcld.networks.stable_diffusion import find_weights, load_frozen_parts, read_unet_config

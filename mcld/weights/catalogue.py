@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcld.estimators.pose import name_densepose_files
 from mcld.networks.names import (
     CONTROLNET,
     FILE_STEMS,
@@ -87,7 +88,7 @@ class Item:
 
 def catalogue(settings: Settings) -> list[Item]:
     """All weights, each in the folder that these settings give it."""
-    root, densepose = settings.sample.pretrained, settings.prepare.densepose_weights
+    root, densepose = settings.sample.pretrained, name_densepose_files(settings.prepare)
     both = "sample, train"
     return [
         _describe_pretrained(both, root, UNET, 3.44, _OPENRAIL),
@@ -108,14 +109,14 @@ def catalogue(settings: Settings) -> list[Item]:
         ),
         Item(
             "densepose",
-            "prepare",
-            densepose.parent,
-            ((densepose.name,),),
+            "prepare, sample",
+            densepose[0].parent,
+            (tuple(file.name for file in densepose),),
             Web(_DENSEPOSE),
             0.34,
             "CC BY-SA 3.0",
         ),
-        _describe_pack(settings, settings.prepare.face_pack, "prepare", 0.36),
+        _describe_pack(settings, settings.prepare.face_pack, "prepare, sample", 0.36),
         _describe_pack(settings, "buffalo_s", "evaluate", 0.13),
         _describe_torchvision("inception", root, 0.11),
         _describe_torchvision("alexnet", root, 0.24),

@@ -7,15 +7,15 @@ from pathlib import Path
 from torch import Tensor
 
 from mcld.machine.files import write_folder_whole
-from mcld.networks.checkpoints import (
-    read_state_dict,
-    save_authors_files,
-    save_checkpoint,
-    write_tensors,
-)
+from mcld.machine.tensor_files import read_state_dict, write_tensors
+from mcld.networks.checkpoints import save_authors_files, save_checkpoint
 from mcld.networks.folders import load_weights
 from mcld.settings import Settings
-from mcld.weights.request import PIPELINE_FILE, Format, check_conversion
+from mcld.weights.request import (
+    PIPELINE_FILE,
+    Format,
+    check_conversion,
+)
 
 
 def convert(source: Path, target: Path, to: Format, settings: Settings) -> None:

@@ -39,7 +39,7 @@ def download(item: Item, on_bytes: Callable[[str, int, int], None]) -> None:
         _download_from_hub(item, item.source, on_bytes)
         return
     if not item.source.archive:
-        (name,) = item.files[0]
+        name = item.files[0][0]
         make_folder(item.folder)
         fetch(item.source, item.folder / name, lambda done, total: on_bytes(name, done, total))
         return

@@ -10,6 +10,7 @@ from mcld.errors import SettingsError, WeightsError
 from mcld.networks.names import FILE_STEMS, four_files
 
 Format = Literal["pth", "safetensors", "pipeline"]
+SAFETENSORS = ".safetensors"
 PIPELINE_FILE = "diffusion_pytorch_model.safetensors"
 """The file of a part's weights in a pipeline folder."""
 
@@ -26,6 +27,23 @@ def check_conversion(source: Path, target: Path, to: Format) -> dict[str, Path]:
         raise SettingsError(f"{target} exists already: give the name of a new folder")
     check_outputs("TO", [target])
     return _find_files(source)
+
+
+def check_densepose_conversion(source: Path, target: Path) -> None:
+    """Refuse at once what cannot be a conversion of DensePose's weights.
+
+    Raises SettingsError when the new file `target` cannot be, or `source` is converted already,
+    WeightsError when it is missing, MCLDError where nothing can be written.
+    """
+    if not source.is_file():
+        raise WeightsError(f"{source} is missing: mcld weights download densepose")
+    if source.suffix == SAFETENSORS:
+        raise SettingsError(f"{source} is converted already")
+    if target.suffix != SAFETENSORS:
+        raise SettingsError(f"TO {target}: DensePose's weights are written as {SAFETENSORS}")
+    if target.exists():
+        raise SettingsError(f"{target} exists already: remove it, or give the name of a new file")
+    check_outputs("TO", [target])
 
 
 def _find_files(folder: Path) -> dict[str, Path]:

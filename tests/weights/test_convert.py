@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mcld.errors import SettingsError, WeightsError
-from mcld.networks.checkpoints import read_state_dict
+from mcld.machine.tensor_files import read_state_dict
 from mcld.networks.folders import load_pipeline
 from mcld.networks.names import FILE_STEMS
 from mcld.settings import Settings, load_settings
