@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import random_weights, sample, speed, train
+from benchmarks import densepose, random_weights, sample, speed, train
 from mcld.errors import MCLDError
 from mcld_cli.console import quiet_libraries
 
@@ -28,6 +28,11 @@ def main() -> None:
     ):
         one = commands.add_parser(name, help=what)
         one.set_defaults(run=lambda _, name=name, figures=figures: _tell(name, figures()))
+    reader = commands.add_parser("densepose", help="seconds to read a photo's pose, by parts")
+    reader.add_argument("photos", type=Path, nargs="*", help="(default: two of the tests)")
+    reader.add_argument("--weights", type=Path, help="DensePose's (default: random ones)")
+    reader.add_argument("--runs", type=int, default=3, help="of which the median counts (3)")
+    reader.set_defaults(run=lambda given: _tell("densepose", _densepose(given)))
     steps = commands.add_parser("steps", help="what fewer denoising steps cost, by scheduler")
     steps.add_argument("dataset", type=Path, help="a prepared dataset with a test split")
     steps.add_argument("--pairs", type=int, default=6, help="how many pairs (default 6)")
@@ -53,7 +58,7 @@ def main() -> None:
     edits.add_argument("--strength", type=float, help="as of mcld edit (default: the network's)")
     edits.set_defaults(run=_edits)
     given = parser.parse_args()
-    for name in ("pairs", "people"):
+    for name in ("pairs", "people", "runs"):
         if getattr(given, name, 1) < 1:
             parser.error(f"--{name} must be at least 1")
     quiet_libraries()
@@ -71,6 +76,10 @@ def _fast_ones(_):
 def _tell(name, figures):
     for figure, value in figures:
         speed.tell(name, figure, value)
+
+
+def _densepose(given):
+    return densepose.measure(given.photos, given.weights, given.runs)
 
 
 def _steps(given):

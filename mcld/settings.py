@@ -345,7 +345,7 @@ class PrepareSettings(SettingsGroup):
     person: Literal["confident", "largest"] | PositiveInt = Field(
         "confident",
         description="Who counts where a photo shows several people: the one found most surely, the"
-        " largest, or the second, third … by confidence.",
+        " largest, or one by number, such as 2 for the second most sure.",
     )
     face_pack: str = Field("antelopev2", description="The insightface pack that embeds faces.")
     insightface_root: Path = Field(

@@ -9,6 +9,7 @@ from PIL import Image
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, read_iuv, write_iuv, write_jpeg, write_png
 from mcld.errors import InputError, MCLDError
+from mcld.estimators.pose import EstimatedPose
 from mcld.estimators.texture import extract_texture
 from mcld.mannequin.head import HeadCrop
 from mcld.person import PersonReader, read_batches, read_prepared, warn_of_no_face
@@ -18,11 +19,11 @@ from mcld.settings import PrepareSettings
 class Known:
     """A pose estimator that knows its answer."""
 
-    def __init__(self, iuv: np.ndarray | None) -> None:
-        self.iuv = iuv
+    def __init__(self, iuv: np.ndarray | None, people: int = 1) -> None:
+        self.pose = None if iuv is None else EstimatedPose(iuv, people)
 
-    def estimate(self, image: np.ndarray) -> np.ndarray | None:
-        return self.iuv
+    def estimate(self, images: list[np.ndarray]) -> list[EstimatedPose | None]:
+        return [self.pose] * len(images)
 
 
 @pytest.fixture
@@ -78,6 +79,25 @@ def test_a_photo_of_nobody_is_refused(reader, tmp_path):
         reader.pose(tmp_path / "empty.jpg")
 
 
+def test_where_several_people_are_seen_that_is_said_and_another_can_be_asked_for(
+    said, dataset, front, tmp_path
+):
+    iuv = read_iuv(dataset.densepose(*front))
+    write_jpeg(tmp_path / "group.jpg", read_image(dataset.image(*front)))
+    for person in ("confident", "largest", 3):
+        reader = PersonReader(PrepareSettings(person=person), "cpu", said.append)
+        reader.pose_estimator = Known(iuv, people=2)
+        assert np.array_equal(reader.pose(tmp_path / "group.jpg"), iuv)
+        assert reader.record() == ({} if person == "confident" else {"person": person})
+    (line,) = said
+    assert line.startswith("group.jpg shows 2 people; the one that was found most surely counts")
+    reader.pose_estimator = Known(None)
+    with pytest.raises(
+        InputError, match=r"group\.jpg shows nobody: fewer than 3 people were found"
+    ):
+        reader.pose(tmp_path / "group.jpg")
+
+
 def test_a_map_and_a_photo_are_told_apart(reader, dataset, front, tmp_path):
     iuv, other = read_iuv(dataset.densepose(*front)), np.full((5, 4, 3), 7, np.uint8)
     reader.pose_estimator = Known(other)
@@ -126,7 +146,7 @@ def test_what_is_missing_to_read_a_photo_is_named_with_how_to_get_it(reader, tmp
     with pytest.raises(
         MCLDError,
         match=r"not an IUV map.*; as a photo, it needs a pose estimator: "
-        r"(detectron2 is not installed|.*mcld weights download densepose)",
+        r"the DensePose weights .* are missing: mcld weights download densepose",
     ):
         reader.pose(tmp_path / "photo.png")
 

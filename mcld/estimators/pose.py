@@ -1,19 +1,20 @@
 """The pose focus: the estimators that make an IUV map of a photo, and whether they can run here.
 
-Light: the networks, and PyTorch, are loaded by the estimator that is opened.
+Light: PyTorch and numpy are loaded by the estimator that is opened.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import NamedTuple, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mcld.errors import MCLDError, SettingsError, WeightsError
 from mcld.settings import PrepareSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 HOW_TO_INSTALL = (
     "git clone https://github.com/facebookresearch/detectron2"

@@ -1,55 +1,47 @@
-"""DensePose maps: what the estimator answers, laid into the photo."""
+"""Which estimator reads poses, and what is said where it cannot."""
 
 import importlib.util
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from mcld.errors import MCLDError, WeightsError
-from mcld.estimators.pose import chart_to_iuv, check_densepose
+from mcld.errors import MCLDError, SettingsError, WeightsError
+from mcld.estimators.pose import (
+    check_pose_estimator,
+    find_densepose_weights,
+    name_densepose_files,
+    open_pose_estimator,
+)
+from mcld.settings import PrepareSettings
 
 
-def test_an_answer_is_laid_where_its_box_lies_and_cut_at_the_edge() -> None:
-    labels = np.array([[0, 2], [24, 1]])
-    uv = np.full((2, 2, 2), 0.5, np.float32)
-    uv[0, 1, 1] = 1.0
-    iuv = chart_to_iuv(labels, uv, [3.9, 1.2, 6.0, 3.4], (4, 5, 3))
-    assert iuv.shape == (4, 5, 3)
-    assert iuv[1, 3].tolist() == [0, 0, 0]  # background has no U and V
-    assert iuv[1, 4].tolist() == [2, 127, 127]
-    assert iuv[2, 4].tolist() == [1, 255, 127]
-    assert iuv[:, :3].max() == 0
-    cut = chart_to_iuv(labels, uv, [4.0, 3.0, 6.0, 5.0], (4, 5, 3))
-    assert np.count_nonzero(cut[..., 0]) == 0
-    assert cut.shape == (4, 5, 3)
+def options(tmp_path: Path, **changes: object) -> PrepareSettings:
+    return PrepareSettings(densepose_weights=tmp_path / "model.pkl", **changes)
 
 
-def test_without_detectron2_the_commands_that_install_it_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_weights_are_named_with_where_to_get_them(tmp_path):
+    for read in (check_pose_estimator, lambda o: open_pose_estimator(o, "cpu")):
+        with pytest.raises(WeightsError, match=r"model\.pkl are missing: mcld weights download"):
+            read(options(tmp_path))
+
+
+def test_converted_weights_are_found_beside_the_published_and_by_either_name(tmp_path):
+    pickled, converted = tmp_path / "model.pkl", tmp_path / "model.safetensors"
+    converted.touch()
+    for name in (pickled, converted):
+        asked = PrepareSettings(densepose_weights=name)
+        assert find_densepose_weights(asked) == converted
+        assert name_densepose_files(asked) == [pickled, converted]
+    pickled.touch()
+    assert find_densepose_weights(options(tmp_path)) == pickled
+
+
+def test_precomputed_maps_are_no_estimator(tmp_path):
+    with pytest.raises(SettingsError, match="precomputed estimates none"):
+        check_pose_estimator(options(tmp_path, pose_estimator="precomputed"))
+
+
+def test_without_detectron2_the_commands_that_install_it_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MCLDError, match="--no-build-isolation"):
-        check_densepose(tmp_path / "model.pkl")
-
-
-def test_missing_weights_are_named_with_where_to_get_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    with pytest.raises(WeightsError, match=r"model\.pkl are missing: mcld weights download"):
-        check_densepose(tmp_path / "model.pkl")
-
-
-def test_a_recorded_answer_of_detectron2_is_laid_as_it_was_then() -> None:
-    """Recorded from detectron2 0.6 and DensePose, on torch 2.15, with random weights."""
-    answer = np.load(Path(__file__).parents[1] / "golden" / "densepose_answer.npz")
-    iuv = chart_to_iuv(
-        answer["labels"], answer["uv"], answer["box"].tolist(), tuple(answer["shape"])
-    )
-    np.testing.assert_array_equal(iuv, answer["iuv"])
-    assert sorted(np.unique(iuv[..., 0])) == [0, 1, 7, 20, 21]
-    left, top = answer["box"][:2].astype(int)
-    rows, columns = np.nonzero(iuv[..., 0])
-    assert rows.min() >= top
-    assert columns.min() >= left
+    with pytest.raises(MCLDError, match=r"--no-build-isolation.* or leave out --pose-estimator"):
+        check_pose_estimator(options(tmp_path, pose_estimator="detectron2"))

@@ -1,0 +1,112 @@
+"""DensePose as the house uses it: batches, several people, large photos, half precision."""
+
+import numpy as np
+import pytest
+import torch
+
+from mcld.dataset.pictures import read_image
+from mcld.estimators.densepose.estimator import DensePose
+from mcld.estimators.densepose.iuv import lay_chart, make_iuv
+from mcld.estimators.densepose.transform import choose_size, normalise, resize_photo
+from tests.estimators.densepose.test_golden import Golden, assert_alike
+from tests.golden.densepose.weights import FOLDER
+
+
+@pytest.fixture(scope="module")
+def wide() -> np.ndarray:
+    return read_image(FOLDER / "wide.png")
+
+
+def test_photos_together_give_what_each_gives_alone_in_their_order(densepose, wide):
+    photos = [wide, read_image(FOLDER / "nobody.png"), wide[:, ::-1]]
+    together = densepose.estimate(photos)
+    assert together[1] is None
+    for photo, pose in zip(photos, together, strict=True):
+        (alone,) = densepose.estimate([photo])
+        assert (alone is None) == (pose is None)
+        if pose and alone:
+            assert_alike(pose.iuv, alone.iuv)
+            assert pose.people == alone.people
+
+
+def test_no_photos_give_nothing(densepose):
+    assert densepose.estimate([]) == []
+
+
+def test_another_person_is_taken_where_several_are_seen(densepose, weights, wide):
+    (first,) = densepose.estimate([wide])
+    assert first.people == 2
+    taken = DensePose(weights, "cpu", 2, short=320, long=533)
+    (second,) = taken.estimate([wide])
+    assert second.people == 2
+    boxes = Golden("wide")["detections.boxes"]
+    for pose, (left, top, right, bottom) in zip((first, second), boxes, strict=True):
+        rows, columns = np.nonzero(pose.iuv[..., 0])
+        assert int(left) <= columns.min() <= columns.max() <= right
+        assert int(top) <= rows.min() <= rows.max() <= bottom
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    taken._person = "largest"
+    (largest,) = taken.estimate([wide])
+    assert_alike(largest.iuv, (first, second)[areas.argmax()].iuv)
+    taken._person = 3
+    assert taken.estimate([wide]) == [None]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (700, 2), (5, 5)])
+def test_photos_of_the_oddest_shapes_are_read(densepose, shape):
+    (pose,) = densepose.estimate([np.full((*shape, 3), 90, np.uint8)])
+    assert pose is None or pose.iuv.shape == (*shape, 3)
+
+
+def test_the_decoder_around_a_person_gives_what_the_whole_one_gives(densepose):
+    torch.manual_seed(0)
+    network = densepose.network
+    features = {str(k): torch.randn(1, 256, 128 >> k, 160 >> k) for k in range(4)}
+    features["pool"] = torch.randn(1, 256, 8, 10)
+    with torch.inference_mode():
+        decoded = network.dense_head.decoder(list(features.values())[:4])
+        for box in ([300.3, 200.2, 330.9, 250.1], [0.0, 0.0, 90.0, 511.0], [600, 450, 640, 512]):
+            roi = torch.tensor([[0.0, *box]])
+            whole = network.dense_head(network.dense_head.pool(decoded, roi))
+            around = network.describe_body(features, roi)
+            assert (whole - around).abs().max() < 1e-3 * whole.abs().max()
+
+
+def test_a_box_is_enlarged_before_labels_are_chosen_and_in_little_memory():
+    torch.manual_seed(0)
+    maps = torch.randn(77, 112, 112)
+    box, shape = [3.6, -2.5, 203.2, 150.1], (140, 180, 3)
+    iuv = make_iuv(maps, box, shape)
+    large = torch.nn.functional.interpolate(
+        maps[None], (152, 199), mode="bilinear", align_corners=False
+    )[0]
+    labels = large[2:27].argmax(0) * large[:2].argmax(0)
+    assert np.array_equal(iuv[:, 3:, 0], labels[:140, :177])
+    assert not iuv[:, :3].any()
+    u = (large[27:52].gather(0, labels[None])[0].clamp(0, 1) * 255).to(torch.uint8) * (labels > 0)
+    assert np.abs(iuv[:, 3:, 1].astype(int) - u[:140, :177].numpy()).max() <= 1
+
+
+def test_an_answer_is_laid_where_its_box_lies_and_cut_at_the_edge():
+    chart = np.array([[[0, 9, 9], [2, 127, 127]], [[24, 9, 127], [1, 255, 127]]], np.uint8)
+    iuv = lay_chart(chart, [3.9, 1.2, 6.0, 3.4], (4, 5, 3))
+    assert iuv.shape == (4, 5, 3)
+    assert iuv[1, 3].tolist() == [0, 0, 0]  # background has no U and V
+    assert iuv[1, 4].tolist() == [2, 127, 127]
+    assert iuv[2, 4].tolist() == [1, 255, 127]
+    assert iuv[:, :3].max() == 0
+    assert lay_chart(chart, [4.0, 3.0, 6.0, 5.0], (4, 5, 3)).any() == False  # noqa: E712
+
+
+def test_half_precision_says_nearly_the_same_of_the_same_box(densepose, wide):
+    network, size = densepose.network, choose_size(*wide.shape[:2], 320, 533)
+    pixels = normalise([resize_photo(wide, size)], torch.device("cpu"))
+    roi = torch.tensor([[0.0, 106.9, 15.1, 374.0, 150.2]])
+    maps = []
+    for enabled in (False, True):
+        half = torch.autocast("cpu", torch.float16, enabled=enabled)  # as on a GPU
+        with torch.inference_mode(), half:
+            maps.append(network.describe_body(network.extract_features(pixels), roi)[0])
+    full, half_maps = maps
+    assert (full - half_maps).abs().max() < 0.05 * full.abs().max()
+    assert (full[2:27].argmax(0) == half_maps[2:27].argmax(0)).float().mean() > 0.95
