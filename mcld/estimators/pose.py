@@ -87,11 +87,11 @@ def name_densepose_files(options: PrepareSettings) -> list[Path]:
 
 
 def find_densepose_weights(options: PrepareSettings) -> Path:
-    """The first of these files that is there.
+    """The file as it is named, or the first of these that is there.
 
     Raises WeightsError, with what to do, when there is none.
     """
-    for file in name_densepose_files(options):
+    for file in (options.densepose_weights, *name_densepose_files(options)):
         if file.is_file():
             return file
     raise WeightsError(

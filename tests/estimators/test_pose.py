@@ -33,7 +33,8 @@ def test_converted_weights_are_found_beside_the_published_and_by_either_name(tmp
         assert find_densepose_weights(asked) == converted
         assert name_densepose_files(asked) == [pickled, converted]
     pickled.touch()
-    assert find_densepose_weights(options(tmp_path)) == pickled
+    for name in (pickled, converted):
+        assert find_densepose_weights(PrepareSettings(densepose_weights=name)) == name
 
 
 def test_precomputed_maps_are_no_estimator(tmp_path):
