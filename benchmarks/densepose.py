@@ -34,7 +34,10 @@ def measure(photos: list[Path], weights: Path | None, runs: int) -> Iterator[tup
                 with _measure_parts(estimator, name) as parts:
                     start = time.perf_counter()
                     (pose,) = estimator.estimate([image])
-                    parts[f"{name}, s"] = time.perf_counter() - start
+                    whole = time.perf_counter() - start
+                if parts:
+                    parts["  resizing, choosing, laying out, s"] = whole - sum(parts.values())
+                parts[f"{name}, s"] = whole
                 for part, value in parts.items():
                     seconds.setdefault(part, []).append(value)
             people = pose.people if pose else 0
@@ -91,7 +94,7 @@ def _measure_parts(estimator: Any, name: str) -> Iterator[dict[str, float]]:
         "ResNet": network.backbone.body,
         "FPN": network.backbone.fpn,
         "proposals": network.proposals,
-        "box pooling": network.box_head.pool,
+        "pooling": network.box_head.pool,
         "box head": network.box_head,
         "decoder": network.dense_head.decoder,
         "dense head": network.dense_head,
@@ -105,6 +108,8 @@ def _measure_parts(estimator: Any, name: str) -> Iterator[dict[str, float]]:
             parts[f"  {part}, s"] = now() - started[part]
 
         handles += [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
-    yield parts
-    for handle in handles:
-        handle.remove()
+    try:
+        yield parts
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -166,20 +166,29 @@ class PersonReader:
         if (iuv := find_pose(path, kind)) is not None:
             return iuv
         photo = read_image(path)
-        try:
-            with self._estimating:
-                (estimated,) = self.pose_estimator.estimate([photo])
-        except MCLDError as error:
-            raise explain_missing_estimator(path, kind, error) from error
+        with self._estimating:
+            try:
+                estimator = self.pose_estimator
+            except MCLDError as error:
+                raise explain_missing_estimator(path, kind, error) from error
+            (estimated,) = estimator.estimate([photo])
         if estimated is None or not estimated.iuv[..., 0].any():
-            reason = explain_absence(self.options.person)
-            raise InputError(f"{path} shows nobody: {reason} in it")
-        if estimated.people > 1 and self.options.person == "confident":
-            self.say(
-                f"{path.name} shows {estimated.people} people; the one that was found most surely"
-                " counts: --person 2 or --person largest takes another."
-            )
+            person = self.options.person
+            reason = explain_absence(person)
+            what = f"has no person {person}" if isinstance(person, int) else "shows nobody"
+            raise InputError(f"{path} {what}: {reason} in it")
+        self._tell_people(path, estimated.people)
         return estimated.iuv
+
+    def _tell_people(self, path: Path, people: int) -> None:
+        person = self.options.person
+        if people > 1 and person == "confident":
+            self.say(
+                f"{path.name} shows {people} people; the one that was found most surely counts:"
+                " --person 2 or --person largest takes another."
+            )
+        elif people == 1 and isinstance(person, int) and person > 1:
+            self.say(f"{path.name} shows one person, who counts: --person {person} is for several.")
 
     def _embed_face(
         self, photo: NDArray[np.uint8], iuv: NDArray[np.uint8]

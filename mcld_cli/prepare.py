@@ -103,6 +103,8 @@ def prepare(
         refuse({name: flags.get(key) for name, key in people.items()}, "goes with --mannequins")
         from mcld.prepare.dataset import PrepareRequest
 
+        if settings.pose_estimator == "precomputed":
+            refuse({"--person": flags.get("prepare.person")}, "is for photos whose maps are made")
         request = PrepareRequest(root, _parse_stages(stages), split_dir, limit, overwrite)
         if dry_run:
             _show_plan(request, settings)

@@ -169,12 +169,13 @@ def convert(
       mcld weights convert densepose
     """
     settings = load_settings(config, overrides)
-    if source.is_file() or (source == Path("densepose") and not source.is_dir()):
+    if source.suffix == ".pkl" or (source == Path("densepose") and not source.is_dir()):
         _convert_densepose(source, target, to, settings.prepare)
     else:
         demand({"TO": target, "--to": to}, "give a new folder and what it is to hold")
-        if target and to:
-            _convert_folder(source, target, to, settings)
+        assert target
+        assert to
+        _convert_folder(source, target, to, settings)
 
 
 def _convert_densepose(
@@ -182,7 +183,7 @@ def _convert_densepose(
 ) -> None:
     if to not in (None, "safetensors"):
         raise SettingsError(f"--to {to}: DensePose's weights are written as safetensors")
-    if not source.is_file():
+    if source.suffix != ".pkl":
         source = find_densepose_weights(options)
     target = target or source.with_suffix(".safetensors")
     check_densepose_conversion(source, target)

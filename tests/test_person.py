@@ -91,10 +91,11 @@ def test_where_several_people_are_seen_that_is_said_and_another_can_be_asked_for
         assert reader.record() == ({} if person == "confident" else {"person": person})
     (line,) = said
     assert line.startswith("group.jpg shows 2 people; the one that was found most surely counts")
+    reader.pose_estimator = Known(iuv)
+    reader.pose(tmp_path / "group.jpg")
+    assert said[1] == "group.jpg shows one person, who counts: --person 3 is for several."
     reader.pose_estimator = Known(None)
-    with pytest.raises(
-        InputError, match=r"group\.jpg shows nobody: fewer than 3 people were found"
-    ):
+    with pytest.raises(InputError, match=r"group\.jpg has no person 3: fewer than 3 people"):
         reader.pose(tmp_path / "group.jpg")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ class Detectron2DensePose:
         self._converter = ToChartResultConverter
         self._person = person
 
-    def estimate(self, images: list[NDArray[np.uint8]]) -> list[EstimatedPose | None]:
+    def estimate(self, images: Iterable[NDArray[np.uint8]]) -> list[EstimatedPose | None]:
         """As `DensePose.estimate`; one photo after the other."""
         return [self._estimate_one(image) for image in images]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-_SURE = 0.5
+_SHARE = 0.5
 """Share of the highest score, from which on another box counts as a person, not as a guess."""
 
 
@@ -12,7 +12,7 @@ def count_people(scores: NDArray[np.float32]) -> int:
 
     scores: [P], probabilities, the highest first; P is at least 1.
     """
-    return int((scores >= _SURE * scores[0]).sum())
+    return int((scores >= _SHARE * scores[0]).sum())
 
 
 def explain_absence(person: str | int) -> str:
@@ -29,11 +29,11 @@ def choose_person(
 
     boxes: [P, 4], (left, top, right, bottom). scores: as for `count_people`. person: as in
     `prepare.person`: "confident", the first; "largest", of those that `count_people` counts; or the
-    number of a row, from 1, which says nothing where only one is counted.
+    number of one, from 1, which says nothing where only one is counted.
     """
     count = count_people(scores)
     if person == "largest":
         width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
         return int((width * height)[:count].argmax())
     row = person - 1 if isinstance(person, int) and count > 1 else 0
-    return row if row < len(scores) else None
+    return row if row < count else None

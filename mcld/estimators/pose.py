@@ -6,6 +6,7 @@ Light: PyTorch and numpy are loaded by the estimator that is opened.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -24,6 +25,10 @@ HOW_TO_INSTALL = (
 )
 
 
+GPU_BATCH = 8
+"""Photos that a GPU estimates the poses of at once."""
+
+
 class EstimatedPose(NamedTuple):
     """The pose of the person that counts in a photo."""
 
@@ -37,7 +42,7 @@ class EstimatedPose(NamedTuple):
 class PoseEstimator(Protocol):
     """What makes IUV maps of photos."""
 
-    def estimate(self, images: list[NDArray[np.uint8]]) -> list[EstimatedPose | None]:
+    def estimate(self, images: Iterable[NDArray[np.uint8]]) -> list[EstimatedPose | None]:
         """The pose of the person that counts in each photo, uint8 [H, W, 3] RGB.
 
         None for a photo that does not show that person. Raises MCLDError when the device fails,

@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -82,11 +83,13 @@ def load_into(module: nn.Module, path: Path) -> None:
     module.load_state_dict({key: place_like(weights[key], wanted[key]) for key in wanted})
 
 
-def check_keys(path: Path, weights: Mapping[str, Tensor], wanted: Mapping[str, torch.Size]) -> None:
+def check_keys(
+    path: Path, weights: Mapping[str, Any], wanted: Mapping[str, tuple[int, ...]]
+) -> None:
     """Raise WeightsError unless a file's weights are those of a network, key by key.
 
-    wanted: the network's keys and shapes. The first few keys that are missing, unexpected or of
-    another shape are named.
+    weights: whatever has a shape; wanted: the network's keys and shapes. The first few keys that
+    are missing, unexpected or of another shape are named.
     """
     missing = [key for key in wanted if key not in weights]
     unexpected = [key for key in weights if key not in wanted]
@@ -99,8 +102,13 @@ def check_keys(path: Path, weights: Mapping[str, Tensor], wanted: Mapping[str, t
         if keys:
             more = f" and {len(keys) - 2} more" if len(keys) > 2 else ""
             raise WeightsError(
-                f"{path} is of another network: it {what} {', '.join(keys[:2])}{more}"
+                f"{path} is of another network: it {what} {', '.join(map(_show, keys[:2]))}{more}"
             )
+
+
+def _show(key: str) -> str:
+    """A key as part of a line, whatever a file has for one."""
+    return key if len(key) <= 200 and key.isprintable() else f"{key[:80]!r} …"
 
 
 def write_tensors(

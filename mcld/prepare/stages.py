@@ -29,7 +29,12 @@ from mcld.dataset.pictures import (
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.face import InsightFace, runs_on_gpu
 from mcld.estimators.people import explain_absence
-from mcld.estimators.pose import EstimatedPose, PoseEstimator, open_pose_estimator
+from mcld.estimators.pose import (
+    GPU_BATCH,
+    EstimatedPose,
+    PoseEstimator,
+    open_pose_estimator,
+)
 from mcld.machine.files import write_text
 from mcld.prepare.raw import link_or_copy
 from mcld.settings import PrepareSettings
@@ -37,8 +42,6 @@ from mcld.surface.map_check import find_map_fault
 
 CHECK_VERSION = 1
 """Raised whenever maps are checked in another way."""
-GPU_BATCH = 8
-"""Photos that a GPU estimates the poses of at once."""
 Stamps = dict[str, list[int]]
 """Map, such as train/NAME.png -> bytes and time of last change, in ns, of picture and map."""
 
@@ -160,7 +163,7 @@ class PoseStage(Stage):
         if len(pictures) == 1:
             return
         try:
-            images = [read_image(self.layout.image(*picture)) for picture in pictures]
+            images = (read_image(self.layout.image(*picture)) for picture in pictures)
             self.poses = dict(zip(pictures, self._estimator.estimate(images), strict=True))
         except (MCLDError, MemoryError) as error:
             if not isinstance(error, InputError):

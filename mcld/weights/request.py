@@ -10,7 +10,6 @@ from mcld.errors import SettingsError, WeightsError
 from mcld.networks.names import FILE_STEMS, four_files
 
 Format = Literal["pth", "safetensors", "pipeline"]
-SAFETENSORS = ".safetensors"
 PIPELINE_FILE = "diffusion_pytorch_model.safetensors"
 """The file of a part's weights in a pipeline folder."""
 
@@ -37,10 +36,10 @@ def check_densepose_conversion(source: Path, target: Path) -> None:
     """
     if not source.is_file():
         raise WeightsError(f"{source} is missing: mcld weights download densepose")
-    if source.suffix == SAFETENSORS:
+    if source.suffix == ".safetensors":
         raise SettingsError(f"{source} is converted already")
-    if target.suffix != SAFETENSORS:
-        raise SettingsError(f"TO {target}: DensePose's weights are written as {SAFETENSORS}")
+    if target.suffix != ".safetensors":
+        raise SettingsError(f"TO {target}: DensePose's weights are written as .safetensors")
     if target.exists():
         raise SettingsError(f"{target} exists already: remove it, or give the name of a new file")
     check_outputs("TO", [target])

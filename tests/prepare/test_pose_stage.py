@@ -22,6 +22,7 @@ class Known:
         self.error, self.asked = error, []
 
     def estimate(self, images):
+        images = list(images)
         self.asked.append(len(images))
         if self.error and len(images) > 1:
             raise self.error

@@ -32,7 +32,7 @@ def test_what_cannot_be_converted_leaves_nothing_behind(tmp_path):
     with pytest.raises(WeightsError, match=r"model\.pkl is missing: mcld weights download"):
         convert_densepose(source, target)
     source.write_bytes(b"cposix\nsystem\n(S'true'\ntR.")
-    with pytest.raises(WeightsError, match=r"asks for posix\.system"):
+    with pytest.raises(WeightsError, match=r"asks for 'posix\.system'"):
         convert_densepose(source, target)
     with pytest.raises(SettingsError, match=r"are written as \.safetensors"):
         convert_densepose(source, tmp_path / "model.pth")

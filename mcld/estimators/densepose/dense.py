@@ -15,6 +15,9 @@ WIDTH = 512
 LAYERS = 8
 NORM_GROUPS = 32
 DILATIONS = (6, 12, 56)
+MAPS = {"ann_index": 2, "index_uv": PARTS + 1, "u": PARTS + 1, "v": PARTS + 1}
+"""Channels of the head's answer: background or body; which label, 0 is the background; U and V of
+each label."""
 
 
 class Decoder(nn.Module):
@@ -27,10 +30,8 @@ class Decoder(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """maps: p2 to p5, each [N, 256, h, w]. Returns [N, 256, h, w] of p2's size."""
-        total = self.levels[0](maps[0])
-        for level, x in zip(list(self.levels)[1:], maps[1:4], strict=True):
-            total = total + level(x)
-        out: Tensor = self.predictor(total)
+        brought = [level(x) for level, x in zip(self.levels, maps, strict=True)]
+        out: Tensor = self.predictor(brought[0] + brought[1] + brought[2] + brought[3])
         return out
 
 
@@ -83,10 +84,8 @@ class DenseHead(nn.Module):
             _make_convolution(CHANNELS, WIDTH, 3),
             *(_make_convolution(WIDTH, WIDTH, 3) for _ in range(LAYERS - 1)),
         )
-        # Body or not; which part; U and V on each part. Label 0 is the background.
-        channels = {"ann_index": 2, "index_uv": PARTS + 1, "u": PARTS + 1, "v": PARTS + 1}
         self.predictors = nn.ModuleDict(
-            {name: nn.ConvTranspose2d(WIDTH, n, 4, 2, 1) for name, n in channels.items()}
+            {name: nn.ConvTranspose2d(WIDTH, n, 4, 2, 1) for name, n in MAPS.items()}
         )
 
     def pool(self, decoded: Tensor, rois: Tensor) -> Tensor:
@@ -103,8 +102,7 @@ class DenseHead(nn.Module):
     def forward(self, pooled: Tensor) -> Tensor:
         """Maps [R, 77, 112, 112] of pooled features.
 
-        Channels: background and body; 25 labels; U of each label; V of each label. The first 27 are
-        logits; U and V are about 0..1.
+        Channels as in `MAPS`; the first 27 are logits, U and V are about 0..1.
         """
         hidden = self.layers(self.aspp(pooled))
         low = torch.cat([predict(hidden) for predict in self.predictors.values()], 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import pad
 
 from mcld.errors import MCLDError
 from mcld.estimators.densepose.boxes import Detections, scale_boxes
@@ -26,15 +25,24 @@ from mcld.estimators.densepose.transform import (
 )
 from mcld.estimators.densepose.weights import load_network
 from mcld.estimators.people import choose_person, count_people
-from mcld.estimators.pose import EstimatedPose
+from mcld.estimators.pose import GPU_BATCH, EstimatedPose
 
 
-class _Chosen(NamedTuple):
+class _Photo(NamedTuple):
+    place: int
+    """Which of the photos it is."""
+    resized: NDArray[np.uint8]
+    """[H', W', 3] BGR."""
+    shape: tuple[int, int]
+    """Its own height and width."""
+
+
+class _Person(NamedTuple):
     """The person that counts in a photo."""
 
-    resized: Tensor
-    """Box, (left, top, right, bottom) in pixels of the resized photo."""
-    box: list[float]
+    box: Tensor
+    """(left, top, right, bottom) in pixels of the resized photo."""
+    in_photo: list[float]
     """The same in pixels of the photo."""
     people: int
     """How many people the photo shows."""
@@ -64,52 +72,72 @@ class DensePose:
         long: int = LONG,
     ) -> None:
         self._device = torch.device(device)
+        network = load_network(weights)
         with self._explain_failure():
-            self.network = load_network(weights).to(self._device)
+            self.network = network.to(self._device)
         self._person = person
         self._short, self._long = short, long
 
-    def estimate(self, images: list[NDArray[np.uint8]]) -> list[EstimatedPose | None]:
+    def estimate(self, images: Iterable[NDArray[np.uint8]]) -> list[EstimatedPose | None]:
         """The pose of the person that counts in each photo, uint8 [H, W, 3] RGB.
 
-        None for a photo that does not show that person. Photos that are resized to one size run as
-        one batch. Raises MCLDError when the GPU fails, which other photos would not change.
+        None for a photo that does not show that person. Photos that are resized to one size run
+        together, up to `GPU_BATCH`; a photo is let go as soon as it is resized. Raises MCLDError
+        when the GPU fails, which other photos would not change.
         """
-        batches: dict[tuple[int, int], list[int]] = {}
-        for k, image in enumerate(images):
-            batches.setdefault(self._choose_size(image), []).append(k)
-        poses: list[EstimatedPose | None] = [None] * len(images)
-        with torch.inference_mode(), self._explain_failure(), self._half_precision():
-            for size, rows in batches.items():
-                for k, pose in zip(rows, self._run([images[k] for k in rows], size), strict=True):
-                    poses[k] = pose
+        batches: dict[tuple[int, int], list[_Photo]] = {}
+        count = 0
+        for image in images:
+            height, width, _ = image.shape
+            size = choose_size(height, width, self._short, self._long)
+            photo = _Photo(count, resize_photo(image, size), (height, width))
+            batches.setdefault(size, []).append(photo)
+            count += 1
+        poses: list[EstimatedPose | None] = [None] * count
+        for photos in batches.values():
+            for start in range(0, len(photos), GPU_BATCH):
+                batch = photos[start : start + GPU_BATCH]
+                with torch.inference_mode(), self._explain_failure():
+                    for photo, pose in zip(batch, self._run(batch), strict=True):
+                        poses[photo.place] = pose
         return poses
 
-    def _run(
-        self, images: list[NDArray[np.uint8]], size: tuple[int, int]
-    ) -> list[EstimatedPose | None]:
-        """The poses of photos that are resized to one size."""
-        pixels = normalise([resize_photo(image, size) for image in images], self._device)
+    def _run(self, photos: list[_Photo]) -> list[EstimatedPose | None]:
+        """The poses of photos of one size; of half of them after the other where memory is short.
+
+        In half precision where that is fast, unless values become too large for it.
+        """
+        try:
+            try:
+                with self._half_precision():
+                    return self._estimate_batch(photos)
+            except FloatingPointError:
+                return self._estimate_batch(photos)
+        except torch.OutOfMemoryError:
+            if len(photos) == 1:
+                raise
+        middle = len(photos) // 2
+        return self._run(photos[:middle]) + self._run(photos[middle:])
+
+    def _estimate_batch(self, photos: list[_Photo]) -> list[EstimatedPose | None]:
+        pixels = normalise([photo.resized for photo in photos], self._device)
         features = self.network.extract_features(pixels)
-        people = {
-            k: person
-            for k, found in enumerate(self.network.detect(features, size))
-            if (person := self._choose(found, size, images[k].shape))
-        }
-        poses: list[EstimatedPose | None] = [None] * len(images)
-        if people:
-            rois = torch.stack([pad(p.resized, (1, 0), value=k) for k, p in people.items()])
-            maps = self.network.describe_body(features, rois)
-            for (k, person), own in zip(people.items(), maps, strict=True):
-                iuv = make_iuv(own, person.box, images[k].shape)
-                poses[k] = EstimatedPose(iuv, person.people)
-        return poses
+        height, width, _ = photos[0].resized.shape
+        found = self.network.detect(features, (height, width))
+        people = [self._choose(one, photo) for one, photo in zip(found, photos, strict=True)]
+        boxes = [torch.cat([p.box.new_tensor([k]), p.box]) for k, p in enumerate(people) if p]
+        maps = iter(self.network.describe_body(features, torch.stack(boxes)) if boxes else ())
+        return [
+            EstimatedPose(make_iuv(next(maps), person.in_photo, photo.shape), person.people)
+            if person
+            else None
+            for person, photo in zip(people, photos, strict=True)
+        ]
 
-    def _choose(
-        self, found: Detections, size: tuple[int, int], shape: tuple[int, ...]
-    ) -> _Chosen | None:
+    def _choose(self, found: Detections, photo: _Photo) -> _Person | None:
         """The person that counts, of those that the photo's edge does not cut to nothing."""
-        boxes = scale_boxes(found.boxes, size, (shape[0], shape[1]))
+        height, width, _ = photo.resized.shape
+        boxes = scale_boxes(found.boxes, (height, width), photo.shape)
         seen = have_area(boxes)
         boxes, scores = boxes[seen], found.scores[seen].cpu().numpy()
         if not len(scores):
@@ -117,11 +145,7 @@ class DensePose:
         row = choose_person(boxes.cpu().numpy(), scores, self._person)
         if row is None:
             return None
-        return _Chosen(found.boxes[seen][row], boxes[row].tolist(), count_people(scores))
-
-    def _choose_size(self, image: NDArray[np.uint8]) -> tuple[int, int]:
-        height, width, _ = image.shape
-        return choose_size(height, width, self._short, self._long)
+        return _Person(found.boxes[seen][row], boxes[row].tolist(), count_people(scores))
 
     def _half_precision(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.float16, enabled=self._device.type == "cuda")
@@ -131,8 +155,13 @@ class DensePose:
         """Turn a failure of the GPU into an MCLDError."""
         try:
             yield
+        except torch.OutOfMemoryError as error:
+            raise MCLDError(
+                f"DensePose does not fit into the memory of {self._device} beside what is there:"
+                " run on the CPU"
+            ) from error
         except RuntimeError as error:
-            if self._device.type == "cpu":
+            if not isinstance(error, torch.AcceleratorError) and "CUDA" not in str(error):
                 raise
             reason = str(error).partition("\n")[0]
             raise MCLDError(f"DensePose failed on {self._device}: {reason}") from error

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from mcld.surface.parts import PARTS
+from mcld.estimators.densepose.dense import MAPS
 
 _ROWS = 64
 """Rows of a box that are enlarged at once: 77 maps of a large photo would not fit into memory."""
@@ -37,17 +37,19 @@ def make_iuv(maps: Tensor, box: list[float], shape: tuple[int, ...]) -> NDArray[
 
 def _read_rows(wide: Tensor, upper: Tensor, lower: Tensor, share: Tensor) -> Tensor:
     """Some rows of the chart, uint8 [h, w, 3], each between two of the maps [77, 112, w]."""
-    logits = wide[: PARTS + 3]
-    logits = torch.lerp(logits[:, upper], logits[:, lower], share)
-    body, label = logits[:2].argmax(0) == 1, logits[2:].argmax(0)
+    coarse, fine, *uv = torch.split(wide, list(MAPS.values()))
+    body, label = (
+        torch.lerp(logits[:, upper], logits[:, lower], share).max(0).indices
+        for logits in (coarse, fine)
+    )
     label = label * body
     column = torch.arange(wide.shape[-1], device=wide.device)
-    uv = [
+    values = [
         torch.lerp(maps[label, upper[:, None], column], maps[label, lower[:, None], column], share)
-        for maps in wide[PARTS + 3 :].chunk(2)
+        for maps in uv
     ]
-    values = torch.stack(uv, -1).clamp(0, 1) * 255 * body[..., None]
-    return torch.cat([label[..., None], values], -1).to(torch.uint8)
+    levels = torch.stack(values, -1).clamp(0, 1) * 255
+    return torch.cat([label[..., None], levels], -1).to(torch.uint8)
 
 
 def lay_chart(

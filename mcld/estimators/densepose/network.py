@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from torch import Tensor, nn
 
 from mcld.estimators.densepose.backbone import STRIDES, make_backbone
@@ -23,59 +20,55 @@ class DensePoseRCNN(nn.Module):
         self.box_head = BoxHead()
         self.dense_head = DenseHead()
 
-    def extract_features(self, pixels: Tensor) -> dict[str, Tensor]:
-        """The pyramid of pictures [N, 3, H, W], as `transform.normalise` makes them."""
-        features: dict[str, Tensor] = self.backbone(pixels)
+    def extract_features(self, pixels: Tensor) -> list[Tensor]:
+        """The pyramid p2 to p6 of pictures [N, 3, H, W], as `transform.normalise` makes them.
+
+        [N, 256, h, w] each. Here and below FloatingPointError says that values were too large for
+        the precision that is computed in.
+        """
+        features = list(self.backbone(pixels).values())
+        _check_finite(*features)
         return features
 
-    def detect(self, features: dict[str, Tensor], size: tuple[int, int]) -> list[Detections]:
+    def detect(self, features: list[Tensor], size: tuple[int, int]) -> list[Detections]:
         """The people of each picture. size: height and width without padding."""
-        maps = list(features.values())
-        proposals = [boxes for boxes, _ in self.proposals(maps, size)]
-        pooled = self.pool_boxes(features, proposals)
-        logits, shifts = self.box_head(pooled)
+        proposals = [boxes for boxes, _ in self.proposals(features, size)]
+        logits, deltas = self.box_head(self.box_head.pool_boxes(features, proposals))
+        _check_finite(logits, deltas)
         counts = [len(boxes) for boxes in proposals]
         return [
             self.box_head.detect(*rows, size)
-            for rows in zip(logits.split(counts), shifts.split(counts), proposals, strict=True)
+            for rows in zip(logits.split(counts), deltas.split(counts), proposals, strict=True)
         ]
 
-    def pool_boxes(self, features: dict[str, Tensor], boxes: list[Tensor]) -> Tensor:
-        """Features [P, 256, 7, 7] of all pictures' boxes, each from the map that fits its size."""
-        maps = {name: x.float() for name, x in features.items()}
-        height, width = maps["0"].shape[-2:]
-        padded = (4 * height, 4 * width)
-        pooled: Tensor = self.box_head.pool(maps, boxes, [padded] * len(boxes))
-        return pooled
-
-    def describe_body(self, features: dict[str, Tensor], rois: Tensor) -> Tensor:
+    def describe_body(self, features: list[Tensor], rois: Tensor) -> Tensor:
         """Maps [R, 77, 112, 112] of boxes [R, 5], as `DenseHead` has them."""
-        levels = list(features.values())[:4]
-        window, corner = _find_window(levels[-1], rois)
-        decoded = self.dense_head.decoder(
-            [level[window(scale)] for level, scale in zip(levels, (8, 4, 2, 1), strict=True)]
-        )
+        cropped, corner = _crop_around(features[:4], rois)
+        decoded = self.dense_head.decoder(cropped)
         maps: Tensor = self.dense_head(self.dense_head.pool(decoded, rois - corner))
+        _check_finite(maps)
         return maps
+
+
+def _check_finite(*values: Tensor) -> None:
+    if not all(value.isfinite().all() for value in values):
+        raise FloatingPointError("values beyond the range of their precision")
 
 
 HALO = 4
 """Cells of p5 around a box that its decoded features depend on: 112 pixels, at 32 a cell."""
 
 
-def _find_window(coarsest: Tensor, rois: Tensor) -> tuple[Callable[[int], tuple[Any, ...]], Tensor]:
-    """What part of the maps the boxes [R, 5] need, and its corner, [5], in pixels.
+def _crop_around(features: list[Tensor], rois: Tensor) -> tuple[list[Tensor], Tensor]:
+    """What the decoder needs of p2 to p5 for some boxes [R, 5].
 
-    coarsest: p5, [N, 256, h, w]. The first is a function of how many times finer a map is.
+    And the corner that it begins at, [5] as the boxes are, in pixels.
     """
-    height, width = coarsest.shape[-2:]
-    stride = STRIDES[3]
-    left, top = ((rois[:, 1:3].amin(0) / stride).floor().long() - HALO).clamp(min=0).tolist()
-    right, bottom = ((rois[:, 3:5].amax(0) / stride).ceil().long() + HALO).tolist()
-
-    def cut(scale: int) -> tuple[Any, ...]:
-        rows = slice(top * scale, min(bottom, height) * scale)
-        return ..., rows, slice(left * scale, min(right, width) * scale)
-
-    corner = [0, left, top, left, top]
-    return cut, rois.new_tensor(corner) * stride
+    coarsest = STRIDES[len(features) - 1]
+    left, top = ((rois[:, 1:3].amin(0) / coarsest).floor() - HALO).clamp(min=0).int().tolist()
+    right, bottom = ((rois[:, 3:5].amax(0) / coarsest).ceil() + HALO).int().tolist()
+    cropped = []
+    for x, stride in zip(features, STRIDES, strict=False):
+        cells = coarsest // stride
+        cropped.append(x[..., top * cells : bottom * cells, left * cells : right * cells])
+    return cropped, coarsest * rois.new_tensor([0, left, top, left, top])

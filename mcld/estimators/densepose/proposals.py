@@ -17,7 +17,7 @@ RATIOS = (0.5, 1.0, 2.0)
 """Height of an anchor / its width."""
 PROPOSALS = 1000
 """That are taken of each map, and kept of all."""
-IOU = 0.7
+NMS_IOU = 0.7
 """Overlap of two proposals of a map, above which the one with the lower logit is dropped."""
 
 
@@ -40,7 +40,7 @@ class AnchorGenerator(anchor_utils.AnchorGenerator):  # type: ignore[misc]
 
 
 class ProposalNetwork(nn.Module):
-    """Logits and shifts of every anchor, and the boxes that the best of them make."""
+    """Logits and deltas of every anchor, and the boxes that the best of them make."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,10 +56,10 @@ class ProposalNetwork(nn.Module):
         maps: p2 to p6, each [N, 256, h, w]. size: height and width of the pictures without padding,
         to which boxes (left, top, right, bottom) are clipped. P is at most 1000.
         """
-        logits, shifts = self.head(maps)
+        logits, deltas = self.head(maps)
         anchors = self._place_anchors(maps)
         return [
-            self._choose([x[n] for x in logits], [x[n] for x in shifts], anchors, size)
+            self._choose([x[n] for x in logits], [x[n] for x in deltas], anchors, size)
             for n in range(len(maps[0]))
         ]
 
@@ -74,24 +74,24 @@ class ProposalNetwork(nn.Module):
     def _choose(
         self,
         logits: list[Tensor],
-        shifts: list[Tensor],
+        deltas: list[Tensor],
         anchors: list[Tensor],
         size: tuple[int, int],
     ) -> tuple[Tensor, Tensor]:
-        """The proposals of one picture. logits: [3, h, w] of each map; shifts: [12, h, w]."""
+        """The proposals of one picture. logits: [3, h, w] of each map; deltas: [12, h, w]."""
         boxes, scores, levels = [], [], []
-        for level, (logit, shift, anchor) in enumerate(zip(logits, shifts, anchors, strict=True)):
+        for level, (logit, delta, anchor) in enumerate(zip(logits, deltas, anchors, strict=True)):
             flat = logit.permute(1, 2, 0).reshape(-1).float()
             best, index = flat.topk(min(PROPOSALS, len(flat)))
-            shift = shift.permute(1, 2, 0).reshape(-1, 4)[index].float()
-            boxes.append(self.coder.decode_single(shift, anchor[index]))
+            delta = delta.permute(1, 2, 0).reshape(-1, 4)[index].float()
+            boxes.append(self.coder.decode_single(delta, anchor[index]))
             scores.append(best)
             levels.append(torch.full_like(index, level))
         found, score, kind = torch.cat(boxes), torch.cat(scores), torch.cat(levels)
         clipped = clip_boxes_to_image(found, size)
         usable = found.isfinite().all(1) & score.isfinite() & have_area(clipped)
         clipped, score = clipped[usable], score[usable]
-        kept = batched_nms(clipped, score, kind[usable], IOU)[:PROPOSALS]
+        kept = batched_nms(clipped, score, kind[usable], NMS_IOU)[:PROPOSALS]
         return clipped[kept], score[kept]
 
 

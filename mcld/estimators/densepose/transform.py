@@ -18,8 +18,11 @@ MULTIPLE = 32
 
 def choose_size(height: int, width: int, short: int = SHORT, long: int = LONG) -> tuple[int, int]:
     """Height and width that a photo is resized to."""
-    scale = short / min(height, width)
-    tall, wide = scale * height, scale * width
+    tall, wide = float(short), float(short)  # the shorter side, which a product may miss by 1e-13
+    if height < width:
+        wide = short / height * width
+    else:
+        tall = short / width * height
     if (longer := max(tall, wide)) > long:
         tall, wide = tall * (long / longer), wide * (long / longer)
     return max(int(tall + 0.5), 1), max(int(wide + 0.5), 1)

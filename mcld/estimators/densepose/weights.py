@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,10 +12,12 @@ from torch import Tensor
 from mcld.errors import WeightsError
 from mcld.estimators.densepose.backbone import fold_norms
 from mcld.estimators.densepose.network import DensePoseRCNN
-from mcld.estimators.densepose.pickle_file import read_pickle
+from mcld.estimators.densepose.pickle_file import PickledArray, read_pickle
 from mcld.machine.tensor_files import check_keys, read_state_dict
 
-_NOT_OF_THE_NETWORK = re.compile(r"pixel_(mean|std)|proposal_generator\.anchor_generator\.")
+_CONSTANT = re.compile(
+    r"pixel_(mean|std)|proposal_generator\.anchor_generator\.cell_anchors\.[0-4]"
+)
 """Keys of constants that published files hold besides."""
 
 
@@ -39,20 +42,28 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     run. Running statistics that are missing are 0 and 1. Raises WeightsError when the file is
     missing, damaged, or of another network.
     """
-    if path.suffix == ".safetensors":
-        found = read_state_dict(path)
-    else:
-        found = {key: torch.from_numpy(array) for key, array in read_pickle(path).items()}
+    found: Mapping[str, Tensor | PickledArray]
+    found = read_state_dict(path) if path.suffix == ".safetensors" else read_pickle(path)
     wanted = {_detectron2_key(key): t.shape for key, t in _make_empty().state_dict().items()}
-    weights = {key: t for key, t in found.items() if not _NOT_OF_THE_NETWORK.match(key)}
+    weights = {key: found[key] for key in found if not _CONSTANT.fullmatch(key)}
     for key, shape in wanted.items():
         if key.endswith(("running_mean", "running_var")) and key not in weights:
             weights[key] = torch.full(shape, float(key.endswith("running_var")))
     check_keys(path, weights, wanted)
-    for key, tensor in weights.items():
-        if not tensor.is_floating_point():
-            raise WeightsError(f"{path} is of another network: its {key} is {tensor.dtype}")
-    return {key: weights[key] for key in wanted}
+    return {key: _check_tensor(path, key, weights[key]) for key in wanted}
+
+
+def _check_tensor(path: Path, key: str, value: Tensor | PickledArray) -> Tensor:
+    """A tensor of real numbers. Raises WeightsError for what is none."""
+    try:
+        tensor = value if isinstance(value, Tensor) else torch.from_numpy(value.build())
+    except (ValueError, MemoryError) as error:
+        raise WeightsError(f"{path} is damaged, {key}: {error}") from error
+    if not tensor.is_floating_point():
+        raise WeightsError(f"{path} is of another network: its {key} is {tensor.dtype}")
+    if not tensor.isfinite().all():
+        raise WeightsError(f"{path} is damaged: its {key} holds values that are no numbers")
+    return tensor
 
 
 def _make_empty() -> DensePoseRCNN:

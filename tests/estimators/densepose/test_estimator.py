@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mcld.dataset.pictures import read_image
+from mcld.errors import MCLDError
 from mcld.estimators.densepose.estimator import DensePose
 from mcld.estimators.densepose.iuv import lay_chart, make_iuv
 from mcld.estimators.densepose.transform import choose_size, normalise, resize_photo
@@ -61,10 +62,9 @@ def test_photos_of_the_oddest_shapes_are_read(densepose, shape):
 def test_the_decoder_around_a_person_gives_what_the_whole_one_gives(densepose):
     torch.manual_seed(0)
     network = densepose.network
-    features = {str(k): torch.randn(1, 256, 128 >> k, 160 >> k) for k in range(4)}
-    features["pool"] = torch.randn(1, 256, 8, 10)
+    features = [torch.randn(1, 256, 128 >> k, 160 >> k) for k in range(4)]
     with torch.inference_mode():
-        decoded = network.dense_head.decoder(list(features.values())[:4])
+        decoded = network.dense_head.decoder(features)
         for box in ([300.3, 200.2, 330.9, 250.1], [0.0, 0.0, 90.0, 511.0], [600, 450, 640, 512]):
             roi = torch.tensor([[0.0, *box]])
             whole = network.dense_head(network.dense_head.pool(decoded, roi))
@@ -72,7 +72,7 @@ def test_the_decoder_around_a_person_gives_what_the_whole_one_gives(densepose):
             assert (whole - around).abs().max() < 1e-3 * whole.abs().max()
 
 
-def test_a_box_is_enlarged_before_labels_are_chosen_and_in_little_memory():
+def test_a_box_is_enlarged_before_labels_are_chosen():
     torch.manual_seed(0)
     maps = torch.randn(77, 112, 112)
     box, shape = [3.6, -2.5, 203.2, 150.1], (140, 180, 3)
@@ -98,15 +98,79 @@ def test_an_answer_is_laid_where_its_box_lies_and_cut_at_the_edge():
     assert lay_chart(chart, [4.0, 3.0, 6.0, 5.0], (4, 5, 3)).any() == False  # noqa: E712
 
 
-def test_half_precision_says_nearly_the_same_of_the_same_box(densepose, wide):
+def test_half_precision_says_nearly_the_same(densepose, wide):
     network, size = densepose.network, choose_size(*wide.shape[:2], 320, 533)
     pixels = normalise([resize_photo(wide, size)], torch.device("cpu"))
     roi = torch.tensor([[0.0, 106.9, 15.1, 374.0, 150.2]])
-    maps = []
+    maps, people = [], []
     for enabled in (False, True):
         half = torch.autocast("cpu", torch.float16, enabled=enabled)  # as on a GPU
         with torch.inference_mode(), half:
-            maps.append(network.describe_body(network.extract_features(pixels), roi)[0])
+            features = network.extract_features(pixels)
+            people += network.detect(features, size)
+            maps.append(network.describe_body(features, roi)[0])
+    assert (people[0].boxes[0] - people[1].boxes[0]).abs().max() < 1
+    assert (people[0].scores[0] - people[1].scores[0]).abs() < 0.01
     full, half_maps = maps
     assert (full - half_maps).abs().max() < 0.05 * full.abs().max()
     assert (full[2:27].argmax(0) == half_maps[2:27].argmax(0)).float().mean() > 0.95
+
+
+def test_values_too_large_for_half_precision_are_computed_in_full(densepose, wide, monkeypatch):
+    (full,) = densepose.estimate([wide])
+    layer = densepose.network.box_head.layers.fc6
+    monkeypatch.setattr(densepose, "_half_precision", lambda: torch.autocast("cpu", torch.float16))
+    large, small = layer.weight * 1e4, densepose.network.box_head.layers.fc7.weight / 1e4
+    monkeypatch.setattr(layer, "weight", torch.nn.Parameter(large))
+    monkeypatch.setattr(layer, "bias", torch.nn.Parameter(layer.bias * 1e4))
+    monkeypatch.setattr(densepose.network.box_head.layers.fc7, "weight", torch.nn.Parameter(small))
+    (again,) = densepose.estimate([wide])
+    assert_alike(again.iuv, full.iuv)
+
+
+def test_a_batch_that_the_memory_is_too_small_for_is_halved(densepose, monkeypatch):
+    asked: list[int] = []
+
+    def estimate_batch(photos):
+        asked.append(len(photos))
+        if len(photos) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return [photo.place for photo in photos]
+
+    monkeypatch.setattr(densepose, "_estimate_batch", estimate_batch)
+    photos = (np.zeros((9, 9, 3), np.uint8) for _ in range(13))
+    assert densepose.estimate(photos) == list(range(13))
+    assert asked == [8, 4, 2, 2, 4, 2, 2, 5, 2, 3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("error", "shown", "line"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), MCLDError, "DensePose does not fit into"),
+        (
+            torch.AcceleratorError("CUDA error: launch\nCompile"),
+            MCLDError,
+            ".* failed on cpu: CUDA",
+        ),
+        (RuntimeError("shapes do not match"), RuntimeError, "shapes"),
+    ],
+)
+def test_a_gpu_that_fails_is_told_in_one_line_and_a_fault_of_ours_is_not(
+    densepose, monkeypatch, error, shown, line
+):
+    def fail(photos):
+        raise error
+
+    monkeypatch.setattr(densepose, "_estimate_batch", fail)
+    with pytest.raises(shown, match=f"^{line}.*$"):
+        densepose.estimate([np.zeros((9, 9, 3), np.uint8)])
+
+
+def test_the_dense_head_runs_for_the_person_who_counts_alone(densepose, wide):
+    seen: list[int] = []
+    head = densepose.network.dense_head
+    handle = head.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    (pose,) = densepose.estimate([wide])
+    handle.remove()
+    assert pose.people == 2
+    assert seen == [1]

@@ -53,8 +53,7 @@ class Run:
         self.resized = resize_photo(golden.image, self.size)
         self.input = normalise([self.resized], torch.device("cpu"))
         self.features = self.network.extract_features(self.input)
-        self.maps = list(self.features.values())
-        ((self.proposals, self.logits),) = self.network.proposals(self.maps, self.size)
+        ((self.proposals, self.logits),) = self.network.proposals(self.features, self.size)
         (self.people,) = self.network.detect(self.features, self.size)
 
 
@@ -72,10 +71,10 @@ def test_the_features_agree(run):
     with torch.inference_mode():
         body = run.network.backbone.body(run.input)
     stages = {f"res{k + 2}": body[str(k)] for k in range(4)}
-    stages |= {f"p{k}": x for k, x in zip(LEVELS, run.maps, strict=True)}
+    stages |= {f"p{k}": x for k, x in zip(LEVELS, run.features, strict=True)}
     for stage, x in stages.items():
         assert run.golden.measure(stage, x) < 3e-5, stage
-    for k, x in zip(LEVELS, run.maps, strict=True):
+    for k, x in zip(LEVELS, run.features, strict=True):
         largest = run.golden[f"p{k}.stats"][2]
         means = x.mean((0, 2, 3)).numpy()
         assert np.abs(means - run.golden[f"p{k}.channels"]).max() < 3e-5 * largest
@@ -83,10 +82,10 @@ def test_the_features_agree(run):
 
 def test_the_proposals_agree(run):
     with torch.inference_mode():
-        logits, shifts = run.network.proposals.head(run.maps)
-    for k, logit, shift in zip(LEVELS, logits, shifts, strict=True):
+        logits, deltas = run.network.proposals.head(run.features)
+    for k, logit, delta in zip(LEVELS, logits, deltas, strict=True):
         assert run.golden.measure(f"objectness{k}", logit) < 1e-4
-        assert run.golden.measure(f"deltas{k}", shift) < 1e-4
+        assert run.golden.measure(f"deltas{k}", delta) < 1e-4
     wanted = torch.from_numpy(run.golden["proposals.boxes"])
     assert run.proposals.shape == wanted.shape
     # Of proposals that are nearly as good the order may differ.
@@ -101,13 +100,13 @@ def test_the_proposals_agree(run):
 def test_the_boxes_agree(run):
     proposals = torch.from_numpy(run.golden["proposals.boxes"])
     with torch.inference_mode():
-        pooled = run.network.pool_boxes(run.features, [proposals])
+        pooled = run.network.box_head.pool_boxes(run.features, [proposals])
         hidden = run.network.box_head.layers(pooled)
-        logits, shifts = run.network.box_head(pooled)
+        logits, deltas = run.network.box_head(pooled)
     assert run.golden.measure("box.pooled", pooled) < 1e-4
     assert run.golden.measure("box.hidden", hidden) < 1e-4
     np.testing.assert_allclose(logits, run.golden["box.cls"], atol=1e-3)
-    np.testing.assert_allclose(shifts, run.golden["box.reg"], atol=1e-3)
+    np.testing.assert_allclose(deltas, run.golden["box.reg"], atol=1e-3)
 
 
 def test_the_same_people_are_found(run):
@@ -123,7 +122,7 @@ def test_the_dense_head_agrees(run):
     head = run.network.dense_head
     roi = torch.cat([torch.zeros(1), run.people.boxes[0]])[None]
     with torch.inference_mode():
-        decoded = head.decoder(run.maps[:4])
+        decoded = head.decoder(run.features[:4])
         pooled = head.pool(decoded, roi)
         aspp = head.aspp(pooled)
         hidden = head.layers(aspp)
@@ -160,6 +159,14 @@ def test_the_estimator_is_these_stages_in_a_row(run, weights):
     estimator = DensePose(weights, "cpu", short=run.golden.limits[0], long=run.golden.limits[1])
     (pose,) = estimator.estimate([run.golden.image])
     assert_alike(pose.iuv, run.golden["iuv"])
+
+
+@pytest.mark.parametrize(
+    ("photo", "size"),
+    [((302, 604), (666, 1333)), ((604, 302), (1333, 666)), ((11, 22), (666, 1333))],
+)
+def test_sides_of_one_to_two_are_rounded_as_there(photo, size):
+    assert choose_size(*photo) == size
 
 
 def test_photos_of_every_shape_are_resized_as_there():
