@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from threading import Lock
 
@@ -102,6 +102,11 @@ def read_batches(
                 )
 
 
+def record_choice(options: PrepareSettings) -> dict[str, str | int]:
+    """Who counts of several people, for what is written of a picture; nothing if as usual."""
+    return {} if options.person == "confident" else {"person": options.person}
+
+
 class PersonReader:
     """Reads people and poses; loads an estimator the first time that one is needed.
 
@@ -110,14 +115,15 @@ class PersonReader:
     Args:
         options: which estimators, where their weights are, and who counts of several people.
         device: the estimators run there; such as "cuda:0" or "cpu".
-        say: told, in a line each, what the user should know.
+        say: told, in a line each, what the user should know; of equal lines, one.
     """
 
     def __init__(self, options: PrepareSettings, device: str, say: Callable[[str], None]) -> None:
         self.options = options
         self.device = device
-        self.say = say
+        self.say = cache(say)
         self._estimating = Lock()
+        self._has_estimated = False
 
     @cached_property
     def pose_estimator(self) -> PoseEstimator:
@@ -130,9 +136,8 @@ class PersonReader:
         return InsightFace(self.options.insightface_root, self.options.face_pack, self.device)
 
     def record(self) -> dict[str, str | int]:
-        """What of the settings changes who is read, and is not as usual."""
-        person = self.options.person
-        return {} if person == "confident" else {"person": person}
+        """What of the settings changed who was read, and is not as usual."""
+        return record_choice(self.options) if self._has_estimated else {}
 
     def person(self, source: Path) -> Person:
         """Read the person of a photo.
@@ -172,6 +177,7 @@ class PersonReader:
             except MCLDError as error:
                 raise explain_missing_estimator(path, kind, error) from error
             (estimated,) = estimator.estimate([photo])
+            self._has_estimated = True
         if estimated is None or not estimated.iuv[..., 0].any():
             person = self.options.person
             reason = explain_absence(person)

@@ -104,7 +104,10 @@ def prepare(
         from mcld.prepare.dataset import PrepareRequest
 
         if settings.pose_estimator == "precomputed":
-            refuse({"--person": flags.get("prepare.person")}, "is for photos whose maps are made")
+            refuse(
+                {"--person": flags.get("prepare.person")},
+                "does not go with --pose-estimator precomputed",
+            )
         request = PrepareRequest(root, _parse_stages(stages), split_dir, limit, overwrite)
         if dry_run:
             _show_plan(request, settings)

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from mcld.errors import MCLDError, SettingsError
-from mcld.estimators.pose import find_densepose_weights
+from mcld.errors import MCLDError, SettingsError, WeightsError
+from mcld.estimators.pose import find_densepose_weights, name_densepose_files
 from mcld.settings import PrepareSettings, Settings, load_settings
 from mcld.weights.catalogue import catalogue
 from mcld.weights.request import Format, check_conversion, check_densepose_conversion
@@ -134,7 +134,7 @@ def convert(
         Path,
         typer.Argument(
             metavar="FROM",
-            help="A pipeline folder, or one with the four files; or densepose, or its file.",
+            help="A pipeline folder, or one with the four files; or densepose, or its .pkl.",
         ),
     ],
     target: Annotated[
@@ -171,6 +171,9 @@ def convert(
     settings = load_settings(config, overrides)
     if source.suffix == ".pkl" or (source == Path("densepose") and not source.is_dir()):
         _convert_densepose(source, target, to, settings.prepare)
+    elif not source.is_dir():
+        what = "is a file" if source.exists() else "does not exist"
+        raise WeightsError(f"FROM {source} {what}: give a folder of weights, or DensePose's .pkl")
     else:
         demand({"TO": target, "--to": to}, "give a new folder and what it is to hold")
         assert target
@@ -191,7 +194,10 @@ def _convert_densepose(
         from mcld.weights.convert_densepose import convert_densepose
 
     convert_densepose(source, target)
-    console.say(f"Wrote {target}. Beside it, {source.name} is no longer needed.")
+    if target in name_densepose_files(options):
+        console.say(f"Wrote {target}. Beside it, {source.name} is no longer needed.")
+    else:
+        console.say(f"Wrote {target}. To use it: --set prepare.densepose_weights={target}")
     console.show_result({"weights": target})
 
 

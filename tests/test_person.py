@@ -87,6 +87,7 @@ def test_where_several_people_are_seen_that_is_said_and_another_can_be_asked_for
     for person in ("confident", "largest", 3):
         reader = PersonReader(PrepareSettings(person=person), "cpu", said.append)
         reader.pose_estimator = Known(iuv, people=2)
+        assert reader.record() == {}
         assert np.array_equal(reader.pose(tmp_path / "group.jpg"), iuv)
         assert reader.record() == ({} if person == "confident" else {"person": person})
     (line,) = said

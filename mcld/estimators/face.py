@@ -68,24 +68,29 @@ class InsightFace:
             raise WeightsError(f"the face pack {folder} lacks its recognition network")
 
     def embed(self, image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-        """The raw embedding of the largest face, float32 [512], or None when no face is found.
+        """The raw embedding of the person's face, float32 [512], or None when no face is found.
 
-        image: uint8 [H, W, 3] RGB. iuv: uint8 [H, W, 3] (I, U, V) of the same height and width. A
-        face that is too small to be found in the whole picture is looked for in the head (part
-        labels 23 and 24) alone, which the detector sees enlarged.
+        image: uint8 [H, W, 3] RGB. iuv: uint8 [H, W, 3] (I, U, V) of the same height and width. Of
+        several faces it is the one whose middle is in the head (part labels 23 and 24), the largest
+        if none is. A face that is too small to be found in the whole picture is looked for in the
+        head alone, which the detector sees enlarged.
         """
-        found = self.largest(image)
-        if found is None and (head := cut_head_region(image, iuv)) is not None:
-            found = self.largest(head)
-        return found
+        faces = self._find(image)
+        if not faces and (head := cut_head_region(image, iuv)) is not None:
+            faces = self._find(head)
+        if not faces:
+            return None
+        own = [face for face in faces if _is_in_head(face, head_box(iuv))]
+        return np.asarray(max(own or faces, key=_measure_area).embedding, np.float32)
 
     def largest(self, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         """The raw embedding of the largest face in a picture, uint8 [H, W, 3] RGB; None without."""
-        faces = self._app.get(np.ascontiguousarray(image[..., ::-1]))
-        if not faces:
-            return None
-        largest = max(faces, key=_measure_area)
-        return np.asarray(largest.embedding, np.float32)
+        faces = self._find(image)
+        return np.asarray(max(faces, key=_measure_area).embedding, np.float32) if faces else None
+
+    def _find(self, image: NDArray[np.uint8]) -> list[Any]:
+        faces: list[Any] = self._app.get(np.ascontiguousarray(image[..., ::-1]))
+        return faces
 
 
 def runs_on_gpu(device: str) -> bool:
@@ -95,6 +100,18 @@ def runs_on_gpu(device: str) -> bool:
     import onnxruntime
 
     return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def _is_in_head(face: Any, head: tuple[slice, slice] | None) -> bool:
+    """Whether the middle of a face lies in the box of a head: its rows and columns."""
+    if head is None:
+        return False
+    left, top, right, bottom = face.bbox[:4].tolist()
+    rows, columns = head
+    return bool(
+        rows.start <= (top + bottom) / 2 < rows.stop
+        and columns.start <= (left + right) / 2 < columns.stop
+    )
 
 
 def _measure_area(face: Any) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -84,9 +85,11 @@ def check_pose_estimator(options: PrepareSettings) -> None:
 def name_densepose_files(options: PrepareSettings) -> list[Path]:
     """Where the weights may be: as `prepare.densepose_weights` has it, or converted beside it.
 
-    The first is a name for the file as it is published.
+    The first is a name for the file as it is published. Raises SettingsError for no name at all.
     """
     path = options.densepose_weights
+    if not path.name:
+        raise SettingsError(f"prepare.densepose_weights={path} names no file")
     published = path.with_suffix(".pkl") if path.suffix == ".safetensors" else path
     return [published, path.with_suffix(".safetensors")]
 
@@ -96,11 +99,15 @@ def find_densepose_weights(options: PrepareSettings) -> Path:
 
     Raises WeightsError, with what to do, when there is none.
     """
-    for file in (options.densepose_weights, *name_densepose_files(options)):
-        if file.is_file():
-            return file
+    named = options.densepose_weights
+    for file in (named, *name_densepose_files(options)):
+        with suppress(PermissionError):  # of a folder that may not be entered
+            if file.is_file():
+                return file
+            if file == named and file.is_dir():
+                raise WeightsError(f"prepare.densepose_weights={named} is a folder: name a file")
     raise WeightsError(
-        f"the DensePose weights {options.densepose_weights} are missing:"
+        f"the DensePose weights {named} are missing:"
         " mcld weights download densepose, or name them with --set prepare.densepose_weights=PATH"
     )
 

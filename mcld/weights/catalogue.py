@@ -79,11 +79,18 @@ class Item:
     """Other folders in which the files may lie."""
 
     def is_present(self) -> bool:
-        """Whether all its files are there."""
+        """Whether all its files are there, and not empty."""
         return any(
-            all(any((folder / name).is_file() for name in names) for names in self.files)
+            all(any(_holds_something(folder / name) for name in names) for names in self.files)
             for folder in (self.folder, *self.also_in)
         )
+
+
+def _holds_something(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size > 0
+    except OSError:  # of a folder that may not be entered
+        return False
 
 
 def catalogue(settings: Settings) -> list[Item]:

@@ -261,3 +261,30 @@ def test_a_missing_or_damaged_pack_is_one_clear_error(tmp_path: Path) -> None:
     damaged.write_bytes(b"no network")
     with pytest.raises(WeightsError, match="the face pack cannot be used"):
         InsightFace(tmp_path, "antelopev2", "cpu")
+
+
+class Found:
+    """A face as insightface finds it."""
+
+    def __init__(self, box: tuple[int, int, int, int], looks: float) -> None:
+        self.bbox = np.array([*box, 1.0])
+        self.embedding = np.full(512, looks, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("faces", "looks"),
+    [
+        ([Found((0, 0, 50, 50), 1)], 1),
+        ([Found((0, 0, 50, 50), 1), Found((70, 12, 85, 30), 2)], 2),
+        ([Found((72, 14, 80, 24), 1), Found((70, 12, 85, 30), 2)], 2),
+        ([Found((0, 0, 20, 20), 1), Found((0, 0, 50, 50), 2)], 2),
+    ],
+)
+def test_of_several_faces_that_in_the_head_counts_and_else_the_largest(faces, looks) -> None:
+    embedder = InsightFace.__new__(InsightFace)
+    embedder._find = lambda image: faces
+    iuv = np.zeros((100, 100, 3), np.uint8)
+    iuv[10:40, 65:90] = 23, 100, 100
+    face = embedder.embed(np.zeros_like(iuv), iuv)
+    assert face is not None
+    assert face[0] == looks

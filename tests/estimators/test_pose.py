@@ -37,6 +37,14 @@ def test_converted_weights_are_found_beside_the_published_and_by_either_name(tmp
         assert find_densepose_weights(PrepareSettings(densepose_weights=name)) == name
 
 
+def test_a_name_that_is_no_file_is_told_at_once(tmp_path):
+    for name in (Path(), Path("/")):
+        with pytest.raises(SettingsError, match="names no file"):
+            check_pose_estimator(PrepareSettings(densepose_weights=name))
+    with pytest.raises(WeightsError, match="is a folder: name a file"):
+        check_pose_estimator(PrepareSettings(densepose_weights=tmp_path))
+
+
 def test_precomputed_maps_are_no_estimator(tmp_path):
     with pytest.raises(SettingsError, match="precomputed estimates none"):
         check_pose_estimator(options(tmp_path, pose_estimator="precomputed"))

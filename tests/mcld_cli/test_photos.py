@@ -23,3 +23,27 @@ def test_two_photos_and_the_published_weights_make_a_picture(mcld, tmp_path):
     with Image.open(tmp_path / "out.png") as picture:
         assert picture.size == (288, 384)
         assert picture.text["mcld"].find('"person": "largest"') > 0
+
+
+def test_what_is_no_weights_to_convert_is_told(in_process, tmp_path):
+    (tmp_path / "x.pth").write_bytes(b"PK")
+    for source, reason in (
+        ("x.pth", "FROM x.pth is a file: give a folder of weights, or DensePose's .pkl"),
+        ("nowhere", "FROM nowhere does not exist"),
+        ("nowhere.pkl", "nowhere.pkl is missing: mcld weights download densepose"),
+        ("densepose", "pretrained_weights/model_final_844d15.pkl are missing"),
+    ):
+        done = in_process("weights", "convert", source, "new", "--to", "safetensors")
+        assert done.returncode != 0
+        assert reason in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_who_counts_is_chosen_where_maps_are_made(in_process, tmp_path):
+    (tmp_path / "own" / "WOMEN").mkdir(parents=True)
+    precomputed = ("--pose-estimator", "precomputed", "--stages", "split,pose")
+    done = in_process("prepare", "own", "--person", "2", *precomputed)
+    assert done.returncode == 2
+    assert "--person does not go with --pose-estimator precomputed" in done.stderr
+    done = in_process("prepare", "own", "--person", "tallest")
+    assert "give one of confident, largest or a whole number above 0" in done.stderr

@@ -31,7 +31,7 @@ def online(tmp_path: Path) -> dict[str, str]:
 
 def test_status_tells_what_is_missing_and_under_which_licence(mcld: Run, tmp_path: Path) -> None:
     (tmp_path / "pretrained_weights").mkdir()
-    (tmp_path / "pretrained_weights" / "model_final_844d15.pkl").touch()
+    (tmp_path / "pretrained_weights" / "model_final_844d15.pkl").write_bytes(b"something")
     done = mcld("weights", "status")
     assert done.returncode == 0
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}

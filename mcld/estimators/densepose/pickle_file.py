@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mcld.errors import WeightsError
 from mcld.machine.file_kind import describe_content
 
+FETCH_AGAIN = "; to fetch it anew, remove it and run mcld weights download densepose"
 _STEPS = 200_000
 """That a program may have; that of DensePose's weights has about 20,000."""
 _DTYPES = ("f2", "f4", "i8")
@@ -60,7 +61,7 @@ def read_pickle(path: Path) -> dict[str, PickledArray]:
         raise WeightsError(f"{path} is refused: {error}") from error
     except Exception as error:  # a damaged program may fail in any way
         what = describe_content(path) or "is no pickle of weights, or damaged or cut short"
-        raise WeightsError(f"{path} {what}") from error
+        raise WeightsError(f"{path} {what}{FETCH_AGAIN}") from error
     model = content.get("model") if isinstance(content, dict) else None
     if not isinstance(model, dict):
         raise WeightsError(f"{path} holds no `model`, as detectron2's weights do")
@@ -189,7 +190,7 @@ class _Machine:
             self._stack.append(text)  # bytes as text, as Python 2 had them
         elif named == _DTYPE:
             if values[0] not in _DTYPES:
-                raise WeightsError(f"it holds arrays of type {_quote(values[0])}, not of numbers")
+                raise WeightsError(f"it holds arrays of type {_quote(values[0])}, not f2 or f4")
             self._stack.append(_DType(values[0]))
         elif named in _RECONSTRUCT:
             self._stack.append(PickledArray())

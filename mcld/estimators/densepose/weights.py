@@ -42,6 +42,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     run. Running statistics that are missing are 0 and 1. Raises WeightsError when the file is
     missing, damaged, or of another network.
     """
+    _check_kind(path)
     found: Mapping[str, Tensor | PickledArray]
     found = read_state_dict(path) if path.suffix == ".safetensors" else read_pickle(path)
     wanted = {_detectron2_key(key): t.shape for key, t in _make_empty().state_dict().items()}
@@ -51,6 +52,22 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             weights[key] = torch.full(shape, float(key.endswith("running_var")))
     check_keys(path, weights, wanted)
     return {key: _check_tensor(path, key, weights[key]) for key in wanted}
+
+
+def _check_kind(path: Path) -> None:
+    """Raise WeightsError for a file that is named as another kind than it is."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    converted = path.suffix == ".safetensors"
+    if head.startswith(b"PK"):
+        raise WeightsError(f"{path} is a zip, as torch.save writes: give the published .pkl")
+    if head[8:] == b"{" and not converted:
+        raise WeightsError(f"{path} holds safetensors: name it .safetensors")
+    if head[8:] != b"{" and head.startswith(b"\x80") and converted:
+        raise WeightsError(f"{path} holds a pickle: name it .pkl")
 
 
 def _check_tensor(path: Path, key: str, value: Tensor | PickledArray) -> Tensor:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from mcld.errors import WeightsError
 from mcld.estimators.densepose.pickle_file import read_pickle
@@ -215,7 +216,7 @@ class Tampered:
         (array_of((1,), state=(1, (1,), "f4", False, b"\0\0\0\0")), "damaged"),
         (np.array([None]), "arrays of type 'O8'"),
         (np.array(["text"]), "arrays of type 'U4'"),
-        (np.array([1.0]), "arrays of type 'f8'"),
+        (np.array([1.0]), "arrays of type 'f8', not f2 or f4"),
     ],
 )
 def test_arrays_that_are_none_are_refused(array, reason, tmp_path):
@@ -267,13 +268,27 @@ def test_a_damaged_file_is_refused_or_read(tmp_path):
         (b"", "is empty"),
         (b"<!DOCTYPE html>", "is a web page"),
         (b"version https://git-lfs", "is a Git LFS pointer"),
-        (b"PK\x03\x04", "is no pickle of weights"),
+        (b"nothing known", "is no pickle of weights.*mcld weights download densepose"),
     ],
 )
 def test_files_of_another_kind_are_named(data, reason, tmp_path):
     (tmp_path / "model.pkl").write_bytes(data)
     with pytest.raises(WeightsError, match=rf"model\.pkl {reason}"):
         read_pickle(tmp_path / "model.pkl")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("model.safetensors", pickle.dumps(published(SMALL)), r"holds a pickle: name it \.pkl"),
+        ("model.pkl", save({"a": torch.zeros(1)}), r"holds safetensors: name it \.safetensors"),
+        ("model.pkl", b"PK\x03\x04", r"is a zip, as torch\.save writes: give the published"),
+    ],
+)
+def test_a_file_of_the_wrong_name_is_told(name, data, reason, tmp_path):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(WeightsError, match=reason):
+        read_weights(tmp_path / name)
 
 
 def test_a_missing_file_is_named(tmp_path):
