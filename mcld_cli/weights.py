@@ -173,7 +173,7 @@ def convert(
         _convert_densepose(source, target, to, settings.prepare)
     elif not source.is_dir():
         what = "is a file" if source.exists() else "does not exist"
-        raise WeightsError(f"FROM {source} {what}: give a folder of weights, or DensePose's .pkl")
+        raise WeightsError(f"{source} is no folder of weights, nor DensePose's .pkl: it {what}")
     else:
         demand({"TO": target, "--to": to}, "give a new folder and what it is to hold")
         assert target

@@ -28,8 +28,8 @@ def test_two_photos_and_the_published_weights_make_a_picture(mcld, tmp_path):
 def test_what_is_no_weights_to_convert_is_told(in_process, tmp_path):
     (tmp_path / "x.pth").write_bytes(b"PK")
     for source, reason in (
-        ("x.pth", "FROM x.pth is a file: give a folder of weights, or DensePose's .pkl"),
-        ("nowhere", "FROM nowhere does not exist"),
+        ("x.pth", "x.pth is no folder of weights, nor DensePose's .pkl: it is a file"),
+        ("nowhere", "nowhere is no folder of weights, nor DensePose's .pkl: it does not exist"),
         ("nowhere.pkl", "nowhere.pkl is missing: mcld weights download densepose"),
         ("densepose", "pretrained_weights/model_final_844d15.pkl are missing"),
     ):

@@ -116,15 +116,15 @@ def test_half_precision_says_nearly_the_same(densepose, wide):
     assert (full[2:27].argmax(0) == half_maps[2:27].argmax(0)).float().mean() > 0.95
 
 
-def test_values_too_large_for_half_precision_are_computed_in_full(densepose, wide, monkeypatch):
+def test_values_too_large_for_half_precision_are_computed_in_full(densepose, weights, wide):
     (full,) = densepose.estimate([wide])
-    layer = densepose.network.box_head.layers.fc6
-    monkeypatch.setattr(densepose, "_half_precision", lambda: torch.autocast("cpu", torch.float16))
-    large, small = layer.weight * 1e4, densepose.network.box_head.layers.fc7.weight / 1e4
-    monkeypatch.setattr(layer, "weight", torch.nn.Parameter(large))
-    monkeypatch.setattr(layer, "bias", torch.nn.Parameter(layer.bias * 1e4))
-    monkeypatch.setattr(densepose.network.box_head.layers.fc7, "weight", torch.nn.Parameter(small))
-    (again,) = densepose.estimate([wide])
+    spoilt = DensePose(weights, "cpu", short=320, long=533)
+    spoilt._half_precision = lambda: torch.autocast("cpu", torch.float16)
+    layers = spoilt.network.box_head.layers
+    for parameter in (layers.fc6.weight, layers.fc6.bias):
+        parameter.mul_(1e4)
+    layers.fc7.weight.div_(1e4)
+    (again,) = spoilt.estimate([wide])
     assert_alike(again.iuv, full.iuv)
 
 
