@@ -26,7 +26,7 @@ from mcld.machine.workers import work_in_processes
 from mcld.mannequin.head import HeadCrop
 from mcld.mannequin.world import identity, pose, render
 
-WORLD_VERSION = 3
+WORLD_VERSION = 4
 """Raised whenever the same seed would give other pictures."""
 
 # DeepFashion's own words for what is seen.

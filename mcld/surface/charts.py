@@ -26,7 +26,7 @@ CHART_SIZE = 200
 TEXTURE_SIZE = 512
 NOWHERE = PARTS * CHART_SIZE * CHART_SIZE
 """The index in `smpl_gather` that stands for 'no part of the body'."""
-TABLES_VERSION = 1
+TABLES_VERSION = 2
 """Raised whenever the tables are computed in another way."""
 
 
@@ -102,6 +102,15 @@ def smpl_mirror() -> NDArray[np.int64]:
     Values index the layout's pixels, row by row; pixels outside the body have themselves.
     """
     return _tables()["mirror"]
+
+
+def limb_charts() -> NDArray[np.float32]:
+    """Where the trunk and the limbs lie on their charts: float32 [24, 65, 65, 2], U and V, 0..1.
+
+    The first axis is the part label - 1, the second t from end to end, the third s from side to
+    side: `mcld.surface.limb_charts`. NaN for head, hands and feet.
+    """
+    return _tables()["limbs"]
 
 
 @cache

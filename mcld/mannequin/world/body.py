@@ -17,6 +17,7 @@ from scipy import sparse
 
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int32]
+UInt8Array = npt.NDArray[np.uint8]
 
 # One segment is one limb, trunk or head; each is cut into one or two of the 24 parts.
 SEGMENTS = (

@@ -3,16 +3,13 @@
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore import EmbreeDevice
 from embreex.rtcore_scene import EmbreeScene
 
-from mcld.mannequin.world.body import FloatArray, IntArray, find_chart_position, load_skin
+from mcld.mannequin.world.body import FloatArray, UInt8Array, find_chart_position, load_skin
+from mcld.mannequin.world.densepose import find_densepose_uv
 from mcld.mannequin.world.poses import Pose
-from mcld.surface.charts import chart_masks
-
-UInt8Array = npt.NDArray[np.uint8]
 
 # Rays of one pixel, in pixels from its centre. The first decides label and chart coordinates; the
 # picture is the mean of all five (a rotated grid, so that near-level edges get four steps).
@@ -29,41 +26,6 @@ _AMBIENT = 0.70
 @cache
 def _open_rays_device() -> EmbreeDevice:
     return EmbreeDevice()
-
-
-@cache
-def _find_valid_columns() -> tuple[IntArray, IntArray, IntArray]:
-    """(first, last) valid row [24,2] of each DensePose chart; and for each of its rows how many
-    columns are valid [24,200] and which [24,200,200], ascending, as many as there are.
-    """
-    rows = np.zeros((24, 2), np.int32)
-    counts = np.zeros((24, 200), np.int32)
-    columns = np.zeros((24, 200, 200), np.int32)
-    for k, mask in enumerate(chart_masks()):
-        used = np.flatnonzero(mask.any(1))
-        rows[k] = used[0], used[-1]
-        # A row without a valid column, inside a chart, takes the nearest one's.
-        filled = mask[used[np.abs(np.arange(200)[:, None] - used).argmin(1)]]
-        counts[k] = filled.sum(1)
-        columns[k] = np.argsort(~filled, axis=1, kind="stable")
-    return rows, counts, columns
-
-
-def find_densepose_uv(
-    part: UInt8Array, s: FloatArray, t: FloatArray
-) -> tuple[UInt8Array, UInt8Array]:
-    """DensePose's U and V (0..255) of points at (s, t) of the unit chart of `part` (1..24).
-
-    Our unit square is laid into the valid pixels of DensePose's own chart, row by row, so that
-    nothing painted is lost when an atlas is turned into the SMPL texture layout.
-    """
-    rows, counts, columns = _find_valid_columns()
-    k = part.astype(np.int32) - 1
-    row = np.rint(rows[k, 0] + t * (rows[k, 1] - rows[k, 0])).astype(np.int32)
-    column = columns[k, row, np.rint(s * (counts[k, row] - 1)).astype(np.int32)]
-    # The smallest bytes whose pixel, (255 - V) * 199 // 255 and U * 199 // 255, is this one.
-    down, across = -(-row * 255 // 199), -(-column * 255 // 199)
-    return across.astype(np.uint8), (255 - down).astype(np.uint8)
 
 
 def _look_up_colours(
@@ -142,7 +104,8 @@ def render(
         np.float32
     )
     position = np.einsum("nk,nkd->nd", share, body.canonical[face])
-    part, s, t = find_chart_position(body.segment[face[:, 0]], position)
+    segment = body.segment[face[:, 0]]
+    part, s, t = find_chart_position(segment, position)
 
     colours = np.full((len(origins), 3), background, np.float32)
     painted = _look_up_colours(atlas, part, s, t)
@@ -159,8 +122,7 @@ def render(
     iuv = np.zeros((height, width, 3), np.uint8)
     central = struck < rows.size
     where = struck[central]
-    u, v = find_densepose_uv(part[central], s[central], t[central])
     window = iuv[top:bottom, left:right].reshape(-1, 3)
-    window[where] = np.stack([part[central], u, v], 1)
+    window[where] = np.stack(find_densepose_uv(segment[central], position[central]), 1)
     iuv[top:bottom, left:right] = window.reshape(*rows.shape, 3)
     return (image * 255 + 0.5).astype(np.uint8), iuv
