@@ -90,6 +90,7 @@ class BodyShape:
     arms: float
     nose: float  # metres
     ears: float  # metres
+    head: float = HEAD_SCALE  # size of the head over a natural one
 
 
 def draw_body_shape(rng: np.random.Generator) -> BodyShape:
@@ -324,10 +325,10 @@ def _add_flesh(shape: BodyShape, rest: FloatArray) -> FloatArray:
     up, out_front = (y - centre[1]) / body.head_size[1], z - centre[2] > 0
     tip = np.where(up > -0.3, (up + 0.3) / 0.22, (up + 0.3) / 0.07)  # slopes up, ends sharply below
     nose = head & out_front
-    out[nose, 2] += (HEAD_SCALE * shape.nose * _weigh_bump(tip) * _weigh_bump(x / 0.012))[nose]
+    out[nose, 2] += (shape.head * shape.nose * _weigh_bump(tip) * _weigh_bump(x / 0.012))[nose]
     ear = shape.ears * _weigh_bump((up + 0.02) / 0.2) * _weigh_bump((z - centre[2] + 0.008) / 0.013)
-    out[head, 0] += (HEAD_SCALE * np.sign(x) * ear * (np.abs(x) > 0.04))[head]
-    growth = (HEAD_SCALE - 1) * np.clip((y - _COLLAR) / (_CHIN - _COLLAR), 0, 1)[head, None]
+    out[head, 0] += (shape.head * np.sign(x) * ear * (np.abs(x) > 0.04))[head]
+    growth = (shape.head - 1) * np.clip((y - _COLLAR) / (_CHIN - _COLLAR), 0, 1)[head, None]
     out[head] += growth * (place[head] - _HEAD_PIVOT)
     return out
 
