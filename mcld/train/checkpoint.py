@@ -56,7 +56,10 @@ def save(output: Path, images: int, state: State, keep: int, *, main: bool) -> N
         save_checkpoint(weights, temporary)
         try:
             torch.save({"images": images, **rest}, temporary / STATE_FILE)
-        except RuntimeError as error:  # how PyTorch says that the disk is full
+        except RuntimeError as error:
+            # The disk is full. A loading process that dies just now is told by RuntimeError, too.
+            if "inline_container" not in str(error):
+                raise
             raise MCLDError(f"cannot write {folder}: {error}") from error
     # What is newer was damaged, or this run would not have gone on from before it.
     older = [other for other in checkpoints(output) if other < folder]

@@ -12,6 +12,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
+from mcld.errors import MCLDError
 from mcld.machine.processes import gather_whole
 from mcld.settings import load_settings
 from mcld.train import checkpoint
@@ -94,3 +95,22 @@ if __name__ == "__main__":
         folder, _, steps = word.rpartition(":")
         take_steps(Path(folder), int(steps), sharded=True)
     torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("[enforce fail at inline_container.cc:671] . unexpected pos 704 vs 598", "cannot write"),
+        ("DataLoader worker (pid 7) is killed by signal: Killed. ", "DataLoader worker"),
+    ],
+)
+def test_only_a_disk_that_is_full_is_told_as_one(tmp_path, monkeypatch, told, expected):
+    def fail(*_):
+        raise RuntimeError(told)
+
+    monkeypatch.setattr(torch, "save", fail)
+    network = torch.nn.Linear(2, 2)
+    state = checkpoint.State(network, torch.optim.AdamW(network.parameters()), None, None)
+    monkeypatch.setattr(checkpoint, "save_checkpoint", lambda *_: None)
+    with pytest.raises((MCLDError, RuntimeError), match=f"^{expected}"):
+        checkpoint.save(tmp_path, 4, state, keep=1, main=True)
