@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import densepose, random_weights, sample, speed, train
+from benchmarks import body, densepose, random_weights, sample, speed, train
 from mcld.errors import MCLDError
 from mcld_cli.console import quiet_libraries
 
@@ -33,6 +33,12 @@ def main() -> None:
     reader.add_argument("--weights", type=Path, help="DensePose's (default: random ones)")
     reader.add_argument("--runs", type=int, default=3, help="of which the median counts (3)")
     reader.set_defaults(run=lambda given: _tell("densepose", _densepose(given)))
+    bodies = commands.add_parser(
+        "body", help="the embedded reader of bodies, beside DensePose's maps"
+    )
+    bodies.add_argument("folder", type=Path, help="photos NAME.jpg with maps NAME.map.png")
+    bodies.add_argument("--out", type=Path, help="a sheet of photos and both maps, PNG")
+    bodies.set_defaults(run=lambda given: _tell("body", body.measure(given.folder, given.out)))
     steps = commands.add_parser("steps", help="what fewer denoising steps cost, by scheduler")
     steps.add_argument("dataset", type=Path, help="a prepared dataset with a test split")
     steps.add_argument("--pairs", type=int, default=6, help="how many pairs (default 6)")

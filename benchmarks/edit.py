@@ -13,18 +13,18 @@ from rich.table import Table
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from benchmarks.mannequin import paste_texture
+from mcld.body.render import render
+from mcld.body.shape import pose_vertices
 from mcld.dataset.pictures import write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.edit.edits import Edits, edit, edit_person
 from mcld.edit.texture import GROUPS, shows
 from mcld.errors import InputError
+from mcld.estimators.head_crop import HeadCrop
 from mcld.estimators.texture import extract_texture
 from mcld.machine.files import write_whole
-from mcld.mannequin.head import HeadCrop
 from mcld.mannequin.world import Identity, Pose, identity, pose
 from mcld.mannequin.world.atlas import paint
-from mcld.mannequin.world.body import pose_vertices
-from mcld.mannequin.world.render import render
 from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import Person
 from mcld.surface.parts import PARTS

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from mcld.body.parameters import read_body
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import (
     FACE_SIZE,
@@ -28,10 +30,12 @@ from mcld.dataset.pictures import (
 )
 from mcld.dataset.poses import find_pose
 from mcld.errors import InputError, MCLDError
+from mcld.estimators.body.keypoints import read_keypoints
 from mcld.estimators.face import InsightFace
+from mcld.estimators.head_crop import HeadCrop
 from mcld.estimators.people import explain_absence
-from mcld.estimators.pose import PoseEstimator, open_pose_estimator
-from mcld.person_check import explain_missing_estimator
+from mcld.estimators.pose import PoseEstimator, open_pose_estimator, resolve_pose_estimator
+from mcld.person_check import explain_missing_estimator, resolve_pose_kind
 from mcld.settings import PrepareSettings
 
 BATCH = 32
@@ -107,6 +111,16 @@ def record_choice(options: PrepareSettings) -> dict[str, str | int]:
     return {} if options.person == "confident" else {"person": options.person}
 
 
+def _record_camera(options: PrepareSettings) -> dict[str, Any]:
+    """What of the settings changed how a body was drawn, and is not as usual."""
+    given = {
+        "body_turn": options.body_turn,
+        "body_pitch": options.body_pitch,
+        "body_betas": list(options.body_betas),
+    }
+    return {name: value for name, value in given.items() if value}
+
+
 class PersonReader:
     """Reads people and poses; loads an estimator the first time that one is needed.
 
@@ -116,14 +130,22 @@ class PersonReader:
         options: which estimators, where their weights are, and who counts of several people.
         device: the estimators run there; such as "cuda:0" or "cpu".
         say: told, in a line each, what the user should know; of equal lines, one.
+        face_embedder: what makes face embeddings, as in `MCLDPipeline`: the network's own kind.
     """
 
-    def __init__(self, options: PrepareSettings, device: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        options: PrepareSettings,
+        device: str,
+        say: Callable[[str], None],
+        face_embedder: str = "arcface",
+    ) -> None:
         self.options = options
         self.device = device
         self.say = cache(say)
         self._estimating = Lock()
-        self._has_estimated = False
+        self._has_estimated = self._has_drawn = False
+        self._face_embedder = face_embedder
 
     @cached_property
     def pose_estimator(self) -> PoseEstimator:
@@ -131,43 +153,57 @@ class PersonReader:
         return open_pose_estimator(self.options, self.device)
 
     @cached_property
-    def face_embedder(self) -> InsightFace:
-        """ArcFace. Raises MCLDError or WeightsError when it cannot run here."""
+    def _chosen_estimator(self) -> str:
+        return resolve_pose_estimator(self.options)
+
+    @cached_property
+    def face_embedder(self) -> InsightFace | HeadCrop:
+        """The network's own. Raises MCLDError or WeightsError when it cannot run here."""
+        if self._face_embedder == "head_crop":
+            return HeadCrop()
         return InsightFace(self.options.insightface_root, self.options.face_pack, self.device)
 
-    def record(self) -> dict[str, str | int]:
+    def record(self) -> dict[str, Any]:
         """What of the settings changed who was read, and is not as usual."""
-        return record_choice(self.options) if self._has_estimated else {}
+        record = record_choice(self.options) if self._has_estimated else {}
+        return record | (_record_camera(self.options) if self._has_drawn else {})
 
-    def person(self, source: Path) -> Person:
-        """Read the person of a photo.
+    def person(self, source: Path, pose: Path | None = None) -> Person:
+        """Read the person of a photo; pose: the photo's own IUV map, given by hand.
 
         Raises InputError when the photo cannot be read or shows nobody, MCLDError or WeightsError
         when what must be estimated cannot be here. A face that cannot be estimated is left out.
         """
-        found = DatasetLayout.beside(source)
+        found = None if pose else DatasetLayout.beside(source)
         if found is not None and found[0].is_prepared(*found[1:]):
-            return read_prepared(*found)
-        photo = read_image(source)
-        iuv = self.pose(source, "photo")
+            person = read_prepared(*found)
+            if found[0].face_embedder == self._face_embedder:
+                return person
+            return replace(person, face=self._embed_face(np.asarray(person.photo), person.iuv))
+        if pose:
+            photo, iuv = read_image_and_iuv(source, pose)
+        else:
+            photo, iuv = read_image(source), self.pose(source, "photo")
         # Here, because its compiler takes half a second to load.
         from mcld.estimators.texture import extract_texture
 
-        texture, face = extract_texture(photo, iuv), self._embed_face(photo, iuv)
-        return Person(
-            str(source),
-            Image.fromarray(photo),
-            iuv,
-            Image.fromarray(texture),
-            torch.zeros(FACE_SIZE) if face is None else torch.from_numpy(face),
-        )
+        texture = Image.fromarray(extract_texture(photo, iuv))
+        face = self._embed_face(photo, iuv)
+        return Person(str(source), Image.fromarray(photo), iuv, texture, face)
 
     def pose(self, path: Path, kind: PoseKind = "auto") -> NDArray[np.uint8]:
-        """A target pose, uint8 [H, W, 3] (I, U, V), from an IUV map or a photo of somebody.
+        """A target pose, uint8 [H, W, 3] (I, U, V), of a file of any kind.
 
         Raises InputError when the file cannot be read, is not of the kind, or shows nobody;
         MCLDError or WeightsError when a photo's pose cannot be estimated here.
         """
+        kind = resolve_pose_kind(path, kind)
+        if kind == "keypoints":
+            from mcld.estimators.body.estimator import draw_keypoints  # here, because it loads much
+
+            return draw_keypoints(read_keypoints(path, self.options.person))
+        if kind in ("body", "gallery"):
+            return self._draw_body(path)
         if (iuv := find_pose(path, kind)) is not None:
             return iuv
         photo = read_image(path)
@@ -176,6 +212,7 @@ class PersonReader:
                 estimator = self.pose_estimator
             except MCLDError as error:
                 raise explain_missing_estimator(path, kind, error) from error
+            self._tell_estimator()
             (estimated,) = estimator.estimate([photo])
             self._has_estimated = True
         if estimated is None or not estimated.iuv[..., 0].any():
@@ -186,22 +223,42 @@ class PersonReader:
         self._tell_people(path, estimated.people)
         return estimated.iuv
 
+    def _draw_body(self, path: Path) -> NDArray[np.uint8]:
+        """The map of a body that is given by parameters, as the camera of the settings sees it."""
+        from mcld.body.pose_map import draw_pose_map
+
+        self._has_drawn = True
+        body = read_body(path)
+        if self.options.body_betas:
+            betas = np.zeros_like(body.betas)
+            betas[: len(self.options.body_betas)] = self.options.body_betas
+            body = body._replace(betas=betas)
+        return draw_pose_map(body, self.options.body_turn, self.options.body_pitch)
+
+    def _tell_estimator(self) -> None:
+        if self.options.pose_estimator == "auto" and self._chosen_estimator == "embedded":
+            self.say(
+                "Poses are read by the embedded reader of bodies. DensePose's weights, which are"
+                " more exact, are not here: mcld weights download densepose"
+            )
+
     def _tell_people(self, path: Path, people: int) -> None:
         person = self.options.person
         if people > 1 and person == "confident":
             self.say(
-                f"{path.name} shows {people} people; the one that was found most surely counts:"
-                " --person 2 or --person largest takes another."
+                f"{path.name} shows {people} people, of whom the"
+                f" {'largest' if self._chosen_estimator == 'embedded' else 'surest'} counts:"
+                " --person 2 takes another."
             )
         elif people == 1 and isinstance(person, int) and person > 1:
             self.say(f"{path.name} shows one person, who counts: --person {person} is for several.")
 
-    def _embed_face(
-        self, photo: NDArray[np.uint8], iuv: NDArray[np.uint8]
-    ) -> NDArray[np.float32] | None:
+    def _embed_face(self, photo: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> Tensor:
+        """[512]; zeros where no face is found or none can be read."""
         try:
             with self._estimating:
-                return self.face_embedder.embed(photo, iuv)
+                face = self.face_embedder.embed(photo, iuv)
         except MCLDError as error:
             self.say(f"The face cannot be read: {error}")
-            return None
+            face = None
+        return torch.zeros(FACE_SIZE) if face is None else torch.from_numpy(face)

@@ -2,27 +2,54 @@
 
 from pathlib import Path
 
+from mcld.body.parameters import is_body, is_in_gallery, read_body
 from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import PoseKind, check_image
+from mcld.dataset.pictures import PoseKind, check_image, read_image_and_iuv
 from mcld.dataset.poses import explain_no_map, find_pose
-from mcld.errors import MCLDError
+from mcld.errors import InputError, MCLDError
+from mcld.estimators.body.keypoints import is_keypoints, read_keypoints
 from mcld.estimators.pose import check_pose_estimator
 from mcld.settings import PrepareSettings
 
 
-def check_person(photo: Path, options: PrepareSettings) -> None:
+def check_person(photo: Path, options: PrepareSettings, pose: Path | None = None) -> None:
     """Raise InputError, MCLDError or WeightsError when the person of a photo cannot be read here.
 
-    options: what would estimate a pose.
+    options: what would estimate a pose. pose: the photo's own IUV map, given by hand.
     """
+    if pose is not None:
+        read_image_and_iuv(photo, pose)
+        return
     check_pose(photo, "photo", options)
     found = DatasetLayout.beside(photo)
     if found is not None and found[0].is_prepared(*found[1:]):
         check_image(found[0].texture(*found[1:]))
 
 
+def resolve_pose_kind(path: Path, kind: PoseKind) -> PoseKind:
+    """What a pose is, where "auto" asks its name; "auto" where its content tells map from photo."""
+    if kind != "auto":
+        return kind
+    if is_in_gallery(path):
+        return "gallery"
+    if is_keypoints(path):
+        return "keypoints"
+    return "body" if is_body(path) else "auto"
+
+
 def check_pose(path: Path, kind: PoseKind, options: PrepareSettings) -> None:
     """Raise InputError, MCLDError or WeightsError when the pose of a file cannot be read here."""
+    kind = resolve_pose_kind(path, kind)
+    if kind == "keypoints":
+        read_keypoints(path, options.person)
+        return
+    if kind in ("body", "gallery"):
+        read_body(path)
+        return
+    if not (path.suffix or path.exists()):
+        raise InputError(
+            f"{path} is neither a file nor a pose that comes with mcld: mcld sample --list-poses"
+        )
     if find_pose(path, kind) is not None:
         return
     try:

@@ -165,6 +165,7 @@ _DEFAULTS = {
     "reference_input": "texture",
     "pose_resample": "bicubic",
     "edit_strength": 1.0,
+    "face_embedder": "arcface",
 }
 """The paper's, of what a network is sampled with when nothing is said."""
 
@@ -188,6 +189,8 @@ class MCLDPipeline(DiffusionPipeline):
         reference_input: what ReferenceNet sees, "texture" (the paper's) or "source".
         edit_strength: for `mcld.edit`, the network's share in a picture that is edited in the
             photo's own pose, 0..1; the rest is the photo with the edited texture warped onto it.
+        face_embedder: what makes the face embeddings that it knows, "arcface" (the paper's) or
+            "head_crop", the small picture of the head that mannequins are told by.
         pose_resample: how IUV maps are brought to the network's size: "bicubic", which blends part
             labels at their borders, as the authors do, or "nearest".
     """
@@ -217,6 +220,7 @@ class MCLDPipeline(DiffusionPipeline):
         reference_input: str | None = None,
         pose_resample: str | None = None,
         edit_strength: float | None = None,
+        face_embedder: str | None = None,
     ) -> None:
         super().__init__()
         known = getattr(denoising_unet, "sampling_defaults", {})
@@ -238,6 +242,7 @@ class MCLDPipeline(DiffusionPipeline):
             "reference_input": reference_input,
             "pose_resample": pose_resample,
             "edit_strength": edit_strength,
+            "face_embedder": face_embedder,
         }
         given = {name: value for name, value in given.items() if value is not None}
         self.register_to_config(**{**_DEFAULTS, **known, **given})

@@ -333,10 +333,11 @@ class PrepareSettings(SettingsGroup):
     seed: NonNegativeInt = Field(0, description="Which mannequins: same seed, same bytes.")
     pictures: int = Field(8, ge=2, description="Pictures of each mannequin.")
     workers: PositiveInt = Field(2, description="Processes that work at once.")
-    pose_estimator: Literal["densepose", "detectron2", "precomputed"] = Field(
-        "densepose",
-        description="Where a photo's IUV map comes from; detectron2: the same network by its"
-        " authors' code; precomputed: it is there already.",
+    pose_estimator: Literal["auto", "densepose", "embedded", "detectron2", "precomputed"] = Field(
+        "auto",
+        description="Where a photo's IUV map comes from; auto: DensePose where its weights are,"
+        " else the embedded reader of bodies; detectron2: DensePose by its authors' code;"
+        " precomputed: it is there already.",
     )
     densepose_weights: Path = Field(
         Path("pretrained_weights/model_final_844d15.pkl"),
@@ -346,6 +347,18 @@ class PrepareSettings(SettingsGroup):
         "confident",
         description="Who counts where a photo shows several people: the one found most surely, the"
         " largest, or one by number, such as 2 for the second most sure.",
+    )
+    body_turn: float = Field(
+        0.0,
+        ge=-360,
+        le=360,
+        description="Degrees that a body of parameters is turned by, its right side forwards.",
+    )
+    body_pitch: float = Field(
+        0.0, ge=-90, le=90, description="Degrees that the camera looks down on it by."
+    )
+    body_betas: tuple[float, ...] = Field(
+        (), max_length=10, description="Its SMPL-X shape coefficients; none: as its file has them."
     )
     face_pack: str = Field("antelopev2", description="The insightface pack that embeds faces.")
     insightface_root: Path = Field(

@@ -15,6 +15,7 @@ from mcld.errors import MCLDError, SettingsError, StoppedError
 from mcld.machine.files import expand_home
 from mcld.machine.processes import is_main
 from mcld_cli import console
+from mcld_cli.doctor import doctor
 from mcld_cli.edit import edit
 from mcld_cli.evaluate import evaluate
 from mcld_cli.options import Command, Group, answers_in_json
@@ -114,6 +115,7 @@ app.command(cls=Command)(answers_in_json(sample))
 app.command(cls=Command)(answers_in_json(edit))
 app.command(cls=Command)(answers_in_json(evaluate))
 app.add_typer(weights, name="weights")
+app.command(cls=Command)(answers_in_json(doctor))
 app.command(cls=Command)(answers_in_json(settings))
 
 

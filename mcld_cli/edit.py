@@ -107,7 +107,12 @@ def edit(
         demand({"--source": source}, "--export-texture needs a photo")
         if out is not None:
             raise SettingsError("give --out or --export-texture, not both")
-        given |= {"--source": None, "--sheet": sheet, "--processes": processes}
+        given |= {
+            "--source": None,
+            "--source-pose": None,
+            "--sheet": sheet,
+            "--processes": processes,
+        }
         refuse(given, "goes with --out, not with --export-texture")
     else:
         demand({"--source": source, "--out": out}, "give --source and --out, or --recipe")
@@ -117,7 +122,7 @@ def edit(
     if recipe:
         _carry_out_recipe(recipe, weights, settings, processes)
     elif export_texture:
-        _export_texture(edits["source"], export_texture, settings)
+        _export_texture(edits, export_texture, settings)
     else:
         _edit_picture(edits, weights, settings, sheet)
 
@@ -150,10 +155,10 @@ def _carry_out_recipe(
         console.show_result({"pictures": [request.out for request in requests], "made": made})
 
 
-def _export_texture(source: Path, out: Path, settings: Settings) -> None:
+def _export_texture(edits: Values, out: Path, settings: Settings) -> None:
     from mcld.edit.request import ExportRequest
 
-    request = ExportRequest(source, out, settings.prepare)
+    request = ExportRequest(edits["source"], out, settings.prepare, edits.get("source_pose"))
     with console.importing():
         from mcld.edit.picture import export_texture
 

@@ -82,12 +82,15 @@ def prepare(
 ) -> None:
     """Make a dataset: pictures, poses, textures, faces and pairs.
 
-    ROOT holds the unzipped img_highres of DeepFashion In-shop (MEN and WOMEN);
-    or, with --mannequins, dressed figures are generated into it. A run that was
-    broken off goes on where it stopped. prepare-report.json tells every picture
-    that failed, and why; prepare-preview.png shows a few.
+    ROOT holds photos of any names, or the unzipped img_highres of DeepFashion
+    In-shop (MEN and WOMEN); or, with --mannequins, dressed figures are generated
+    into it. A run that was broken off goes on where it stopped. In ROOT,
+    prepare-report.json tells every picture that failed, and why;
+    prepare-preview.png shows a few.
 
     Examples:
+
+      mcld prepare my-photos
 
       mcld prepare dataset/fashion
 
@@ -181,7 +184,12 @@ def _show_report(report: "PrepareReport", columns: tuple[str, ...]) -> None:
             ("what failed, and why", "how often"),
             [(f"{stage}: {reason}", count) for stage, reason, count in reasons],
         )
-    if not report.papers_split:
+    if report.plain:
+        console.say(
+            f"Poses by the {report.estimators.get('pose_estimator')} estimator; the pairs are of"
+            " each photo and the next one's pose."
+        )
+    elif not report.papers_split:
         console.say(
             "This is a split of our own by identity, not the paper's split: no published lists were"
             " given. Figures on it cannot stand beside published ones."

@@ -49,16 +49,25 @@ def sample(
     pose: Annotated[
         Path | None,
         _picture_option(
-            metavar="FILE", help="The new pose: a DensePose IUV map, or a photo of somebody in it."
+            metavar="FILE",
+            help="The new pose: a photo of somebody in it, a DensePose IUV map, keypoints (.json,"
+            " .csv), body parameters (.npz), or a name of --list-poses.",
         ),
     ] = None,
     out: Annotated[
         Path | None, _picture_option(metavar="PNG", help="Where the picture goes.")
     ] = None,
     pose_kind: Annotated[
-        Literal["auto", "iuv", "photo"],
-        _picture_option(help="What --pose is; auto: its content tells."),
+        Literal["auto", "iuv", "photo", "keypoints", "body", "gallery"],
+        _picture_option(help="What --pose is; auto: its name and content tell."),
     ] = "auto",
+    list_poses: Annotated[
+        bool, _picture_option("--list-poses", help="Show the poses that come along, and end.")
+    ] = False,
+    source_pose: Annotated[
+        Path | None,
+        _picture_option(metavar="PNG", help="The source's own IUV map, in place of an estimated."),
+    ] = None,
     num_images: Annotated[
         int, _picture_option(metavar="N", min=1, help="Pictures, one for each of N seeds.")
     ] = 1,
@@ -107,10 +116,15 @@ def sample(
 
       mcld sample --source A.jpg --pose B.jpg --out out.png --num-images 4 --sheet
 
+      mcld sample --source A.jpg --pose walking --out out.png
+
       mcld sample --split test --dataset dataset/mannequin --save-path results
 
       mcld sample --split test --save-path results --weights my/pipeline
     """
+    if list_poses:
+        _list_poses()
+        return
     one: Values = {"--source": source, "--pose": pose, "--out": out}
     if split is None and save_path is None:
         demand(one, "give --source, --pose and --out, or --split and --save-path")
@@ -121,6 +135,7 @@ def sample(
     else:
         demand({"--split": split, "--save-path": save_path}, "--split and --save-path go together")
         one |= {
+            "--source-pose": source_pose,
             "--num-images": num_images > 1,
             "--sheet": sheet,
             "--attention-maps": attention_maps,
@@ -150,9 +165,18 @@ def sample(
                 sheet,
                 attention_maps,
                 attention_format or "png",
+                source_pose,
             ),
             settings,
         )
+
+
+def _list_poses() -> None:
+    from mcld.body.parameters import list_gallery
+
+    for name in list_gallery():
+        console.say(name)
+    console.show_result({"poses": list_gallery()})
 
 
 # What can be refused at once is refused before the seconds that the libraries take.

@@ -34,7 +34,8 @@ NETWORKS = {
 def densify(content: bytes) -> bytes:
     """The model with its sparse weights written out, which tf2onnx cannot read."""
     interpreter = tf.lite.Interpreter(
-        model_content=content, experimental_preserve_all_tensors=True,
+        model_content=content,
+        experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     interpreter.allocate_tensors()
@@ -109,7 +110,11 @@ def main(package: Path, target: Path) -> None:
         picture = np.random.default_rng(0).random(size, np.float32)
         found = session.run(None, {session.get_inputs()[0].name: picture})
         for ours, theirs in zip(found, run_tflite(content, picture), strict=True):
-            print(name, ours.shape, f"off by {np.abs(ours - theirs).max():.1e} of {np.abs(theirs).max():.3g}")
+            print(
+                name,
+                ours.shape,
+                f"off by {np.abs(ours - theirs).max():.1e} of {np.abs(theirs).max():.3g}",
+            )
 
 
 if __name__ == "__main__":

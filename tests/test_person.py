@@ -9,9 +9,9 @@ from PIL import Image
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, read_iuv, write_iuv, write_jpeg, write_png
 from mcld.errors import InputError, MCLDError
+from mcld.estimators.head_crop import HeadCrop
 from mcld.estimators.pose import EstimatedPose
 from mcld.estimators.texture import extract_texture
-from mcld.mannequin.head import HeadCrop
 from mcld.person import PersonReader, read_batches, read_prepared, warn_of_no_face
 from mcld.settings import PrepareSettings
 

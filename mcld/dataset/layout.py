@@ -6,13 +6,15 @@
 <root>/{train,test}_face/NAME.npy        their face embeddings, where a face was found
 <root>/split/{train,test}.lst            the names, one a line
 <root>/split/{train,test}.csv            the pairs, header `from,to`
+<root>/prepared.json                     which estimators made the maps and the embeddings
 """
 
 import csv
+import json
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -23,6 +25,7 @@ from mcld.machine.files import write_text, write_whole
 from mcld.machine.processes import is_main
 
 SPLITS = ("train", "test")
+RECORD_FILE = "prepared.json"
 LONGEST_NAME = 240
 """Bytes in a flat name: file systems take 255, some fewer."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -126,6 +129,24 @@ class DatasetLayout:
         """The table of the split's pairs."""
         return self.root / "split" / f"{split}.csv"
 
+    def read_record(self) -> dict[str, str | int]:
+        """Which estimators made the maps and the embeddings, as far as it is known."""
+        try:
+            record = json.loads((self.root / RECORD_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def write_record(self, record: Mapping[str, str | int]) -> None:
+        """Keep which estimators made what. Raises MCLDError when it cannot be written."""
+        if record != self.read_record():
+            write_text(self.root / RECORD_FILE, json.dumps(record, indent=2) + "\n")
+
+    @property
+    def face_embedder(self) -> str:
+        """What made the face embeddings, as `MCLDPipeline` names it."""
+        return str(self.read_record().get("face_embedder", "arcface"))
+
     def names(self, split: str) -> list[str]:
         """The flat names of a split, with '.jpg', in the order of its list.
 
@@ -209,8 +230,9 @@ def _say_once(line: str) -> None:
 def list_files(picture: Path) -> list[Path]:
     """The files that a person or a pose is read from: the picture, and what lies beside it."""
     found = DatasetLayout.beside(picture)
-    if found is None:
-        return [picture]
+    if found is None:  # of "FILE#ROW", the file
+        name = picture.name.partition("#")[0]
+        return [picture if picture.exists() or not name else picture.with_name(name)]
     layout, *where = found
     beside = [layout.densepose(*where), layout.texture(*where), layout.face(*where)]
     return [picture, *(file for file in beside if file.exists())]

@@ -23,8 +23,10 @@ from mcld.machine.file_kind import describe_content
 from mcld.machine.files import write_whole
 from mcld.surface.map_check import find_map_fault
 
-PoseKind = Literal["auto", "iuv", "photo"]
-"""What a pose file is. auto: an IUV map, where `read_iuv` takes it for one; a photo else."""
+PoseKind = Literal["auto", "iuv", "photo", "keypoints", "body", "gallery"]
+"""What a pose file is. auto: keypoints where its name ends in .json or .csv, body parameters in
+.npz, a pose of the gallery where it is one's name; else an IUV map, where `read_iuv` takes it for
+one, or a photo."""
 
 FACE_SIZE = 512
 """Numbers in a face embedding."""

@@ -26,10 +26,16 @@ class EditOptions(SettingsGroup):
     """One edit; a field is an option of `mcld edit`, and a key of a recipe's entry."""
 
     source: Path = _option("Photo of the person.", "JPG", None, ...)
+    source_pose: Path | None = _option(
+        "The source's own IUV map, in place of an estimated one.", "PNG", None
+    )
     out: Path = _option("Where the picture goes.", "PNG", None, ...)
-    pose: Path | None = _option("Another pose: a DensePose IUV map, or a photo of somebody in it.")
-    pose_kind: Literal["auto", "iuv", "photo"] | None = _option(
-        "What --pose is; auto: its content tells. (default: auto)",
+    pose: Path | None = _option(
+        "Another pose: a photo of somebody in it, a DensePose IUV map, keypoints, body parameters,"
+        " or a name of mcld sample --list-poses."
+    )
+    pose_kind: Literal["auto", "iuv", "photo", "keypoints", "body", "gallery"] | None = _option(
+        "What --pose is; auto: its name and content tell. (default: auto)",
         None,
     )
     face: Path | None = _option("Who it is: the face and the head's texture of this photo.")

@@ -15,6 +15,7 @@ from mcld.edit.edits import Edits, apply_edits, find_guesses, paint_edit, resolv
 from mcld.edit.request import EditRequest, ExportRequest, hash_content
 from mcld.edit.texture import GROUPS, check_texture, find_pieces
 from mcld.machine.files import write_whole
+from mcld.networks.folders import read_face_embedder
 from mcld.person import Person, PersonReader, warn_of_no_face
 from mcld.sampling.device import choose_device
 from mcld.sampling.open import open_pipeline
@@ -56,7 +57,7 @@ def edit_picture(
     seed = settings.sample.seed if request.seed is None else request.seed
     device = choose_device(settings.sample)
     place = "cpu" if settings.sample.low_memory else str(device)
-    reader = PersonReader(settings.prepare, place, say)
+    reader = PersonReader(settings.prepare, place, say, read_face_embedder(weights))
     source, edits = read_edit(request, reader, lru_cache(REMEMBERED)(reader.person))
     edited = apply_edits(source, edits)  # what is wrong with it is known before networks load
     warn_of_edit(request, source, edits, say)
@@ -90,7 +91,7 @@ def edit_picture(
 
 
 def read_edit(
-    request: EditRequest, reader: PersonReader, read_person: Callable[[Path], Person]
+    request: EditRequest, reader: PersonReader, read_person: Callable[..., Person]
 ) -> tuple[Person, Edits]:
     """The source and the edits, with all their files read.
 
@@ -99,7 +100,7 @@ def read_edit(
     Raises InputError for what cannot be read or shows nobody, and what the reader's estimators
     raise.
     """
-    source, painted = read_person(request.source), None
+    source, painted = read_person(request.source, request.source_pose), None
     if request.texture:
         painted = read_painted(request.texture)
         check_texture(painted, str(request.texture))
@@ -159,7 +160,7 @@ def export_texture(
     Returns the two files. Raises as `PersonReader.person` does.
     """
     reader = PersonReader(settings.prepare, str(choose_device(settings.sample)), say)
-    person = reader.person(request.source)
+    person = reader.person(request.source, request.source_pose)
     warn_of_no_face(person, say)
     write_png(request.out, np.asarray(person.texture))
     with write_whole(request.guide) as temporary:

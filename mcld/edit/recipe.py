@@ -81,7 +81,8 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
         self.recipe = recipe
         place = "cpu" if settings.sample.low_memory else str(opened.device)
         self.say = cache(say)
-        self.reader = PersonReader(settings.prepare, place, self.say)
+        embedder = opened.pipeline.config.face_embedder
+        self.reader = PersonReader(settings.prepare, place, self.say, embedder)
         self.read_person = lru_cache(REMEMBERED)(self.reader.person)
         hash_once = cache(hash_content)
         jobs: list[Job] = [

@@ -109,19 +109,27 @@ class EditRequest(EditOptions):
             check_pose(self.pose, self.pose_kind or "auto", estimators)
         if self.texture:
             check_texture(read_painted(self.texture), str(self.texture))
-        for photo in (self.source, self.face, self.interpolate, *self.garments().values()):
+        check_person(self.source, estimators, self.source_pose)
+        for photo in (self.face, self.interpolate, *self.garments().values()):
             if photo:
                 check_person(photo, estimators)
 
     def inputs(self) -> list[Path]:
         """Every file that is read, the source first, each once."""
-        given = [self.source, self.pose, self.face, self.texture, self.interpolate]
+        given = [
+            self.source,
+            self.source_pose,
+            self.pose,
+            self.face,
+            self.texture,
+            self.interpolate,
+        ]
         return list(dict.fromkeys(p for p in (*given, *self.garments().values()) if p))
 
     @property
     def changes_nothing(self) -> bool:
         """Whether no edit is given."""
-        left_out = {"source", "out", "seed", "strength"}
+        left_out = {"source", "source_pose", "out", "seed", "strength"}
         return not self.model_dump(exclude_defaults=True, exclude=left_out)
 
     def record(self, hash_of: Callable[[Path], str | None]) -> dict[str, Any]:
@@ -149,6 +157,8 @@ class ExportRequest:
     """The PNG of the map."""
     estimators: PrepareSettings = field(default_factory=PrepareSettings)
     """Where the weights are of what reads a photo that is not prepared."""
+    source_pose: Path | None = None
+    """The source's own IUV map, given by hand."""
 
     @property
     def guide(self) -> Path:
@@ -158,8 +168,9 @@ class ExportRequest:
     def __post_init__(self) -> None:
         if self.out.suffix.lower() != ".png":
             raise SettingsError(f"--export-texture {self.out}: name it .png")
-        check_outputs("--export-texture", [self.out, self.guide], [self.source])
-        check_person(self.source, self.estimators)
+        read = [self.source, self.source_pose] if self.source_pose else [self.source]
+        check_outputs("--export-texture", [self.out, self.guide], read)
+        check_person(self.source, self.estimators, self.source_pose)
 
 
 def hash_content(file: Path) -> str | None:

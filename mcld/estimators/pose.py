@@ -51,6 +51,17 @@ class PoseEstimator(Protocol):
         """
 
 
+def resolve_pose_estimator(options: PrepareSettings) -> str:
+    """The estimator of `prepare.pose_estimator`, "auto" made one of the others."""
+    if options.pose_estimator != "auto":
+        return options.pose_estimator
+    try:
+        find_densepose_weights(options)
+    except WeightsError:
+        return "embedded"
+    return "densepose"
+
+
 def open_pose_estimator(options: PrepareSettings, device: str) -> PoseEstimator:
     """Load the estimator of `prepare.pose_estimator`; device: such as "cuda:0" or "cpu".
 
@@ -58,8 +69,13 @@ def open_pose_estimator(options: PrepareSettings, device: str) -> PoseEstimator:
     network, MCLDError when it does not work here.
     """
     check_pose_estimator(options)
+    chosen = resolve_pose_estimator(options)
+    if chosen == "embedded":
+        from mcld.estimators.body.estimator import EmbeddedPose
+
+        return EmbeddedPose(options.person)
     weights = find_densepose_weights(options)
-    if options.pose_estimator == "detectron2":
+    if chosen == "detectron2":
         from mcld.estimators.detectron2 import Detectron2DensePose
 
         return Detectron2DensePose(weights, device, options.person)
@@ -77,6 +93,8 @@ def check_pose_estimator(options: PrepareSettings) -> None:
         raise SettingsError(
             "prepare.pose_estimator=precomputed estimates none: give a map, or another estimator"
         )
+    if resolve_pose_estimator(options) == "embedded":
+        return
     if options.pose_estimator == "detectron2":
         check_detectron2()
     find_densepose_weights(options)

@@ -12,6 +12,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcld.body.pose import JOINTS, Pose
+from mcld.body.render import render
+from mcld.body.shape import (
+    SEGMENTS,
+    FloatArray,
+    UInt8Array,
+    draw_body_shape,
+    find_chart_position,
+    load_skin,
+    pose_vertices,
+)
 from mcld.estimators.body.landmarks import (
     CROP_SIZE,
     Crop,
@@ -22,20 +33,11 @@ from mcld.estimators.body.landmarks import (
 )
 from mcld.mannequin.world import identity, pose
 from mcld.mannequin.world.atlas import paint
-from mcld.mannequin.world.body import (
-    SEGMENTS,
-    FloatArray,
-    UInt8Array,
-    draw_body_shape,
-    find_chart_position,
-    load_skin,
-    pose_vertices,
-)
-from mcld.mannequin.world.poses import JOINTS, Pose
-from mcld.mannequin.world.render import render
 
 SIZE = (416, 320)
 """Height and width of the pictures before they are cut."""
+_LEAST_OVERLAP = 0.5
+"""Of a silhouette that was found with the true one: with less, it is somebody else's."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,14 @@ class BodyExample:
     """What the network sees of one picture, and what it shall say."""
 
     landmarks: Landmarks
-    inside: UInt8Array
-    """[256, 256] the crop's pixels that lie in the picture, 0 or 1."""
+    inside: NDArray[np.bool_]
+    """bool [256, 256] the crop's pixels that lie in the picture."""
     iuv: UInt8Array
     """[256, 256, 3] the true map, in the crop."""
 
 
 def make_example(seed: int, index: int, reader: LandmarkReader) -> BodyExample | None:
-    """Example `index` of the world `seed`; None where nobody is found in its picture."""
+    """Example `index` of the world `seed`; None where they are not found in it."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, index, 2]))
     image, iuv = take_picture(rng, seed, index)
     image, iuv = _cut_as_photos_are(rng, image, iuv)
@@ -62,18 +64,19 @@ def make_example(seed: int, index: int, reader: LandmarkReader) -> BodyExample |
     if not 16 < crop.size < 4 * max(image.shape):
         return None
     found = reader.read(image, crop)
-    inside = crop.cut(np.full_like(image, 255), CROP_SIZE)[..., 0] > 127
-    return BodyExample(found, inside.astype(np.uint8), cut_map(crop, iuv, CROP_SIZE))
+    inside = crop.find_inside(image.shape[:2], CROP_SIZE)
+    truth = cut_map(crop, iuv, CROP_SIZE)
+    body, seen = truth[..., 0] > 0, found.silhouette > 0.5
+    if (body & seen).sum() < _LEAST_OVERLAP * (body | seen).sum():
+        return None
+    return BodyExample(found, inside, truth)
 
 
 def cut_map(crop: Crop, iuv: UInt8Array, width: int) -> UInt8Array:
     """An IUV map in a crop, uint8 [width, width, 3]; no value is mixed of two."""
-    u, v = (np.stack(np.meshgrid(np.arange(width), np.arange(width)), -1) + 0.5).transpose(2, 0, 1) / width
-    to_photo = crop.to_photo()
-    places = np.stack([u, v], -1) @ to_photo[:, :2].T + to_photo[:, 2]
-    x, y = np.floor(places).astype(int).transpose(2, 0, 1)
+    x, y = np.moveaxis(np.floor(crop.place_pixels(width)).astype(int), -1, 0)
     height, across = iuv.shape[:2]
-    seen = (x >= 0) & (y >= 0) & (x < across) & (y < height)
+    seen = crop.find_inside((height, across), width)
     out = np.zeros((width, width, 3), np.uint8)
     out[seen] = iuv[y[seen], x[seen]]
     return out
@@ -107,10 +110,18 @@ def _vary_pose(rng: np.random.Generator, stance: Pose) -> Pose:
         turns[shoulder] += rng.normal(0, 9, 3)
         turns[shoulder, 0] += rng.normal(12, 18)  # about the arm itself
         if rng.random() < 0.2:  # hands before the body
-            turns[shoulder] = (rng.uniform(-20, 40), -sign * rng.uniform(0, 40), sign * -rng.uniform(45, 80))
+            turns[shoulder] = (
+                rng.uniform(-20, 40),
+                -sign * rng.uniform(0, 40),
+                sign * -rng.uniform(45, 80),
+            )
             turns[elbow] = (0, -sign * rng.uniform(50, 125), -sign * rng.uniform(0, 40))
         elif rng.random() < 0.15:  # an arm anywhere
-            turns[shoulder] = (rng.uniform(-40, 40), -sign * rng.uniform(-30, 80), sign * rng.uniform(-80, 50))
+            turns[shoulder] = (
+                rng.uniform(-40, 40),
+                -sign * rng.uniform(-30, 80),
+                sign * rng.uniform(-80, 50),
+            )
             turns[elbow] = (0, -sign * rng.uniform(0, 120), -sign * rng.uniform(0, 60))
         if rng.random() < 0.12:  # a leg forwards, as in sitting or stepping
             lift = rng.uniform(20, 85)
@@ -147,14 +158,17 @@ def _loosen(rng: np.random.Generator, vertices: FloatArray) -> FloatArray:
 def _put_on_skirt(rng: np.random.Generator, vertices: FloatArray) -> FloatArray:
     """Spread the legs' skin, down to a hem, onto a cone around both: left leg the left half."""
     body = load_skin()
-    names = [SEGMENTS.index(f"{side} {half} leg") for side in ("left", "right") for half in ("upper", "lower")]
+    names = [
+        SEGMENTS.index(f"{side} {half} leg")
+        for side in ("left", "right")
+        for half in ("upper", "lower")
+    ]
     part, s, t = find_chart_position(body.segment, body.canonical)
-    joints = []
-    for k, name in enumerate(SEGMENTS):
-        if k in names:
-            here = body.segment == k
-            joints.append((k, vertices[here & (t < 0.1)].mean(0), vertices[here & (t > 0.9)].mean(0)))
-    ends = {SEGMENTS[k]: (a, b) for k, a, b in joints}
+    ends = {}
+    for k in names:
+        here = body.segment == k
+        top, bottom = (vertices[here & end].mean(0) for end in (t < 0.1, t > 0.9))
+        ends[SEGMENTS[k]] = top, bottom
     hip = (ends["left upper leg"][0] + ends["right upper leg"][0]) / 2
     knee = (ends["left upper leg"][1] + ends["right upper leg"][1]) / 2
     ankle = (ends["left lower leg"][1] + ends["right lower leg"][1]) / 2
@@ -193,7 +207,7 @@ def _look(rng: np.random.Generator, vertices: FloatArray, turn: float) -> FloatA
     c, s = np.cos(roll), np.sin(roll)
     seen = seen @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]).T
     distance = rng.uniform(2.5, 10)
-    seen[:, :2] *= (distance / (distance - seen[:, 2:] + seen[:, 2].mean()))
+    seen[:, :2] *= distance / (distance - seen[:, 2:] + seen[:, 2].mean())
     return np.asarray(seen, np.float32)
 
 
@@ -205,11 +219,11 @@ def _set_before_wall(rng: np.random.Generator, image: UInt8Array, iuv: UInt8Arra
     low = np.clip(rng.random(3) + rng.normal(0, contrast, (cells, cells, 3)), 0, 1)
     flag = cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST
     wall = np.clip(cv2.resize(low.astype(np.float32), (width, height), interpolation=flag), 0, 1)
-    person = (iuv[..., :1] > 0).astype(np.float32)
-    person = cv2.GaussianBlur(person, (3, 3), 0.6)[..., None]
+    sharp = (iuv[..., 0] > 0).astype(np.float32)
+    person = np.asarray(cv2.GaussianBlur(sharp, (3, 3), 0.6))[..., None]
     light = rng.uniform(0.5, 1.15)
     mixed = image * light * person + wall * 255 * (1 - person)
-    mixed += rng.normal(0, rng.uniform(0, 6), mixed.shape)
+    mixed = mixed + rng.normal(0, rng.uniform(0, 6), mixed.shape)
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 

@@ -18,12 +18,12 @@ from mcld.dataset.pictures import (
     write_png,
 )
 from mcld.errors import InputError
+from mcld.estimators.head_crop import HeadCrop
 from mcld.estimators.texture import extract_texture
 from mcld.machine.files import remove_unfinished, write_json
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore
 from mcld.machine.workers import work_in_processes
-from mcld.mannequin.head import HeadCrop
 from mcld.mannequin.world import identity, pose, render
 
 WORLD_VERSION = 4
@@ -110,6 +110,7 @@ def prepare_mannequins(
             done += pictures
             on_picture(done, total)
         layout = DatasetLayout(root)
+        layout.write_record({"pose_estimator": "rendered", "face_embedder": "head_crop"})
         for split in ("train", "test"):
             people = [world.names(i) for i in range(mannequins) if world.split(i) == split]
             layout.write_names(split, (name for names in people for name in names))

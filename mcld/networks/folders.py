@@ -1,5 +1,6 @@
 """Weights in folders: pipelines as diffusers writes them, and four files in the authors' layout."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,18 @@ def load_pipeline(folder: Path = EMBEDDED, **parts: nn.Module | None) -> MCLDPip
         if isinstance(part, nn.Module) and name not in parts:
             align_weights(part)
     return pipeline
+
+
+def read_face_embedder(weights: Path | None) -> str:
+    """What makes the face embeddings that a network knows: "arcface" or "head_crop".
+
+    weights: as `load_weights` has it; None: the embedded.
+    """
+    try:
+        index = json.loads(((weights or EMBEDDED) / "model_index.json").read_text("utf-8"))
+    except (OSError, ValueError):  # four files, or what is told when it is loaded
+        index = {}
+    return str(index.get("face_embedder", "arcface")) if isinstance(index, dict) else "arcface"
 
 
 def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:

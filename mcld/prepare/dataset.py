@@ -13,24 +13,25 @@ from typing import TYPE_CHECKING, TypeVar
 from mcld.dataset.layout import SPLITS, DatasetLayout
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.face import face_pack
-from mcld.estimators.pose import check_pose_estimator
+from mcld.estimators.pose import check_pose_estimator, resolve_pose_estimator
 from mcld.machine.files import remove_unfinished
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import count_processes, is_main, processes
 from mcld.machine.workers import work_in_processes
 from mcld.prepare.preview import write_preview
 from mcld.prepare.raw import (
-    GENDERS,
-    RAW_FOLDERS,
     Lists,
     RawPictures,
     find_lists,
     find_raw,
+    has_raw_folders,
+    is_plain,
     write_lists,
 )
 from mcld.prepare.report import PrepareReport, StageReport
 from mcld.prepare.stages import (
     FaceStage,
+    HeadCropStage,
     Picture,
     PoseStage,
     PrecomputedPoseStage,
@@ -100,6 +101,8 @@ def prepare_dataset(
     """
     if is_main():  # the others would only say the same; PyTorch takes a second to load
         _check_folder(request.root)
+    options = choose_estimators(request, options)
+    if is_main():
         check_installed(request, options)
     state = processes() if count_processes() > 1 else _OneProcess()
     main = state.is_main_process
@@ -108,6 +111,8 @@ def prepare_dataset(
             raw, lists = _find_pictures(request)
             if main:
                 remove_unfinished(request.root)
+                layout = DatasetLayout(request.root)
+                layout.write_record(_record_estimators(request, options, layout.read_record()))
                 write_lists(DatasetLayout(request.root), lists)
         pictures = _list_pictures(lists, request.limit)
         reports = []
@@ -116,7 +121,7 @@ def prepare_dataset(
                 _run_stage(stage, pictures, request.overwrite, options, state, on_progress)
             )
             pictures = _keep_usable(reports[-1], pictures)
-        report = PrepareReport(reports, not lists.own, lists.refused, raw.refused, request.limit)
+        report = _report(request, reports, lists, raw)
         if main:
             report.write(request.root)
             write_preview(DatasetLayout(request.root), _list_pictures(lists, request.limit))
@@ -131,6 +136,8 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
     InputError as `prepare_dataset` does.
     """
     _check_folder(request.root)
+    options = choose_estimators(request, options)
+    _record_estimators(request, options, DatasetLayout(request.root).read_record())
     raw, lists = _find_pictures(request)
     pictures = _list_pictures(lists, request.limit)
     reports = []
@@ -147,15 +154,77 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
                 report.failed[_name(picture)] = str(error)
         reports.append(report)
         pictures = _keep_usable(report, pictures)
-    return PrepareReport(reports, not lists.own, lists.refused, raw.refused, request.limit)
+    return _report(request, reports, lists, raw)
+
+
+def _report(
+    request: PrepareRequest, reports: list[StageReport], lists: Lists, raw: RawPictures
+) -> PrepareReport:
+    return PrepareReport(
+        reports,
+        not lists.own,
+        lists.refused,
+        raw.refused,
+        DatasetLayout(request.root).read_record(),
+        raw.plain,
+        request.limit,
+    )
+
+
+def choose_estimators(request: PrepareRequest, options: PrepareSettings) -> PrepareSettings:
+    """The settings with the estimators chosen: a plain folder of photos is read by what is here.
+
+    A dataset in DeepFashion's layout is prepared as it is asked for, or not at all: maps of
+    another estimator would give other figures.
+    """
+    if options.pose_estimator != "auto":
+        return options
+    chosen = resolve_pose_estimator(options) if is_plain(request.root) else "densepose"
+    return options.model_copy(update={"pose_estimator": chosen})
+
+
+def _choose_face_embedder(request: PrepareRequest, options: PrepareSettings) -> str:
+    """ArcFace; of a plain folder, where it is not here, what the embedded network knows."""
+    if not is_plain(request.root):
+        return "arcface"
+    try:
+        face_pack(options.insightface_root, options.face_pack)
+    except MCLDError:
+        return "head_crop"
+    return "arcface"
+
+
+def _record_estimators(
+    request: PrepareRequest, options: PrepareSettings, earlier: dict[str, str | int]
+) -> dict[str, str | int]:
+    """What makes the files of this run, for `DatasetLayout.write_record`.
+
+    Raises InputError where an earlier run used something else, whose files would be kept.
+    """
+    record: dict[str, str | int] = {}
+    if "pose" in request.stages:
+        record |= {"pose_estimator": options.pose_estimator, "person": options.person}
+    if "face" in request.stages:
+        record["face_embedder"] = _choose_face_embedder(request, options)
+    if not request.overwrite:
+        for name, value in record.items():
+            if earlier.get(name, value) != value:
+                raise InputError(
+                    f"{request.root} was prepared with {name}={earlier[name]}, not {value}: go on"
+                    f" with it, or make all files again with --overwrite"
+                )
+    return earlier | record
 
 
 def check_installed(request: PrepareRequest, options: PrepareSettings) -> None:
     """Raise MCLDError at once for what is not installed, which would else stop the run later."""
     if "pose" in request.stages and options.pose_estimator != "precomputed":
-        with _suggest("use maps that are there already with --pose-estimator precomputed"):
+        with _suggest(
+            "read bodies without them with --pose-estimator embedded, less exactly; or use maps"
+            " that are there already with --pose-estimator precomputed"
+        ):
             check_pose_estimator(options)
-    if "face" in request.stages:
+    if "face" in request.stages and _choose_face_embedder(request, options) == "arcface":
         others = ",".join(stage for stage in request.stages if stage != "face")
         with _suggest(others and f"leave faces out with --stages {others}"):
             face_pack(options.insightface_root, options.face_pack)
@@ -175,13 +244,15 @@ def _suggest(alternative: str) -> Iterator[None]:
 def _check_folder(root: Path) -> None:
     """Raise InputError for a folder that cannot be meant, before anything is written into it."""
     if not root.is_dir():
-        raise InputError(f"{root} is no folder: give the one that holds MEN and WOMEN")
-    raw = [root / parent / gender for parent in RAW_FOLDERS for gender in GENDERS]
-    if not any(folder.is_dir() for folder in (*raw, *(root / split for split in SPLITS))):
         raise InputError(
-            f"{root} holds no pictures: unzip DeepFashion's img_highres there, so that it"
-            " holds MEN and WOMEN, img_highres or img, or lay photos of your own out like it; or"
-            " generate people with --mannequins 40"
+            f"{root} is no folder: give the one that holds the photos, or MEN and WOMEN"
+        )
+    prepared = any((root / split).is_dir() for split in SPLITS)
+    if not (has_raw_folders(root) or prepared or is_plain(root)):
+        raise InputError(
+            f"{root} holds no pictures: put photos there, or unzip DeepFashion's img_highres, so"
+            " that it holds MEN and WOMEN, img_highres or img; or generate people with"
+            " --mannequins 40"
         )
 
 
@@ -214,7 +285,11 @@ def _choose_stages(
         if options.pose_estimator == "precomputed"
         else PoseStage(layout, options)
     )
-    face = FaceStage(layout, options)
+    face = (
+        FaceStage(layout, options)
+        if _choose_face_embedder(request, options) == "arcface"
+        else HeadCropStage(layout)
+    )
     stages: list[Stage] = [SplitStage(layout, raw.paths), pose, TextureStage(layout), face]
     return [stage for stage in stages if stage.name in request.stages]
 

@@ -11,10 +11,10 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import colour_iuv, read_image, read_image_and_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.errors import InputError
+from mcld.prepare.raw import PREVIEW_FILE
 from mcld.prepare.stages import Picture
 from mcld.surface.parts import head_box
 
-PREVIEW_FILE = "prepare-preview.png"
 ROWS = 6
 CELL = (192, 264)
 """Width and height of one picture, pixels."""

@@ -28,7 +28,10 @@ from mcld.machine.files import write_text, write_whole
 
 GENDERS = ("MEN", "WOMEN")
 RAW_FOLDERS = (".", "img_highres", "img")
-_JPEG = (".jpg", ".jpeg")
+JPEG = (".jpg", ".jpeg")
+"""How names of JPEG files end."""
+PREVIEW_FILE = "prepare-preview.png"
+"""A few pictures of a prepared dataset, in its folder."""
 _OTHER_FORMATS = (
     *(".png", ".webp", ".heic", ".heif", ".avif", ".jxl", ".bmp", ".gif", ".tif", ".tiff"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw"),
@@ -51,6 +54,8 @@ class RawPictures:
     """Flat name -> file."""
     refused: dict[str, str] = field(default_factory=dict)
     """File, relative to the dataset folder -> why it is left out."""
+    plain: bool = False
+    """Whether it is a plain folder of photos, of any names, each of a person of its own."""
 
 
 @dataclass
@@ -74,20 +79,64 @@ def find_raw(root: Path) -> RawPictures:
 
     What begins with a dot is none: a Mac puts a file ._NAME.jpg beside each NAME.jpg of an archive.
 
+    Without such folders they are the photos in `root` itself, of any names and formats.
+
     Raises InputError when a folder cannot be read.
     """
+    if is_plain(root):
+        return _find_photos(root)
     pictures = RawPictures()
     for parent in RAW_FOLDERS:
         for gender in GENDERS:
             for folder, subfolders, files in os.walk(root / parent / gender, onerror=_refuse):
                 subfolders[:] = sorted(name for name in subfolders if name[0] != ".")
                 paths = [Path(folder, file) for file in sorted(files) if file[0] != "."]
-                jpegs = [path for path in paths if path.suffix.lower() in _JPEG]
+                jpegs = [path for path in paths if path.suffix.lower() in JPEG]
                 for path in jpegs:
                     _add_picture(pictures, path, root, root / parent)
                 for path in _find_other_formats(paths, {jpeg.stem for jpeg in jpegs}):
                     kind = path.suffix[1:].upper()
                     pictures.refused[_print(path, root)] = f"is {kind}: save it as JPEG"
+    return pictures
+
+
+def has_raw_folders(root: Path) -> bool:
+    """Whether MEN or WOMEN is there."""
+    return any((root / p / gender).is_dir() for p in RAW_FOLDERS for gender in GENDERS)
+
+
+def is_plain(root: Path) -> bool:
+    """Whether `root` holds photos itself, and neither MEN nor WOMEN."""
+    return not has_raw_folders(root) and any(map(_is_photo, _list_folder(root)))
+
+
+def _list_folder(root: Path) -> list[Path]:
+    try:
+        return sorted(root.iterdir())
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def _is_photo(path: Path) -> bool:
+    """Whether a file is named as a picture, and is not what `mcld prepare` wrote."""
+    names = path.suffix.lower() in (*JPEG, *_OTHER_FORMATS) and path.name[0] != "."
+    return names and path.name != PREVIEW_FILE and path.is_file()
+
+
+def _find_photos(root: Path) -> RawPictures:
+    pictures = RawPictures(plain=True)
+    for path in filter(_is_photo, _list_folder(root)):
+        name = f"{path.stem}.jpg"
+        try:
+            check_flat_name(name)
+        except InputError as error:
+            pictures.refused[_print(path, root)] = str(error)
+            continue
+        if name in pictures.paths:
+            other = pictures.paths[name].name
+            pictures.refused[_print(path, root)] = f"has the same name as {other}"
+        else:
+            pictures.paths[name] = path
     return pictures
 
 
@@ -162,6 +211,8 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
 
 def _split_raw(raw: RawPictures) -> Lists:
     """A split of our own; where there is nothing to split, the error says what was left out."""
+    if raw.plain:
+        return _pair_photos(sorted(raw.paths))
     try:
         return make_own_split(sorted(raw.paths))
     except InputError as error:
@@ -228,6 +279,12 @@ def make_own_split(names: list[str]) -> Lists:
             for pair in permutations(same, 2)
         ]
     return lists
+
+
+def _pair_photos(names: list[str]) -> Lists:
+    """All for testing, each in the pose of the next: no two are known to show one person."""
+    pairs = list(zip(names, names[1:] + names[:1], strict=True)) if len(names) > 1 else []
+    return Lists({"train": [], "test": names}, {"train": [], "test": pairs}, {}, None, own=True)
 
 
 def link_or_copy(raw: Path, flat: Path) -> None:

@@ -37,6 +37,10 @@ class PrepareReport:
     """Line of a list or a table -> why it was left out."""
     refused_files: dict[str, str]
     """Raw file -> why it was left out."""
+    estimators: dict[str, str | int] = field(default_factory=dict)
+    """What made the maps and the embeddings: `DatasetLayout.read_record`."""
+    plain: bool = False
+    """Whether it is of a plain folder of photos."""
     limit: int | None = None
     """Of the run: only so many pictures of each split were looked at."""
 
@@ -61,6 +65,7 @@ class PrepareReport:
         """What came of the run, as JSON has it."""
         return {
             "papers_split": self.papers_split,
+            "estimators": self.estimators,
             "failures": self.failures,
             "stages": {stage.name: asdict(stage) for stage in self.stages},
         }
@@ -75,6 +80,7 @@ class PrepareReport:
         content = {
             "papers_split": self.papers_split,
             "limit": self.limit,
+            "estimators": self.estimators,
             "stages": {
                 stage.name: {
                     "listed": stage.listed,

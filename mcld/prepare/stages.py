@@ -24,10 +24,12 @@ from mcld.dataset.pictures import (
     read_image_and_iuv,
     write_face,
     write_iuv,
+    write_jpeg,
     write_png,
 )
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.face import InsightFace, runs_on_gpu
+from mcld.estimators.head_crop import HeadCrop
 from mcld.estimators.people import explain_absence
 from mcld.estimators.pose import (
     GPU_BATCH,
@@ -36,7 +38,7 @@ from mcld.estimators.pose import (
     open_pose_estimator,
 )
 from mcld.machine.files import write_text
-from mcld.prepare.raw import link_or_copy
+from mcld.prepare.raw import JPEG, link_or_copy
 from mcld.settings import PrepareSettings
 from mcld.surface.map_check import find_map_fault
 
@@ -123,9 +125,14 @@ class SplitStage(Stage):
     def make(self, picture: Picture) -> None:
         """Check the raw picture and link it; the flat one may be the only one left."""
         self.check(picture)
-        if source := self.raw.get(f"{picture.stem}.jpg"):
+        source = self.raw.get(f"{picture.stem}.jpg")
+        if source is None:
+            return
+        if source.suffix.lower() in JPEG:
             check_image(source)
             link_or_copy(source, self.output(picture))
+        else:
+            write_jpeg(self.output(picture), read_image(source))
 
 
 @dataclass
@@ -287,6 +294,22 @@ class FaceStage(Stage):
             image = read_image(self.layout.image(*picture))
             iuv = np.zeros_like(image)
         face = self._embedder.embed(image, iuv)
+        if face is None:
+            raise InputError("no face was found")
+        write_face(self.output(picture), face)
+
+
+@dataclass
+class HeadCropStage(Stage):
+    """The face embedding that the embedded network knows, which needs no weights."""
+
+    name = "face"
+    place = DatasetLayout.face
+
+    def make(self, picture: Picture) -> None:
+        """Embed the head and write it."""
+        check_map(self.layout, picture)
+        face = HeadCrop().embed(*read_image_and_iuv(*self.layout.image_and_iuv(*picture)))
         if face is None:
             raise InputError("no face was found")
         write_face(self.output(picture), face)

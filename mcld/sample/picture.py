@@ -10,6 +10,7 @@ from PIL import Image
 from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.model.attention import AttentionRecorder
+from mcld.networks.folders import read_face_embedder
 from mcld.person import PersonReader, warn_of_no_face
 from mcld.sample.attention import draw_attention_sheet, write_attention, write_attention_sheet
 from mcld.sample.request import PictureRequest
@@ -48,8 +49,9 @@ def sample_picture(
     device = choose_device(settings.sample)
     # The estimators would share the GPU with the network.
     place = "cpu" if settings.sample.low_memory else str(device)
-    reader = PersonReader(settings.prepare, place, say)
-    person = reader.person(request.source)
+    embedder = read_face_embedder(request.weights)
+    reader = PersonReader(settings.prepare, place, say, embedder)
+    person = reader.person(request.source, request.source_pose)
     warn_of_no_face(person, say)
     iuv = reader.pose(request.pose, request.pose_kind)
     opened = open_pipeline(request.weights, settings, device, say)
@@ -81,6 +83,7 @@ def sample_picture(
     record = {
         "source": str(request.source),
         "pose": str(request.pose),
+        **({"source_pose": str(request.source_pose)} if request.source_pose else {}),
         **reader.record(),
         "seed": request.seed,
         "weights": opened.weights,

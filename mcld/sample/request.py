@@ -51,6 +51,8 @@ class PictureRequest:
     """Write where source, texture and face are looked at, in the last picture."""
     attention_format: AttentionFormat = "png"
     """Of the sheet of these maps."""
+    source_pose: Path | None = None
+    """The source's own IUV map, given by hand."""
 
     @property
     def seeds(self) -> range:
@@ -77,8 +79,9 @@ class PictureRequest:
         written = [*map(self.picture, self.seeds)]
         written += [self.beside("sheet")] if self.sheet else []
         written += self.attention_files
-        check_outputs("--out", written, (self.source, self.pose))
-        check_person(self.source, self.estimators)
+        read = [file for file in (self.source, self.pose, self.source_pose) if file]
+        check_outputs("--out", written, read)
+        check_person(self.source, self.estimators, self.source_pose)
         check_pose(self.pose, self.pose_kind, self.estimators)
 
 

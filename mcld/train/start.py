@@ -67,6 +67,7 @@ def new_pipeline(settings: Settings) -> MCLDPipeline:
 def make_pipeline(settings: Settings, **parts: Any) -> MCLDPipeline:
     """A pipeline of these parts and facts that samples as the settings say."""
     pipeline = assemble_pipeline(settings, **parts)
+    pipeline.register_to_config(face_embedder=DatasetLayout(settings.train.dataset).face_embedder)
     _keep_sampling(pipeline, settings)
     _keep_size(pipeline, settings.train)
     return pipeline

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mcld.errors import WeightsError
 from mcld.estimators.face import DETECTION_SIZE, InsightFace, cut_head_region, face_pack
-from mcld.mannequin.head import HeadCrop
+from mcld.estimators.head_crop import HeadCrop
 
 U8 = NDArray[np.uint8]
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcld.mannequin.world import VIEWS, atlas, body, identity, pose, render
-from mcld.mannequin.world.poses import JOINTS, Pose
-from mcld.mannequin.world.render import find_densepose_uv
-from mcld.mannequin.world.render import render as render_painted
+from mcld.body import shape as body
+from mcld.body.pose import JOINTS, Pose
+from mcld.body.render import find_densepose_uv
+from mcld.body.render import render as render_painted
+from mcld.mannequin.world import VIEWS, atlas, identity, pose, render
 from mcld.surface.charts import chart_masks
 
 LEFT = (4, 5, 8, 10, 12, 14, 15, 17, 19, 21, 24)

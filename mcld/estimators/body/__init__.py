@@ -1,0 +1,1 @@
+"""An embedded reader of bodies: what photos and keypoints show, without weights to download."""

@@ -73,6 +73,18 @@ class Crop(NamedTuple):
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(cv2.warpAffine(image, inside, (width, width), flags=flags), np.uint8)
 
+    def find_inside(self, shape: tuple[int, int], width: int) -> NDArray[np.bool_]:
+        """Which pixels of the square lie in a photo of shape (H, W): bool [width, width]."""
+        x, y = np.moveaxis(self.place_pixels(width), -1, 0)
+        return np.asarray((x >= 0) & (y >= 0) & (x < shape[1]) & (y < shape[0]))
+
+    def place_pixels(self, width: int) -> NDArray[np.float64]:
+        """Where the centres of the square's pixels lie in the photo, [width, width, 2] (x, y)."""
+        middle = (np.arange(width) + 0.5) / width
+        to_photo = self.to_photo()
+        places = np.stack(np.meshgrid(middle, middle), -1) @ to_photo[:, :2].T
+        return np.asarray(places + to_photo[:, 2])
+
 
 def _from_pixels(width: int) -> NDArray[np.float64]:
     """[3, 3] from the centres of pixels, counted, to a square of width 1."""

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mcld.body.pose import Pose
+from mcld.body.render import render as _render
+from mcld.body.shape import BodyShape, UInt8Array, draw_body_shape, pose_vertices
 from mcld.mannequin.world.atlas import paint
-from mcld.mannequin.world.body import BodyShape, draw_body_shape, pose_vertices
 from mcld.mannequin.world.canvas import Colour
 from mcld.mannequin.world.clothes import Clothes, draw_clothes
 from mcld.mannequin.world.face import Face, draw_face
-from mcld.mannequin.world.poses import VIEWS, Pose, pose
-from mcld.mannequin.world.render import UInt8Array
-from mcld.mannequin.world.render import render as _render
+from mcld.mannequin.world.poses import VIEWS, pose
 
 __all__ = [
     "VIEWS",

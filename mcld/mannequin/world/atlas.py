@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mcld.mannequin.world.body import FloatArray
+from mcld.body.shape import FloatArray
 from mcld.mannequin.world.canvas import ATLAS_SIZE
 from mcld.mannequin.world.clothes import Clothes, paint_bottom, paint_shoes, paint_top
 from mcld.mannequin.world.face import Face, paint_head, paint_long_hair

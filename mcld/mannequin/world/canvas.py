@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import trimesh
 
-from mcld.mannequin.world.body import PARTS, SEGMENTS, TORSO_CROWDING, FloatArray, load_skin
+from mcld.body.shape import PARTS, SEGMENTS, TORSO_CROWDING, FloatArray, load_skin
 
 ATLAS_SIZE = 128
 """Rows and columns of one painted chart."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcld.mannequin.world.body import FloatArray
+from mcld.body.shape import FloatArray
 from mcld.mannequin.world.canvas import (
     Canvas,
     Colour,

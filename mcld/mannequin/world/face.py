@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcld.mannequin.world.body import FloatArray, load_skin
+from mcld.body.shape import FloatArray, load_skin
 from mcld.mannequin.world.canvas import (
     Colour,
     cover,

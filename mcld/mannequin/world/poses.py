@@ -1,41 +1,13 @@
 """A library of poses as in fashion pictures, with random variation around each."""
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 
-JOINTS = (
-    *("L_Hip", "R_Hip", "Spine1", "L_Knee", "R_Knee", "Spine2", "L_Ankle", "R_Ankle", "Spine3"),
-    *("L_Foot", "R_Foot", "Neck", "L_Collar", "R_Collar", "Head", "L_Shoulder", "R_Shoulder"),
-    *("L_Elbow", "R_Elbow", "L_Wrist", "R_Wrist"),
-)
+from mcld.body.pose import JOINTS, Pose
 
 # What a camera sees, in the order a set of pictures shows it, and the range of turns that shows it
 # (degrees; a positive turn shows the figure's right side).
 VIEWS = ("front", "turned", "back", "front", "side", "front", "turned", "back")
 _TURNS = {"front": (0, 16), "turned": (28, 58), "side": (66, 88), "back": (150, 180)}
-
-
-@dataclass(frozen=True)
-class Pose:
-    """How a figure stands before the camera.
-
-    rotations: axis-angle of the 21 SMPL-X body joints, radians. turn: about the vertical, radians.
-    fill: height of the figure over the height of the frame. shift: of the figure's middle from the
-    frame's, in frame heights (right, down).
-    """
-
-    name: str
-    view: str
-    rotations: tuple[tuple[float, float, float], ...]
-    turn: float
-    fill: float
-    shift: tuple[float, float]
-
-    def rotation_array(self) -> npt.NDArray[np.float32]:
-        """The rotations as float32 [21,3]."""
-        return np.asarray(self.rotations, np.float32)
 
 
 Turns = dict[str, tuple[float, float, float]]  # joint -> degrees about x, y, z

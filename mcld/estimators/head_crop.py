@@ -1,4 +1,4 @@
-"""The faces of the mannequin world: who somebody is, told without weights."""
+"""Who somebody is, told without weights: as the network knows it that was trained on mannequins."""
 
 import cv2
 import numpy as np

@@ -1,15 +1,17 @@
 """Picture and IUV map of a dressed body, from one pass of rays."""
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore import EmbreeDevice
 from embreex.rtcore_scene import EmbreeScene
+from numpy.typing import NDArray
 
-from mcld.mannequin.world.body import FloatArray, UInt8Array, find_chart_position, load_skin
-from mcld.mannequin.world.densepose import find_densepose_uv
-from mcld.mannequin.world.poses import Pose
+from mcld.body.densepose import find_densepose_uv
+from mcld.body.pose import Pose
+from mcld.body.shape import FloatArray, IntArray, UInt8Array, find_chart_position, load_skin
 
 # Rays of one pixel, in pixels from its centre. The first decides label and chart coordinates; the
 # picture is the mean of all five (a rotated grid, so that near-level edges get four steps).
@@ -60,6 +62,75 @@ def _place_before_camera(vertices: FloatArray, pose: Pose, height: int, width: i
     return np.asarray(seen, np.float32)
 
 
+class _Hits(NamedTuple):
+    """Where rays meet the skin."""
+
+    window: tuple[slice, slice]
+    """Rows and columns of the picture that they go through."""
+    struck: NDArray[np.intp]
+    """[N] which rays meet it: sample, row, column of the window, counted on."""
+    segment: IntArray
+    """[N] index into SEGMENTS."""
+    position: FloatArray
+    """[N, 3] on the canonical body, metres."""
+    normal: FloatArray
+    """[N, 3] of the posed body; y points down and outwards is negative."""
+
+
+def _trace(vertices: FloatArray, pose: Pose, height: int, width: int, samples: FloatArray) -> _Hits:
+    """Send a ray through each pixel for every sample, [S, 2] from the pixel's centre."""
+    body = load_skin()
+    seen = _place_before_camera(vertices, pose, height, width)
+
+    corners = seen[body.faces]
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = body.around @ flat
+    # y points down here, which turns the faces inside out: the front ones have negative z.
+    front = np.flatnonzero(flat[:, 2] < 0)
+    scene = EmbreeScene(_open_rays_device())
+    TriangleMesh(scene, seen, body.faces[front])  # building it is half the time: front faces only
+
+    left, top = np.clip(np.floor(seen[:, :2].min(0)).astype(int) - 1, 0, (width, height))
+    right, bottom = np.clip(np.ceil(seen[:, :2].max(0)).astype(int) + 1, 0, (width, height))
+    rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
+    origins = np.empty((len(samples), *rows.shape, 3), np.float32)
+    origins[..., 0] = columns + 0.5 + samples[:, 0, None, None]
+    origins[..., 1] = rows + 0.5 + samples[:, 1, None, None]
+    origins[..., 2] = seen[:, 2].max() + 1
+    origins = origins.reshape(-1, 3)
+    directions = np.tile(np.array([0, 0, -1], np.float32), (len(origins), 1))
+    hits = scene.run(origins, directions, output=True)
+
+    struck = np.flatnonzero(hits["primID"] >= 0)
+    face = body.faces[front[hits["primID"][struck]]]
+    share = np.stack([1 - hits["u"] - hits["v"], hits["u"], hits["v"]], 1)[struck].astype(
+        np.float32
+    )
+    position = np.einsum("nk,nkd->nd", share, body.canonical[face])
+    normal = np.einsum("nk,nkd->nd", share, normals[face])
+    window = slice(top, bottom), slice(left, right)
+    return _Hits(window, struck, body.segment[face[:, 0]], position, normal)
+
+
+def _draw_map(hits: _Hits, height: int, width: int) -> UInt8Array:
+    """The IUV map of the first sample's hits."""
+    iuv = np.zeros((height, width, 3), np.uint8)
+    window = iuv[hits.window]
+    rows = window.reshape(-1, 3)
+    first = hits.struck < len(rows)
+    rows[hits.struck[first]] = np.stack(
+        find_densepose_uv(hits.segment[first], hits.position[first]), 1
+    )
+    iuv[hits.window] = rows.reshape(window.shape)
+    return iuv
+
+
+def render_map(vertices: FloatArray, pose: Pose, height: int, width: int) -> UInt8Array:
+    """The IUV map of a posed body, uint8 [H,W,3] (I, U, V), as `render` makes it."""
+    hits = _trace(vertices, pose, height, width, _SAMPLES[:1])
+    return _draw_map(hits, height, width)
+
+
 def render(
     vertices: FloatArray,
     atlas: FloatArray,
@@ -76,53 +147,18 @@ def render(
     IUV map uint8 [H,W,3] (I, U, V). The map is that of each pixel's centre ray, one of those that
     the picture is the mean of. `shaded` off leaves the colours as painted.
     """
-    body = load_skin()
-    seen = _place_before_camera(vertices, pose, height, width)
-
-    corners = seen[body.faces]
-    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = body.around @ flat
-    # y points down here, which turns the faces inside out: the front ones have negative z.
-    front = np.flatnonzero(flat[:, 2] < 0)
-    scene = EmbreeScene(_open_rays_device())
-    TriangleMesh(scene, seen, body.faces[front])  # building it is half the time: front faces only
-
-    left, top = np.clip(np.floor(seen[:, :2].min(0)).astype(int) - 1, 0, (width, height))
-    right, bottom = np.clip(np.ceil(seen[:, :2].max(0)).astype(int) + 1, 0, (width, height))
-    rows, columns = np.mgrid[top:bottom, left:right].astype(np.float32)
-    origins = np.empty((len(_SAMPLES), *rows.shape, 3), np.float32)
-    origins[..., 0] = columns + 0.5 + _SAMPLES[:, 0, None, None]
-    origins[..., 1] = rows + 0.5 + _SAMPLES[:, 1, None, None]
-    origins[..., 2] = seen[:, 2].max() + 1
-    origins = origins.reshape(-1, 3)
-    directions = np.tile(np.array([0, 0, -1], np.float32), (len(origins), 1))
-    hits = scene.run(origins, directions, output=True)
-
-    struck = np.flatnonzero(hits["primID"] >= 0)
-    face = body.faces[front[hits["primID"][struck]]]
-    share = np.stack([1 - hits["u"] - hits["v"], hits["u"], hits["v"]], 1)[struck].astype(
-        np.float32
-    )
-    position = np.einsum("nk,nkd->nd", share, body.canonical[face])
-    segment = body.segment[face[:, 0]]
-    part, s, t = find_chart_position(segment, position)
-
-    colours = np.full((len(origins), 3), background, np.float32)
+    hits = _trace(vertices, pose, height, width, _SAMPLES)
+    part, s, t = find_chart_position(hits.segment, hits.position)
+    rows, columns = (window.stop - window.start for window in hits.window)
+    colours = np.full((len(_SAMPLES) * rows * columns, 3), background, np.float32)
     painted = _look_up_colours(atlas, part, s, t)
     if shaded:
-        normal = np.einsum("nk,nkd->nd", share, normals[face])
-        normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
+        normal = hits.normal / (np.linalg.norm(hits.normal, axis=1, keepdims=True) + 1e-9)
         # Mirroring y also turned the normals inwards.
         light = np.clip(normal @ (_LAMP * np.array([-1, 1, -1], np.float32)), 0, 1)
         painted = painted * (_AMBIENT + (1 - _AMBIENT) * light)[:, None]
-    colours[struck] = painted
+    colours[hits.struck] = painted
 
     image = np.full((height, width, 3), background, np.float32)
-    image[top:bottom, left:right] = colours.reshape(len(_SAMPLES), *rows.shape, 3).mean(0)
-    iuv = np.zeros((height, width, 3), np.uint8)
-    central = struck < rows.size
-    where = struck[central]
-    window = iuv[top:bottom, left:right].reshape(-1, 3)
-    window[where] = np.stack(find_densepose_uv(segment[central], position[central]), 1)
-    iuv[top:bottom, left:right] = window.reshape(*rows.shape, 3)
-    return (image * 255 + 0.5).astype(np.uint8), iuv
+    image[hits.window] = colours.reshape(len(_SAMPLES), rows, columns, 3).mean(0)
+    return (image * 255 + 0.5).astype(np.uint8), _draw_map(hits, height, width)

@@ -1,6 +1,6 @@
 """Where each point of the mannequin's skin lies on DensePose's charts.
 
-Labels and chart coordinates are functions of the canonical position (`mcld.mannequin.world.body`),
+Labels and chart coordinates are functions of the canonical position (`mcld.body.shape`),
 with DensePose's own borders: planes across the limbs, the groin's slant in front, the seat behind.
 What is painted does not hang on them: clothes have charts of their own (`find_chart_position`).
 """
@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from mcld.mannequin.world.body import (
+from mcld.body.shape import (
     SEGMENTS,
     FloatArray,
     IntArray,
@@ -64,8 +64,8 @@ def find_densepose_uv(
     for k, name in enumerate(SEGMENTS):
         here = np.flatnonzero(segment == k)
         if name == "torso":
-            end = _find_end_of_trunk(position[here])
-            t[here] = np.clip((_NECK - position[here, 1]) / (_NECK - end), 0, 1)
+            low = _find_end_of_trunk(position[here])
+            t[here] = np.clip((_NECK - position[here, 1]) / (_NECK - low), 0, 1)
         elif name.endswith("upper leg"):
             s[here], t[here] = _measure_thigh(position[here], s[here], -1 if "right" in name else 1)
         elif name in _ENDS:
@@ -83,7 +83,9 @@ def _find_segments(
 ) -> npt.NDArray[np.integer]:
     """The segments cut where DensePose cuts: the skin's own overlap at the joints."""
     segment = segment.copy()
-    trunk = np.isin(segment, [k for k, n in enumerate(SEGMENTS) if n == "torso" or "upper leg" in n])
+    trunk = np.isin(
+        segment, [k for k, n in enumerate(SEGMENTS) if n == "torso" or "upper leg" in n]
+    )
     for side, sign in (("left", 1), ("right", -1)):
         arm = [SEGMENTS.index(f"{side} {name}") for name in ("upper arm", "lower arm", "hand")]
         leg = [SEGMENTS.index(f"{side} {name}") for name in ("upper leg", "lower leg", "foot")]
@@ -110,10 +112,8 @@ def _find_end_of_trunk(position: FloatArray) -> FloatArray:
     return np.asarray(middle + (_HIP - middle) * out, np.float32)
 
 
-def _measure_thigh(
-    position: FloatArray, s: FloatArray, sign: int
-) -> tuple[FloatArray, FloatArray]:
-    """s and t of a thigh, the left one's where `sign` is 1; above the crotch it ends at x = 0."""
+def _measure_thigh(position: FloatArray, s: FloatArray, sign: int) -> tuple[FloatArray, FloatArray]:
+    """S and t of a thigh, the left one's where `sign` is 1; above the crotch it ends at x = 0."""
     y, end = position[:, 1], _find_end_of_trunk(position)
     frame = load_skin().frames[SEGMENTS.index("left upper leg")]
     # The angle, from the thigh's axis, at which the body's middle is seen.
@@ -125,9 +125,7 @@ def _measure_thigh(
     return np.asarray(outwards if sign > 0 else 1 - outwards, np.float32), np.asarray(t, np.float32)
 
 
-def _look_up_limbs(
-    part: UInt8Array, s: FloatArray, t: FloatArray
-) -> tuple[UInt8Array, UInt8Array]:
+def _look_up_limbs(part: UInt8Array, s: FloatArray, t: FloatArray) -> tuple[UInt8Array, UInt8Array]:
     """U and V, 0..255, of trunk and limbs, from their table; 0 of other parts."""
     table = np.nan_to_num(limb_charts())
     size = table.shape[1]

@@ -1,0 +1,84 @@
+"""How well the embedded reader of bodies agrees with DensePose's maps of the same photos."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_PHOTOS = (".jpg", ".jpeg", ".png", ".webp")
+_CELL = (320, 480)
+
+
+def measure(folder: Path, out: Path | None) -> Iterator[tuple[str, float]]:
+    """Of each photo NAME.jpg with a map NAME.map*.png beside it; and the means.
+
+    Silhouette IoU; share of right labels inside the common silhouette; mean absolute errors of U
+    and V, 0..1, where the labels agree; seconds. out: a sheet of photos, DensePose's maps and ours.
+    """
+    from mcld.dataset.pictures import colour_iuv, read_image, write_png
+    from mcld.dataset.sheet import contact_sheet
+    from mcld.errors import InputError
+    from mcld.estimators.body.estimator import EmbeddedPose
+
+    estimator = EmbeddedPose()
+    rows, figures = [], []
+    for photo in sorted(folder.iterdir()):
+        if photo.suffix.lower() not in _PHOTOS or ".map" in photo.name:
+            continue
+        image = read_image(photo)
+        estimator.estimate([image])  # the first of a size takes longer
+        start = time.perf_counter()
+        (pose,) = estimator.estimate([image])
+        seconds = time.perf_counter() - start
+        iuv = np.zeros_like(image) if pose is None else pose.iuv
+        maps = sorted(folder.glob(f"{photo.stem}.map*.png"))
+        truth = _read_map(maps[0]) if maps else np.zeros_like(image)
+        rows.append([Image.fromarray(p) for p in (image, colour_iuv(truth), colour_iuv(iuv))])
+        if not maps:
+            continue
+        if truth.shape != image.shape:
+            raise InputError(f"{maps[0]} has another size than its photo")
+        one = (*compare(truth, iuv), seconds)
+        figures.append(one)
+        for name, value in zip(_NAMES, one, strict=True):
+            yield f"{photo.name}: {name}", round(value, 3)
+    if not figures:
+        raise InputError(f"{folder} holds no photo NAME.jpg with a map NAME.map.png")
+    for name, values in zip(_NAMES, zip(*figures, strict=True), strict=True):
+        yield f"mean of {len(figures)}: {name}", round(mean(values), 3)
+    if out is not None:
+        write_png(out, contact_sheet(["photo", "DensePose", "embedded"], rows, _CELL))
+
+
+_NAMES = ("silhouette IoU", "labels", "U", "V", "s")
+
+
+def compare(truth: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> tuple[float, float, float, float]:
+    """Silhouette IoU, share of right labels, errors of U and V: of two IUV maps of one photo."""
+    true, said = truth[..., 0], iuv[..., 0]
+    both = (true > 0) & (said > 0)
+    right = both & (true == said)
+    off = np.abs(truth[right].astype(float) - iuv[right])[:, 1:].mean(0) / 255
+    return both.sum() / ((true > 0) | (said > 0)).sum(), right.sum() / both.sum(), *off
+
+
+def _read_map(path: Path) -> NDArray[np.uint8]:
+    """A map in either order of its channels: as this project stores it, or (I, U, V)."""
+    from mcld.dataset.pictures import read_iuv
+    from mcld.errors import InputError
+    from mcld.surface.map_check import find_map_fault
+
+    try:
+        return read_iuv(path)
+    except InputError:
+        with Image.open(path) as picture:
+            iuv = np.asarray(picture.convert("RGB"))
+        if find_map_fault(iuv):
+            raise
+        return iuv

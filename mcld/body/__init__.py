@@ -1,0 +1,1 @@
+"""A skinned body: its shapes and poses, and where each point of its skin lies for DensePose."""

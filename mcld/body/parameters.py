@@ -1,0 +1,165 @@
+"""Poses in files of body parameters: SMPL, SMPL-X, AMASS; and the gallery that comes with mcld."""
+
+from __future__ import annotations
+
+import zipfile
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from mcld.body.pose import JOINTS
+from mcld.errors import InputError
+
+BETAS = 10
+"""Shape coefficients that count."""
+_LARGEST = 2**30
+"""Bytes of a file's arrays, unpacked, at most."""
+_POSES = ("poses", "body_pose", "pose", "fullpose", "thetas")
+_ROOTS = ("global_orient", "root_orient", "root_pose")
+GALLERY = files("mcld.body") / "gallery"
+
+
+class BodyParameters(NamedTuple):
+    """A body as SMPL and SMPL-X describe it."""
+
+    rotations: NDArray[np.float32]
+    """[21, 3] axis-angle of the body's joints, radians."""
+    orientation: NDArray[np.float32]
+    """[3] axis-angle of the whole body, y up, z towards the camera."""
+    betas: NDArray[np.float32]
+    """[10] shape coefficients."""
+
+
+@cache
+def list_gallery() -> tuple[str, ...]:
+    """The names of the poses that come with mcld."""
+    return tuple(sorted(f.name.removesuffix(".npz") for f in GALLERY.iterdir() if f.name[0] != "_"))
+
+
+def is_body(path: Path) -> bool:
+    """Whether a file is named as one of parameters: NAME.npz or NAME.npz#FRAME."""
+    return path.name.partition("#")[0].lower().endswith(".npz")
+
+
+def is_in_gallery(path: Path) -> bool:
+    """Whether a path is no file but the name of a pose of the gallery."""
+    return str(path) in list_gallery() and not path.exists()
+
+
+def read_body(path: Path) -> BodyParameters:
+    """Read one body: of a motion the first frame, or that of "NAME.npz#FRAME", from 0.
+
+    Raises InputError for what is no file of SMPL's or SMPL-X's parameters.
+    """
+    if is_in_gallery(path):
+        with (GALLERY / f"{path}.npz").open("rb") as opened, np.load(opened) as file:
+            return _read_arrays(path, dict(file), 0)
+    name, _, number = path.name.partition("#")
+    file = path.with_name(name)
+    if number and not number.isdecimal():
+        raise InputError(f"{path}: #{number} is no number of a frame")
+    return _read_arrays(path, _load(file), int(number or 0))
+
+
+def _load(file: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > _LARGEST:
+            raise InputError(f"{file} unpacks to {size / 2**30:.0f} GB: it is no file of poses")
+        arrays = {}
+        with np.load(file, allow_pickle=False) as content:
+            for name in content.files:
+                if name.removesuffix(".npy") in (*_POSES, *_ROOTS, "betas", "trans"):
+                    arrays[name] = content[name]
+    except FileNotFoundError as error:
+        raise InputError(f"{file} does not exist") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, MemoryError) as error:
+        # NumPy advises to load pickles, which would run code in the file.
+        reason = "holds Python objects" if "allow_pickle" in str(error) else "is no .npz of arrays"
+        raise InputError(f"{file} {reason}: give SMPL or SMPL-X parameters") from error
+    return arrays
+
+
+def _read_arrays(path: Path, arrays: dict[str, NDArray[Any]], frame: int) -> BodyParameters:
+    name = next((n for n in _POSES if n in arrays), None)
+    if name is None:
+        raise InputError(f"{path} holds no pose: one of {', '.join(_POSES)}")
+    whole = name != "body_pose"  # the body's orientation is its first joint
+    numbers = _take_frame(path, name, arrays[name], frame, 23 if not whole else 24)
+    root = next((n for n in _ROOTS if n in arrays), None)
+    if root is not None:
+        orientation = _take_frame(path, root, arrays[root], frame, 1)[0]
+        if whole and len(numbers) in (24, 22, 52, 55):
+            numbers = numbers[1:]
+    elif whole:
+        orientation, numbers = numbers[0], numbers[1:]
+    else:
+        orientation = np.zeros(3, np.float32)
+    if len(numbers) < len(JOINTS):
+        raise InputError(
+            f"{path}: {name} has {len(numbers)} joints; SMPL and SMPL-X have {len(JOINTS)} or more"
+        )
+    betas = np.zeros(BETAS, np.float32)
+    if "betas" in arrays:
+        given = np.ravel(_to_floats(path, "betas", arrays["betas"]))[:BETAS]
+        betas[: len(given)] = np.clip(given, -5, 5)
+    if "trans" in arrays and np.ndim(arrays[name]) == 2:  # AMASS: z is up
+        orientation = _face_camera(orientation)
+    return BodyParameters(numbers[: len(JOINTS)], _stand_up(orientation), betas)
+
+
+def _take_frame(
+    path: Path, name: str, array: NDArray[Any], frame: int, joints: int
+) -> NDArray[np.float32]:
+    """One frame's rotations, [J, 3]."""
+    numbers = _to_floats(path, name, array)
+    if numbers.ndim >= 2 and numbers.shape[-2:] == (3, 3):
+        shape = numbers.shape[:-2]
+        try:
+            vectors = Rotation.from_matrix(numbers.reshape(-1, 3, 3)).as_rotvec()
+        except ValueError as error:
+            raise InputError(f"{path}: {name} holds matrices that are no rotations") from error
+        numbers = vectors.reshape(*shape, 3).astype(np.float32)
+    if (
+        numbers.ndim == 3
+        or (numbers.ndim == 2 and numbers.shape[1] != 3)
+        or (numbers.ndim == 2 and joints == 1 and len(numbers) > 1)
+    ):
+        if frame >= len(numbers):
+            raise InputError(f"{path}: there is no frame {frame}: {name} has {len(numbers)}")
+        numbers = numbers[frame]
+    if numbers.size == 0 or numbers.size % 3 or numbers.ndim > 2:
+        given = "x".join(map(str, array.shape))
+        raise InputError(f"{path}: {name} of shape {given} is no list of axis-angle rotations")
+    return numbers.reshape(-1, 3)
+
+
+def _to_floats(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{path}: {name} holds no numbers")
+    numbers = np.asarray(array, np.float32)
+    if not np.isfinite(numbers).all():
+        raise InputError(f"{path}: some numbers of {name} are not finite")
+    return numbers
+
+
+def _face_camera(orientation: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A body of a world whose z is up, turned to the camera."""
+    upright = Rotation.from_rotvec([-np.pi / 2, 0, 0]) * Rotation.from_rotvec(orientation)
+    ahead = upright.apply([0, 0, 1])
+    turned = Rotation.from_rotvec([0, -np.arctan2(ahead[0], ahead[2]), 0]) * upright
+    return np.asarray(turned.as_rotvec(), np.float32)
+
+
+def _stand_up(orientation: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A body that was fitted to a photo, whose y points down, the right way up."""
+    rotation = Rotation.from_rotvec(orientation)
+    if rotation.apply([0, 1, 0])[1] < 0:
+        rotation = Rotation.from_rotvec([np.pi, 0, 0]) * rotation
+    return np.asarray(rotation.as_rotvec(), np.float32)

@@ -1,0 +1,31 @@
+"""The IUV map of a body that is given by parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from mcld.body.parameters import BodyParameters
+from mcld.body.pose import Pose
+from mcld.body.render import render_map
+from mcld.body.shape import BodyShape, pose_vertices
+
+SIZE = (1024, 704)
+"""Height and width of the map."""
+_FILL = 0.92
+
+
+def draw_pose_map(body: BodyParameters, turn: float = 0.0, pitch: float = 0.0) -> NDArray[np.uint8]:
+    """The map of a body before a plain ground, uint8 [1024, 704, 3] (I, U, V).
+
+    turn: degrees that it is turned by about the vertical, its right side towards the camera; pitch:
+    degrees that the camera looks down by.
+    """
+    shape = BodyShape("", tuple(map(float, body.betas)), 1, 1, 1, 1, 0, 0, 1, 1, 0, 0, head=1)
+    vertices = pose_vertices(shape, body.rotations)
+    camera = Rotation.from_euler("yx", [turn, pitch], degrees=True)
+    # The figure's own frame is its hips'.
+    turned = (camera * Rotation.from_rotvec(body.orientation)).apply(vertices)
+    before = Pose("given", "front", (), 0.0, _FILL, (0.0, 0.0))
+    return render_map(turned.astype(np.float32), before, *SIZE)
