@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup demo test lint bench mannequin-model clean
+.PHONY: help setup demo test lint bench mannequin-model body-network clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -48,6 +48,9 @@ mannequin-model: setup  ## rebuild the shipped weights from nothing (hours); goe
 	$(BIN)/mcld train --recipe configs/mannequin-recipe.yaml \
 		--set train.dataset=build/model/mannequin --set train.output=build/model/runs
 	rm -rf mcld/mannequin/weights && cp -r build/model/runs/pipeline mcld/mannequin/weights
+
+body-network: setup  ## train the embedded reader of bodies anew (an hour); pictures go on if broken off
+	$(BIN)/python scripts/train_body_network.py
 
 clean:  ## remove what the targets made, but not .venv
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
@@ -35,6 +36,7 @@ KEYPOINTS = (0, 2, 5, 7, 8, *range(11, 17), *range(23, 29))
 """The landmarks that files of keypoints have, too: COCO's 17."""
 WEIGHTS = Path("mcld/estimators/body/weights/iuv.safetensors")
 
+T = TypeVar("T")
 reader = cache(LandmarkReader)
 
 
@@ -107,7 +109,7 @@ def spoil(rng: np.random.Generator, found: Landmarks) -> tuple[Landmarks, bool]:
 
 
 def prepare(rng: np.random.Generator | None, example: BodyExample) -> tuple[BodyInput, Tensor]:
-    """Input and map, uint8 [128, 128, 3], of one example; spoilt where there is `rng`."""
+    """Input and map, uint8 [96, 96, 3], of one example; spoilt where there is `rng`."""
     found, keypoints = example.landmarks, False
     found = found._replace(silhouette=found.silhouette.astype(np.float32) / 255)
     frame = choose_frame(found, example.inside) or Frame(0, 0, 1)
@@ -141,6 +143,16 @@ def batches(
                 BodyInput(*(torch.cat(parts) for parts in zip(*bodies, strict=True))),
                 torch.stack(maps),
             )
+
+
+def prefetch(source: Iterator[T]) -> Iterator[T]:
+    """The next batch is made while this one is learnt from."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, source)
+        while True:
+            made = coming.result()
+            coming = pool.submit(next, source)
+            yield made
 
 
 def measure_loss(said: BodyMaps, truth: Tensor) -> tuple[Tensor, Tensor]:
@@ -183,7 +195,7 @@ def train(examples: list[BodyExample], seconds: float, batch: int, rate: float) 
         f"{sum(p.numel() for p in network.parameters()):,} parameters; {len(examples)} examples",
         flush=True,
     )
-    source = batches(examples[HELD_OUT:], batch, 1)
+    source = prefetch(batches(examples[HELD_OUT:], batch, 1))
     start, seen, told = time.monotonic(), 0, 0.0
     while (done := (time.monotonic() - start) / seconds) < 1:
         for group in optimizer.param_groups:

@@ -8,12 +8,14 @@ from scipy.spatial.transform import Rotation
 
 from mcld.body.parameters import BodyParameters
 from mcld.body.pose import Pose
-from mcld.body.render import render_map
-from mcld.body.shape import BodyShape, pose_vertices
+from mcld.body.render import render, render_map
+from mcld.body.shape import BodyShape, FloatArray, pose_vertices
+from mcld.surface.parts import PARTS
 
 SIZE = (1024, 704)
 """Height and width of the map."""
-_FILL = 0.92
+_BEFORE = Pose("given", "front", (), 0.0, fill=0.92, shift=(0.0, 0.0))
+_SKIN, _GROUND = (0.75, 0.58, 0.48), (0.93, 0.93, 0.93)
 
 
 def draw_pose_map(body: BodyParameters, turn: float = 0.0, pitch: float = 0.0) -> NDArray[np.uint8]:
@@ -22,10 +24,22 @@ def draw_pose_map(body: BodyParameters, turn: float = 0.0, pitch: float = 0.0) -
     turn: degrees that it is turned by about the vertical, its right side towards the camera; pitch:
     degrees that the camera looks down by.
     """
+    return render_map(_place(body, turn, pitch), _BEFORE, *SIZE)
+
+
+def draw_pose_picture(
+    body: BodyParameters, turn: float = 0.0, pitch: float = 0.0
+) -> NDArray[np.uint8]:
+    """The same body as a picture, uint8 [1024, 704, 3] RGB: a figure of one colour, lit."""
+    atlas = np.full((PARTS, 2, 2, 3), _SKIN, np.float32)
+    return render(_place(body, turn, pitch), atlas, _GROUND, _BEFORE, *SIZE)[0]
+
+
+def _place(body: BodyParameters, turn: float, pitch: float) -> FloatArray:
+    """The skin's vertices as the camera sees them, [V, 3] metres."""
     shape = BodyShape("", tuple(map(float, body.betas)), 1, 1, 1, 1, 0, 0, 1, 1, 0, 0, head=1)
     vertices = pose_vertices(shape, body.rotations)
     camera = Rotation.from_euler("yx", [turn, pitch], degrees=True)
     # The figure's own frame is its hips'.
     turned = (camera * Rotation.from_rotvec(body.orientation)).apply(vertices)
-    before = Pose("given", "front", (), 0.0, _FILL, (0.0, 0.0))
-    return render_map(turned.astype(np.float32), before, *SIZE)
+    return np.asarray(turned, np.float32)

@@ -53,7 +53,8 @@ def sample_picture(
     reader = PersonReader(settings.prepare, place, say, embedder)
     person = reader.person(request.source, request.source_pose)
     warn_of_no_face(person, say)
-    iuv = reader.pose(request.pose, request.pose_kind)
+    pose = request.pose, request.pose_kind
+    iuv = reader.fitted_pose(*pose, person) if request.fit_body else reader.pose(*pose)
     opened = open_pipeline(request.weights, settings, device, say)
     pipeline, options = opened.pipeline, opened.options
     if settings.sample.compile:
@@ -84,6 +85,7 @@ def sample_picture(
         "source": str(request.source),
         "pose": str(request.pose),
         **({"source_pose": str(request.source_pose)} if request.source_pose else {}),
+        **({"fit_body": True} if request.fit_body else {}),
         **reader.record(),
         "seed": request.seed,
         "weights": opened.weights,

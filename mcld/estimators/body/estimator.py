@@ -74,15 +74,8 @@ class EmbeddedPose:
         return EstimatedPose(iuv, count_people(sizes))
 
     def _read(self, image: NDArray[np.uint8], person: FoundPerson) -> NDArray[np.uint8] | None:
-        crop = crop_around(person.hip, person.reach)
-        for _ in range(2):  # the first crop places the second
-            if not _is_usable(crop):
-                return None
-            found = self._reader.read(image, crop)
-            if found.score < _LEAST_SCORE:
-                return None
-            last, crop = crop, crop_again(crop, found)
-        return self._draw(found, last, image.shape[:2])
+        read = read_landmarks(self._reader, image, person)
+        return None if read is None else self._draw(*read, image.shape[:2])
 
     def _draw(
         self, found: Landmarks, crop: Crop, shape: tuple[int, int]
@@ -111,6 +104,34 @@ def load_body_network() -> BodyNetwork:
     with as_file(files("mcld.estimators.body") / "weights" / "iuv.safetensors") as path:
         network.load_state_dict(load_file(path))
     return network.float().eval()
+
+
+def find_places(image: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+    """The landmarks of the largest person in a photo, [33, 3] (x, y, depth), pixels; or None."""
+    reader = LandmarkReader()
+    people = reader.find_people(image)
+    read = read_landmarks(reader, image, max(people, key=_measure)) if people else None
+    if read is None:
+        return None
+    found, crop = read
+    to_photo = crop.to_photo()
+    flat = found.places[:, :2] @ to_photo[:, :2].T + to_photo[:, 2]
+    return np.concatenate([flat, found.places[:, 2:] * crop.size], 1)
+
+
+def read_landmarks(
+    reader: LandmarkReader, image: NDArray[np.uint8], person: FoundPerson
+) -> tuple[Landmarks, Crop] | None:
+    """The landmarks of somebody in a photo, and the crop they were found in; None for nobody."""
+    crop = crop_around(person.hip, person.reach)
+    for _ in range(2):  # the first crop places the second
+        if not _is_usable(crop):
+            return None
+        found = reader.read(image, crop)
+        if found.score < _LEAST_SCORE:
+            return None
+        last, crop = crop, crop_again(crop, found)
+    return found, last
 
 
 def _measure(person: FoundPerson) -> float:

@@ -98,7 +98,7 @@ def frame_keypoints(
 
 
 def _cut(values: NDArray[np.floating], frame: Frame) -> NDArray[np.float32]:
-    """The frame's part of something that is as large as the crop: float32 [128, 128]."""
+    """The frame's part of something that is as large as the crop: float32 [96, 96]."""
     scale = frame.size * len(values) / INPUT_SIZE
     shift = np.array([frame.left, frame.top]) * len(values) - 0.5 + scale / 2
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])

@@ -22,7 +22,7 @@ BONES = (
     *((0, 7), (0, 8), (7, 8)),  # head
 )
 """Pairs of BlazePose's landmarks."""
-INPUT_SIZE = 128
+INPUT_SIZE = 96
 """Width and height of the silhouette that it sees, and of its maps."""
 BONE_CHANNELS = 5
 _WIDTHS = (48, 64, 96, 128)
@@ -37,18 +37,18 @@ class BodyInput(NamedTuple):
     visibility: Tensor
     """float32 [N, 33], 0..1; negative for a landmark that is not known."""
     silhouette: Tensor
-    """float32 [N, 1, 128, 128], 0..1; 0 all over where it is not known."""
+    """float32 [N, 1, 96, 96], 0..1; 0 all over where it is not known."""
     inside: Tensor
-    """float32 [N, 1, 128, 128], 1 where the photo is, 0 beyond its edge."""
+    """float32 [N, 1, 96, 96], 1 where the photo is, 0 beyond its edge."""
 
 
 class BodyMaps(NamedTuple):
     """What the network says."""
 
     labels: Tensor
-    """Logits [N, 25, 128, 128] of the part labels, 0 the background."""
+    """Logits [N, 25, 96, 96] of the part labels, 0 the background."""
     uv: Tensor
-    """[N, 24, 2, 128, 128] U and V, 0..1, of each part."""
+    """[N, 24, 2, 96, 96] U and V, 0..1, of each part."""
 
 
 def draw_bones(body: BodyInput, size: int) -> Tensor:
@@ -117,8 +117,9 @@ class BodyNetwork(nn.Module):
             )
         for below, width in zip(_WIDTHS[:0:-1], _WIDTHS[-2::-1], strict=True):
             self.up.append(nn.Sequential(_Block(below + width, width), _Block(width, width)))
-        self.last = _Block(first + 16, 40)
-        self.head = nn.Conv2d(40, 1 + PARTS * 3, 1)
+        self.narrow = nn.Conv2d(first, 24, 1)
+        self.last = _Block(24 + 16, 32)
+        self.head = nn.Conv2d(32, 1 + PARTS * 3, 1)
 
     def forward(self, body: BodyInput) -> BodyMaps:
         """Say label, U and V of each place."""
@@ -130,7 +131,7 @@ class BodyNetwork(nn.Module):
             levels.append(x)
         for block, level in zip(self.up, levels[-2::-1], strict=True):
             x = block(torch.cat([_enlarge(x), level], 1))
-        maps = self.head(self.last(torch.cat([_enlarge(x), fine], 1)))
+        maps = self.head(self.last(torch.cat([_enlarge(self.narrow(x)), fine], 1)))
         uv = maps[:, 1 + PARTS :].unflatten(1, (PARTS, 2))
         return BodyMaps(maps[:, : 1 + PARTS], uv * 0.5 + 0.5)
 

@@ -1,0 +1,148 @@
+"""The embedded reader of bodies: people in photos, and what shows nobody."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from skimage import data
+
+from mcld.estimators.body.estimator import EmbeddedPose
+from mcld.estimators.body.frame import Frame, choose_frame
+from mcld.estimators.body.landmarks import Crop, LandmarkReader, crop_again, crop_around
+from mcld.mannequin.body_data import make_example, take_picture
+from mcld.mannequin.world import identity, pose, render
+
+
+@cache
+def estimator(person: str | int = "confident") -> EmbeddedPose:
+    return EmbeddedPose(person)
+
+
+@cache
+def reader() -> LandmarkReader:
+    return LandmarkReader()
+
+
+@cache
+def astronaut() -> np.ndarray:
+    """A half figure that scikit-image brings along, 512x512."""
+    return np.ascontiguousarray(data.astronaut())
+
+
+def estimate(image: np.ndarray) -> np.ndarray:
+    (found,) = estimator().estimate([image])
+    assert found is not None
+    assert found.people == 1
+    assert found.iuv.shape == image.shape
+    return found.iuv
+
+
+def test_a_photo_of_a_person_has_landmarks_where_they_are():
+    (person,) = reader().find_people(astronaut())
+    crop = crop_around(person.hip, person.reach)
+    found = reader().read(astronaut(), crop_again(crop, reader().read(astronaut(), crop)))
+    assert found.score > 0.9
+    x, y, _ = found.places.T
+    assert x[11] > x[12]  # her left shoulder is on the right
+    assert y[0] < y[11] < y[23]
+    assert found.visibility[0] > 0.9
+
+
+def test_a_photo_becomes_a_map_of_its_own_size():
+    iuv = estimate(astronaut())
+    labels = iuv[..., 0]
+    assert labels[100, 225] in (23, 24)  # the face
+    assert labels[300, 230] == 2  # the chest
+    assert not labels[:100, :100].any()  # the flag behind her
+    both = np.isin(labels, (23, 24))
+    assert 0.02 < both.mean() < 0.2
+    u = iuv[..., 1].astype(float)
+    torso = (labels[1:] == 2) & (labels[:-1] == 2)
+    steps = np.abs(np.diff(u, axis=0))[torso]
+    assert steps.max() < 12  # smooth
+
+
+@pytest.mark.parametrize("picture", [0, 2, 4])
+def test_the_map_of_a_mannequin_is_nearly_the_true_one(picture):
+    image, truth = render(identity(4, 1), pose(4, 1, picture), (512, 352))
+    iuv = estimate(image)
+    both = (iuv[..., 0] > 0) & (truth[..., 0] > 0)
+    either = (iuv[..., 0] > 0) | (truth[..., 0] > 0)
+    right = both & (iuv[..., 0] == truth[..., 0])
+    assert both.sum() > 0.85 * either.sum()
+    assert right.sum() > 0.7 * both.sum()
+    off = np.abs(iuv[right].astype(float) - truth[right])[:, 1:].mean() / 255
+    assert off < 0.1
+
+
+def test_a_photo_that_is_turned_or_scaled_gives_a_map_that_is_too():
+    iuv = estimate(astronaut())
+    twice = estimate(np.repeat(np.repeat(astronaut(), 5, 0), 5, 1))  # read smaller
+    assert (twice[2::5, 2::5, 0] == iuv[..., 0]).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((8, 8, 3), np.uint8),
+        np.zeros((1, 3000, 3), np.uint8),
+        np.full((300, 200, 3), 255, np.uint8),
+        np.random.default_rng(0).integers(0, 256, (240, 320, 3)).astype(np.uint8),
+        np.repeat(data.coins()[..., None], 3, 2),
+    ],
+    ids=["tiny", "a line", "white", "noise", "coins"],
+)
+def test_what_shows_nobody_gives_none(image):
+    assert estimator().estimate([image]) == [None]
+
+
+def test_of_two_people_the_larger_counts_or_the_one_that_is_named():
+    far, near = (
+        render(identity(4, k), pose(4, k, 0), size)[0]
+        for k, size in ((1, (256, 176)), (2, (512, 352)))
+    )
+    image = np.full((512, 600, 3), 235, np.uint8)
+    image[200:456, 20:196] = far
+    image[:, 230:582] = near
+    (first,) = estimator().estimate([image])
+    (second,) = estimator(2).estimate([image])
+    assert first.people == second.people == 2
+    assert np.nonzero(first.iuv[..., 0])[1].mean() > 300
+    assert np.nonzero(second.iuv[..., 0])[1].mean() < 230
+    assert estimator(3).estimate([image]) == [None]
+
+
+def test_a_crop_leads_into_the_photo_and_back():
+    crop = Crop(np.array([50, 40], np.float32), 30.0, 0.4)
+    image = np.zeros((100, 120, 3), np.uint8)
+    image[30:50, 40:60] = 255
+    cut = crop.cut(image, 64)
+    places = crop.place_pixels(64)
+    inside = (np.abs(places - (50, 40)) < 9).all(-1)
+    assert cut[inside].min() > 200
+    outside = (np.abs(places - (50, 40)) > 11).any(-1)
+    assert cut[outside].max() < 60
+    assert np.allclose(places.mean((0, 1)), crop.centre)
+    frame = Frame(0.25, 0.25, 0.5).in_photo(crop)
+    assert np.allclose(frame.centre, crop.centre)
+    assert frame.size == 15
+
+
+def test_examples_to_learn_from_are_a_function_of_their_numbers():
+    one, other = (make_example(3, 7, reader()) for _ in range(2))
+    assert one is not None
+    assert np.array_equal(one.iuv, other.iuv)
+    assert np.array_equal(one.landmarks.places, other.landmarks.places)
+    seen = one.landmarks.silhouette > 0.5
+    assert (seen & (one.iuv[..., 0] > 0)).sum() > 0.5 * seen.sum()
+    frame = choose_frame(one.landmarks, one.inside)
+    assert 0 < frame.size < 2
+
+
+def test_pictures_to_learn_from_are_of_all_views_and_of_clothes_wider_than_the_body():
+    labels = [take_picture(np.random.default_rng(k), 1, k)[1][..., 0] for k in range(12)]
+    front, back = (sum((one == label).any() for one in labels) for label in (2, 1))
+    assert front > 4
+    assert back > 4
+    wide = [(np.isin(one, (7, 8, 9, 10)).sum(1) / max(one.shape)).max() for one in labels]
+    assert max(wide) > 1.5 * np.median(wide)
