@@ -201,9 +201,7 @@ class PersonReader:
 
         iuv, kind = self.pose(path, kind), resolve_pose_kind(path, kind)
         if kind == "keypoints":
-            raise InputError(
-                f"{path}: keypoints tell no proportions, so --fit-body is not for them"
-            )
+            raise InputError(f"{path}: keypoints tell no proportions: leave out --fit-body")
         if kind in ("body", "gallery"):
             from mcld.body.pose_map import draw_pose_picture
 
@@ -220,15 +218,13 @@ class PersonReader:
         ):
             places = find_places(picture)
             if places is None:
-                raise InputError(
-                    f"{name}: no person was found in it, whom --fit-body could measure"
-                )
+                raise InputError(f"{name}: nobody was found in it whom --fit-body could measure")
             found.append(LandmarkedPose(own, places))
         try:
             return fit_pose(*found)
         except InputError as error:
             raise InputError(
-                f"--fit-body cannot compare {path} and {person.name}: {error}"
+                f"--fit-body cannot compare {path} with {person.name}: {error}"
             ) from error
 
     def pose(self, path: Path, kind: PoseKind = "auto") -> NDArray[np.uint8]:

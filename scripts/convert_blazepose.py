@@ -5,10 +5,10 @@
     python -m venv /tmp/convert && /tmp/convert/bin/pip install tensorflow-cpu tf2onnx onnxruntime
     /tmp/convert/bin/python scripts/convert_blazepose.py package mcld/estimators/body/weights
 
-reads that package's TFLite files (Apache-2.0) and writes detector.onnx and landmarks.onnx. The weights
-stay in the half precision that they are stored in; the outputs of both are compared, on one picture of
-noise, with those of the TFLite interpreter. For an environment of its own: TensorFlow is needed for
-nothing else.
+reads that package's TFLite files (Apache-2.0) and writes detector.onnx and landmarks.onnx. The
+weights stay in the half precision that they are stored in; the outputs of both are compared, on one
+picture of noise, with those of the TFLite interpreter. For an environment of its own: TensorFlow is
+needed for nothing else.
 """
 
 import subprocess
@@ -97,8 +97,10 @@ def main(package: Path, target: Path) -> None:
             dense, converted = Path(folder, "dense.tflite"), Path(folder, "model.onnx")
             dense.write_bytes(densify(content))
             subprocess.run(
-                [sys.executable, "-m", "tf2onnx.convert", "--opset", "17"]
-                + ["--tflite", str(dense), "--output", str(converted)],
+                [
+                    *(sys.executable, "-m", "tf2onnx.convert", "--opset", "17"),
+                    *("--tflite", str(dense), "--output", str(converted)),
+                ],
                 check=True,
             )
             model = onnx.load(converted)

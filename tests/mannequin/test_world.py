@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 
 from mcld.body import shape as body
 from mcld.body.pose import JOINTS, Pose
-from mcld.body.render import find_densepose_uv
 from mcld.body.render import render as render_painted
 from mcld.mannequin.world import VIEWS, atlas, identity, pose, render
-from mcld.surface.charts import chart_masks
 
 LEFT = (4, 5, 8, 10, 12, 14, 15, 17, 19, 21, 24)
 RIGHT = (3, 6, 7, 9, 11, 13, 16, 18, 20, 22, 23)
@@ -174,20 +172,6 @@ def test_everyone_stays_in_the_frame_and_fills_it(seed: int, index: int, picture
     tall, wide = np.ptp(rows) / 96, np.ptp(columns) / 66
     assert tall > 0.85 or wide > 0.85
     assert tall > 0.6
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-    st.lists(
-        st.tuples(st.integers(1, 24), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=200
-    )
-)
-def test_charts_are_laid_into_the_valid_area(points: list[tuple[int, float, float]]) -> None:
-    part = np.array([p for p, _, _ in points], np.uint8)
-    s, t = (np.array([p[k] for p in points], np.float32) for k in (1, 2))
-    u, v = find_densepose_uv(part, s, t)
-    row, column = (255 - v.astype(int)) * 199 // 255, u.astype(int) * 199 // 255
-    assert chart_masks()[part - 1, row, column].all()
 
 
 def test_a_set_of_pictures_shows_all_sides() -> None:

@@ -15,7 +15,7 @@ from scipy import ndimage
 from mcld.errors import InputError
 from mcld.surface.parts import ARMS, FEET, HANDS, HEAD, LEGS, TORSO
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 
 class _Bone(NamedTuple):
@@ -88,9 +88,8 @@ def measure_build(iuv: NDArray[np.uint8], places: NDArray[np.floating]) -> Build
     widths: dict[str, list[float]] = {}
     sides: dict[str, list[float]] = {}
     for name, start, end, parts in _BONES:
-        sides.setdefault(name, []).append(
-            float(np.linalg.norm(places[end] - places[start])) / trunk
-        )
+        length = float(np.linalg.norm(places[end] - places[start]))
+        sides.setdefault(name, []).append(length / trunk)
         seen = float(np.linalg.norm(places[end, :2] - places[start, :2]))
         area = int(np.isin(labels, parts).sum())
         if area and seen > 0.2 * trunk:

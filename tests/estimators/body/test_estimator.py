@@ -97,10 +97,8 @@ def test_what_shows_nobody_gives_none(image):
 
 
 def test_of_two_people_the_larger_counts_or_the_one_that_is_named():
-    far, near = (
-        render(identity(4, k), pose(4, k, 0), size)[0]
-        for k, size in ((1, (256, 176)), (2, (512, 352)))
-    )
+    far, _ = render(identity(4, 1), pose(4, 1, 0), (256, 176))
+    near, _ = render(identity(4, 2), pose(4, 2, 0), (512, 352))
     image = np.full((512, 600, 3), 235, np.uint8)
     image[200:456, 20:196] = far
     image[:, 230:582] = near
