@@ -118,7 +118,7 @@ def _find_people(content: Any) -> list[Any]:
 
 def _find_numbers(person: Any) -> Any:
     if isinstance(person, dict):
-        for key in ("pose_keypoints_2d", "keypoints"):
+        for key in ("pose_keypoints_2d", "pose_keypoints", "keypoints"):
             if person.get(key):
                 return person[key]
     return None
