@@ -42,6 +42,10 @@ BATCH = 32
 """Prepared pictures that are read at once."""
 
 
+_SURE = 0.8
+"""Confidence from which on nothing is said of it."""
+
+
 @dataclass(frozen=True)
 class Person:
     """A person, and the pose they have in their picture."""
@@ -70,12 +74,24 @@ def warn_of_no_face(person: Person, say: Callable[[str], None]) -> None:
         say(f"No face is known of {name}: whose face it is, is left open.")
 
 
-def read_prepared(layout: DatasetLayout, split: str, stem: str) -> Person:
-    """Read a prepared picture. Raises InputError for a file that is missing or cannot be used."""
+def read_prepared(
+    layout: DatasetLayout, split: str, stem: str, face_embedder: str | None = None
+) -> Person:
+    """Read a prepared picture. Raises InputError for a file that is missing or cannot be used.
+
+    face_embedder: of a network, as in `MCLDPipeline`; where the dataset's is another, the face is
+    embedded anew if that takes no weights, else left open. None: it is taken as it is.
+    """
     path = layout.image(split, stem)
     face = layout.face(split, stem)
-    embedding = read_face(face) if face.exists() else np.zeros(FACE_SIZE, np.float32)
     photo, iuv = read_image_and_iuv(path, layout.densepose(split, stem))
+    embedding: NDArray[np.float32] | None = None
+    if face_embedder in (None, layout.face_embedder):
+        embedding = read_face(face) if face.exists() else None
+    elif face_embedder == "head_crop":
+        embedding = HeadCrop().embed(photo, iuv)
+    if embedding is None:
+        embedding = np.zeros(FACE_SIZE, np.float32)
     return Person(
         name=str(path),
         photo=Image.fromarray(photo),
@@ -176,10 +192,7 @@ class PersonReader:
         """
         found = None if pose else DatasetLayout.beside(source)
         if found is not None and found[0].is_prepared(*found[1:]):
-            person = read_prepared(*found)
-            if found[0].face_embedder == self._face_embedder:
-                return person
-            return replace(person, face=self._embed_face(np.asarray(person.photo), person.iuv))
+            return self._read_prepared(*found)
         if pose:
             photo, iuv = read_image_and_iuv(source, pose)
         else:
@@ -190,6 +203,12 @@ class PersonReader:
         texture = Image.fromarray(extract_texture(photo, iuv))
         face = self._embed_face(photo, iuv)
         return Person(str(source), Image.fromarray(photo), iuv, texture, face)
+
+    def _read_prepared(self, layout: DatasetLayout, split: str, stem: str) -> Person:
+        person = read_prepared(layout, split, stem, self._face_embedder)
+        if self._face_embedder == "arcface" != layout.face_embedder:
+            return replace(person, face=self._embed_face(np.asarray(person.photo), person.iuv))
+        return person
 
     def fitted_pose(self, path: Path, kind: PoseKind, person: Person) -> NDArray[np.uint8]:
         """The same as `pose`, in the proportions of a person whose photo shows their trunk.
@@ -257,6 +276,11 @@ class PersonReader:
             what = f"has no person {person}" if isinstance(person, int) else "shows nobody"
             raise InputError(f"{path} {what}: {reason} in it")
         self._tell_people(path, estimated.people)
+        if estimated.confidence < _SURE:
+            self.say(
+                f"{path.name}: the pose was read with a confidence of {estimated.confidence:.2f}"
+                " only; --sheet shows it, and --source-pose or --pose takes a map by hand."
+            )
         return estimated.iuv
 
     def _draw_body(self, path: Path) -> NDArray[np.uint8]:

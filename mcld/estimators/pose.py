@@ -38,6 +38,8 @@ class EstimatedPose(NamedTuple):
     floor(255 v)."""
     people: int
     """How many the photo shows."""
+    confidence: float = 1.0
+    """How sure the estimator is that the map is right, 0..1, where it can tell."""
 
 
 class PoseEstimator(Protocol):

@@ -54,11 +54,19 @@ def read_face_embedder(weights: Path | None) -> str:
 
     weights: as `load_weights` has it; None: the embedded.
     """
+    places = [EMBEDDED] if weights is None else [weights, *_find_beside(weights)]
+    index = next((f for place in places if (f := place / "model_index.json").is_file()), None)
     try:
-        index = json.loads(((weights or EMBEDDED) / "model_index.json").read_text("utf-8"))
-    except (OSError, ValueError):  # four files, or what is told when it is loaded
-        index = {}
-    return str(index.get("face_embedder", "arcface")) if isinstance(index, dict) else "arcface"
+        facts = {} if index is None else json.loads(index.read_text("utf-8"))
+    except (OSError, ValueError):  # which is told when it is loaded
+        facts = {}
+    return str(facts.get("face_embedder", "arcface")) if isinstance(facts, dict) else "arcface"
+
+
+def _find_beside(folder: Path) -> tuple[Path, Path]:
+    """Where the encoders of four files lie that `mcld train` wrote."""
+    run = folder.resolve().parent
+    return run / "pipeline", run.parent / "start"  # of weights/, and of a checkpoint
 
 
 def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:
@@ -71,9 +79,8 @@ def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:
     """
     if (folder / "model_index.json").is_file() or not any(four_files(folder).values()):
         return load_pipeline(folder)
-    run = folder.resolve().parent
-    beside = (run / "pipeline", run.parent / "start")  # of weights/, and of a checkpoint
-    places = (*beside, settings.sample.pretrained)  # which may be a pipeline folder as well
+    # The last may be a pipeline folder as well.
+    places = (*_find_beside(folder), settings.sample.pretrained)
     found = next((place for place in places if (place / "model_index.json").is_file()), None)
     pipeline = load_pipeline(found) if found else _make_empty_pipeline(folder, settings)
     load_checkpoint(pipeline.network, folder)

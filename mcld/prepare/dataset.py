@@ -30,6 +30,7 @@ from mcld.prepare.raw import (
 )
 from mcld.prepare.report import PrepareReport, StageReport
 from mcld.prepare.stages import (
+    EmbeddedPoseStage,
     FaceStage,
     HeadCropStage,
     Picture,
@@ -280,11 +281,11 @@ def _choose_stages(
     request: PrepareRequest, options: PrepareSettings, raw: RawPictures
 ) -> list[Stage]:
     layout = DatasetLayout(request.root)
-    pose: Stage = (
-        PrecomputedPoseStage(layout)
-        if options.pose_estimator == "precomputed"
-        else PoseStage(layout, options)
-    )
+    pose: Stage = PoseStage(layout, options)
+    if options.pose_estimator == "precomputed":
+        pose = PrecomputedPoseStage(layout)
+    elif options.pose_estimator == "embedded":
+        pose = EmbeddedPoseStage(layout, options)
     face = (
         FaceStage(layout, options)
         if _choose_face_embedder(request, options) == "arcface"

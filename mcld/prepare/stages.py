@@ -196,6 +196,13 @@ class PoseStage(Stage):
 
 
 @dataclass
+class EmbeddedPoseStage(PoseStage):
+    """The IUV map, by the embedded reader of bodies, which runs on the CPU in every process."""
+
+    has_network = False
+
+
+@dataclass
 class PrecomputedPoseStage(Stage):
     """The IUV map that is there already; it is only checked, and again when it has changed."""
 

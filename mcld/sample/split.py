@@ -98,6 +98,11 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
         # Of the pairs that are read and not written yet
         self._made_from: dict[Pair, str] = {}
         self.layout = DatasetLayout(request.dataset)
+        if self.layout.face_embedder != opened.pipeline.config.face_embedder == "arcface":
+            say(
+                f"The faces of {request.dataset} are of another kind than the network knows:"
+                " left open"
+            )
         super().__init__(opened, pairs)
         self.record: dict[str, Any] = {
             "dataset": str(request.dataset.resolve()),
@@ -160,7 +165,8 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
     def read(self, job: Pair) -> PipelineInputs:
         """The source's picture with all that was prepared of it, and the target's pose."""
         self._made_from[job] = self.hash_inputs(job)
-        source = read_prepared(self.layout, self.split, job.source)
+        known = self.opened.pipeline.config.face_embedder
+        source = read_prepared(self.layout, self.split, job.source, known)
         pose = read_iuv(self.layout.densepose(self.split, job.target))
         return read_inputs(self.opened.pipeline, [source], pose, self.opened.options)
 
