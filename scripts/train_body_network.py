@@ -158,7 +158,7 @@ def prefetch(source: Iterator[T]) -> Iterator[T]:
 def measure_loss(said: BodyMaps, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Of labels, and of U and V where the body is."""
     label = truth[..., 0].long()
-    weight = torch.where(label > 0, 1.0, 0.4)
+    weight = torch.where(label > 0, 1.0, 0.7)
     cross = functional.cross_entropy(said.labels, label, reduction="none", label_smoothing=0.01)
     n, y, x = torch.nonzero(label, as_tuple=True)
     off = said.uv[n, label[n, y, x] - 1, :, y, x] - truth[n, y, x, 1:].float() / 255

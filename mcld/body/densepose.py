@@ -23,11 +23,14 @@ from mcld.surface.parts import FEET, HANDS, HEAD
 
 # Where DensePose's parts end on the canonical body, metres: along x for arms, y for legs.
 _SHOULDER, _ELBOW, _WRIST, _FINGERS = 0.17, 0.407, 0.658, 0.82
-_CROTCH, _KNEE, _ANKLE = -0.51, -0.805, -1.2
+_CROTCH, _KNEE, _ANKLE = -0.51, -0.83, -1.173
 # The thigh's front ends at the groin, which rises from the crotch to the hip; its back at the seat,
 # above the crotch: there its inner side is the cleft.
 _HIP, _HIP_HALF_WIDTH, _SEAT = -0.38, 0.15, -0.43
 _NECK, _ARMPIT = 0.14, -0.03
+# The head's part takes the neck, below its own skin as well: within a radius of an axis, above a
+# plane that falls to the front.
+_NECK_AXIS, _NECK_RADIUS, _NECK_LOW, _NECK_SLOPE = -0.015, 0.065, 0.068, 0.8
 _MIDDLE = 0.0  # between the trunk's front and back, along z
 _ENDS = {
     f"{side} {name}": (axis, sign * start, sign * end)
@@ -97,6 +100,10 @@ def _find_segments(
         segment[limb] = np.take(arm, np.digitize(out[limb], (_ELBOW, _WRIST)))
         limb = np.isin(segment, leg)
         segment[limb] = np.take(leg, np.digitize(-position[limb, 1], (-_KNEE, -_ANKLE)))
+    x, y, z = position.T
+    neck = np.hypot(x, z - _NECK_AXIS) < _NECK_RADIUS
+    neck &= (segment == SEGMENTS.index("torso")) & (y > _NECK_LOW - _NECK_SLOPE * z)
+    segment[neck] = SEGMENTS.index("head")
     below = position[:, 1] < _find_end_of_trunk(position)
     segment[trunk & ~below & (position[:, 1] < _ARMPIT)] = SEGMENTS.index("torso")
     left, right = (SEGMENTS.index(f"{side} upper leg") for side in ("left", "right"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from mcld.body.pose import JOINTS, Pose
 from mcld.body.render import render
@@ -102,29 +103,28 @@ def take_picture(rng: np.random.Generator, seed: int, index: int) -> tuple[UInt8
 
 
 def _vary_pose(rng: np.random.Generator, stance: Pose) -> Pose:
-    """A pose of the library, with more freedom: arms twisted inwards, crossed, raised; sitting."""
+    """A pose of the library, with more freedom: arms before the body or anywhere; sitting.
+
+    Arms that hang are turned inwards, so that from the front their backs are seen outside.
+    """
     turns = np.degrees(stance.rotation_array())
     turns += rng.normal(0, 4, turns.shape)
+    sits = rng.random() < 0.08
     for side, sign in (("L", 1), ("R", -1)):
         shoulder, elbow = JOINTS.index(f"{side}_Shoulder"), JOINTS.index(f"{side}_Elbow")
         turns[shoulder] += rng.normal(0, 9, 3)
-        turns[shoulder, 0] += rng.normal(12, 18)  # about the arm itself
         if rng.random() < 0.2:  # hands before the body
-            turns[shoulder] = (
-                rng.uniform(-20, 40),
-                -sign * rng.uniform(0, 40),
-                sign * -rng.uniform(45, 80),
-            )
+            out = sign * -rng.uniform(45, 80)
+            turns[shoulder] = (rng.uniform(-20, 40), -sign * rng.uniform(0, 40), out)
             turns[elbow] = (0, -sign * rng.uniform(50, 125), -sign * rng.uniform(0, 40))
         elif rng.random() < 0.15:  # an arm anywhere
-            turns[shoulder] = (
-                rng.uniform(-40, 40),
-                -sign * rng.uniform(-30, 80),
-                sign * rng.uniform(-80, 50),
-            )
+            out = sign * rng.uniform(-80, 50)
+            turns[shoulder] = (rng.uniform(-40, 40), -sign * rng.uniform(-30, 80), out)
             turns[elbow] = (0, -sign * rng.uniform(0, 120), -sign * rng.uniform(0, 60))
-        if rng.random() < 0.12:  # a leg forwards, as in sitting or stepping
-            lift = rng.uniform(20, 85)
+        turns[shoulder] = _twist(turns[shoulder], rng.normal(25, 20))
+        turns[elbow] = _twist(turns[elbow], rng.normal(25, 25))
+        if sits or rng.random() < 0.1:  # a leg forwards
+            lift = rng.uniform(60, 100) if sits else rng.uniform(20, 85)
             turns[JOINTS.index(f"{side}_Hip"), 0] -= lift
             turns[JOINTS.index(f"{side}_Knee"), 0] += lift * rng.uniform(0.5, 1.2)
     turn = stance.turn + np.radians(rng.normal(0, 12))
@@ -132,6 +132,13 @@ def _vary_pose(rng: np.random.Generator, stance: Pose) -> Pose:
         turn = rng.uniform(-np.pi, np.pi)
     radians = np.radians(turns)
     return replace(stance, rotations=tuple(map(tuple, radians.tolist())), turn=float(turn))
+
+
+def _twist(turn: FloatArray, degrees: float) -> FloatArray:
+    """A turn, axis-angle in degrees, of an arm that was first turned about itself."""
+    about = Rotation.from_rotvec([degrees, 0, 0], degrees=True)
+    whole = Rotation.from_rotvec(turn, degrees=True) * about
+    return np.asarray(whole.as_rotvec(degrees=True), np.float32)
 
 
 def _loosen(rng: np.random.Generator, vertices: FloatArray) -> FloatArray:
@@ -235,7 +242,7 @@ def _cut_as_photos_are(
     columns = np.flatnonzero((iuv[..., 0] > 0).any(0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     tall, wide = bottom - top, right - left
-    kind = rng.choice(["whole", "knee", "hip", "headless", "side"], p=[0.45, 0.2, 0.22, 0.06, 0.07])
+    kind = rng.choice(["whole", "knee", "hip", "headless", "side"], p=[0.42, 0.17, 0.22, 0.12, 0.07])
     low, high = top - tall * rng.uniform(0.02, 0.15), bottom + tall * rng.uniform(0.02, 0.1)
     a, b = left - wide * rng.uniform(0.03, 0.5), right + wide * rng.uniform(0.03, 0.5)
     if kind in ("knee", "hip"):
