@@ -242,7 +242,8 @@ def _cut_as_photos_are(
     columns = np.flatnonzero((iuv[..., 0] > 0).any(0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     tall, wide = bottom - top, right - left
-    kind = rng.choice(["whole", "knee", "hip", "headless", "side"], p=[0.42, 0.17, 0.22, 0.12, 0.07])
+    kinds = {"whole": 0.42, "knee": 0.17, "hip": 0.22, "headless": 0.12, "side": 0.07}
+    kind = rng.choice(list(kinds), p=list(kinds.values()))
     low, high = top - tall * rng.uniform(0.02, 0.15), bottom + tall * rng.uniform(0.02, 0.1)
     a, b = left - wide * rng.uniform(0.03, 0.5), right + wide * rng.uniform(0.03, 0.5)
     if kind in ("knee", "hip"):
