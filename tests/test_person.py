@@ -1,5 +1,6 @@
 """People and poses, read from beside a picture or estimated."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ def said() -> list[str]:
 
 @pytest.fixture
 def reader(said: list[str], tmp_path: Path) -> PersonReader:
-    return PersonReader(PrepareSettings(insightface_root=tmp_path), "cpu", said.append)
+    options = PrepareSettings(insightface_root=tmp_path)
+    return PersonReader(options, "cpu", said.append, "head_crop")
 
 
 @pytest.fixture
@@ -52,15 +54,14 @@ def test_what_was_prepared_is_found_beside_the_picture(reader, dataset, front):
 def test_any_other_photo_is_unrolled_on_the_spot(reader, dataset, front, tmp_path):
     photo, iuv = read_image(dataset.image(*front)), read_iuv(dataset.densepose(*front))
     write_png(tmp_path / "alone.png", photo)
-    reader.pose_estimator, reader.face_embedder = Known(iuv), HeadCrop()
+    reader.pose_estimator = Known(iuv)
     person = reader.person(tmp_path / "alone.png")
     assert np.array_equal(person.texture, extract_texture(photo, iuv))
     assert np.array_equal(person.face, HeadCrop().embed(photo, iuv))
 
 
-def test_without_a_face_network_the_face_is_left_open_and_said_so(
-    reader, said, dataset, front, tmp_path
-):
+def test_without_a_face_network_the_face_is_left_open_and_said_so(said, dataset, front, tmp_path):
+    reader = PersonReader(PrepareSettings(insightface_root=tmp_path), "cpu", said.append)
     write_jpeg(tmp_path / "alone.jpg", read_image(dataset.image(*front)))
     reader.pose_estimator = Known(read_iuv(dataset.densepose(*front)))
     person = reader.person(tmp_path / "alone.jpg")
@@ -68,6 +69,21 @@ def test_without_a_face_network_the_face_is_left_open_and_said_so(
     warn_of_no_face(person, said.append)
     assert "mcld weights download antelopev2" in said[0]
     assert "whose face it is, is left open" in said[1]
+
+
+def test_faces_are_read_as_the_network_knows_them(said, dataset, front, tmp_path):
+    prepared = dataset.face_embedder
+    assert prepared == "head_crop"
+    assert read_prepared(dataset, *front, "head_crop").has_face
+    assert not read_prepared(dataset, *front, "arcface").has_face
+    reader = PersonReader(PrepareSettings(insightface_root=tmp_path), "cpu", said.append)
+    assert not reader.person(dataset.image(*front)).has_face
+    assert "mcld weights download antelopev2" in said[0]
+    other = DatasetLayout(Path(shutil.copytree(dataset.root, tmp_path / "other")))
+    other.write_record({"face_embedder": "arcface"})
+    np.save(other.face(*front), np.ones(512, np.float32))
+    again = read_prepared(other, *front, "head_crop").face
+    assert np.allclose(again, read_prepared(dataset, *front).face, atol=1e-6)
 
 
 def test_a_photo_of_nobody_is_refused(reader, tmp_path):
@@ -91,7 +107,9 @@ def test_where_several_people_are_seen_that_is_said_and_another_can_be_asked_for
         assert np.array_equal(reader.pose(tmp_path / "group.jpg"), iuv)
         assert reader.record() == ({} if person == "confident" else {"person": person})
     (line,) = said
-    assert line.startswith("group.jpg shows 2 people; the one that was found most surely counts")
+    assert line == (
+        "group.jpg shows 2 people, of whom the largest counts: --person 2 takes another."
+    )
     reader.pose_estimator = Known(iuv)
     reader.pose(tmp_path / "group.jpg")
     assert said[1] == "group.jpg shows one person, who counts: --person 3 is for several."

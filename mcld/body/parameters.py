@@ -19,8 +19,12 @@ BETAS = 10
 """Shape coefficients that count."""
 _LARGEST = 2**30
 """Bytes of a file's arrays, unpacked, at most."""
-_POSES = ("poses", "body_pose", "pose", "fullpose", "thetas")
-_ROOTS = ("global_orient", "root_orient", "root_pose")
+_POSES = ("poses", "body_pose", "pose_body", "pose", "fullpose")
+_ROOTS = ("global_orient", "root_orient")
+_RATES = ("mocap_framerate", "mocap_frame_rate")
+"""What files of AMASS have, whose z is up."""
+_BODIES = (21, 23)
+"""Joints of SMPL-X's and SMPL's bodies without the orientation of the whole."""
 GALLERY = files("mcld.body") / "gallery"
 
 
@@ -67,77 +71,69 @@ def read_body(path: Path) -> BodyParameters:
 
 
 def _load(file: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a file that count."""
+    wanted = (*_POSES, *_ROOTS, *_RATES, "betas")
     try:
         with zipfile.ZipFile(file) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > _LARGEST:
             raise InputError(f"{file} unpacks to {size / 2**30:.0f} GB: it is no file of poses")
-        arrays = {}
         with np.load(file, allow_pickle=False) as content:
-            for name in content.files:
-                if name.removesuffix(".npy") in (*_POSES, *_ROOTS, "betas", "trans"):
-                    arrays[name] = content[name]
+            return {name: content[name] for name in content.files if name in wanted}
     except FileNotFoundError as error:
         raise InputError(f"{file} does not exist") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, MemoryError) as error:
         # NumPy advises to load pickles, which would run code in the file.
         reason = "holds Python objects" if "allow_pickle" in str(error) else "is no .npz of arrays"
         raise InputError(f"{file} {reason}: give SMPL or SMPL-X parameters") from error
-    return arrays
 
 
 def _read_arrays(path: Path, arrays: dict[str, NDArray[Any]], frame: int) -> BodyParameters:
     name = next((n for n in _POSES if n in arrays), None)
     if name is None:
         raise InputError(f"{path} holds no pose: one of {', '.join(_POSES)}")
-    whole = name != "body_pose"  # the body's orientation is its first joint
-    numbers = _take_frame(path, name, arrays[name], frame, 23 if not whole else 24)
+    rotations = _read_rotations(path, name, arrays[name], frame)
+    orientation = np.zeros(3, np.float32)
+    if len(rotations) not in _BODIES:  # it begins with the body's orientation
+        orientation, rotations = rotations[0], rotations[1:]
     root = next((n for n in _ROOTS if n in arrays), None)
     if root is not None:
-        orientation = _take_frame(path, root, arrays[root], frame, 1)[0]
-        if whole and len(numbers) in (24, 22, 52, 55):
-            numbers = numbers[1:]
-    elif whole:
-        orientation, numbers = numbers[0], numbers[1:]
-    else:
-        orientation = np.zeros(3, np.float32)
-    if len(numbers) < len(JOINTS):
+        orientation = _read_rotations(path, root, arrays[root], frame)[0]
+    if len(rotations) < len(JOINTS):
         raise InputError(
-            f"{path}: {name} has {len(numbers)} joints; SMPL and SMPL-X have {len(JOINTS)} or more"
+            f"{path}: {name} has {len(rotations)} joints; SMPL and SMPL-X have {len(JOINTS)} or"
+            " more"
         )
     betas = np.zeros(BETAS, np.float32)
     if "betas" in arrays:
         given = np.ravel(_to_floats(path, "betas", arrays["betas"]))[:BETAS]
         betas[: len(given)] = np.clip(given, -5, 5)
-    if "trans" in arrays and np.ndim(arrays[name]) == 2:  # AMASS: z is up
+    if any(rate in arrays for rate in _RATES):
         orientation = _face_camera(orientation)
-    return BodyParameters(numbers[: len(JOINTS)], _stand_up(orientation), betas)
+    return BodyParameters(rotations[: len(JOINTS)], _stand_up(orientation), betas)
 
 
-def _take_frame(
-    path: Path, name: str, array: NDArray[Any], frame: int, joints: int
-) -> NDArray[np.float32]:
-    """One frame's rotations, [J, 3]."""
+def _read_rotations(path: Path, name: str, array: NDArray[Any], frame: int) -> NDArray[np.float32]:
+    """The rotations of one frame, axis-angle [J, 3]."""
     numbers = _to_floats(path, name, array)
-    if numbers.ndim >= 2 and numbers.shape[-2:] == (3, 3):
-        shape = numbers.shape[:-2]
-        try:
+    try:
+        if numbers.shape[-2:] == (3, 3):
             vectors = Rotation.from_matrix(numbers.reshape(-1, 3, 3)).as_rotvec()
-        except ValueError as error:
-            raise InputError(f"{path}: {name} holds matrices that are no rotations") from error
-        numbers = vectors.reshape(*shape, 3).astype(np.float32)
-    if (
-        numbers.ndim == 3
-        or (numbers.ndim == 2 and numbers.shape[1] != 3)
-        or (numbers.ndim == 2 and joints == 1 and len(numbers) > 1)
-    ):
-        if frame >= len(numbers):
-            raise InputError(f"{path}: there is no frame {frame}: {name} has {len(numbers)}")
-        numbers = numbers[frame]
-    if numbers.size == 0 or numbers.size % 3 or numbers.ndim > 2:
-        given = "x".join(map(str, array.shape))
-        raise InputError(f"{path}: {name} of shape {given} is no list of axis-angle rotations")
-    return numbers.reshape(-1, 3)
+            numbers = vectors.reshape(*numbers.shape[:-2], 3).astype(np.float32)
+        if name in _ROOTS:
+            frames = numbers.reshape(-1, 1, 3)
+        elif numbers.ndim == 1 or (numbers.ndim == 2 and numbers.shape[1] == 3):
+            frames = numbers.reshape(1, -1, 3)
+        else:
+            frames = numbers.reshape(len(numbers), -1, 3)
+    except ValueError as error:
+        shape = "x".join(map(str, array.shape))
+        raise InputError(
+            f"{path}: {name} of shape {shape} is neither axis-angle nor rotation matrices"
+        ) from error
+    if frame >= len(frames) or not frames.size:
+        raise InputError(f"{path}: there is no frame {frame}: {name} has {len(frames)}")
+    return frames[frame]
 
 
 def _to_floats(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
