@@ -133,7 +133,8 @@ def _read_rotations(path: Path, name: str, array: NDArray[Any], frame: int) -> N
         ) from error
     if frame >= len(frames) or not frames.size:
         raise InputError(f"{path}: there is no frame {frame}: {name} has {len(frames)}")
-    return frames[frame]
+    chosen: NDArray[np.float32] = frames[frame]
+    return chosen
 
 
 def _to_floats(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
