@@ -67,8 +67,9 @@ def test_without_a_face_network_the_face_is_left_open_and_said_so(said, dataset,
     person = reader.person(tmp_path / "alone.jpg")
     assert not person.has_face
     warn_of_no_face(person, said.append)
-    assert "mcld weights download antelopev2" in said[0]
-    assert "whose face it is, is left open" in said[1]
+    assert "mcld weights download densepose" in said[0]
+    assert "mcld weights download antelopev2" in said[1]
+    assert "whose face it is, is left open" in said[2]
 
 
 def test_faces_are_read_as_the_network_knows_them(said, dataset, front, tmp_path):
@@ -101,7 +102,8 @@ def test_where_several_people_are_seen_that_is_said_and_another_can_be_asked_for
     iuv = read_iuv(dataset.densepose(*front))
     write_jpeg(tmp_path / "group.jpg", read_image(dataset.image(*front)))
     for person in ("confident", "largest", 3):
-        reader = PersonReader(PrepareSettings(person=person), "cpu", said.append)
+        options = PrepareSettings(person=person, pose_estimator="embedded")
+        reader = PersonReader(options, "cpu", said.append)
         reader.pose_estimator = Known(iuv, people=2)
         assert reader.record() == {}
         assert np.array_equal(reader.pose(tmp_path / "group.jpg"), iuv)
@@ -161,7 +163,9 @@ def test_a_photo_of_a_dataset_has_its_map_beside_it(reader, dataset, front):
     assert np.array_equal(reader.pose(dataset.image(*front)), iuv)
 
 
-def test_what_is_missing_to_read_a_photo_is_named_with_how_to_get_it(reader, tmp_path):
+def test_what_is_missing_to_read_a_photo_is_named_with_how_to_get_it(said, tmp_path):
+    options = PrepareSettings(pose_estimator="densepose")
+    reader = PersonReader(options, "cpu", said.append)
     Image.effect_noise((30, 40), 50).convert("RGB").save(tmp_path / "photo.png")
     with pytest.raises(
         MCLDError,
