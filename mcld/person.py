@@ -28,7 +28,7 @@ from mcld.dataset.pictures import (
     read_image,
     read_image_and_iuv,
 )
-from mcld.dataset.poses import explain_no_map, find_pose
+from mcld.dataset.poses import find_pose
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.body.keypoints import read_keypoints
 from mcld.estimators.face import InsightFace
@@ -209,42 +209,6 @@ class PersonReader:
         if self._face_embedder == "arcface" != layout.face_embedder:
             return replace(person, face=self._embed_face(np.asarray(person.photo), person.iuv))
         return person
-
-    def fitted_pose(self, path: Path, kind: PoseKind, person: Person) -> NDArray[np.uint8]:
-        """The same as `pose`, in the proportions of a person whose photo shows their trunk.
-
-        Raises InputError where proportions cannot be measured as well.
-        """
-        from mcld.estimators.body.estimator import find_places
-        from mcld.estimators.body.fit import LandmarkedPose, fit_pose
-
-        iuv, kind = self.pose(path, kind), resolve_pose_kind(path, kind)
-        if kind == "keypoints":
-            raise InputError(f"{path}: keypoints tell no proportions: leave out --fit-body")
-        if kind in ("body", "gallery"):
-            from mcld.body.pose_map import draw_pose_picture
-
-            options = self.options
-            photo = draw_pose_picture(read_body(path), options.body_turn, options.body_pitch)
-        elif kind == "iuv" or (kind == "auto" and explain_no_map(path) is None):
-            raise InputError(f"{path} is a map, and --fit-body measures photos: give its photo")
-        else:
-            photo = read_image(path)
-        found = []
-        for name, picture, own in (
-            (path, photo, iuv),
-            (person.name, np.asarray(person.photo), person.iuv),
-        ):
-            places = find_places(picture)
-            if places is None:
-                raise InputError(f"{name}: nobody was found in it whom --fit-body could measure")
-            found.append(LandmarkedPose(own, places))
-        try:
-            return fit_pose(*found)
-        except InputError as error:
-            raise InputError(
-                f"--fit-body cannot compare {path} with {person.name}: {error}"
-            ) from error
 
     def pose(self, path: Path, kind: PoseKind = "auto") -> NDArray[np.uint8]:
         """A target pose, uint8 [H, W, 3] (I, U, V), of a file of any kind.

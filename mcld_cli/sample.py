@@ -68,12 +68,6 @@ def sample(
         Path | None,
         _picture_option(metavar="PNG", help="The source's own IUV map, in place of an estimated."),
     ] = None,
-    fit_body: Annotated[
-        bool,
-        _picture_option(
-            "--fit-body", help="Keep the source's proportions, whoever is in the pose."
-        ),
-    ] = False,
     num_images: Annotated[
         int, _picture_option(metavar="N", min=1, help="Pictures, one for each of N seeds.")
     ] = 1,
@@ -142,7 +136,6 @@ def sample(
         demand({"--split": split, "--save-path": save_path}, "--split and --save-path go together")
         one |= {
             "--source-pose": source_pose,
-            "--fit-body": fit_body,
             "--num-images": num_images > 1,
             "--sheet": sheet,
             "--attention-maps": attention_maps,
@@ -173,7 +166,6 @@ def sample(
                 attention_maps,
                 attention_format or "png",
                 source_pose,
-                fit_body,
             ),
             settings,
         )

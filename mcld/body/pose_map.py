@@ -8,14 +8,12 @@ from scipy.spatial.transform import Rotation
 
 from mcld.body.parameters import BodyParameters
 from mcld.body.pose import Pose
-from mcld.body.render import render, render_map
+from mcld.body.render import render_map
 from mcld.body.shape import BodyShape, FloatArray, pose_vertices
-from mcld.surface.parts import PARTS
 
 SIZE = (1024, 704)
 """Height and width of the map."""
 _BEFORE = Pose("given", "front", (), 0.0, fill=0.92, shift=(0.0, 0.0))
-_SKIN, _GROUND = (0.75, 0.58, 0.48), (0.93, 0.93, 0.93)
 
 
 def draw_pose_map(body: BodyParameters, turn: float = 0.0, pitch: float = 0.0) -> NDArray[np.uint8]:
@@ -25,14 +23,6 @@ def draw_pose_map(body: BodyParameters, turn: float = 0.0, pitch: float = 0.0) -
     degrees that the camera looks down by.
     """
     return render_map(_place(body, turn, pitch), _BEFORE, *SIZE)
-
-
-def draw_pose_picture(
-    body: BodyParameters, turn: float = 0.0, pitch: float = 0.0
-) -> NDArray[np.uint8]:
-    """The same body as a picture, uint8 [1024, 704, 3] RGB: a figure of one colour, lit."""
-    atlas = np.full((PARTS, 2, 2, 3), _SKIN, np.float32)
-    return render(_place(body, turn, pitch), atlas, _GROUND, _BEFORE, *SIZE)[0]
 
 
 def _place(body: BodyParameters, turn: float, pitch: float) -> FloatArray:

@@ -53,8 +53,7 @@ def sample_picture(
     reader = PersonReader(settings.prepare, place, say, embedder)
     person = reader.person(request.source, request.source_pose)
     warn_of_no_face(person, say)
-    pose = request.pose, request.pose_kind
-    iuv = reader.fitted_pose(*pose, person) if request.fit_body else reader.pose(*pose)
+    iuv = reader.pose(request.pose, request.pose_kind)
     opened = open_pipeline(request.weights, settings, device, say)
     pipeline, options = opened.pipeline, opened.options
     if settings.sample.compile:
@@ -85,7 +84,6 @@ def sample_picture(
         "source": str(request.source),
         "pose": str(request.pose),
         **({"source_pose": str(request.source_pose)} if request.source_pose else {}),
-        **({"fit_body": True} if request.fit_body else {}),
         **reader.record(),
         "seed": request.seed,
         "weights": opened.weights,

@@ -53,8 +53,6 @@ class PictureRequest:
     """Of the sheet of these maps."""
     source_pose: Path | None = None
     """The source's own IUV map, given by hand."""
-    fit_body: bool = False
-    """Keep the source's proportions under the pose."""
 
     @property
     def seeds(self) -> range:

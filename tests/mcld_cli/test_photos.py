@@ -67,7 +67,8 @@ def test_a_photo_and_a_pose_that_comes_along_need_no_weights(mcld, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_poses_are_listed_and_a_wrong_name_leads_there(in_process):
+def test_poses_are_listed_and_a_wrong_name_leads_there(in_process, tmp_path):
+    Image.fromarray(data.astronaut()).save(tmp_path / "me.jpg")
     done = in_process("sample", "--list-poses")
     assert "hands-on-hips" in done.stdout.splitlines()
     done = in_process("sample", "--source", "me.jpg", "--pose", "flying", "--out", "out.png")

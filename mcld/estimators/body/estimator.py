@@ -109,19 +109,6 @@ def load_body_network() -> BodyNetwork:
     return network.float().eval()
 
 
-def find_places(image: NDArray[np.uint8]) -> NDArray[np.float64] | None:
-    """The landmarks of the largest person in a photo, [33, 3] (x, y, depth), pixels; or None."""
-    reader = LandmarkReader()
-    people = reader.find_people(image)
-    read = read_landmarks(reader, image, max(people, key=_measure)) if people else None
-    if read is None:
-        return None
-    found, crop = read
-    to_photo = crop.to_photo()
-    flat = found.places[:, :2] @ to_photo[:, :2].T + to_photo[:, 2]
-    return np.concatenate([flat, found.places[:, 2:] * crop.size], 1)
-
-
 def read_landmarks(
     reader: LandmarkReader, image: NDArray[np.uint8], person: FoundPerson
 ) -> tuple[Landmarks, Crop] | None:
