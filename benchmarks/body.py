@@ -9,7 +9,7 @@ from statistics import mean
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 _PHOTOS = (".jpg", ".jpeg", ".png", ".webp")
 _CELL = (320, 480)
@@ -26,8 +26,10 @@ def measure(folder: Path, out: Path | None) -> Iterator[tuple[str, float]]:
     from mcld.errors import InputError
     from mcld.estimators.body.estimator import EmbeddedPose
 
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder of photos")
     estimator = EmbeddedPose()
-    rows, figures = [], []
+    rows, figures, missed = [], [], 0
     for photo in sorted(folder.iterdir()):
         if photo.suffix.lower() not in _PHOTOS or ".map" in photo.name:
             continue
@@ -39,8 +41,13 @@ def measure(folder: Path, out: Path | None) -> Iterator[tuple[str, float]]:
         iuv = np.zeros_like(image) if pose is None else pose.iuv
         maps = sorted(folder.glob(f"{photo.stem}.map*.png"))
         truth = _read_map(maps[0]) if maps else np.zeros_like(image)
-        rows.append([Image.fromarray(p) for p in (image, colour_iuv(truth), colour_iuv(iuv))])
+        if out is not None:
+            shown = (image, colour_iuv(truth), colour_iuv(iuv))
+            rows.append([ImageOps.contain(Image.fromarray(p), _CELL) for p in shown])
         if not maps:
+            continue
+        if pose is None:
+            missed += 1
             continue
         if truth.shape != image.shape:
             raise InputError(f"{maps[0]} has another size than its photo")
@@ -48,6 +55,7 @@ def measure(folder: Path, out: Path | None) -> Iterator[tuple[str, float]]:
         figures.append(one)
         for name, value in zip(_NAMES, one, strict=True):
             yield f"{photo.name}: {name}", round(value, 3)
+    yield "photos in which nobody was found", missed
     if not figures:
         raise InputError(f"{folder} holds no photo NAME.jpg with a map NAME.map.png")
     for name, values in zip(_NAMES, zip(*figures, strict=True), strict=True):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from mcld.body.parameters import read_body
+from mcld.body.parameters import read_body, read_gallery
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import (
     FACE_SIZE,
@@ -102,39 +102,41 @@ def read_prepared(
 
 
 def read_batches(
-    layout: DatasetLayout, split: str, stems: list[str], size: int = BATCH
+    layout: DatasetLayout,
+    split: str,
+    stems: list[str],
+    size: int = BATCH,
+    face_embedder: str | None = None,
 ) -> Iterator[list[Person]]:
-    """Read prepared pictures in batches of `size`, the next batch while this one is worked on."""
+    """Read prepared pictures in batches of `size`, the next batch while this one is worked on.
+
+    face_embedder: as for `read_prepared`.
+    """
+
+    def read(stem: str) -> Person:
+        return read_prepared(layout, split, stem, face_embedder)
+
     with ThreadPoolExecutor() as pool:
         starts = range(0, len(stems), size)
-        read = [
-            pool.map(lambda stem: read_prepared(layout, split, stem), stems[start : start + size])
-            for start in starts[:2]
-        ]
+        coming = [pool.map(read, stems[start : start + size]) for start in starts[:2]]
         for start in starts:
-            yield list(read.pop(0))
+            yield list(coming.pop(0))
             ahead = start + 2 * size
             if ahead < len(stems):
-                read.append(
-                    pool.map(
-                        lambda stem: read_prepared(layout, split, stem), stems[ahead : ahead + size]
-                    )
-                )
+                coming.append(pool.map(read, stems[ahead : ahead + size]))
 
 
-def record_choice(options: PrepareSettings) -> dict[str, str | int]:
-    """Who counts of several people, for what is written of a picture; nothing if as usual."""
-    return {} if options.person == "confident" else {"person": options.person}
+def record_reading(options: PrepareSettings) -> dict[str, Any]:
+    """What of the settings decides how photos and bodies are read, for the record of a picture.
 
-
-def _record_camera(options: PrepareSettings) -> dict[str, Any]:
-    """What of the settings changed how a body was drawn, and is not as usual."""
-    given = {
-        "body_turn": options.body_turn,
-        "body_pitch": options.body_pitch,
-        "body_betas": list(options.body_betas),
+    The estimator of poses, and what else is not as usual. Raises as `resolve_pose_estimator`.
+    """
+    usual = {"person": "confident", "body_turn": 0.0, "body_pitch": 0.0, "body_betas": ()}
+    given = {name: getattr(options, name) for name in usual}
+    return {
+        "pose_estimator": resolve_pose_estimator(options),
+        **{name: value for name, value in given.items() if value != usual[name]},
     }
-    return {name: value for name, value in given.items() if value}
 
 
 class PersonReader:
@@ -160,7 +162,7 @@ class PersonReader:
         self.device = device
         self.say = cache(say)
         self._estimating = Lock()
-        self._has_estimated = self._has_drawn = False
+        self._has_read = False
         self._face_embedder = face_embedder
 
     @cached_property
@@ -180,9 +182,8 @@ class PersonReader:
         return InsightFace(self.options.insightface_root, self.options.face_pack, self.device)
 
     def record(self) -> dict[str, Any]:
-        """What of the settings changed who was read, and is not as usual."""
-        record = record_choice(self.options) if self._has_estimated else {}
-        return record | (_record_camera(self.options) if self._has_drawn else {})
+        """What of the settings decided what was read, if anything was read but prepared files."""
+        return record_reading(self.options) if self._has_read else {}
 
     def person(self, source: Path, pose: Path | None = None) -> Person:
         """Read the person of a photo; pose: the photo's own IUV map, given by hand.
@@ -220,11 +221,19 @@ class PersonReader:
         if kind == "keypoints":
             from mcld.estimators.body.estimator import draw_keypoints  # here, because it loads much
 
-            return draw_keypoints(read_keypoints(path, self.options.person))
-        if kind in ("body", "gallery"):
-            return self._draw_body(path)
-        if (iuv := find_pose(path, kind)) is not None:
-            return iuv
+            iuv = draw_keypoints(read_keypoints(path, self.options.person))
+        elif kind in ("body", "gallery"):
+            iuv = self._draw_body(path, kind)
+        elif (found := find_pose(path, kind)) is not None:
+            iuv = found
+        else:
+            iuv = self._estimate(path, kind)
+        if not iuv[..., 0].any():
+            raise InputError(f"{path} shows nobody: no body lies in its picture")
+        return iuv
+
+    def _estimate(self, path: Path, kind: PoseKind) -> NDArray[np.uint8]:
+        """The pose of a photo."""
         photo = read_image(path)
         with self._estimating:
             try:
@@ -233,7 +242,7 @@ class PersonReader:
                 raise explain_missing_estimator(path, kind, error) from error
             self._tell_estimator()
             (estimated,) = estimator.estimate([photo])
-            self._has_estimated = True
+            self._has_read = True
         if estimated is None or not estimated.iuv[..., 0].any():
             person = self.options.person
             reason = explain_absence(person)
@@ -247,12 +256,12 @@ class PersonReader:
             )
         return estimated.iuv
 
-    def _draw_body(self, path: Path) -> NDArray[np.uint8]:
+    def _draw_body(self, path: Path, kind: PoseKind) -> NDArray[np.uint8]:
         """The map of a body that is given by parameters, as the camera of the settings sees it."""
         from mcld.body.pose_map import draw_pose_map
 
-        self._has_drawn = True
-        body = read_body(path)
+        self._has_read = True
+        body = read_gallery(str(path)) if kind == "gallery" else read_body(path)
         if self.options.body_betas:
             betas = np.zeros_like(body.betas)
             betas[: len(self.options.body_betas)] = self.options.body_betas

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mcld.body.parameters import is_body, is_in_gallery, read_body
+from mcld.body.parameters import is_body, is_in_gallery, read_body, read_gallery
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import PoseKind, check_image, read_image_and_iuv
 from mcld.dataset.poses import explain_no_map, find_pose
@@ -43,10 +43,13 @@ def check_pose(path: Path, kind: PoseKind, options: PrepareSettings) -> None:
     if kind == "keypoints":
         read_keypoints(path, options.person)
         return
-    if kind in ("body", "gallery"):
+    if kind == "body":
         read_body(path)
         return
-    if not (path.suffix or path.exists()):
+    if kind == "gallery":
+        read_gallery(str(path))
+        return
+    if kind == "auto" and not (path.suffix or path.exists()):
         raise InputError(
             f"{path} is neither a file nor a pose that comes with mcld: mcld sample --list-poses"
         )

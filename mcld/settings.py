@@ -345,8 +345,8 @@ class PrepareSettings(SettingsGroup):
     )
     person: Literal["confident", "largest"] | PositiveInt = Field(
         "confident",
-        description="Who counts where a photo shows several people: the one found most surely, the"
-        " largest, or one by number, such as 2 for the second most sure.",
+        description="Who counts where a photo shows several people: the one found most surely (to"
+        " the embedded reader: the largest), the largest, or one by number, such as 2.",
     )
     body_turn: float = Field(
         0.0,
@@ -357,7 +357,7 @@ class PrepareSettings(SettingsGroup):
     body_pitch: float = Field(
         0.0, ge=-90, le=90, description="Degrees that the camera looks down on it by."
     )
-    body_betas: tuple[float, ...] = Field(
+    body_betas: tuple[Annotated[float, Field(ge=-5, le=5)], ...] = Field(
         (), max_length=10, description="Its SMPL-X shape coefficients; none: as its file has them."
     )
     face_pack: str = Field("antelopev2", description="The insightface pack that embeds faces.")

@@ -165,13 +165,13 @@ def _prepare_photos(request: "PrepareRequest", settings: PrepareSettings, strict
 
 
 def _show_plan(request: "PrepareRequest", settings: PrepareSettings) -> None:
-    from mcld.prepare.dataset import check_installed, plan_dataset
+    from mcld.prepare.dataset import check_installed, choose_readers, plan_dataset
 
     report = plan_dataset(request, settings)
     _show_report(report, ("stage", "listed", "to do", "there", "absent"))
     console.say("Nothing was written: --dry-run.")
     console.show_result({"dataset": request.root, **report.describe()})
-    check_installed(request, settings)
+    check_installed(request, settings, choose_readers(request, settings))
 
 
 def _show_report(report: "PrepareReport", columns: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
@@ -80,21 +81,18 @@ def load(folder: Path) -> list[BodyExample]:
     return examples
 
 
-def spoil(rng: np.random.Generator, found: Landmarks) -> tuple[Landmarks, bool]:
+def spoil(rng: np.random.Generator, example: BodyExample) -> tuple[Landmarks, bool]:
     """Landmarks as they are found in worse photos, or as files of keypoints have them (True)."""
+    found = example.landmarks
     places, seen = found.places.copy(), found.visibility.copy()
     shape = found.silhouette.astype(np.float32) / 255
     spread = np.ptp(places[:, :2], axis=0).max()
     places += rng.normal(0, 0.004 * spread, places.shape)
     if rng.random() < 0.2:
         places[rng.random(33) < 0.1, :2] += rng.normal(0, 0.04 * spread, 2)
-    keypoints = rng.random() < 0.15
+    keypoints = rng.random() < 0.2
     if keypoints:
-        known = np.zeros(33, bool)
-        known[list(KEYPOINTS)] = rng.random(len(KEYPOINTS)) < 0.97
-        if rng.random() < 0.25:  # as of people from behind
-            known[[0, 2, 5]] = False
-        seen[~known] = -1
+        seen[~draw_known(rng, example)] = -1
         places[:, 2] = 0
         shape[:] = 0
     elif rng.random() < 0.08:
@@ -103,9 +101,24 @@ def spoil(rng: np.random.Generator, found: Landmarks) -> tuple[Landmarks, bool]:
         y, x = rng.integers(0, CROP_SIZE, 2)
         h, w = rng.integers(8, 70, 2)
         shape[y : y + h, x : x + w] = 0
-    return found._replace(
-        places=places.astype(np.float32), visibility=seen, silhouette=shape
-    ), keypoints
+    places[seen < 0] = 0
+    spoilt = found._replace(places=places.astype(np.float32), visibility=seen, silhouette=shape)
+    return spoilt, keypoints
+
+
+def draw_known(rng: np.random.Generator, example: BodyExample) -> NDArray[np.bool_]:
+    """Which landmarks a file of keypoints has: those in the photo, most of them."""
+    known = np.zeros(33, bool)
+    known[list(KEYPOINTS)] = rng.random(len(KEYPOINTS)) < 0.97
+    x, y = np.floor(example.landmarks.places[:, :2].T * CROP_SIZE).astype(int)
+    in_crop = (x >= 0) & (y >= 0) & (x < CROP_SIZE) & (y < CROP_SIZE)
+    in_photo = np.zeros(33, bool)
+    in_photo[in_crop] = example.inside[y[in_crop], x[in_crop]]
+    if rng.random() < 0.7 and (known & in_photo).sum() >= 4:
+        known &= in_photo
+    if rng.random() < 0.25:  # as of people from behind
+        known[[0, 2, 5]] = False
+    return known
 
 
 def prepare(rng: np.random.Generator | None, example: BodyExample) -> tuple[BodyInput, Tensor]:
@@ -115,7 +128,7 @@ def prepare(rng: np.random.Generator | None, example: BodyExample) -> tuple[Body
     frame = choose_frame(found, example.inside) or Frame(0, 0, 1)
     inside = example.inside
     if rng is not None:
-        found, keypoints = spoil(rng, example.landmarks)
+        found, keypoints = spoil(rng, example)
         size = frame.size * rng.uniform(0.94, 1.3 if keypoints else 1.12)
         shift = rng.normal(0, 0.025, 2) * size + (frame.size - size) / 2
         frame = Frame(frame.left + shift[0], frame.top + shift[1], size)
@@ -222,7 +235,8 @@ def train(examples: list[BodyExample], seconds: float, batch: int, rate: float) 
 def write(network: BodyNetwork, path: Path) -> None:
     weights = {n: p.half() if p.is_floating_point() else p for n, p in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({n: p.contiguous() for n, p in weights.items()}, path)
+    with write_whole(path) as temporary:
+        save_file({n: p.contiguous() for n, p in weights.items()}, temporary)
 
 
 def main() -> None:

@@ -107,7 +107,8 @@ def test_where_several_people_are_seen_that_is_said_and_another_can_be_asked_for
         reader.pose_estimator = Known(iuv, people=2)
         assert reader.record() == {}
         assert np.array_equal(reader.pose(tmp_path / "group.jpg"), iuv)
-        assert reader.record() == ({} if person == "confident" else {"person": person})
+        told = {} if person == "confident" else {"person": person}
+        assert reader.record() == {"pose_estimator": "embedded", **told}
     (line,) = said
     assert line == (
         "group.jpg shows 2 people, of whom the largest counts: --person 2 takes another."

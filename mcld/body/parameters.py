@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from mcld.body.pose import JOINTS
 from mcld.errors import InputError
 
+_DIGITS = 10
 BETAS = 10
 """Shape coefficients that count."""
 _LARGEST = 2**30
@@ -60,29 +60,35 @@ def read_body(path: Path) -> BodyParameters:
 
     Raises InputError for what is no file of SMPL's or SMPL-X's parameters.
     """
-    if is_in_gallery(path):
-        with (GALLERY / f"{path}.npz").open("rb") as opened, np.load(opened) as file:
-            return _read_arrays(path, dict(file), 0)
     name, _, number = path.name.partition("#")
-    file = path.with_name(name)
-    if number and not number.isdecimal():
-        raise InputError(f"{path}: #{number} is no number of a frame")
-    return _read_arrays(path, _load(file), int(number or 0))
+    if not name:
+        raise InputError(f"{path} names no file of body parameters")
+    if number and not (number.isdecimal() and len(number) < _DIGITS):
+        raise InputError(f"{path}: #{number[:_DIGITS]} is no number of a frame")
+    return _read_arrays(path, _load(path.with_name(name)), int(number or 0))
+
+
+def read_gallery(name: str) -> BodyParameters:
+    """A pose that comes with mcld. Raises InputError for another name."""
+    if name not in list_gallery():
+        raise InputError(f"{name} is no pose that comes with mcld: mcld sample --list-poses")
+    with (GALLERY / f"{name}.npz").open("rb") as opened, np.load(opened) as file:
+        return _read_arrays(Path(name), dict(file), 0)
 
 
 def _load(file: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a file that count."""
-    wanted = (*_POSES, *_ROOTS, *_RATES, "betas")
+    wanted = {*_POSES, *_ROOTS, *_RATES, "betas"}
     try:
         with zipfile.ZipFile(file) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > _LARGEST:
-            raise InputError(f"{file} unpacks to {size / 2**30:.0f} GB: it is no file of poses")
+            wanted.clear()  # it is no file of poses
         with np.load(file, allow_pickle=False) as content:
             return {name: content[name] for name in content.files if name in wanted}
     except FileNotFoundError as error:
         raise InputError(f"{file} does not exist") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, MemoryError) as error:
+    except Exception as error:  # a flipped bit of an archive raises almost anything
         # NumPy advises to load pickles, which would run code in the file.
         reason = "holds Python objects" if "allow_pickle" in str(error) else "is no .npz of arrays"
         raise InputError(f"{file} {reason}: give SMPL or SMPL-X parameters") from error
@@ -106,23 +112,28 @@ def _read_arrays(path: Path, arrays: dict[str, NDArray[Any]], frame: int) -> Bod
         )
     betas = np.zeros(BETAS, np.float32)
     if "betas" in arrays:
-        given = np.ravel(_to_floats(path, "betas", arrays["betas"]))[:BETAS]
+        rows = np.atleast_2d(_to_floats(path, "betas", arrays["betas"]))
+        given = np.ravel(rows[min(frame, len(rows) - 1)] if len(rows) else rows)[:BETAS]
         betas[: len(given)] = np.clip(given, -5, 5)
     if any(rate in arrays for rate in _RATES):
         orientation = _face_camera(orientation)
-    return BodyParameters(rotations[: len(JOINTS)], _stand_up(orientation), betas)
+    else:
+        orientation = _stand_up(orientation)
+    return BodyParameters(rotations[: len(JOINTS)], orientation, betas)
 
 
 def _read_rotations(path: Path, name: str, array: NDArray[Any], frame: int) -> NDArray[np.float32]:
     """The rotations of one frame, axis-angle [J, 3]."""
+    from scipy.spatial.transform import Rotation  # here, because it loads much
+
     numbers = _to_floats(path, name, array)
     try:
-        if numbers.shape[-2:] == (3, 3):
+        if _are_matrices(numbers):
             vectors = Rotation.from_matrix(numbers.reshape(-1, 3, 3)).as_rotvec()
             numbers = vectors.reshape(*numbers.shape[:-2], 3).astype(np.float32)
         if name in _ROOTS:
             frames = numbers.reshape(-1, 1, 3)
-        elif numbers.ndim == 1 or (numbers.ndim == 2 and numbers.shape[1] == 3):
+        elif numbers.ndim < 2 or (numbers.ndim == 2 and numbers.shape[1] == 3):
             frames = numbers.reshape(1, -1, 3)
         else:
             frames = numbers.reshape(len(numbers), -1, 3)
@@ -137,8 +148,17 @@ def _read_rotations(path: Path, name: str, array: NDArray[Any], frame: int) -> N
     return chosen
 
 
+def _are_matrices(numbers: NDArray[np.float32]) -> bool:
+    """Whether the last two axes are rotation matrices; three axis-angles are as large as one."""
+    if numbers.shape[-2:] != (3, 3):
+        return False
+    square = numbers @ np.swapaxes(numbers, -1, -2)
+    return bool(np.allclose(square, np.eye(3), atol=1e-2))
+
+
 def _to_floats(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    if array.dtype.kind not in "fiu":
+    # Of a member that is no array NumPy gives the bytes.
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise InputError(f"{path}: {name} holds no numbers")
     numbers = np.asarray(array, np.float32)
     if not np.isfinite(numbers).all():
@@ -148,6 +168,8 @@ def _to_floats(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.float32
 
 def _face_camera(orientation: NDArray[np.float32]) -> NDArray[np.float32]:
     """A body of a world whose z is up, turned to the camera."""
+    from scipy.spatial.transform import Rotation
+
     upright = Rotation.from_rotvec([-np.pi / 2, 0, 0]) * Rotation.from_rotvec(orientation)
     ahead = upright.apply([0, 0, 1])
     turned = Rotation.from_rotvec([0, -np.arctan2(ahead[0], ahead[2]), 0]) * upright
@@ -156,6 +178,8 @@ def _face_camera(orientation: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _stand_up(orientation: NDArray[np.float32]) -> NDArray[np.float32]:
     """A body that was fitted to a photo, whose y points down, the right way up."""
+    from scipy.spatial.transform import Rotation
+
     rotation = Rotation.from_rotvec(orientation)
     if rotation.apply([0, 1, 0])[1] < 0:
         rotation = Rotation.from_rotvec([np.pi, 0, 0]) * rotation

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from mcld.errors import InputError
-from mcld.machine.files import write_text, write_whole
+from mcld.machine.files import write_json, write_text, write_whole
 from mcld.machine.processes import is_main
 
 SPLITS = ("train", "test")
@@ -140,7 +140,7 @@ class DatasetLayout:
     def write_record(self, record: Mapping[str, str | int]) -> None:
         """Keep which estimators made what. Raises MCLDError when it cannot be written."""
         if record != self.read_record():
-            write_text(self.root / RECORD_FILE, json.dumps(record, indent=2) + "\n")
+            write_json(self.root / RECORD_FILE, record)
 
     @property
     def face_embedder(self) -> str:

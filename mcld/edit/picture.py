@@ -57,7 +57,7 @@ def edit_picture(
     seed = settings.sample.seed if request.seed is None else request.seed
     device = choose_device(settings.sample)
     place = "cpu" if settings.sample.low_memory else str(device)
-    reader = PersonReader(settings.prepare, place, say, read_face_embedder(weights))
+    reader = PersonReader(settings.prepare, place, say, read_face_embedder(weights, settings))
     source, edits = read_edit(request, reader, lru_cache(REMEMBERED)(reader.person))
     edited = apply_edits(source, edits)  # what is wrong with it is known before networks load
     warn_of_edit(request, source, edits, say)
@@ -91,7 +91,7 @@ def edit_picture(
 
 
 def read_edit(
-    request: EditRequest, reader: PersonReader, read_person: Callable[..., Person]
+    request: EditRequest, reader: PersonReader, read_person: Callable[[Path, Path | None], Person]
 ) -> tuple[Person, Edits]:
     """The source and the edits, with all their files read.
 
@@ -106,10 +106,10 @@ def read_edit(
         check_texture(painted, str(request.texture))
     return source, Edits(
         texture=painted,
-        garments={group: read_person(file) for group, file in request.garments().items()},
-        face=read_person(request.face) if request.face else None,
+        garments={group: read_person(file, None) for group, file in request.garments().items()},
+        face=read_person(request.face, None) if request.face else None,
         recolor=request.colours(),
-        interpolate=read_person(request.interpolate) if request.interpolate else None,
+        interpolate=read_person(request.interpolate, None) if request.interpolate else None,
         amounts=request.amounts(),
         pose=reader.pose(request.pose, request.pose_kind or "auto") if request.pose else None,
         keep_background=request.keep is not None,
@@ -159,9 +159,9 @@ def export_texture(
 
     Returns the two files. Raises as `PersonReader.person` does.
     """
-    reader = PersonReader(settings.prepare, str(choose_device(settings.sample)), say)
+    device = str(choose_device(settings.sample))
+    reader = PersonReader(settings.prepare, device, say, "head_crop")  # the face does not count
     person = reader.person(request.source, request.source_pose)
-    warn_of_no_face(person, say)
     write_png(request.out, np.asarray(person.texture))
     with write_whole(request.guide) as temporary:
         draw_guide_layer().save(temporary, "PNG")

@@ -27,7 +27,7 @@ from mcld.edit.request import EditRequest, hash_content
 from mcld.errors import InputError, SettingsError
 from mcld.machine.files import remove_unfinished_files
 from mcld.machine.lock import hold_file
-from mcld.person import PersonReader, record_choice
+from mcld.person import PersonReader, record_reading
 from mcld.pipeline import MCLDPipeline, PipelineInputs
 from mcld.sampling.open import OpenPipeline
 from mcld.sampling.paint import as_images
@@ -90,7 +90,7 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
                 request,
                 {
                     **request.record(hash_once),
-                    **record_choice(settings.prepare),
+                    **(record_reading(settings.prepare) if request.reads_photos() else {}),
                     "seed": settings.sample.seed if request.seed is None else request.seed,
                     "weights": opened.weights,
                     **opened.options.record(),

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import ImageColor
 from pydantic import ValidationError
 
-from mcld.dataset.layout import list_files
+from mcld.dataset.layout import DatasetLayout, list_files
 from mcld.dataset.outputs import check_outputs
 from mcld.dataset.pictures import read_painted
 from mcld.edit.options import EditOptions
@@ -125,6 +125,11 @@ class EditRequest(EditOptions):
             self.interpolate,
         ]
         return list(dict.fromkeys(p for p in (*given, *self.garments().values()) if p))
+
+    def reads_photos(self) -> bool:
+        """Whether a file is read that no `mcld prepare` has prepared."""
+        beside = [(file, DatasetLayout.beside(file)) for file in self.inputs()]
+        return any(found is None or not found[0].is_prepared(*found[1:]) for _, found in beside)
 
     @property
     def changes_nothing(self) -> bool:

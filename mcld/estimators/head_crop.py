@@ -1,6 +1,5 @@
 """Who somebody is, told without weights: as the network knows it that was trained on mannequins."""
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,6 +40,8 @@ class HeadCrop:
         face = head & (towards_nose >= 0.6 * 255) & (abs(v[box] / 255 - 0.5) <= 0.25)
         if min(head.shape) < _SMALLEST_HEAD or face.sum() < _SMALLEST_SHARE * head.sum():
             return None
+
+        import cv2  # here, because it loads much
 
         colours = cv2.cvtColor(np.ascontiguousarray(image[box]), cv2.COLOR_RGB2YCrCb)[
             ..., [0, 2, 1]

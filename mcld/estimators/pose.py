@@ -54,12 +54,17 @@ class PoseEstimator(Protocol):
 
 
 def resolve_pose_estimator(options: PrepareSettings) -> str:
-    """The estimator of `prepare.pose_estimator`, "auto" made one of the others."""
+    """The estimator of `prepare.pose_estimator`, "auto" made one of the others.
+
+    Raises WeightsError for weights that are named and not there.
+    """
     if options.pose_estimator != "auto":
         return options.pose_estimator
     try:
         find_densepose_weights(options)
     except WeightsError:
+        if "densepose_weights" in options.model_fields_set:
+            raise
         return "embedded"
     return "densepose"
 

@@ -29,8 +29,7 @@ from mcld.estimators.body.landmarks import (
     Crop,
     LandmarkReader,
     Landmarks,
-    crop_again,
-    crop_around,
+    read_landmarks,
 )
 from mcld.mannequin.world import identity, pose
 from mcld.mannequin.world.atlas import paint
@@ -60,11 +59,10 @@ def make_example(seed: int, index: int, reader: LandmarkReader) -> BodyExample |
     people = reader.find_people(image)
     if not people:
         return None
-    crop = crop_around(people[0].hip, people[0].reach)
-    crop = crop_again(crop, reader.read(image, crop))
-    if not 16 < crop.size < 4 * max(image.shape):
+    read = read_landmarks(reader, image, people[0])
+    if read is None:
         return None
-    found = reader.read(image, crop)
+    found, crop = read
     inside = crop.find_inside(image.shape[:2], CROP_SIZE)
     truth = cut_map(crop, iuv, CROP_SIZE)
     body, seen = truth[..., 0] > 0, found.silhouette > 0.5

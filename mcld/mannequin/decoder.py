@@ -304,8 +304,10 @@ def _sample_batch(
 ) -> dict[str, Tensor]:
     """Of a few pairs, the fields of SampledPictures."""
     size = options.height, options.width
-    sources = next(read_batches(layout, "train", [source for source, _ in pairs]))
-    targets = next(read_batches(layout, "train", [target for _, target in pairs]))
+    stems, known = zip(*pairs, strict=True), pipeline.config.face_embedder
+    sources, targets = (
+        next(read_batches(layout, "train", list(one), face_embedder=known)) for one in stems
+    )
     inputs = pipeline.inputs(
         [p.photo for p in sources],
         [p.texture for p in sources],

@@ -31,7 +31,7 @@ def load_pipeline(folder: Path = EMBEDDED, **parts: nn.Module | None) -> MCLDPip
 
     Raises WeightsError when the folder is missing, is no pipeline folder, or is damaged.
     """
-    if not (folder / "model_index.json").is_file():
+    if not (folder / _INDEX).is_file():
         raise WeightsError(
             f"{folder} is no pipeline folder: it "
             + ("has no model_index.json" if folder.is_dir() else "does not exist")
@@ -49,24 +49,29 @@ def load_pipeline(folder: Path = EMBEDDED, **parts: nn.Module | None) -> MCLDPip
     return pipeline
 
 
-def read_face_embedder(weights: Path | None) -> str:
+def read_face_embedder(weights: Path | None, settings: Settings) -> str:
     """What makes the face embeddings that a network knows: "arcface" or "head_crop".
 
     weights: as `load_weights` has it; None: the embedded.
     """
-    places = [EMBEDDED] if weights is None else [weights, *_find_beside(weights)]
-    index = next((f for place in places if (f := place / "model_index.json").is_file()), None)
+    folder = EMBEDDED if weights is None else _find_pipeline(weights, settings)
     try:
-        facts = {} if index is None else json.loads(index.read_text("utf-8"))
+        facts = {} if folder is None else json.loads((folder / _INDEX).read_text("utf-8"))
     except (OSError, ValueError):  # which is told when it is loaded
         facts = {}
     return str(facts.get("face_embedder", "arcface")) if isinstance(facts, dict) else "arcface"
 
 
-def _find_beside(folder: Path) -> tuple[Path, Path]:
-    """Where the encoders of four files lie that `mcld train` wrote."""
+_INDEX = "model_index.json"
+"""What makes a folder a pipeline's."""
+
+
+def _find_pipeline(folder: Path, settings: Settings) -> Path | None:
+    """The pipeline folder that `folder` is, or that has the encoders of its four files."""
     run = folder.resolve().parent
-    return run / "pipeline", run.parent / "start"  # of weights/, and of a checkpoint
+    beside = (run / "pipeline", run.parent / "start")  # of weights/, and of a checkpoint
+    places = (folder, *beside, settings.sample.pretrained)  # which may be a pipeline as well
+    return next((place for place in places if (place / _INDEX).is_file()), None)
 
 
 def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:
@@ -77,11 +82,9 @@ def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:
 
     Raises WeightsError when something is missing, damaged, or does not fit.
     """
-    if (folder / "model_index.json").is_file() or not any(four_files(folder).values()):
+    found = _find_pipeline(folder, settings)
+    if found == folder or not any(four_files(folder).values()):
         return load_pipeline(folder)
-    # The last may be a pipeline folder as well.
-    places = (*_find_beside(folder), settings.sample.pretrained)
-    found = next((place for place in places if (place / "model_index.json").is_file()), None)
     pipeline = load_pipeline(found) if found else _make_empty_pipeline(folder, settings)
     load_checkpoint(pipeline.network, folder)
     return pipeline

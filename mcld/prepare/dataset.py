@@ -102,27 +102,28 @@ def prepare_dataset(
     """
     if is_main():  # the others would only say the same; PyTorch takes a second to load
         _check_folder(request.root)
-    options = choose_estimators(request, options)
+    readers = choose_readers(request, options)
+    options = options.model_copy(update={"pose_estimator": readers.pose_estimator})
     if is_main():
-        check_installed(request, options)
+        check_installed(request, options, readers)
     state = processes() if count_processes() > 1 else _OneProcess()
     main = state.is_main_process
     with hold_folder(request.root) if main else nullcontext():
         with state.main_process_first():  # after it the lists are whole
-            raw, lists = _find_pictures(request)
+            raw, lists = _find_pictures(request, readers)
+            stages = _choose_stages(request, options, readers, raw)
             if main:
                 remove_unfinished(request.root)
-                layout = DatasetLayout(request.root)
-                layout.write_record(_record_estimators(request, options, layout.read_record()))
+                _change_readers(request, readers, stages, _list_pictures(lists, None))
                 write_lists(DatasetLayout(request.root), lists)
         pictures = _list_pictures(lists, request.limit)
         reports = []
-        for stage in _choose_stages(request, options, raw):
+        for stage in stages:
             reports.append(
                 _run_stage(stage, pictures, request.overwrite, options, state, on_progress)
             )
             pictures = _keep_usable(reports[-1], pictures)
-        report = _report(request, reports, lists, raw)
+        report = _report(request, reports, lists, raw, readers)
         if main:
             report.write(request.root)
             write_preview(DatasetLayout(request.root), _list_pictures(lists, request.limit))
@@ -137,12 +138,11 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
     InputError as `prepare_dataset` does.
     """
     _check_folder(request.root)
-    options = choose_estimators(request, options)
-    _record_estimators(request, options, DatasetLayout(request.root).read_record())
-    raw, lists = _find_pictures(request)
+    readers = choose_readers(request, options)
+    raw, lists = _find_pictures(request, readers)
     pictures = _list_pictures(lists, request.limit)
     reports = []
-    for stage in _choose_stages(request, options, raw):
+    for stage in _choose_stages(request, options, readers, raw):
         report = StageReport(stage.name, len(pictures))
         for picture in pictures:
             if not request.overwrite and stage.output(picture).exists():
@@ -155,77 +155,120 @@ def plan_dataset(request: PrepareRequest, options: PrepareSettings) -> PrepareRe
                 report.failed[_name(picture)] = str(error)
         reports.append(report)
         pictures = _keep_usable(report, pictures)
-    return _report(request, reports, lists, raw)
+    return _report(request, reports, lists, raw, readers)
 
 
 def _report(
-    request: PrepareRequest, reports: list[StageReport], lists: Lists, raw: RawPictures
+    request: PrepareRequest,
+    reports: list[StageReport],
+    lists: Lists,
+    raw: RawPictures,
+    readers: Readers,
 ) -> PrepareReport:
     return PrepareReport(
         reports,
         not lists.own,
         lists.refused,
         raw.refused,
-        DatasetLayout(request.root).read_record(),
+        readers.record,
         raw.plain,
         request.limit,
     )
 
 
-def choose_estimators(request: PrepareRequest, options: PrepareSettings) -> PrepareSettings:
-    """The settings with the estimators chosen: a plain folder of photos is read by what is here.
+@dataclass(frozen=True)
+class Readers:
+    """What reads the photos of a run."""
+
+    plain: bool
+    """Whether the folder is a plain one of photos."""
+    pose_estimator: str
+    """As `prepare.pose_estimator`, but for "auto"."""
+    face_embedder: str
+    """As `MCLDPipeline` has it."""
+    record: dict[str, str | int]
+    """Of the whole folder once the run has ended: `DatasetLayout.read_record`."""
+    changed: tuple[str, ...]
+    """Stages whose files another reader has made, to be made again."""
+
+
+def choose_readers(request: PrepareRequest, options: PrepareSettings) -> Readers:
+    """What reads the photos: of a plain folder what did so before, or what is here.
 
     A dataset in DeepFashion's layout is prepared as it is asked for, or not at all: maps of
     another estimator would give other figures.
+
+    Raises InputError where files of another reader would be kept.
     """
-    if options.pose_estimator != "auto":
-        return options
-    chosen = resolve_pose_estimator(options) if is_plain(request.root) else "densepose"
-    return options.model_copy(update={"pose_estimator": chosen})
+    layout, plain = DatasetLayout(request.root), is_plain(request.root)
+    earlier = layout.read_record()
+    pose: str = options.pose_estimator
+    if pose == "auto":
+        usual = resolve_pose_estimator(options) if plain else "densepose"
+        pose = str(earlier.get("pose_estimator", usual)) if plain else usual
+    face = "arcface"
+    if plain:
+        here = _has_face_pack(options)
+        face = str(earlier.get("face_embedder", "arcface" if here else "head_crop"))
+    record: dict[str, str | int] = {}
+    if "pose" in request.stages:
+        # Of maps that an earlier version made, or that were brought along.
+        unknown = "pose_estimator" not in earlier and _has_maps(layout)
+        if not unknown:
+            record |= {"pose_estimator": pose, "person": options.person}
+        elif pose == "embedded":
+            earlier["pose_estimator"] = "unknown"
+            record["pose_estimator"] = pose
+    if "face" in request.stages:
+        record["face_embedder"] = face
+    differ = [name for name, value in record.items() if earlier.get(name, value) != value]
+    if differ and (not request.overwrite or request.limit):
+        name = differ[0]
+        how = "without --limit" if request.overwrite else "with --overwrite"
+        raise InputError(
+            f"{request.root} was prepared with {name}={earlier[name]}, not {record[name]}: go on"
+            f" with it, or make all files again {how}"
+        )
+    changed = tuple("face" if name == "face_embedder" else "pose" for name in differ)
+    return Readers(plain, pose, face, earlier | record, changed)
 
 
-def _choose_face_embedder(request: PrepareRequest, options: PrepareSettings) -> str:
-    """ArcFace; of a plain folder, where it is not here, what the embedded network knows."""
-    if not is_plain(request.root):
-        return "arcface"
+def _has_face_pack(options: PrepareSettings) -> bool:
     try:
         face_pack(options.insightface_root, options.face_pack)
     except MCLDError:
-        return "head_crop"
-    return "arcface"
+        return False
+    return True
 
 
-def _record_estimators(
-    request: PrepareRequest, options: PrepareSettings, earlier: dict[str, str | int]
-) -> dict[str, str | int]:
-    """What makes the files of this run, for `DatasetLayout.write_record`.
-
-    Raises InputError where an earlier run used something else, whose files would be kept.
-    """
-    record: dict[str, str | int] = {}
-    if "pose" in request.stages:
-        record |= {"pose_estimator": options.pose_estimator, "person": options.person}
-    if "face" in request.stages:
-        record["face_embedder"] = _choose_face_embedder(request, options)
-    if not request.overwrite:
-        for name, value in record.items():
-            if earlier.get(name, value) != value:
-                raise InputError(
-                    f"{request.root} was prepared with {name}={earlier[name]}, not {value}: go on"
-                    f" with it, or make all files again with --overwrite"
-                )
-    return earlier | record
+def _has_maps(layout: DatasetLayout) -> bool:
+    folders = [layout.densepose(split, "x").parent for split in SPLITS]
+    return any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
 
 
-def check_installed(request: PrepareRequest, options: PrepareSettings) -> None:
+def _change_readers(
+    request: PrepareRequest, readers: Readers, stages: list[Stage], pictures: list[Picture]
+) -> None:
+    """Write down who reads the photos; before that, remove what others have made."""
+    for stage in stages:
+        # Maps that are there already are the user's.
+        if stage.name in readers.changed and not isinstance(stage, PrecomputedPoseStage):
+            for picture in pictures:
+                for file in (stage.output(picture), *stage.made_from_output(picture)):
+                    file.unlink(missing_ok=True)
+    DatasetLayout(request.root).write_record(readers.record)
+
+
+def check_installed(request: PrepareRequest, options: PrepareSettings, readers: Readers) -> None:
     """Raise MCLDError at once for what is not installed, which would else stop the run later."""
-    if "pose" in request.stages and options.pose_estimator != "precomputed":
+    if "pose" in request.stages and readers.pose_estimator != "precomputed":
+        options = options.model_copy(update={"pose_estimator": readers.pose_estimator})
         with _suggest(
-            "read bodies without them with --pose-estimator embedded, less exactly; or use maps"
-            " that are there already with --pose-estimator precomputed"
+            "read bodies with --pose-estimator embedded, less exactly, or use maps that are there"
+            " already with --pose-estimator precomputed"
         ):
             check_pose_estimator(options)
-    if "face" in request.stages and _choose_face_embedder(request, options) == "arcface":
+    if "face" in request.stages and readers.face_embedder == "arcface":
         others = ",".join(stage for stage in request.stages if stage != "face")
         with _suggest(others and f"leave faces out with --stages {others}"):
             face_pack(options.insightface_root, options.face_pack)
@@ -257,8 +300,8 @@ def _check_folder(root: Path) -> None:
         )
 
 
-def _find_pictures(request: PrepareRequest) -> tuple[RawPictures, Lists]:
-    raw = find_raw(request.root)
+def _find_pictures(request: PrepareRequest, readers: Readers) -> tuple[RawPictures, Lists]:
+    raw = find_raw(request.root, plain=readers.plain)
     return raw, find_lists(request.root, request.split_dir, raw)
 
 
@@ -278,19 +321,17 @@ def _keep_usable(report: StageReport, pictures: list[Picture]) -> list[Picture]:
 
 
 def _choose_stages(
-    request: PrepareRequest, options: PrepareSettings, raw: RawPictures
+    request: PrepareRequest, options: PrepareSettings, readers: Readers, raw: RawPictures
 ) -> list[Stage]:
     layout = DatasetLayout(request.root)
     pose: Stage = PoseStage(layout, options)
-    if options.pose_estimator == "precomputed":
+    if readers.pose_estimator == "precomputed":
         pose = PrecomputedPoseStage(layout)
-    elif options.pose_estimator == "embedded":
+    elif readers.pose_estimator == "embedded":
         pose = EmbeddedPoseStage(layout, options)
-    face = (
-        FaceStage(layout, options)
-        if _choose_face_embedder(request, options) == "arcface"
-        else HeadCropStage(layout)
-    )
+    face: Stage = FaceStage(layout, options)
+    if readers.face_embedder == "head_crop":
+        face = HeadCropStage(layout)
     stages: list[Stage] = [SplitStage(layout, raw.paths), pose, TextureStage(layout), face]
     return [stage for stage in stages if stage.name in request.stages]
 

@@ -39,6 +39,11 @@ _OTHER_FORMATS = (
 """Of pictures that are told instead of being passed over in silence."""
 TEST_SHARE = 0.1
 OWN_SPLIT = "NOT-THE-PAPERS-SPLIT.txt"
+PLAIN_NOTE = "PLAIN-FOLDER.txt"
+PLAIN_NOTE_TEXT = """\
+These lists were made by `mcld prepare` of a plain folder of photos: all are for testing, each of a
+person of their own, in pairs of each photo and the next one's pose.
+"""
 OWN_SPLIT_NOTE = """\
 These lists were made by `mcld prepare`, because none were given: identities are drawn by a hash of
 their names, about one in ten for testing. Figures on them cannot stand beside published ones. To
@@ -72,18 +77,20 @@ class Lists:
     """The folder they were found in; None for a split that is made now."""
     own: bool
     """Whether they are a split of our own, made now or earlier."""
+    plain: bool = False
+    """Whether they are of a plain folder of photos."""
 
 
-def find_raw(root: Path) -> RawPictures:
+def find_raw(root: Path, *, plain: bool) -> RawPictures:
     """All raw pictures below `root`: MEN and WOMEN, there or in img_highres or img.
 
     What begins with a dot is none: a Mac puts a file ._NAME.jpg beside each NAME.jpg of an archive.
 
-    Without such folders they are the photos in `root` itself, of any names and formats.
+    plain: they are the photos in `root` itself, of any names and formats.
 
     Raises InputError when a folder cannot be read.
     """
-    if is_plain(root):
+    if plain:
         return _find_photos(root)
     pictures = RawPictures()
     for parent in RAW_FOLDERS:
@@ -106,8 +113,16 @@ def has_raw_folders(root: Path) -> bool:
 
 
 def is_plain(root: Path) -> bool:
-    """Whether `root` holds photos itself, and neither MEN nor WOMEN."""
-    return not has_raw_folders(root) and any(map(_is_photo, _list_folder(root)))
+    """Whether `root` holds photos itself, and is not laid out as a dataset.
+
+    Once prepared it has a dataset's folders as well; a note of its own among its lists tells.
+    """
+    if (DatasetLayout(root).list_file("train").parent / PLAIN_NOTE).is_file():
+        return True
+    laid_out = [root / name for split in SPLITS for name in (split, f"{split}_densepose")]
+    if has_raw_folders(root) or any(folder.is_dir() for folder in (*laid_out, root / "split")):
+        return False
+    return any(map(_is_photo, _list_folder(root)))
 
 
 def _list_folder(root: Path) -> list[Path]:
@@ -189,6 +204,8 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
 
     Raises InputError when they are incomplete or cannot be read, or there is nothing to split.
     """
+    if raw.plain:
+        return _pair_photos(sorted(raw.paths))
     if split_dir and not split_dir.is_dir():
         raise InputError(f"--split-dir {split_dir} is no folder")
     files = [f"{split}.{kind}" for split in SPLITS for kind in ("lst", "csv")]
@@ -211,8 +228,6 @@ def find_lists(root: Path, split_dir: Path | None, raw: RawPictures) -> Lists:
 
 def _split_raw(raw: RawPictures) -> Lists:
     """A split of our own; where there is nothing to split, the error says what was left out."""
-    if raw.plain:
-        return _pair_photos(sorted(raw.paths))
     try:
         return make_own_split(sorted(raw.paths))
     except InputError as error:
@@ -284,7 +299,8 @@ def make_own_split(names: list[str]) -> Lists:
 def _pair_photos(names: list[str]) -> Lists:
     """All for testing, each in the pose of the next: no two are known to show one person."""
     pairs = list(zip(names, names[1:] + names[:1], strict=True)) if len(names) > 1 else []
-    return Lists({"train": [], "test": names}, {"train": [], "test": pairs}, {}, None, own=True)
+    names_of, pairs_of = {"train": [], "test": names}, {"train": [], "test": pairs}
+    return Lists(names_of, pairs_of, {}, None, own=True, plain=True)
 
 
 def link_or_copy(raw: Path, flat: Path) -> None:
@@ -307,7 +323,9 @@ def write_lists(layout: DatasetLayout, lists: Lists) -> None:
     Raises MCLDError when the folder cannot be written or the disk is full.
     """
     note = layout.list_file("train").with_name(OWN_SPLIT)
-    if lists.own:
+    if lists.plain:
+        write_text(note.with_name(PLAIN_NOTE), PLAIN_NOTE_TEXT)
+    elif lists.own:
         write_text(note, OWN_SPLIT_NOTE)  # first: killed after it, a run makes the lists again
     if lists.source is None:
         for split in SPLITS:

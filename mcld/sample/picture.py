@@ -49,7 +49,7 @@ def sample_picture(
     device = choose_device(settings.sample)
     # The estimators would share the GPU with the network.
     place = "cpu" if settings.sample.low_memory else str(device)
-    embedder = read_face_embedder(request.weights)
+    embedder = read_face_embedder(request.weights, settings)
     reader = PersonReader(settings.prepare, place, say, embedder)
     person = reader.person(request.source, request.source_pose)
     warn_of_no_face(person, say)

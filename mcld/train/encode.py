@@ -51,7 +51,8 @@ def fill_cache(
     """
     done = 0
     made_from = {stem: cache.made_from(stem) for stem in stems}
-    for people in read_batches(cache.layout, cache.split, stems, batch_size):
+    known = pipeline.config.face_embedder
+    for people in read_batches(cache.layout, cache.split, stems, batch_size, known):
         for encoded in encode_batch(pipeline, people, size):
             stem = stems[done]
             if what := find_not_finite(vars(encoded)):
@@ -83,7 +84,10 @@ def share_cache(
     if options.cache:  # datasets may have names in common
         dataset = str(options.dataset.resolve()).encode()
         place = options.cache / hashlib.sha256(dataset).hexdigest()[:8]
-    cache = EncodedCache(place / cache_key(start, size), layout, "train")
+    key = cache_key(start, size)
+    if pipeline.config.face_embedder != layout.face_embedder:  # the files' faces do not count
+        key += f"-{pipeline.config.face_embedder}"
+    cache = EncodedCache(place / key, layout, "train")
     share = stems[accelerator.process_index :: accelerator.num_processes]
     missing = cache.missing(share)
     if missing:

@@ -1,13 +1,12 @@
 """A rendered body lies on DensePose's charts, as maps that DensePose made of photos have them."""
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mcld.body.densepose import find_densepose_uv
-from mcld.body.parameters import read_body
+from mcld.body.parameters import read_gallery
 from mcld.body.pose_map import draw_pose_map
 from mcld.body.shape import load_skin
 from mcld.surface.charts import chart_masks
@@ -21,7 +20,7 @@ HEAD = {23: ((1, 0), (0, -1)), 24: ((1, 0), (0, -1))}
 
 @cache
 def standing(turn: float, pitch: float) -> np.ndarray:
-    return draw_pose_map(read_body(Path("standing")), turn, pitch)
+    return draw_pose_map(read_gallery("standing"), turn, pitch)
 
 
 def find_gradients(iuv: np.ndarray, part: int) -> list[np.ndarray]:
@@ -78,7 +77,7 @@ def test_the_skin_lies_inside_the_charts():
 
 def test_front_and_back_meet_along_the_sides():
     """Where a part borders on its other side, both say nearly the same height on the limb."""
-    iuv = draw_pose_map(read_body(Path("standing-left")))
+    iuv = draw_pose_map(read_gallery("standing-left"))
     label, u = iuv[..., 0].astype(int), iuv[..., 1].astype(float)
     for front, back in ((14, 12), (10, 8)):
         pairs = (label[:, :-1] == front) & (label[:, 1:] == back)

@@ -1,11 +1,12 @@
 """Files of body parameters: every common form is one pose, and what is none is told in a line."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mcld.body.parameters import list_gallery, read_body
+from mcld.body.parameters import list_gallery, read_body, read_gallery
 from mcld.body.pose_map import draw_pose_map
 from mcld.errors import InputError
 
@@ -56,8 +57,8 @@ def test_a_body_that_was_fitted_to_a_photo_stands_upright(tmp_path):
     assert np.nonzero(labels == 23)[0].mean() < np.nonzero(labels == 14)[0].mean()
 
 
-def test_the_camera_goes_round(tmp_path):
-    body = read_body(Path("standing"))
+def test_the_camera_goes_round():
+    body = read_gallery("standing")
     front, back, side = (draw_pose_map(body, turn)[..., 0] for turn in (0, 180, 90))
     assert (front == 2).sum() > 20 * (front == 1).sum()
     assert (back == 1).sum() > 20 * (back == 2).sum()
@@ -66,7 +67,7 @@ def test_the_camera_goes_round(tmp_path):
 
 @pytest.mark.parametrize("name", list_gallery())
 def test_each_pose_that_comes_along_is_drawn(name):
-    labels = draw_pose_map(read_body(Path(name)))[..., 0]
+    labels = draw_pose_map(read_gallery(name))[..., 0]
     assert len(np.unique(labels)) > 12
     assert not labels[[0, -1]].any()
     assert not labels[:, [0, -1]].any()
@@ -106,3 +107,40 @@ def test_what_is_no_npz_or_has_no_such_frame_is_told(tmp_path):
     for frame, reason in (("3", "there is no frame 3"), ("-1", "no number of a frame")):
         with pytest.raises(InputError, match=reason):
             read_body(Path(f"{file}#{frame}"))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda whole: whole[:60] + b"\xff" * 8 + whole[68:],
+        lambda whole: whole.replace(b"NUMPY", b"NUMPX", 1),
+        lambda whole: whole.replace(b"'descr'", b"'desc\0'", 1),
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: whole[:8] + b"\x63" + whole[9:],
+    ],
+    ids=["header", "magic", "fields", "cut", "method"],
+)
+def test_a_damaged_file_is_told(tmp_path, spoil):
+    file = write(tmp_path / "x.npz", body_pose=BODY)
+    file.write_bytes(spoil(file.read_bytes()))
+    with pytest.raises(InputError, match="x.npz"):
+        read_body(file)
+
+
+def test_odd_members_and_names_are_told(tmp_path):
+    write(tmp_path / "x.npz", poses=np.array(1.0))
+    with zipfile.ZipFile(tmp_path / "y.npz", "w") as archive:
+        archive.writestr("poses", b"no array")
+    for name in ("x.npz", "y.npz", "#1", f"x.npz#{'9' * 5000}"):
+        with pytest.raises(InputError):
+            read_body(tmp_path / name)
+    with pytest.raises(InputError, match="mcld sample --list-poses"):
+        read_gallery("flying")
+
+
+def test_a_handstand_of_a_motion_stays_one(tmp_path):
+    motion = np.zeros((1, 72), np.float32)
+    motion[:, 0] = -np.pi / 2  # of a world whose z is up: head down
+    file = write(tmp_path / "hand.npz", poses=motion, mocap_framerate=30)
+    labels = draw_pose_map(read_body(file))[..., 0]
+    assert np.isin(labels, (23, 24)).any(1).nonzero()[0].mean() > 700

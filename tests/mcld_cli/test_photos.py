@@ -7,6 +7,7 @@ from PIL import Image
 from skimage import data
 
 from mcld.dataset.pictures import write_iuv, write_png
+from mcld.mannequin.prepare import prepare_mannequins
 from mcld.mannequin.world import identity, pose, render
 from tests.golden.densepose.weights import FOLDER, make_weights
 from tests.prepare.raw_folder import raw_folder
@@ -109,9 +110,27 @@ def test_a_plain_folder_of_photos_is_prepared(mcld, in_process, tmp_path):
     assert (folder / "test_face" / "Me & you (1).npy").exists()
     report = json.loads((folder / "prepare-report.json").read_text())
     assert report["estimators"]["pose_estimator"] == "embedded"
+    (tmp_path / "pretrained_weights").mkdir()  # they turn up later
+    (tmp_path / "pretrained_weights" / "model_final_844d15.pkl").write_bytes(b"x")
+    done = in_process("prepare", "my photos")
+    assert done.returncode == 0, done.stderr
     done = in_process("prepare", "my photos", "--pose-estimator", "precomputed")
     assert done.returncode == 1
     assert "was prepared with pose_estimator=embedded, not precomputed" in done.stderr
+    assert (folder / "split" / "PLAIN-FOLDER.txt").exists()
+
+
+def test_a_stray_picture_does_not_make_a_dataset_plain(in_process, tmp_path):
+    layout = prepare_mannequins(tmp_path / "own", 2, pictures=2, size=(64, 44), workers=1)
+    lists = layout.list_file("train").read_bytes()
+    Image.fromarray(data.coins()).save(tmp_path / "own" / "out.png")
+    done = in_process("prepare", "own", "--stages", "split,pose")
+    assert done.returncode == 1
+    assert "model_final_844d15.pkl are missing" in done.stderr
+    assert layout.list_file("train").read_bytes() == lists
+    done = in_process("prepare", "own", "--stages", "split,pose", "--dry-run")
+    assert done.returncode == 1
+    assert "model_final_844d15.pkl are missing" in done.stderr
 
 
 def test_a_dataset_in_deepfashions_layout_is_never_read_by_less_in_silence(in_process, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import as_file, files
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,11 +18,9 @@ from mcld.estimators.body.keypoints import Keypoints, lay_canvas
 from mcld.estimators.body.landmarks import (
     CROP_SIZE,
     Crop,
-    FoundPerson,
     LandmarkReader,
     Landmarks,
-    crop_again,
-    crop_around,
+    read_landmarks,
 )
 from mcld.estimators.body.network import BodyNetwork
 from mcld.estimators.people import choose_person, count_people
@@ -29,9 +28,23 @@ from mcld.estimators.pose import EstimatedPose
 
 _LONGEST = 2048
 """Pixels of a photo's longer side, from which on it is read smaller."""
-_LEAST_SCORE = 0.5
 _TIGHTER = 3
 """Power of the silhouette: in photos BlazePose's runs around the clothes, DensePose's within."""
+
+
+_MOST_PEOPLE = 16
+"""Whose landmarks are read, of one photo."""
+
+
+class _Person(NamedTuple):
+    """Somebody in a photo."""
+
+    box: NDArray[np.float32]
+    """(left, top, right, bottom), pixels."""
+    size: float
+    """From the hips to above the head, pixels."""
+    landmarks: Landmarks
+    crop: Crop
 
 
 class EmbeddedPose:
@@ -59,29 +72,32 @@ class EmbeddedPose:
             factor = _LONGEST / longest
             small = (max(round(width * factor), 1), max(round(height * factor), 1))
             image = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
-        people = self._reader.find_people(image)
+        people = self._find_people(image)
         if not people:
             return None
-        sizes = np.array([_measure(person) for person in people], np.float32)
-        order = np.argsort(-sizes)
-        people, sizes = [people[k] for k in order], sizes[order] / sizes.max()
+        sizes = np.array([person.size for person in people], np.float32) / people[0].size
         boxes = np.stack([person.box for person in people])
         row = choose_person(boxes, sizes, self._person)
-        iuv = None if row is None else self._read(image, people[row])
-        if iuv is None:
+        iuv = None if row is None else self._draw(people[row], image.shape[:2])
+        if row is None or iuv is None:
             return None
         if longest > _LONGEST:
             whole = cv2.resize(iuv, (width, height), interpolation=cv2.INTER_NEAREST)
             iuv = np.asarray(whole, np.uint8)
-        return EstimatedPose(iuv, count_people(sizes))
+        return EstimatedPose(iuv, count_people(sizes), people[row].landmarks.score)
 
-    def _read(self, image: NDArray[np.uint8], person: FoundPerson) -> NDArray[np.uint8] | None:
-        read = read_landmarks(self._reader, image, person)
-        return None if read is None else self._draw(*read, image.shape[:2])
+    def _find_people(self, image: NDArray[np.uint8]) -> list[_Person]:
+        """Those whose landmarks are found, the largest first."""
+        people = []
+        for person in self._reader.find_people(image)[:_MOST_PEOPLE]:
+            read = read_landmarks(self._reader, image, person)
+            if read is not None:
+                size = float(np.linalg.norm(person.reach - person.hip))
+                people.append(_Person(person.box, size, *read))
+        return sorted(people, key=lambda person: -person.size)
 
-    def _draw(
-        self, found: Landmarks, crop: Crop, shape: tuple[int, int]
-    ) -> NDArray[np.uint8] | None:
+    def _draw(self, person: _Person, shape: tuple[int, int]) -> NDArray[np.uint8] | None:
+        found, crop = person.landmarks, person.crop
         inside = crop.find_inside(shape, CROP_SIZE)
         frame = choose_frame(found, inside)
         if frame is None:
@@ -107,26 +123,3 @@ def load_body_network() -> BodyNetwork:
     with as_file(files("mcld.estimators.body") / "weights" / "iuv.safetensors") as path:
         network.load_state_dict(load_file(path))
     return network.float().eval()
-
-
-def read_landmarks(
-    reader: LandmarkReader, image: NDArray[np.uint8], person: FoundPerson
-) -> tuple[Landmarks, Crop] | None:
-    """The landmarks of somebody in a photo, and the crop they were found in; None for nobody."""
-    crop = crop_around(person.hip, person.reach)
-    for _ in range(2):  # the first crop places the second
-        if not _is_usable(crop):
-            return None
-        found = reader.read(image, crop)
-        if found.score < _LEAST_SCORE:
-            return None
-        last, crop = crop, crop_again(crop, found)
-    return found, last
-
-
-def _measure(person: FoundPerson) -> float:
-    return float(np.linalg.norm(person.reach - person.hip))
-
-
-def _is_usable(crop: Crop) -> bool:
-    return bool(np.isfinite([*crop.centre, crop.size, crop.turn]).all() and 2 < crop.size < 1e5)

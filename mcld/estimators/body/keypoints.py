@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import csv
 import json
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcld.errors import InputError
-from mcld.estimators.body.landmarks import LANDMARKS
+from mcld.estimators.body import LANDMARKS
 
 _BODY_18 = (0, None, 12, 14, 16, 11, 13, 15, 24, 26, 28, 23, 25, 27, 5, 2, 8, 7)
 _LAYOUTS: dict[int, tuple[int | None, ...]] = {
@@ -34,8 +33,14 @@ _LAYOUTS: dict[int, tuple[int | None, ...]] = {
 """Keypoints of a person -> which of BlazePose's landmarks each is; None: it has none."""
 _LEAST = 4
 """Keypoints that tell a pose, at least."""
-_MOST = 100_000
-"""Rows of a table that are looked at, at most."""
+
+
+_PORTRAIT = (1024, 704)
+"""Height and width that stand in for those of an unknown picture."""
+_SHARES = 2.0
+"""Coordinates below this are shares of the picture: some lie a little beyond it."""
+_SMALLEST = 4.0
+"""Pixels between keypoints, at least."""
 
 
 class Keypoints(NamedTuple):
@@ -63,28 +68,23 @@ def read_keypoints(path: Path, person: str | int = "confident") -> Keypoints:
     Raises InputError for what is no file of keypoints, or has too few of them.
     """
     name, _, row = path.name.partition("#")
+    if not name:
+        raise InputError(f"{path} names no file of keypoints")
     file = path.with_name(name)
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(f"{file} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} cannot be read: it is no text") from error
+    text = _read_text(file)
     if file.suffix.lower() == ".csv":
         return _from_points(path, _read_row(file, text, row), None)
     try:
-        content = json.loads(text)
+        people = [(n, size) for n, size in _find_people(json.loads(text)) if n]
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is no JSON: {error}") from error
-    people = [p for p in _find_people(content) if p is not None]
     if not people:
         raise InputError(
             f"{file} holds no keypoints: give OpenPose's JSON (people, pose_keypoints_2d) or COCO's"
             " (keypoints)"
         )
-    size = _find_size(content)
     found, reasons = [], []
-    for points in people:
+    for points, size in people:
         try:
             found.append(_from_points(path, points, size))
         except InputError as error:
@@ -98,43 +98,57 @@ def read_keypoints(path: Path, person: str | int = "confident") -> Keypoints:
     return found[number - 1]
 
 
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"{file} does not exist") from error
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} holds no keypoints: it is no text") from error
+
+
 def _measure(keypoints: Keypoints) -> float:
     return float(np.ptp(keypoints.places[keypoints.known], axis=0).max())
 
 
-def _find_people(content: Any) -> list[Any]:
-    """The numbers of each person in any of the forms."""
+def _find_people(content: Any) -> list[tuple[Any, tuple[int, int] | None]]:
+    """The numbers of each person, in any of the forms, and the size of their picture."""
     if isinstance(content, dict):
+        images = {
+            image.get("id"): image for image in content.get("images") or () if _is_dict(image)
+        }
         for key in ("people", "annotations"):
             if isinstance(content.get(key), list):
-                return [_find_numbers(one) for one in content[key]]
-        return [_find_numbers(content)]
+                people = filter(_is_dict, content[key])
+                return [
+                    (_find_numbers(one), _find_size(images.get(one.get("image_id"), content)))
+                    for one in people
+                ]
+        return [(_find_numbers(content), _find_size(content))]
     if isinstance(content, list) and content:
-        if all(isinstance(one, dict) for one in content):
+        if all(map(_is_dict, content)):
             return [person for one in content for person in _find_people(one)]
-        return [content]
+        return [(content, None)]
     return []
 
 
-def _find_numbers(person: Any) -> Any:
-    if isinstance(person, dict):
-        for key in ("pose_keypoints_2d", "pose_keypoints", "keypoints"):
-            if person.get(key):
-                return person[key]
-    return None
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
-def _find_size(content: Any) -> tuple[int, int] | None:
-    """Of the picture, as editors of poses and COCO's files write it."""
-    if isinstance(content, list):
-        content = content[0] if content else None
-    images = content.get("images") if isinstance(content, dict) else None
-    for one in (content, images[0] if isinstance(images, list) and images else None):
-        if isinstance(one, dict):
-            for high, wide in (("canvas_height", "canvas_width"), ("height", "width")):
-                numbers = one.get(high), one.get(wide)
-                if all(isinstance(n, int | float) and 8 <= n <= 16_384 for n in numbers):
-                    return int(numbers[0]), int(numbers[1])  # type: ignore[arg-type]
+def _find_numbers(person: dict[str, Any]) -> Any:
+    keys = ("pose_keypoints_2d", "pose_keypoints", "keypoints")
+    return next((person[key] for key in keys if person.get(key)), None)
+
+
+def _find_size(picture: dict[str, Any]) -> tuple[int, int] | None:
+    """Height and width, as editors of poses and COCO's files write them."""
+    for keys in (("canvas_height", "canvas_width"), ("height", "width")):
+        height, width = map(picture.get, keys)
+        if all(isinstance(n, int | float) and 8 <= n <= 16_384 for n in (height, width)):
+            return int(height), int(width)  # type: ignore[arg-type]
     return None
 
 
@@ -142,7 +156,7 @@ def _read_row(file: Path, text: str, row: str) -> list[list[float]]:
     """The points [18][x, y, confidence] of a row of an annotation table."""
     delimiter = ":" if ":" in text.partition("\n")[0] else ","
     try:
-        rows = list(islice(csv.DictReader(text.splitlines(), delimiter=delimiter), _MOST))
+        rows = list(csv.DictReader(text.splitlines(), delimiter=delimiter))
     except csv.Error as error:
         raise InputError(f"{file} is no table: {error}") from error
     if not rows or not {"name", "keypoints_y", "keypoints_x"} <= rows[0].keys():
@@ -157,16 +171,18 @@ def _read_row(file: Path, text: str, row: str) -> list[list[float]]:
     if chosen is None:
         raise InputError(f"{file} has no row {row!r}; its first is {rows[0]['name']!r}")
     try:
-        y, x = (ast.literal_eval(chosen[key].strip()) for key in ("keypoints_y", "keypoints_x"))
+        y, x = (
+            ast.literal_eval(str(chosen[key]).strip()) for key in ("keypoints_y", "keypoints_x")
+        )
         return [[float(a), float(b), float(a >= 0 and b >= 0)] for a, b in zip(x, y, strict=True)]
-    except (ValueError, SyntaxError, TypeError, AttributeError, MemoryError) as error:
+    except (ValueError, SyntaxError, TypeError, ArithmeticError, MemoryError) as error:
         raise InputError(f"{file}: the keypoints of {chosen['name']!r} are no numbers") from error
 
 
 def _from_points(path: Path, points: Any, size: tuple[int, int] | None) -> Keypoints:
     try:
         numbers = np.array(points, np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: the keypoints are no numbers") from error
     if numbers.ndim == 1 and numbers.size % 3 == 0:
         numbers = numbers.reshape(-1, 3)
@@ -187,17 +203,12 @@ def _from_points(path: Path, points: Any, size: tuple[int, int] | None) -> Keypo
         raise InputError(
             f"{path}: {int(known.sum())} keypoints are seen; a pose takes at least {_LEAST}"
         )
-    spread = np.ptp(places[known], axis=0).max()
-    if places[known].max() <= 1 and places[known].min() >= 0:  # shares of the picture
+    if np.abs(places[known]).max() < _SHARES:  # of the picture, not pixels
         height, width = size or _PORTRAIT
         places *= (width, height)
-    elif spread < 4:
+    if np.ptp(places[known], axis=0).max() < _SMALLEST:
         raise InputError(f"{path}: all keypoints lie in one place")
     return Keypoints(places, known, size)
-
-
-_PORTRAIT = (1024, 704)
-"""Height and width that stand in for those of an unknown picture."""
 
 
 def lay_canvas(keypoints: Keypoints) -> tuple[NDArray[np.float32], tuple[int, int]]:

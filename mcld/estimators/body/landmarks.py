@@ -15,14 +15,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcld.estimators.body import LANDMARKS
 from mcld.machine.onnx import open_session
 
-LANDMARKS = 33
-"""Nose, eyes, ears, mouth, shoulders, elbows, wrists, hands, hips, knees, ankles, feet."""
 DETECTOR_SIZE, CROP_SIZE = 224, 256
 _STRIDES = ((8, 2), (16, 2), (32, 6))
 """Pixels between the detector's anchors, and how many boxes stand at each."""
 _LEAST_SCORE = 0.5
+"""Of a person, to the detector and to the landmark network."""
 _SAME_PERSON = 0.3
 """Overlap (intersection over union) from which on two boxes are one person."""
 _MARGIN = 1.25
@@ -45,7 +45,7 @@ class FoundPerson(NamedTuple):
 
 
 class Crop(NamedTuple):
-    """An upright square around a person."""
+    """A square around a person, turned so that they stand upright in it."""
 
     centre: Array
     """[2] (x, y), pixels of the photo."""
@@ -153,6 +153,25 @@ class LandmarkReader:
         return Landmarks(
             float(score[0, 0]), places[:LANDMARKS], seen, mask, places[33, :2], places[34, :2]
         )
+
+
+def read_landmarks(
+    reader: LandmarkReader, image: NDArray[np.uint8], person: FoundPerson
+) -> tuple[Landmarks, Crop] | None:
+    """The landmarks of somebody in a photo, and the crop they were found in; None for nobody."""
+    crop = crop_around(person.hip, person.reach)
+    for _ in range(2):  # the first crop places the second
+        if not _is_usable(crop):
+            return None
+        found = reader.read(image, crop)
+        if found.score < _LEAST_SCORE:
+            return None
+        last, crop = crop, crop_again(crop, found)
+    return found, last
+
+
+def _is_usable(crop: Crop) -> bool:
+    return bool(np.isfinite([*crop.centre, crop.size, crop.turn]).all() and 2 < crop.size < 1e5)
 
 
 def crop_around(hip: Array, reach: Array) -> Crop:

@@ -6,6 +6,7 @@ rendered mannequins and be used on photos, which differ in all else.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import torch
@@ -68,7 +69,7 @@ def draw_bones(body: BodyInput, size: int) -> Tensor:
     on = along.clamp(0, 1)
     beside = ((x - ax) * dy - (y - ay) * dx) / length.sqrt()
     distance = (x - ax - on * dx).square() + (y - ay - on * dy).square()
-    width = measure_bodies(body.places)[:, None, None, None] * 0.25
+    width = measure_bodies(body)[:, None, None, None] * 0.25
     line = torch.exp(-distance / (2 * width.square())) * known
     depth = (az + on * dz) / (4 * width)
     drawn = torch.stack(
@@ -84,10 +85,18 @@ def draw_bones(body: BodyInput, size: int) -> Tensor:
     return drawn.flatten(1, 2)
 
 
-def measure_bodies(places: Tensor) -> Tensor:
-    """How large bodies are: the longest of shoulders' and hips' distances, [N], frame widths."""
-    trunk = places[:, (11, 12, 23, 24), :2]
-    return torch.cdist(trunk, trunk).amax((1, 2)).clamp(min=0.02)
+def measure_bodies(body: BodyInput) -> Tensor:
+    """How large bodies are, [N], frame widths: the longest distance of shoulders and hips, or,
+    where no two of them are known, the longest bone.
+    """
+    known = body.visibility >= 0
+    pairs = torch.tensor([*itertools.combinations((11, 12, 23, 24), 2), *BONES])
+    a, b = pairs.to(known.device).unbind(1)
+    lengths = (body.places[:, a, :2] - body.places[:, b, :2]).norm(dim=2) * (
+        known[:, a] & known[:, b]
+    )
+    trunk, bones = lengths[:, :6].amax(1), lengths[:, 6:].amax(1)
+    return torch.where(trunk > 0, trunk, bones).clamp(min=0.02)
 
 
 class _Block(nn.Sequential):

@@ -75,7 +75,7 @@ def test_the_map_of_a_mannequin_is_nearly_the_true_one(picture):
     assert off < 0.1
 
 
-def test_a_photo_that_is_turned_or_scaled_gives_a_map_that_is_too():
+def test_a_large_photo_is_read_smaller_and_its_map_is_as_large():
     iuv = estimate(astronaut())
     twice = estimate(np.repeat(np.repeat(astronaut(), 5, 0), 5, 1))  # read smaller
     assert (twice[2::5, 2::5, 0] == iuv[..., 0]).mean() > 0.95

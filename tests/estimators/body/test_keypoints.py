@@ -115,6 +115,31 @@ def test_keypoints_become_a_map_with_each_part_where_it_belongs(tmp_path):
     assert not labels[[0, -1]].any()
 
 
+def test_half_a_body_gives_the_same_map_wherever_it_stands(tmp_path):
+    half = [[x, y, c if y < 110 else 0] for x, y, c in points(17)]
+    maps = []
+    for shift in (0, 400):
+        people = {
+            "people": [
+                {"keypoints": np.ravel([[x + shift, y + shift, c] for x, y, c in half]).tolist()}
+            ]
+        }
+        told = {**people, "height": 800, "width": 800}
+        maps.append(draw_keypoints(read_keypoints(write(tmp_path / "a.json", told)))[..., 0])
+    first, second = maps[0][:400, :400], maps[1][400:, 400:]
+    assert (first > 0).sum() > 2000
+    assert (first == second).mean() > 0.99
+
+
+def test_pictures_of_a_coco_file_have_their_own_sizes(tmp_path):
+    person = np.ravel(points(17)).tolist()
+    told = {
+        "images": [{"id": 1, "height": 64, "width": 64}, {"id": 2, "height": 256, "width": 176}],
+        "annotations": [{"image_id": 2, "keypoints": person}],
+    }
+    assert read_keypoints(write(tmp_path / "a.json", told)).size == (256, 176)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -124,6 +149,8 @@ def test_keypoints_become_a_map_with_each_part_where_it_belongs(tmp_path):
         ({"people": []}, "holds no keypoints"),
         ([[1, 2, 1]] * 7, "not numbers of shape 7x3"),
         ([[5.0, 5.0, 1.0]] * 17, "all keypoints lie in one place"),
+        ([[0.5, 0.5, 1.0]] * 17, "all keypoints lie in one place"),
+        ([[10**400, 2, 1]] * 17, "are no numbers"),
         ([[float("nan"), 2, 1]] * 17, "0 keypoints are seen"),
         ([[1e30, 2, 1]] * 17, "0 keypoints are seen"),
         (points(17)[:2] + [[0, 0, 0]] * 15, "2 keypoints are seen"),
@@ -143,6 +170,9 @@ def test_what_is_no_table_is_told(tmp_path):
     ):
         with pytest.raises(InputError, match=reason):
             read_keypoints(write(tmp_path / "x.csv", content))
+    for name, reason in (("", "names no file"), ("z.json", "does not exist")):
+        with pytest.raises(InputError, match=reason):
+            read_keypoints(tmp_path / name if name else Path("#1"))
     (tmp_path / "y.json").write_bytes(b"\xff\xfe\0\x81")
     with pytest.raises(InputError, match="it is no text"):
         read_keypoints(tmp_path / "y.json")
