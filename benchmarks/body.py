@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,37 +22,25 @@ def measure(folder: Path, out: Path | None) -> Iterator[tuple[str, float]]:
     Silhouette IoU; share of right labels inside the common silhouette; mean absolute errors of U
     and V, 0..1, where the labels agree; seconds. out: a sheet of photos, DensePose's maps and ours.
     """
-    from mcld.dataset.pictures import colour_iuv, read_image, write_png
+    from mcld.dataset.pictures import read_image, write_png
     from mcld.dataset.sheet import contact_sheet
     from mcld.errors import InputError
     from mcld.estimators.body.estimator import EmbeddedPose
 
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder of photos")
     estimator = EmbeddedPose()
     rows, figures, missed = [], [], 0
-    for photo in sorted(folder.iterdir()):
-        if photo.suffix.lower() not in _PHOTOS or ".map" in photo.name:
-            continue
+    for photo in _list_photos(folder):
         image = read_image(photo)
         estimator.estimate([image])  # the first of a size takes longer
         start = time.perf_counter()
         (pose,) = estimator.estimate([image])
         seconds = time.perf_counter() - start
-        iuv = np.zeros_like(image) if pose is None else pose.iuv
-        maps = sorted(folder.glob(f"{photo.stem}.map*.png"))
-        truth = _read_map(maps[0]) if maps else np.zeros_like(image)
-        if out is not None:
-            shown = (image, colour_iuv(truth), colour_iuv(iuv))
-            rows.append([ImageOps.contain(Image.fromarray(p), _CELL) for p in shown])
-        if not maps:
+        truth = _find_map(photo, image.shape)
+        rows += [_draw_row(image, truth, pose and pose.iuv)] if out else []
+        if truth is None or pose is None:
+            missed += pose is None
             continue
-        if pose is None:
-            missed += 1
-            continue
-        if truth.shape != image.shape:
-            raise InputError(f"{maps[0]} has another size than its photo")
-        one = (*compare(truth, iuv), seconds)
+        one = (*compare(truth, pose.iuv), seconds)
         figures.append(one)
         for name, value in zip(_NAMES, one, strict=True):
             yield f"{photo.name}: {name}", round(value, 3)
@@ -62,6 +51,37 @@ def measure(folder: Path, out: Path | None) -> Iterator[tuple[str, float]]:
         yield f"mean of {len(figures)}: {name}", round(mean(values), 3)
     if out is not None:
         write_png(out, contact_sheet(["photo", "DensePose", "embedded"], rows, _CELL))
+
+
+def _draw_row(
+    image: NDArray[np.uint8], truth: NDArray[np.uint8] | None, iuv: NDArray[np.uint8] | None
+) -> list[Image.Image]:
+    from mcld.dataset.pictures import colour_iuv
+
+    maps = [colour_iuv(image * 0 if one is None else one) for one in (truth, iuv)]
+    return [ImageOps.contain(Image.fromarray(one), _CELL) for one in (image, *maps)]
+
+
+def _list_photos(folder: Path) -> list[Path]:
+    from mcld.errors import InputError
+
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder of photos")
+    files = sorted(folder.iterdir())
+    return [f for f in files if f.suffix.lower() in _PHOTOS and ".map" not in f.name]
+
+
+def _find_map(photo: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """The map beside a photo, if there is one."""
+    from mcld.errors import InputError
+
+    maps = sorted(photo.parent.glob(f"{glob.escape(photo.stem)}.map*.png"))
+    if not maps:
+        return None
+    iuv = _read_map(maps[0])
+    if iuv.shape != shape:
+        raise InputError(f"{maps[0]} has another size than its photo")
+    return iuv
 
 
 _NAMES = ("silhouette IoU", "labels", "U", "V", "s")

@@ -123,7 +123,7 @@ def test_what_is_no_npz_or_has_no_such_frame_is_told(tmp_path):
 def test_a_damaged_file_is_told(tmp_path, spoil):
     file = write(tmp_path / "x.npz", body_pose=BODY)
     file.write_bytes(spoil(file.read_bytes()))
-    with pytest.raises(InputError, match="x.npz"):
+    with pytest.raises(InputError, match=r"x\.npz"):
         read_body(file)
 
 
