@@ -150,8 +150,8 @@ def _read_rotations(path: Path, name: str, array: NDArray[Any], frame: int) -> N
 
 def _are_matrices(numbers: NDArray[np.float32]) -> bool:
     """Whether the last two axes are rotation matrices; three axis-angles are as large as one."""
-    if numbers.shape[-2:] != (3, 3):
-        return False
+    if numbers.shape[-2:] != (3, 3) or numbers.ndim > 2:
+        return numbers.shape[-2:] == (3, 3)
     square = numbers @ np.swapaxes(numbers, -1, -2)
     return bool(np.allclose(square, np.eye(3), atol=1e-2))
 

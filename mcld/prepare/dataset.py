@@ -23,6 +23,7 @@ from mcld.prepare.raw import (
     Lists,
     RawPictures,
     find_lists,
+    find_photos,
     find_raw,
     has_raw_folders,
     is_plain,
@@ -301,7 +302,7 @@ def _check_folder(root: Path) -> None:
 
 
 def _find_pictures(request: PrepareRequest, readers: Readers) -> tuple[RawPictures, Lists]:
-    raw = find_raw(request.root, plain=readers.plain)
+    raw = (find_photos if readers.plain else find_raw)(request.root)
     return raw, find_lists(request.root, request.split_dir, raw)
 
 

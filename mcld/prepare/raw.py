@@ -81,17 +81,13 @@ class Lists:
     """Whether they are of a plain folder of photos."""
 
 
-def find_raw(root: Path, *, plain: bool) -> RawPictures:
+def find_raw(root: Path) -> RawPictures:
     """All raw pictures below `root`: MEN and WOMEN, there or in img_highres or img.
 
     What begins with a dot is none: a Mac puts a file ._NAME.jpg beside each NAME.jpg of an archive.
 
-    plain: they are the photos in `root` itself, of any names and formats.
-
     Raises InputError when a folder cannot be read.
     """
-    if plain:
-        return _find_photos(root)
     pictures = RawPictures()
     for parent in RAW_FOLDERS:
         for gender in GENDERS:
@@ -138,7 +134,8 @@ def _is_photo(path: Path) -> bool:
     return names and path.name != PREVIEW_FILE and path.is_file()
 
 
-def _find_photos(root: Path) -> RawPictures:
+def find_photos(root: Path) -> RawPictures:
+    """The photos in a plain folder, of any names. Raises InputError when it cannot be read."""
     pictures = RawPictures(plain=True)
     for path in filter(_is_photo, _list_folder(root)):
         name = f"{path.stem}.jpg"

@@ -116,9 +116,8 @@ def test_what_is_no_npz_or_has_no_such_frame_is_told(tmp_path):
         lambda whole: whole.replace(b"NUMPY", b"NUMPX", 1),
         lambda whole: whole.replace(b"'descr'", b"'desc\0'", 1),
         lambda whole: whole[: len(whole) // 2],
-        lambda whole: whole[:8] + b"\x63" + whole[9:],
     ],
-    ids=["header", "magic", "fields", "cut", "method"],
+    ids=["header", "magic", "fields", "cut"],
 )
 def test_a_damaged_file_is_told(tmp_path, spoil):
     file = write(tmp_path / "x.npz", body_pose=BODY)

@@ -30,7 +30,9 @@ def test_a_dataset_is_made_and_the_next_command_named(mcld: Run, tmp_path: Path)
 def test_a_folder_that_is_not_there_is_one_line(in_process: Run) -> None:
     done = in_process("prepare", "people")
     assert done.returncode == 1
-    assert done.stderr == ("error: people is no folder: give the one that holds MEN and WOMEN\n")
+    assert done.stderr == (
+        "error: people is no folder: give the one that holds the photos, or MEN and WOMEN\n"
+    )
 
 
 def test_options_of_the_other_kind_of_dataset_are_refused(in_process: Run) -> None:
