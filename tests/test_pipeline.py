@@ -35,7 +35,8 @@ from mcld.settings import PrepareSettings
 def person(dataset: DatasetLayout) -> dict:
     """The first training pair, as arguments of the pipeline."""
     source, target = (Path(name).stem for name in dataset.pairs("train")[0])
-    found = PersonReader(PrepareSettings(), "cpu", print).person(dataset.image("train", source))
+    reader = PersonReader(PrepareSettings(), "cpu", print, "head_crop")
+    found = reader.person(dataset.image("train", source))
     return {
         "source": found.photo,
         "texture": found.texture,

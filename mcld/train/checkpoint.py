@@ -57,8 +57,8 @@ def save(output: Path, images: int, state: State, keep: int, *, main: bool) -> N
         try:
             torch.save({"images": images, **rest}, temporary / STATE_FILE)
         except RuntimeError as error:
-            # The disk is full. A loading process that dies just now is told by RuntimeError, too.
-            if "inline_container" not in str(error):
+            # The disk is full, in many words. A loading process that dies just now tells so, too.
+            if str(error).startswith("DataLoader worker"):
                 raise
             raise MCLDError(f"cannot write {folder}: {error}") from error
     # What is newer was damaged, or this run would not have gone on from before it.

@@ -19,7 +19,7 @@ def fronts(dataset: DatasetLayout) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def people(dataset: DatasetLayout) -> list[Person]:
-    reader = PersonReader(load_settings(None, []).prepare, "cpu", print)
+    reader = PersonReader(load_settings(None, []).prepare, "cpu", print, "head_crop")
     return [reader.person(path) for path in fronts(dataset)]
 
 

@@ -190,7 +190,7 @@ def test_a_donor_from_behind_is_said_to_be_mostly_guessed(dataset, alice, bob):
     assert find_guesses(alice, Edits(garments={"lower": bob, "head": bob})) == []
     backs = [p for s in ("train", "test") for p in dataset.image(s, "x").parent.iterdir()]
     back = next(p for p in backs if "3back" in p.stem)
-    donor = PersonReader(load_settings(None, []).prepare, "cpu", print).person(back)
+    donor = PersonReader(load_settings(None, []).prepare, "cpu", print, "head_crop").person(back)
     (said,) = find_guesses(alice, Edits(garments={"head": donor}))
     assert "of what the picture does of a head: the rest is guessed" in said
 

@@ -29,7 +29,7 @@ FILES = {"source": "alice.jpg", "out": "out.png"}
         ({"keep": "background", "pose": "p.png"}, "leave out --pose, or --keep"),
         ({"keep": "hair"}, "keep cannot be 'hair'"),
         ({"out": "out.jpg"}, "the picture is written as PNG"),
-        ({"uper": "b.jpg"}, "there is no uper; there are source, out"),
+        ({"uper": "b.jpg"}, "there is no uper; there are source, source_pose, out"),
         ({"upper": ""}, "--upper is empty"),
         ({"recolor": None}, "quote what begins with #"),
         ({"upper": ["a.jpg", "b.jpg"]}, "upper cannot be ['a.jpg', 'b.jpg']: give one file"),

@@ -74,9 +74,16 @@ def test_what_can_be_seen_at_once_is_told_before_the_seconds_that_torch_takes_to
         "weights convert no to --to pth": (1, "no is no folder of weights"),
         "prepare no": (1, "no is no folder"),
         "evaluate --save-path no": (1, "no is no folder"),
-        f"sample --source {photo} --pose {photo} --out o.png": (1, f"{photo} needs a pose"),
+        f"sample --source {photo} --pose {photo} --out o.png --pose-estimator densepose": (
+            1,
+            f"{photo} needs a pose",
+        ),
+        f"sample --source {photo} --pose nowhere --out o.png": (1, "nowhere is neither a file nor"),
         f"sample --source {prepared} --pose {swapped} --out o.png": (1, f"{swapped} is not an IUV"),
-        f"edit --source {photo} --out o.png": (1, f"{photo} needs a pose estimator"),
+        f"edit --source {photo} --out o.png --pose-estimator densepose": (
+            1,
+            f"{photo} needs a pose",
+        ),
         f"edit --source {prepared} --pose {swapped} --out o.png": (1, f"{swapped} is not an IUV"),
         f"sample --source {prepared} --pose {prepared} --out {texture}": (
             2,
@@ -111,7 +118,7 @@ def test_what_can_be_seen_at_once_is_told_before_the_seconds_that_torch_takes_to
     "command",
     [
         *("", "prepare", "train", "sample", "edit", "evaluate", "settings"),
-        *("weights", "weights status", "weights download", "weights convert"),
+        *("doctor", "weights", "weights status", "weights download", "weights convert"),
     ],
 )
 def test_help_fits_eighty_columns(in_process: Run, command: str) -> None:
