@@ -19,7 +19,7 @@ from mcld.body.shape import (
     load_skin,
 )
 from mcld.surface.charts import CHART_SIZE, chart_masks, limb_charts
-from mcld.surface.parts import FEET, HANDS, HEAD
+from mcld.surface.parts import FEET, HANDS, HEAD, TORSO
 
 # Where DensePose's parts end on the canonical body, metres: along x for arms, y for legs.
 _SHOULDER, _ELBOW, _WRIST, _FINGERS = 0.17, 0.407, 0.658, 0.82
@@ -28,6 +28,7 @@ _CROTCH, _KNEE, _ANKLE = -0.51, -0.83, -1.173
 # above the crotch: there its inner side is the cleft.
 _HIP, _HIP_HALF_WIDTH, _SEAT = -0.38, 0.15, -0.43
 _NECK, _ARMPIT = 0.14, -0.03
+_SHOULDER_TOP, _CREST = 0.1, -0.027  # height and depth of the ridge between front and back
 # The head's part takes the neck, below its own skin as well: within a radius of an axis, above a
 # plane that falls to the front.
 _NECK_AXIS, _NECK_RADIUS, _NECK_LOW, _NECK_SLOPE = -0.015, 0.065, 0.068, 0.8
@@ -67,8 +68,7 @@ def find_densepose_uv(
     for k, name in enumerate(SEGMENTS):
         here = np.flatnonzero(segment == k)
         if name == "torso":
-            low = _find_end_of_trunk(position[here])
-            t[here] = np.clip((_NECK - position[here, 1]) / (_NECK - low), 0, 1)
+            part[here], s[here], t[here] = _measure_trunk(position[here])
         elif name.endswith("upper leg"):
             s[here], t[here] = _measure_thigh(position[here], s[here], -1 if "right" in name else 1)
         elif name in _ENDS:
@@ -117,6 +117,18 @@ def _find_end_of_trunk(position: FloatArray) -> FloatArray:
     middle = np.where(position[:, 2] > _MIDDLE, _CROTCH, _SEAT)
     out = np.minimum(np.abs(position[:, 0]) / _HIP_HALF_WIDTH, 1)
     return np.asarray(middle + (_HIP - middle) * out, np.float32)
+
+
+def _measure_trunk(position: FloatArray) -> tuple[UInt8Array, FloatArray, FloatArray]:
+    """Label, s and t of the trunk; its front and back meet on the crest of the shoulders."""
+    x, y, z = position.T
+    middle = load_skin().frames[SEGMENTS.index("torso")].start[2]
+    middle = np.interp(y, (_ARMPIT, _SHOULDER_TOP), (middle, _CREST))
+    back, front = TORSO
+    part = np.where(z > middle, front, back).astype(np.uint8)
+    s = np.arctan2(x, np.abs(z - middle)) / np.pi + 0.5
+    t = np.clip((_NECK - y) / (_NECK - _find_end_of_trunk(position)), 0, 1)
+    return part, np.asarray(s, np.float32), np.asarray(t, np.float32)
 
 
 def _measure_thigh(position: FloatArray, s: FloatArray, sign: int) -> tuple[FloatArray, FloatArray]:

@@ -62,15 +62,19 @@ def test_a_photo_becomes_a_map_of_its_own_size():
     assert steps.max() < 12  # smooth
 
 
-@pytest.mark.parametrize("picture", [0, 2, 4])
-def test_the_map_of_a_mannequin_is_nearly_the_true_one(picture):
+@pytest.mark.parametrize(
+    ("picture", "least"),
+    [(0, 0.85), (2, 0.8), (4, 0.6)],  # from the side one leg is taken for the other
+    ids=["front", "back", "side"],
+)
+def test_the_map_of_a_mannequin_is_nearly_the_true_one(picture, least):
     image, truth = render(identity(4, 1), pose(4, 1, picture), (512, 352))
     iuv = estimate(image)
     both = (iuv[..., 0] > 0) & (truth[..., 0] > 0)
     either = (iuv[..., 0] > 0) | (truth[..., 0] > 0)
     right = both & (iuv[..., 0] == truth[..., 0])
     assert both.sum() > 0.85 * either.sum()
-    assert right.sum() > 0.6 * both.sum()  # arms are the hardest
+    assert right.sum() > least * both.sum()
     off = np.abs(iuv[right].astype(float) - truth[right])[:, 1:].mean() / 255
     assert off < 0.1
 
