@@ -156,6 +156,12 @@ def _prepare_photos(request: "PrepareRequest", settings: PrepareSettings, strict
     if is_main():
         _show_report(report, ("stage", "listed", "done", "skipped", "failed"))
         _show_files(request.root)
+        if report.plain:
+            console.say("Next:")
+            console.show_command(
+                *("mcld", "sample", "--split", "test", "--dataset", request.root),
+                *("--save-path", "results"),
+            )
         console.show_result({"dataset": request.root, **report.describe()})
     if strict and report.failures:
         raise MCLDError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mcld.machine.processes import is_main
+from mcld.prepare.raw import is_plain
 from mcld.settings import Settings, load_settings
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
@@ -204,7 +205,7 @@ def _sample_split(request: "SplitRequest", settings: Settings, processes: int | 
         made = sample_split(request, settings, say=console.say, on_picture=count)
     if is_main():
         console.say(f"The pictures are in {request.save_path}: 256/ and 512/.")
-        if request.split == "test":
+        if request.split == "test" and not is_plain(request.dataset):  # whose truth is not known
             console.say("Next:")
             console.show_command(
                 *("mcld", "evaluate", "--save-path", request.save_path),
