@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from mcld.body.parameters import read_body, read_gallery
+from mcld.body.shape import BodyShape
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import (
     FACE_SIZE,
@@ -28,7 +29,7 @@ from mcld.dataset.pictures import (
     read_image,
     read_image_and_iuv,
 )
-from mcld.dataset.poses import find_pose
+from mcld.dataset.poses import find_pose, frame_pose
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.body.keypoints import read_keypoints
 from mcld.estimators.face import InsightFace
@@ -65,6 +66,13 @@ class Person:
     def has_face(self) -> bool:
         """Whether a face was found."""
         return bool(self.face.any())
+
+    @cached_property
+    def figure(self) -> BodyShape:
+        """Lengths and girths of the body. Raises InputError where the map shows too little."""
+        from mcld.body.fit import fit_body  # here, because it loads much
+
+        return fit_body(self.iuv, self.name).shape
 
 
 def warn_of_no_face(person: Person, say: Callable[[str], None]) -> None:
@@ -126,15 +134,18 @@ def read_batches(
                 coming.append(pool.map(read, stems[ahead : ahead + size]))
 
 
-def record_reading(options: PrepareSettings) -> dict[str, Any]:
-    """What of the settings decides how photos and bodies are read, for the record of a picture.
+def record_reading(options: PrepareSettings, reads_photos: bool) -> dict[str, Any]:
+    """What of the settings decides how people and poses are read, for the record of a picture.
 
-    The estimator of poses, and what else is not as usual. Raises as `resolve_pose_estimator`.
+    reads_photos: whether anything is read but prepared files: of photos and bodies the estimator of
+    poses counts, and what else is not as usual. Raises as `resolve_pose_estimator`.
     """
-    usual = {"person": "confident", "body_turn": 0.0, "body_pitch": 0.0, "body_betas": ()}
+    usual: dict[str, Any] = {"fit_body": False}
+    if reads_photos:
+        usual |= {"person": "confident", "body_turn": 0.0, "body_pitch": 0.0, "body_betas": ()}
     given = {name: getattr(options, name) for name in usual}
     return {
-        "pose_estimator": resolve_pose_estimator(options),
+        **({"pose_estimator": resolve_pose_estimator(options)} if reads_photos else {}),
         **{name: value for name, value in given.items() if value != usual[name]},
     }
 
@@ -182,8 +193,8 @@ class PersonReader:
         return InsightFace(self.options.insightface_root, self.options.face_pack, self.device)
 
     def record(self) -> dict[str, Any]:
-        """What of the settings decided what was read, if anything was read but prepared files."""
-        return record_reading(self.options) if self._has_read else {}
+        """What of the settings decided what was read."""
+        return record_reading(self.options, self._has_read)
 
     def person(self, source: Path, pose: Path | None = None) -> Person:
         """Read the person of a photo; pose: the photo's own IUV map, given by hand.
@@ -210,6 +221,25 @@ class PersonReader:
         if self._face_embedder == "arcface" != layout.face_embedder:
             return replace(person, face=self._embed_face(np.asarray(person.photo), person.iuv))
         return person
+
+    def pose_of(self, person: Person, path: Path, kind: PoseKind = "auto") -> NDArray[np.uint8]:
+        """A target pose for somebody, in the shape of their photo, as `frame_pose` makes it.
+
+        With `prepare.fit_body` in their own proportions. Raises as `pose` does, and InputError
+        where person or pose show too little of a body.
+        """
+        return frame_pose(self._pose_of(person, path, kind), person.photo.size)
+
+    def _pose_of(self, person: Person, path: Path, kind: PoseKind) -> NDArray[np.uint8]:
+        if not self.options.fit_body:
+            return self.pose(path, kind)
+        from mcld.body.fit import draw_fitted_map, fit_body  # here, because it loads much
+
+        kind = resolve_pose_kind(path, kind)
+        if kind in ("body", "gallery"):
+            return self._draw_body(path, kind, person.figure)
+        iuv = self.pose(path, kind)
+        return draw_fitted_map(fit_body(iuv, str(path)), person.figure, iuv)
 
     def pose(self, path: Path, kind: PoseKind = "auto") -> NDArray[np.uint8]:
         """A target pose, uint8 [H, W, 3] (I, U, V), of a file of any kind.
@@ -256,8 +286,13 @@ class PersonReader:
             )
         return estimated.iuv
 
-    def _draw_body(self, path: Path, kind: PoseKind) -> NDArray[np.uint8]:
-        """The map of a body that is given by parameters, as the camera of the settings sees it."""
+    def _draw_body(
+        self, path: Path, kind: PoseKind, figure: BodyShape | None = None
+    ) -> NDArray[np.uint8]:
+        """The map of a body that is given by parameters, as the camera of the settings sees it.
+
+        figure: whose lengths and girths it has; None: its own.
+        """
         from mcld.body.pose_map import draw_pose_map
 
         self._has_read = True
@@ -266,7 +301,7 @@ class PersonReader:
             betas = np.zeros_like(body.betas)
             betas[: len(self.options.body_betas)] = self.options.body_betas
             body = body._replace(betas=betas)
-        return draw_pose_map(body, self.options.body_turn, self.options.body_pitch)
+        return draw_pose_map(body, self.options.body_turn, self.options.body_pitch, figure)
 
     def _tell_estimator(self) -> None:
         if self.options.pose_estimator == "auto" and self._chosen_estimator == "embedded":

@@ -358,7 +358,14 @@ class PrepareSettings(SettingsGroup):
         0.0, ge=-90, le=90, description="Degrees that the camera looks down on it by."
     )
     body_betas: tuple[Annotated[float, Field(ge=-5, le=5)], ...] = Field(
-        (), max_length=10, description="Its SMPL-X shape coefficients; none: as its file has them."
+        (),
+        max_length=10,
+        description="Its SMPL-X shape coefficients, -5 to 5; none: as its file has them.",
+    )
+    fit_body: bool = Field(
+        False,
+        description="Keep the source's proportions in a target pose: its body is fitted and drawn"
+        " anew with the lengths and girths of the source's.",
     )
     face_pack: str = Field("antelopev2", description="The insightface pack that embeds faces.")
     insightface_root: Path = Field(

@@ -44,7 +44,12 @@ EDIT = {
 }
 
 
-FLAGS = {**reading_options("Photos"), **setting_options(HOW, strength="edit.strength"), **SAMPLING}
+FLAGS = {
+    **reading_options("Photos"),
+    **setting_options("Photos", fit_body="prepare.fit_body"),
+    **setting_options(HOW, strength="edit.strength"),
+    **SAMPLING,
+}
 
 
 @with_options(edits=EDIT, flags=FLAGS)
@@ -117,6 +122,8 @@ def edit(
     else:
         demand({"--source": source, "--out": out}, "give --source and --out, or --recipe")
         refuse({"--processes": processes}, "goes with --recipe")
+        if "pose" not in edits:
+            refuse({"--fit-body": flags.get("prepare.fit_body")}, "goes with --pose")
     settings = load_settings(config, make_overrides(flags, overrides))
     check_device(settings.sample, processes)
     if recipe:

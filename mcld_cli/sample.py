@@ -36,6 +36,7 @@ _split_option = partial(typer.Option, rich_help_panel=_SPLIT)
 
 FLAGS = {
     **reading_options(_PICTURE),
+    **setting_options(_PICTURE, fit_body="prepare.fit_body"),
     **setting_options(_SPLIT, dataset="sample.dataset"),
     **SAMPLING,
 }
@@ -143,6 +144,7 @@ def sample(
             "--attention-format": attention_format,
             "--pose-estimator": flags.get("prepare.pose_estimator"),
             "--person": flags.get("prepare.person"),
+            "--fit-body": flags.get("prepare.fit_body"),
         }
         refuse(one, "goes with one picture, not with --split")
     settings = load_settings(config, make_overrides(flags, overrides))

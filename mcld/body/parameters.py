@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcld.body.pose import JOINTS
+from mcld.body.shape import BETAS
 from mcld.errors import InputError
 
 _DIGITS = 10
-BETAS = 10
-"""Shape coefficients that count."""
 _LARGEST = 2**30
 """Bytes of a file's arrays, unpacked, at most."""
 _POSES = ("poses", "body_pose", "pose_body", "pose", "fullpose")

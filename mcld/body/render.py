@@ -4,10 +4,10 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore import EmbreeDevice
 from embreex.rtcore_scene import EmbreeScene
-from numpy.typing import NDArray
 
 from mcld.body.densepose import find_densepose_uv
 from mcld.body.pose import Pose
@@ -23,6 +23,10 @@ _SAMPLES = np.array(
 # A soft lamp beside the camera, fixed to it; the shade is never darker than _AMBIENT.
 _LAMP = np.array([-0.25, 0.35, 0.9], np.float32) / np.float32(np.sqrt(0.25**2 + 0.35**2 + 0.9**2))
 _AMBIENT = 0.70
+
+
+# From where all of the skin is looked at, radians, and in pictures of which size.
+_PITCHES, _TURNS, _LOOK = (-0.7, 0.0, 0.7), 8, (512, 512)
 
 
 @cache
@@ -67,8 +71,10 @@ class _Hits(NamedTuple):
 
     window: tuple[slice, slice]
     """Rows and columns of the picture that they go through."""
-    struck: NDArray[np.intp]
+    struck: npt.NDArray[np.intp]
     """[N] which rays meet it: sample, row, column of the window, counted on."""
+    face: npt.NDArray[np.intp]
+    """[N] index into the skin's faces."""
     segment: IntArray
     """[N] index into SEGMENTS."""
     position: FloatArray
@@ -77,11 +83,12 @@ class _Hits(NamedTuple):
     """[N, 3] of the posed body; y points down and outwards is negative."""
 
 
-def _trace(vertices: FloatArray, pose: Pose, height: int, width: int, samples: FloatArray) -> _Hits:
-    """Send a ray through each pixel for every sample, [S, 2] from the pixel's centre."""
-    body = load_skin()
-    seen = _place_before_camera(vertices, pose, height, width)
+def _trace(seen: FloatArray, height: int, width: int, samples: FloatArray) -> _Hits:
+    """Send a ray through each pixel for every sample, [S, 2] from the pixel's centre.
 
+    seen: vertices as `_place_before_camera` places them.
+    """
+    body = load_skin()
     corners = seen[body.faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals = body.around @ flat
@@ -102,14 +109,15 @@ def _trace(vertices: FloatArray, pose: Pose, height: int, width: int, samples: F
     hits = scene.run(origins, directions, output=True)
 
     struck = np.flatnonzero(hits["primID"] >= 0)
-    face = body.faces[front[hits["primID"][struck]]]
+    number = front[hits["primID"][struck]]
+    face = body.faces[number]
     share = np.stack([1 - hits["u"] - hits["v"], hits["u"], hits["v"]], 1)[struck].astype(
         np.float32
     )
     position = np.einsum("nk,nkd->nd", share, body.canonical[face])
     normal = np.einsum("nk,nkd->nd", share, normals[face])
     window = slice(top, bottom), slice(left, right)
-    return _Hits(window, struck, body.segment[face[:, 0]], position, normal)
+    return _Hits(window, struck, number, body.segment[face[:, 0]], position, normal)
 
 
 def _draw_map(hits: _Hits, height: int, width: int) -> UInt8Array:
@@ -127,8 +135,27 @@ def _draw_map(hits: _Hits, height: int, width: int) -> UInt8Array:
 
 def render_map(vertices: FloatArray, pose: Pose, height: int, width: int) -> UInt8Array:
     """The IUV map of a posed body, uint8 [H,W,3] (I, U, V), as `render` makes it."""
-    hits = _trace(vertices, pose, height, width, _SAMPLES[:1])
-    return _draw_map(hits, height, width)
+    return render_placed_map(_place_before_camera(vertices, pose, height, width), height, width)
+
+
+def render_placed_map(seen: FloatArray, height: int, width: int) -> UInt8Array:
+    """The same of a body that is placed: vertices [V,3], x right and y down in pixels, z to us."""
+    return _draw_map(_trace(seen, height, width, _SAMPLES[:1]), height, width)
+
+
+@cache
+def find_seen_vertices() -> npt.NDArray[np.intp]:
+    """The vertices of the skin that can be seen from some side, ascending: not those within it."""
+    body = load_skin()
+    seen = []
+    for pitch in _PITCHES:
+        cosine, sine = np.cos(pitch), np.sin(pitch)
+        tilt = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]], np.float32)
+        for turn in np.linspace(0, 2 * np.pi, _TURNS, endpoint=False):
+            before = Pose("", "", (), float(turn), 0.95, (0.0, 0.0))
+            placed = _place_before_camera(body.canonical @ tilt.T, before, *_LOOK)
+            seen.append(_trace(placed, *_LOOK, _SAMPLES[:1]).face)
+    return np.unique(body.faces[np.concatenate(seen)])
 
 
 def render(
@@ -147,7 +174,7 @@ def render(
     IUV map uint8 [H,W,3] (I, U, V). The map is that of each pixel's centre ray, one of those that
     the picture is the mean of. `shaded` off leaves the colours as painted.
     """
-    hits = _trace(vertices, pose, height, width, _SAMPLES)
+    hits = _trace(_place_before_camera(vertices, pose, height, width), height, width, _SAMPLES)
     part, s, t = find_chart_position(hits.segment, hits.position)
     rows, columns = (window.stop - window.start for window in hits.window)
     colours = np.full((len(_SAMPLES) * rows * columns, 3), background, np.float32)

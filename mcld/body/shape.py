@@ -7,6 +7,7 @@ identity's. Part labels and chart coordinates are functions of the canonical pos
 label border is sharp at any resolution and a pattern sits on the same skin in every picture.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -18,6 +19,9 @@ from scipy import sparse
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int32]
 UInt8Array = npt.NDArray[np.uint8]
+
+BETAS = 10
+"""Shape coefficients of SMPL-X that count."""
 
 # One segment is one limb, trunk or head; each is cut into one or two of the 24 parts.
 SEGMENTS = (
@@ -91,6 +95,15 @@ class BodyShape:
     nose: float  # metres
     ears: float  # metres
     head: float = HEAD_SCALE  # size of the head over a natural one
+
+
+def plain_shape(betas: Sequence[float] = (0.0,) * BETAS, **girths: float) -> BodyShape:
+    """A figure as its bones have it, with a head of natural size, but for the girths given."""
+    plain = {
+        **dict.fromkeys(("shoulders", "chest", "waist", "hips", "legs", "arms", "head"), 1.0),
+        **dict.fromkeys(("belly", "bust", "nose", "ears"), 0.0),
+    }
+    return BodyShape(gender="", betas=tuple(map(float, betas)), **(plain | girths))
 
 
 def draw_body_shape(rng: np.random.Generator) -> BodyShape:

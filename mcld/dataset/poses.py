@@ -9,6 +9,11 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import PoseKind, check_image, read_image_and_iuv, read_iuv
 from mcld.errors import InputError, MapError
 
+_SAME_SHAPE = 1.03
+"""Pictures whose sides' ratios differ by less are of one shape."""
+_MARGIN = 0.06
+"""Beside a body, of its height, where a pose is cut."""
+
 
 def find_pose(path: Path, kind: PoseKind = "auto") -> NDArray[np.uint8] | None:
     """The map of a pose file, uint8 [H, W, 3] (I, U, V); None for a photo, which has none.
@@ -25,6 +30,36 @@ def find_pose(path: Path, kind: PoseKind = "auto") -> NDArray[np.uint8] | None:
         return read_image_and_iuv(path, beside)[1]
     check_image(path)
     return None
+
+
+def frame_pose(iuv: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A pose map [H, W, 3] as a picture of the shape of `size` (width, height) shows it.
+
+    So that nobody is stretched: the side that is too long is cut as far as the body lets it, and
+    the other gets empty ground, but not where the body itself is cut. As it is, where it fits.
+    """
+    wanted = np.array(size[::-1])
+    ratio = wanted / iuv.shape[:2]
+    if ratio.max() / ratio.min() < _SAME_SHAPE:
+        return iuv
+    long = int(ratio.argmin())
+    body = iuv[..., 0] > 0
+    spans = [np.flatnonzero(body.any(1 - axis))[[0, -1]] + (0, 1) for axis in range(2)]
+    length, across = iuv.shape[long], iuv.shape[1 - long]
+    slope = wanted[long] / wanted[1 - long]
+    margin = _MARGIN * (spans[0][1] - spans[0][0])
+    kept = round(float(np.clip(spans[long] @ (-1, 1) + 2 * margin, across * slope, length)))
+    start = round(float(np.clip(spans[long].mean() - kept / 2, 0, length - kept)))
+    cut = iuv.take(range(start, start + kept), long)
+    missing = max(round(kept / slope) - across, 0)
+    before = missing // 2
+    if spans[1 - long][1] == across:
+        before = missing
+    elif spans[1 - long][0] == 0:
+        before = 0
+    pads = [(0, 0), (0, 0), (0, 0)]
+    pads[1 - long] = before, missing - before
+    return np.pad(cut, pads)
 
 
 def explain_no_map(path: Path) -> str | None:

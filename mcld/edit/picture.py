@@ -111,7 +111,11 @@ def read_edit(
         recolor=request.colours(),
         interpolate=read_person(request.interpolate, None) if request.interpolate else None,
         amounts=request.amounts(),
-        pose=reader.pose(request.pose, request.pose_kind or "auto") if request.pose else None,
+        pose=(
+            reader.pose_of(source, request.pose, request.pose_kind or "auto")
+            if request.pose
+            else None
+        ),
         keep_background=request.keep is not None,
     )
 

@@ -90,7 +90,7 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
                 request,
                 {
                     **request.record(hash_once),
-                    **(record_reading(settings.prepare) if request.reads_photos() else {}),
+                    **record_reading(settings.prepare, request.reads_photos()),
                     "seed": settings.sample.seed if request.seed is None else request.seed,
                     "weights": opened.weights,
                     **opened.options.record(),

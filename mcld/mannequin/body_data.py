@@ -115,6 +115,11 @@ def _vary_pose(rng: np.random.Generator, stance: Pose) -> Pose:
             out = sign * -rng.uniform(45, 80)
             turns[shoulder] = (rng.uniform(-20, 40), -sign * rng.uniform(0, 40), out)
             turns[elbow] = (0, -sign * rng.uniform(50, 125), -sign * rng.uniform(0, 40))
+        elif rng.random() < 0.2:  # a folded arm: hands at collar, face or hair
+            out = sign * rng.uniform(-80, 40)
+            turns[shoulder] = (0, -sign * rng.uniform(-30, 60), out)
+            turns[shoulder] = _twist(turns[shoulder], rng.uniform(-110, 40))
+            turns[elbow] = (0, -sign * rng.uniform(80, 150), 0)
         elif rng.random() < 0.15:  # an arm anywhere
             out = sign * rng.uniform(-80, 50)
             turns[shoulder] = (rng.uniform(-40, 40), -sign * rng.uniform(-30, 80), out)

@@ -53,7 +53,7 @@ def sample_picture(
     reader = PersonReader(settings.prepare, place, say, embedder)
     person = reader.person(request.source, request.source_pose)
     warn_of_no_face(person, say)
-    iuv = reader.pose(request.pose, request.pose_kind)
+    iuv = reader.pose_of(person, request.pose, request.pose_kind)
     opened = open_pipeline(request.weights, settings, device, say)
     pipeline, options = opened.pipeline, opened.options
     if settings.sample.compile:
