@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import body, densepose, random_weights, sample, speed, train
+from benchmarks import body, densepose, fit_body, random_weights, sample, speed, train
 from mcld.errors import MCLDError
 from mcld_cli.console import quiet_libraries
 
@@ -39,6 +39,12 @@ def main() -> None:
     bodies.add_argument("folder", type=Path, help="photos NAME.jpg with maps NAME.map.png")
     bodies.add_argument("--out", type=Path, help="a sheet of photos and both maps, PNG")
     bodies.set_defaults(run=lambda given: _tell("body", body.measure(given.folder, given.out)))
+    fits = commands.add_parser("fit-body", help="poses in another's proportions, by the truth")
+    fits.add_argument("--people", type=int, default=24, help="how many pairs (default 24)")
+    fits.add_argument("--out", type=Path, help="a sheet of the maps, PNG")
+    fits.set_defaults(
+        run=lambda given: _tell("fit-body", fit_body.measure(given.people, given.out))
+    )
     steps = commands.add_parser("steps", help="what fewer denoising steps cost, by scheduler")
     steps.add_argument("dataset", type=Path, help="a prepared dataset with a test split")
     steps.add_argument("--pairs", type=int, default=6, help="how many pairs (default 6)")

@@ -117,6 +117,7 @@ def edit(
             "--source-pose": None,
             "--sheet": sheet,
             "--processes": processes,
+            "--fit-body": flags.get("prepare.fit_body"),
         }
         refuse(given, "goes with --out, not with --export-texture")
     else:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mcld.body.parameters import read_gallery
+from mcld.body.pose_map import draw_pose_map
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, read_iuv, write_iuv, write_jpeg, write_png
 from mcld.errors import InputError, MCLDError
@@ -162,6 +164,36 @@ def test_a_linked_photo_is_looked_up_where_the_link_lies(reader, dataset, front,
 def test_a_photo_of_a_dataset_has_its_map_beside_it(reader, dataset, front):
     iuv = read_iuv(dataset.densepose(*front))
     assert np.array_equal(reader.pose(dataset.image(*front)), iuv)
+
+
+@pytest.mark.parametrize("kind", ["map", "gallery"])
+def test_a_pose_is_drawn_in_the_sources_proportions_if_asked(dataset, front, said, tmp_path, kind):
+    write_iuv(tmp_path / "wave.png", draw_pose_map(read_gallery("waving")))
+    pose = tmp_path / "wave.png" if kind == "map" else Path("waving")
+    plain, fitting = (
+        PersonReader(PrepareSettings(fit_body=fits), "cpu", said.append, "head_crop")
+        for fits in (False, True)
+    )
+    person = plain.person(dataset.image(*front))  # whose head is a doll's
+    natural, fitted = (reader.pose_of(person, pose) for reader in (plain, fitting))
+
+    def measure(iuv):
+        rows = [np.flatnonzero(np.isin(iuv[..., 0], parts).any(1)) for parts in ((23, 24), (1, 2))]
+        return np.ptp(rows[0]) / np.ptp(rows[1])
+
+    assert measure(fitted) > 1.15 * measure(natural)
+    assert measure(fitted) == pytest.approx(measure(person.iuv), rel=0.15)
+    assert fitting.record()["fit_body"] is True
+    assert "fit_body" not in plain.record()
+
+
+def test_a_pose_has_the_shape_of_the_photo_it_is_for(reader, dataset, front, tmp_path):
+    person = reader.person(dataset.image(*front))
+    iuv = read_iuv(dataset.densepose(*front))
+    write_iuv(tmp_path / "wide.png", np.pad(iuv, ((0, 0), (200, 300), (0, 0))))
+    framed = reader.pose_of(person, tmp_path / "wide.png")
+    assert framed.shape[:2] == iuv.shape[:2]
+    assert (framed[..., 0] > 0).sum() == (iuv[..., 0] > 0).sum()
 
 
 def test_what_is_missing_to_read_a_photo_is_named_with_how_to_get_it(said, tmp_path):

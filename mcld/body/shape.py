@@ -97,13 +97,18 @@ class BodyShape:
     head: float = HEAD_SCALE  # size of the head over a natural one
 
 
-def plain_shape(betas: Sequence[float] = (0.0,) * BETAS, **girths: float) -> BodyShape:
-    """A figure as its bones have it, with a head of natural size, but for the girths given."""
+def plain_shape(betas: Sequence[float] = (), **girths: float) -> BodyShape:
+    """A figure as its bones have it, with a head of natural size, but for the girths given.
+
+    betas: at most 10, those that lack are 0.
+    """
     plain = {
         **dict.fromkeys(("shoulders", "chest", "waist", "hips", "legs", "arms", "head"), 1.0),
         **dict.fromkeys(("belly", "bust", "nose", "ears"), 0.0),
     }
-    return BodyShape(gender="", betas=tuple(map(float, betas)), **(plain | girths))
+    return BodyShape(
+        gender="", betas=(*map(float, betas), *(0.0,) * (BETAS - len(betas))), **(plain | girths)
+    )
 
 
 def draw_body_shape(rng: np.random.Generator) -> BodyShape:

@@ -83,7 +83,7 @@ class SkinnedBody:
         joints = self._joints + self._joint_ways @ off
         skin = self._skin + self._skin_ways @ off
         turns = make_rotations(torch.cat([body.orientation[None], body.rotations]))
-        world, place = [turns[0]], [joints[0]]
+        world, place = [turns[0]], [turns[0] @ joints[0]]
         for k, parent in enumerate(self._parents, 1):
             world.append(world[parent] @ turns[k])
             place.append(place[parent] + world[parent] @ (joints[k] - joints[parent]))

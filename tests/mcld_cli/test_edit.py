@@ -57,6 +57,8 @@ def test_what_was_photographed_from_behind_has_no_face_to_give(in_process: Run, 
         (["--source", "a", "--out", "o.png", "--keep", "hair"], 2, "Invalid value for '--keep'"),
         (["--source", "a", "--out", "o.png", "--amount", "1"], 2, "--amount goes with --interpola"),
         (["--export-texture", "t.png"], 2, "--source is missing"),
+        (["--source", "a.jpg", "--out", "o.png", "--fit-body"], 2, "--fit-body goes with --pose"),
+        (["--source", "a", "--export-texture", "t.png", "--fit-body"], 2, "--fit-body goes with"),
         (
             ["--source", "a.jpg", "--export-texture", "t.png", "--upper", "b"],
             2,

@@ -77,6 +77,20 @@ def test_poses_are_listed_and_a_wrong_name_leads_there(in_process, tmp_path):
     assert "flying is neither a file nor a pose that comes with mcld" in done.stderr
 
 
+def test_the_sources_proportions_are_kept_if_asked(mcld, in_process, tmp_path):
+    Image.fromarray(data.astronaut()).save(tmp_path / "me.jpg")
+    given = ("sample", "--source", "me.jpg", "--pose", "walking", "--out", "out.png", "--fit-body")
+    done = mcld(*given)
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "out.png") as picture:
+        assert '"fit_body": true' in picture.text["mcld"]
+    done = in_process(*given, "--set", "prepare.body_betas=[1]")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "prepare.fit_body takes the source's shape, prepare.body_betas another" in done.stderr
+    done = in_process("sample", "--split", "test", "--save-path", "results", "--fit-body")
+    assert "--fit-body goes with one picture" in done.stderr
+
+
 def test_a_photos_own_map_is_given_by_hand(mcld, tmp_path):
     image, iuv = render(identity(0, 0), pose(0, 0, 0))
     write_png(tmp_path / "me.png", image)
