@@ -120,6 +120,14 @@ def test_an_edit_may_have_a_seed_of_its_own(photos, tmp_path):
     assert not np.array_equal(*pixels)
 
 
+def test_the_proportions_of_a_pose_are_part_of_an_edit(photos, tmp_path):
+    edits = [{"source": photos[0], "out": "1.png", "pose": photos[1]}]
+    recipe = written(tmp_path / "edits.yaml", edits)
+    run(recipe)
+    with pytest.raises(SettingsError, match="is another picture than this edit's, by fit_body"):
+        run(recipe, "prepare.fit_body=true")
+
+
 def test_a_picture_of_another_edit_is_never_overwritten(recipe):
     run(recipe)
     before = contents(recipe.parent)
