@@ -6,12 +6,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.body import compare
+
+if TYPE_CHECKING:
+    from mcld.body.shape import BodyShape
 
 _SIZE = (512, 352)
 _NAMES = ("silhouette IoU", "labels", "U", "V")
@@ -21,11 +25,13 @@ _COLUMNS = ("source", "pose", "pose of the source: truth", "with --fit-body")
 def measure(people: int, out: Path | None) -> Iterator[tuple[str, float]]:
     """Of pairs of builds: agreement with the true map, of the pose as it is and drawn anew.
 
+    The true body stands where the drawn one does: as it best covers the map of the pose.
+
     out: a sheet of the maps.
     """
-    from mcld.body.fit import FittedBody, draw_fitted_map, fit_body
+    from mcld.body.fit import draw_fitted_map, fit_body
     from mcld.body.render import render_map
-    from mcld.body.shape import BodyShape, draw_body_shape, pose_vertices
+    from mcld.body.shape import draw_body_shape, pose_vertices
     from mcld.dataset.pictures import colour_iuv, write_png
     from mcld.dataset.sheet import contact_sheet
     from mcld.mannequin.world import pose
@@ -46,11 +52,11 @@ def measure(people: int, out: Path | None) -> Iterator[tuple[str, float]]:
         own = render_map(pose_vertices(source, other.rotation_array()), other, *_SIZE)
         start = time.perf_counter()
         fitted = fit_body(given, "pose")
-        drawn = draw_fitted_map(fitted, fit_body(own, "source").shape, given)
+        drawn = draw_fitted_map(fitted, fit_body(own, "source").shape)
         seconds.append(time.perf_counter() - start)
         turn = np.array([0, stance.turn, 0], np.float32)
-        known = FittedBody(driver, rotations, turn, fitted.vertices, fitted.places)
-        truth = draw_fitted_map(known, source, given)
+        known = fitted._replace(shape=driver, rotations=rotations, orientation=turn)
+        truth = draw_fitted_map(known, source)
         before.append(compare(truth, given))
         after.append(compare(truth, drawn))
         if out is not None:
@@ -63,8 +69,8 @@ def measure(people: int, out: Path | None) -> Iterator[tuple[str, float]]:
         write_png(out, contact_sheet([*_COLUMNS], rows, (220, 320)))
 
 
-def _stand(shape: object) -> NDArray[np.uint8]:
+def _stand(shape: BodyShape) -> NDArray[np.uint8]:
     from mcld.body.parameters import read_gallery
     from mcld.body.pose_map import draw_pose_map
 
-    return draw_pose_map(read_gallery("standing"), shape=shape)  # type: ignore[arg-type]
+    return draw_pose_map(read_gallery("standing"), shape=shape)

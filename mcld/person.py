@@ -30,7 +30,7 @@ from mcld.dataset.pictures import (
     read_image_and_iuv,
 )
 from mcld.dataset.poses import find_pose, frame_pose
-from mcld.errors import InputError, MCLDError
+from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.estimators.body.keypoints import read_keypoints
 from mcld.estimators.face import InsightFace
 from mcld.estimators.head_crop import HeadCrop
@@ -68,8 +68,8 @@ class Person:
         return bool(self.face.any())
 
     @cached_property
-    def figure(self) -> BodyShape:
-        """Lengths and girths of the body. Raises InputError where the map shows too little."""
+    def body_shape(self) -> BodyShape:
+        """Lengths and girths, fitted to the map. Raises InputError where it shows too little."""
         from mcld.body.fit import fit_body  # here, because it loads much
 
         return fit_body(self.iuv, self.name).shape
@@ -134,13 +134,16 @@ def read_batches(
                 coming.append(pool.map(read, stems[ahead : ahead + size]))
 
 
-def record_reading(options: PrepareSettings, reads_photos: bool) -> dict[str, Any]:
+def record_reading(
+    options: PrepareSettings, *, reads_photos: bool, has_pose: bool
+) -> dict[str, Any]:
     """What of the settings decides how people and poses are read, for the record of a picture.
 
     reads_photos: whether anything is read but prepared files: of photos and bodies the estimator of
-    poses counts, and what else is not as usual. Raises as `resolve_pose_estimator`.
+    poses counts, and what else is not as usual. has_pose: whether there is a target pose. Raises as
+    `resolve_pose_estimator`.
     """
-    usual: dict[str, Any] = {"fit_body": False}
+    usual: dict[str, Any] = {"fit_body": False} if has_pose else {}
     if reads_photos:
         usual |= {"person": "confident", "body_turn": 0.0, "body_pitch": 0.0, "body_betas": ()}
     given = {name: getattr(options, name) for name in usual}
@@ -148,6 +151,12 @@ def record_reading(options: PrepareSettings, reads_photos: bool) -> dict[str, An
         **({"pose_estimator": resolve_pose_estimator(options)} if reads_photos else {}),
         **{name: value for name, value in given.items() if value != usual[name]},
     }
+
+
+def _demand_body(iuv: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
+    if not iuv[..., 0].any():
+        raise InputError(f"{path} shows nobody: no body lies in its picture")
+    return iuv
 
 
 class PersonReader:
@@ -160,6 +169,9 @@ class PersonReader:
         device: the estimators run there; such as "cuda:0" or "cpu".
         say: told, in a line each, what the user should know; of equal lines, one.
         face_embedder: what makes face embeddings, as in `MCLDPipeline`: the network's own kind.
+
+    Raises:
+        SettingsError: for options that contradict each other.
     """
 
     def __init__(
@@ -169,11 +181,15 @@ class PersonReader:
         say: Callable[[str], None],
         face_embedder: str = "arcface",
     ) -> None:
+        if options.fit_body and options.body_betas:
+            raise SettingsError(
+                "prepare.fit_body takes the source's shape, prepare.body_betas another: give one"
+            )
         self.options = options
         self.device = device
         self.say = cache(say)
-        self._estimating = Lock()
-        self._has_read = False
+        self._estimating, self._fitting = Lock(), Lock()
+        self._has_read = self._has_posed = False
         self._face_embedder = face_embedder
 
     @cached_property
@@ -194,7 +210,7 @@ class PersonReader:
 
     def record(self) -> dict[str, Any]:
         """What of the settings decided what was read."""
-        return record_reading(self.options, self._has_read)
+        return record_reading(self.options, reads_photos=self._has_read, has_pose=self._has_posed)
 
     def person(self, source: Path, pose: Path | None = None) -> Person:
         """Read the person of a photo; pose: the photo's own IUV map, given by hand.
@@ -228,18 +244,22 @@ class PersonReader:
         With `prepare.fit_body` in their own proportions. Raises as `pose` does, and InputError
         where person or pose show too little of a body.
         """
-        return frame_pose(self._pose_of(person, path, kind), person.photo.size)
+        self._has_posed = True
+        if self.options.fit_body:
+            with self._fitting:
+                iuv = self._fit_pose(person, path, resolve_pose_kind(path, kind))
+        else:
+            iuv = self.pose(path, kind)
+        return frame_pose(iuv, person.photo.size)
 
-    def _pose_of(self, person: Person, path: Path, kind: PoseKind) -> NDArray[np.uint8]:
-        if not self.options.fit_body:
-            return self.pose(path, kind)
+    def _fit_pose(self, person: Person, path: Path, kind: PoseKind) -> NDArray[np.uint8]:
+        """A pose in somebody's own proportions."""
         from mcld.body.fit import draw_fitted_map, fit_body  # here, because it loads much
 
-        kind = resolve_pose_kind(path, kind)
         if kind in ("body", "gallery"):
-            return self._draw_body(path, kind, person.figure)
+            return self._draw_body(path, kind, person.body_shape)
         iuv = self.pose(path, kind)
-        return draw_fitted_map(fit_body(iuv, str(path)), person.figure, iuv)
+        return draw_fitted_map(fit_body(iuv, str(path)), person.body_shape)
 
     def pose(self, path: Path, kind: PoseKind = "auto") -> NDArray[np.uint8]:
         """A target pose, uint8 [H, W, 3] (I, U, V), of a file of any kind.
@@ -251,6 +271,7 @@ class PersonReader:
         if kind == "keypoints":
             from mcld.estimators.body.estimator import draw_keypoints  # here, because it loads much
 
+            self._has_read = True
             iuv = draw_keypoints(read_keypoints(path, self.options.person))
         elif kind in ("body", "gallery"):
             iuv = self._draw_body(path, kind)
@@ -258,9 +279,7 @@ class PersonReader:
             iuv = found
         else:
             iuv = self._estimate(path, kind)
-        if not iuv[..., 0].any():
-            raise InputError(f"{path} shows nobody: no body lies in its picture")
-        return iuv
+        return _demand_body(iuv, path)
 
     def _estimate(self, path: Path, kind: PoseKind) -> NDArray[np.uint8]:
         """The pose of a photo."""
@@ -287,11 +306,11 @@ class PersonReader:
         return estimated.iuv
 
     def _draw_body(
-        self, path: Path, kind: PoseKind, figure: BodyShape | None = None
+        self, path: Path, kind: PoseKind, shape: BodyShape | None = None
     ) -> NDArray[np.uint8]:
         """The map of a body that is given by parameters, as the camera of the settings sees it.
 
-        figure: whose lengths and girths it has; None: its own.
+        shape: of its body, in place of its own.
         """
         from mcld.body.pose_map import draw_pose_map
 
@@ -301,7 +320,8 @@ class PersonReader:
             betas = np.zeros_like(body.betas)
             betas[: len(self.options.body_betas)] = self.options.body_betas
             body = body._replace(betas=betas)
-        return draw_pose_map(body, self.options.body_turn, self.options.body_pitch, figure)
+        turn, pitch = self.options.body_turn, self.options.body_pitch
+        return _demand_body(draw_pose_map(body, turn, pitch, shape), path)
 
     def _tell_estimator(self) -> None:
         if self.options.pose_estimator == "auto" and self._chosen_estimator == "embedded":

@@ -6,7 +6,7 @@ from mcld.body.parameters import is_body, is_in_gallery, read_body, read_gallery
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import PoseKind, check_image, read_image_and_iuv
 from mcld.dataset.poses import explain_no_map, find_pose
-from mcld.errors import InputError, MCLDError, SettingsError
+from mcld.errors import InputError, MCLDError
 from mcld.estimators.body.keypoints import is_keypoints, read_keypoints
 from mcld.estimators.pose import check_pose_estimator
 from mcld.settings import PrepareSettings
@@ -38,15 +38,8 @@ def resolve_pose_kind(path: Path, kind: PoseKind) -> PoseKind:
 
 
 def check_pose(path: Path, kind: PoseKind, options: PrepareSettings) -> None:
-    """Raise InputError, MCLDError or WeightsError when the pose of a file cannot be read here.
-
-    SettingsError for two shapes of its body.
-    """
+    """Raise InputError, MCLDError or WeightsError when the pose of a file cannot be read here."""
     kind = resolve_pose_kind(path, kind)
-    if options.fit_body and options.body_betas:
-        raise SettingsError(
-            "prepare.fit_body takes the source's shape, prepare.body_betas another: give one"
-        )
     if kind == "keypoints":
         read_keypoints(path, options.person)
         return

@@ -360,12 +360,12 @@ class PrepareSettings(SettingsGroup):
     body_betas: tuple[Annotated[float, Field(ge=-5, le=5)], ...] = Field(
         (),
         max_length=10,
-        description="Its SMPL-X shape coefficients, -5 to 5; none: as its file has them.",
+        description="Its SMPL-X shape coefficients; none: as its file has them.",
     )
     fit_body: bool = Field(
         False,
         description="Keep the source's proportions in a target pose: its body is fitted and drawn"
-        " anew with the lengths and girths of the source's.",
+        " anew with the source's lengths and girths.",
     )
     face_pack: str = Field("antelopev2", description="The insightface pack that embeds faces.")
     insightface_root: Path = Field(
@@ -610,7 +610,8 @@ def describe_allowed(field: FieldInfo) -> str:
 def _describe_kind(annotation: Any, limits: Sequence[Any] = ()) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _describe_kind(arguments[0], arguments[1:])
+        inner = [m for given in arguments[1:] for m in getattr(given, "metadata", [given])]
+        return _describe_kind(arguments[0], inner)
     if origin in (Union, UnionType):
         kinds = [a for a in arguments if a is not type(None)]
         return " or ".join(_describe_kind(kind, limits) for kind in kinds)

@@ -22,21 +22,26 @@ from torch import Tensor
 from mcld.body.densepose import find_densepose_uv
 from mcld.body.parameters import list_gallery, read_gallery
 from mcld.body.render import find_seen_vertices, render_placed_map
-from mcld.body.shape import BETAS, BodyShape, FloatArray, load_skin, pose_vertices
-from mcld.body.skinning import GIRTHS, BodyVector, SkinnedBody, name_shape
+from mcld.body.shape import BETAS, SEGMENTS, BodyShape, FloatArray, load_skin, pose_vertices
+from mcld.body.skinning import GIRTHS, BodyVector, SkinnedBody, make_shape
 from mcld.errors import InputError
-from mcld.surface.parts import PARTS, TORSO
+from mcld.surface.parts import PARTS
+
+# What PyTorch loads to differentiate, the first time, warns of itself.
+warnings.filterwarnings("ignore", message="`torch.jit", category=FutureWarning)
 
 _POINTS = 700
 """Pixels of a map that are fitted to, about."""
-_LEAST = 40
-"""Of them, from which on a body can be told."""
+_LEAST, _LEAST_OF_TRUNK = 60, 30
+"""Vertices seen, and those of the trunk, from which on a body can be told."""
+_LONGEST = 1024
+"""Pixels of a map's longer side, that a fit needs at most."""
 _NEAR = 14.0
 """U and V levels between a pixel and the vertex it shows, at most."""
 _UNITS = 300.0
 """What one label is, in levels, when vertices are looked up."""
 _SPREAD = 0.014
-"""How far off pixels lie, in heights of what the map shows."""
+"""How far off pixels lie, in longer sides of what the map shows."""
 _FACING, _FACING_SPREAD = 0.1, 0.15
 """What a map shows faces the camera: the cosine from which on it surely does."""
 _STANDING = "standing"
@@ -50,8 +55,10 @@ _GIRTHS = {
     "head": (1.2, 0.3),
 }
 """Mean and spread of the prior of GIRTHS."""
-_EDGE = 0.01
-"""Of a picture's sides, that a body that need not leave it keeps to its edge."""
+_FARTHEST = 0.1
+"""Median distance of a body that fits, in longer sides of what the map shows."""
+_EDGE, _CUT = 0.01, 0.03
+"""Of a picture's sides: what a whole body keeps free, and how far beyond the edge one is cut."""
 _SIDES = 12
 """Sides that a body is first looked for from."""
 _MOST_STEPS = 40
@@ -71,15 +78,21 @@ class FittedBody(NamedTuple):
     """[N] vertices of the skin that the map shows."""
     places: FloatArray
     """[N, 2] the pixels (x, y) that show them."""
+    size: tuple[int, int]
+    """Height and width of the map, as it was read."""
 
 
 def fit_body(iuv: NDArray[np.uint8], name: str) -> FittedBody:
-    """Fit a body to an IUV map, uint8 [H, W, 3] (I, U, V).
+    """Fit a body to an IUV map, uint8 [H, W, 3] (I, U, V); a large one is read smaller.
 
     Raises InputError, in which the map is called `name`, where it shows too little of a body.
     """
+    step = -(-max(iuv.shape[:2]) // _LONGEST)
+    iuv = iuv[::step, ::step]
     vertices, places = _match(iuv)
-    if len(vertices) < _LEAST or not np.isin(iuv[..., 0], TORSO).any():
+    seen = np.unique(vertices)
+    trunk = load_skin().segment[seen] == SEGMENTS.index("torso")
+    if len(seen) < _LEAST or trunk.sum() < _LEAST_OF_TRUNK:
         raise InputError(
             f"{name} shows too little of its body to be measured: leave out --fit-body"
         )
@@ -87,26 +100,27 @@ def fit_body(iuv: NDArray[np.uint8], name: str) -> FittedBody:
     found = least_squares(
         problem.measure, problem.start(), problem.differentiate, max_nfev=_MOST_STEPS
     )
+    if problem.measure_distance(found.x) > _FARTHEST:
+        raise InputError(f"no body fits the map of {name}: leave out --fit-body")
     body = BodyVector.split(torch.from_numpy(found.x))
     return FittedBody(
-        name_shape(body.shape.numpy()),
+        make_shape(body.shape.numpy()),
         body.rotations.numpy().astype(np.float32),
         body.orientation.numpy().astype(np.float32),
         vertices,
         places,
+        iuv.shape[:2],
     )
 
 
-def draw_fitted_map(
-    pose: FittedBody, shape: BodyShape, iuv: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
-    """The IUV map of another figure in a fitted pose, uint8 [H, W, 3].
+def draw_fitted_map(pose: FittedBody, shape: BodyShape) -> NDArray[np.uint8]:
+    """The IUV map of a body of another shape in a fitted pose, uint8 [H, W, 3] of the pose's size.
 
-    It stands as it best covers `iuv`, the map of the pose, and leaves the picture only as far as
+    It stands as it best covers what the map of the pose shows, and leaves the picture only where
     that one's body does.
     """
-    own, other = (_place(pose, figure) for figure in (pose.shape, shape))
-    return render_placed_map(_keep_inside(other, own, iuv.shape[:2]), *iuv.shape[:2])
+    own, other = (_place(pose, one) for one in (pose.shape, shape))
+    return render_placed_map(_keep_inside(other, own, pose.size), *pose.size)
 
 
 def _place(pose: FittedBody, shape: BodyShape) -> FloatArray:
@@ -130,13 +144,14 @@ def place_alike(turned: FloatArray, vertices: NDArray[np.intp], places: FloatArr
     return np.asarray(seen, np.float32)
 
 
-def _keep_inside(seen: FloatArray, own: FloatArray, shape: tuple[int, int]) -> FloatArray:
-    """Make a placed body smaller, and move it, until no more of it leaves the picture than of the
-    pose's own.
+def _keep_inside(seen: FloatArray, own: FloatArray, size: tuple[int, int]) -> FloatArray:
+    """Make a placed body smaller, and move it, until it leaves a picture of a size (H, W) at no
+    side but where the pose's own does.
     """
-    size = np.array(shape[::-1])
-    low = np.minimum(own[:, :2].min(0), _EDGE * size)
-    high = np.maximum(own[:, :2].max(0), (1 - _EDGE) * size)
+    room = np.array(size[::-1])
+    first, last = own[:, :2].min(0), own[:, :2].max(0)
+    low = np.where(first < -_CUT * room, -np.inf, np.minimum(first, _EDGE * room))
+    high = np.where(last > (1 + _CUT) * room, np.inf, np.maximum(last, (1 - _EDGE) * room))
     first, last = seen[:, :2].min(0), seen[:, :2].max(0)
     factor = min(1, ((high - low) / (last - first)).min())
     middle = (first + last) / 2
@@ -209,19 +224,27 @@ class _Problem:
         body.shift[:] = goal - seen.mean(0) * factor.abs()
         return np.asarray(x.numpy())
 
+    def measure_distance(self, x: FloatArray) -> float:
+        """How far off the vertices lie, the median, in longer sides of what the map shows."""
+        body = BodyVector.split(torch.from_numpy(x))
+        return float((self._see(body)[0] - self._places).norm(dim=1).median()) / self._size
+
     def measure(self, x: FloatArray) -> FloatArray:
         return np.asarray(self._measure(torch.from_numpy(x)).numpy())
 
     def differentiate(self, x: FloatArray) -> FloatArray:
-        # What PyTorch loads for it, the first time, warns of itself.
-        with torch.no_grad(), warnings.catch_warnings(action="ignore", category=FutureWarning):
+        with torch.no_grad():
             slopes = torch.func.jacfwd(self._measure)(torch.from_numpy(x))
         return np.asarray(slopes.numpy())
 
+    def _see(self, body: BodyVector) -> tuple[Tensor, Tensor]:
+        """Places in the picture [N, 2], and normals."""
+        posed, normals = self._body.pose(body)
+        return posed[:, :2] * _DOWN * body.scale.exp() + body.shift, normals
+
     def _measure(self, x: Tensor) -> Tensor:
         body = BodyVector.split(x)
-        posed, normals = self._body.pose(body)
-        seen = posed[:, :2] * _DOWN * body.scale.exp() + body.shift
+        seen, normals = self._see(body)
         off = (seen - self._places) / (_SPREAD * self._size)
         # What is far off counts less: as the root of its distance.
         off = off / (1 + off.square().sum(1, keepdim=True) / 9) ** 0.25

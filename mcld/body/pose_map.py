@@ -21,7 +21,7 @@ def draw_pose_map(
 ) -> NDArray[np.uint8]:
     """The map of a body before a plain ground, uint8 [1024, 704, 3] (I, U, V).
 
-    shape: whose figure it has; None: that of its betas. turn: degrees that it is turned by about
+    shape: in place of that of its betas. turn: degrees that it is turned by about
     the vertical, its right side towards the camera; pitch: degrees that the camera looks down by.
     """
     placed = _place(body, shape or plain_shape(body.betas.tolist()), turn, pitch)

@@ -97,8 +97,16 @@ class BodyShape:
     head: float = HEAD_SCALE  # size of the head over a natural one
 
 
+def find_normals(vertices: FloatArray) -> FloatArray:
+    """Unit normals [V,3], outwards, of the skin in any pose, [V,3]."""
+    body = load_skin()
+    corners = vertices[body.faces]
+    normals = body.around @ np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return np.asarray(normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9))
+
+
 def plain_shape(betas: Sequence[float] = (), **girths: float) -> BodyShape:
-    """A figure as its bones have it, with a head of natural size, but for the girths given.
+    """A body as its bones have it, with a head of natural size, but for the girths given.
 
     betas: at most 10, those that lack are 0.
     """

@@ -15,6 +15,7 @@ from mcld.body.shape import (
     BETAS,
     BodyShape,
     FloatArray,
+    find_normals,
     load_skin,
     plain_shape,
     pose_vertices,
@@ -22,7 +23,7 @@ from mcld.body.shape import (
 )
 
 GIRTHS = ("shoulders", "chest", "waist", "hips", "legs", "arms", "belly", "bust", "head")
-"""What of a `BodyShape` can be fitted besides betas."""
+"""What of a `BodyShape` is fitted besides betas; belly and bust in metres, others are factors."""
 _STEP = 0.1
 
 
@@ -52,36 +53,36 @@ class BodyVector(NamedTuple):
         return cls(rotations.view(-1, 3), *others)
 
 
-def name_shape(shape: FloatArray) -> BodyShape:
-    """A figure, of its parameters [19]."""
+def make_shape(shape: FloatArray) -> BodyShape:
+    """The body shape of parameters [19], as `BodyVector.shape`."""
     betas, girths = shape[:BETAS], shape[BETAS:]
     return plain_shape(betas.tolist(), **dict(zip(GIRTHS, girths.tolist(), strict=True)))
 
 
 PLAIN = np.array([0.0] * BETAS + [getattr(plain_shape(), name) for name in GIRTHS])
-"""The parameters of the plain figure, [19]."""
+"""The parameters of the plain shape, [19]."""
 
 
 class SkinnedBody:
     """Some vertices of the skin: their places and normals under any parameters.
 
-    Joints and skin at rest are linear in a figure's parameters, but for a little of the skin's.
+    Joints and skin at rest are linear in a shape's parameters, but for a little of the skin's.
 
     vertices: [N] which.
     """
 
     def __init__(self, vertices: npt.NDArray[np.intp]) -> None:
         rest = _load_rest()
-        self._joints, self._joint_ways = rest.joints, rest.joint_ways
-        self._skin, self._skin_ways = rest.skin[vertices], rest.skin_ways[vertices]
+        self._joints, self._joint_directions = rest.joints, rest.joint_directions
+        self._skin, self._skin_directions = rest.skin[vertices], rest.skin_directions[vertices]
         self._weights, self._normals = rest.weights[vertices], rest.normals[vertices]
         self._parents = rest.parents
 
     def pose(self, body: BodyVector) -> tuple[Tensor, Tensor]:
         """Vertices and normals [N, 3], in metres: x right, y up, z towards the camera."""
         off = body.shape - torch.from_numpy(PLAIN)
-        joints = self._joints + self._joint_ways @ off
-        skin = self._skin + self._skin_ways @ off
+        joints = self._joints + self._joint_directions @ off
+        skin = self._skin + self._skin_directions @ off
         turns = make_rotations(torch.cat([body.orientation[None], body.rotations]))
         world, place = [turns[0]], [turns[0] @ joints[0]]
         for k, parent in enumerate(self._parents, 1):
@@ -110,11 +111,11 @@ class _Rest(NamedTuple):
 
     joints: Tensor
     """[22, 3]"""
-    joint_ways: Tensor
+    joint_directions: Tensor
     """[22, 3, 19]: by how much each parameter moves them."""
     skin: Tensor
     """[V, 3]"""
-    skin_ways: Tensor
+    skin_directions: Tensor
     """[V, 3, 19]"""
     normals: Tensor
     """[V, 3]"""
@@ -137,25 +138,22 @@ def _load_rest() -> _Rest:
     gather[np.arange(len(names)), [holder[k] for k in range(len(names))]] = 1
 
     def measure(shape: FloatArray) -> tuple[FloatArray, FloatArray]:
-        figure = name_shape(shape)
-        still = pose_vertices(figure, np.zeros((len(JOINTS), 3), np.float32))
-        return shape_body(figure).joints[order].astype(float), still.astype(float)
+        made = make_shape(shape)
+        still = pose_vertices(made, np.zeros((len(JOINTS), 3), np.float32))
+        return shape_body(made).joints[order].astype(float), still.astype(float)
 
     joints, still = measure(PLAIN)
     moved = [measure(PLAIN + step) for step in _STEP * np.eye(len(PLAIN))]
-    joint_ways, skin_ways = (
-        np.stack([(one - base) / _STEP for one in ways], -1)
-        for base, ways in zip((joints, still), zip(*moved, strict=True), strict=True)
+    joint_directions, skin_directions = (
+        np.stack([(one - base) / _STEP for one in others], -1)
+        for base, others in zip((joints, still), zip(*moved, strict=True), strict=True)
     )
-    corners = still[skin.faces]
-    normals = skin.around @ np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
     return _Rest(
         joints=torch.from_numpy(joints),
-        joint_ways=torch.from_numpy(joint_ways),
+        joint_directions=torch.from_numpy(joint_directions),
         skin=torch.from_numpy(still),
-        skin_ways=torch.from_numpy(skin_ways),
-        normals=torch.from_numpy(np.asarray(normals)),
+        skin_directions=torch.from_numpy(skin_directions),
+        normals=torch.from_numpy(find_normals(still)),
         weights=torch.from_numpy(np.asarray(skin.weights @ gather, np.float64)),
         parents=[holder[body.model.parents[k]] for k in order[1:]],
     )

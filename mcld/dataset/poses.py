@@ -11,6 +11,8 @@ from mcld.errors import InputError, MapError
 
 _SAME_SHAPE = 1.03
 """Pictures whose sides' ratios differ by less are of one shape."""
+_LONGEST = 4096
+"""Pixels of the longer side of a pose of another shape, at most."""
 _MARGIN = 0.06
 """Beside a body, of its height, where a pose is cut."""
 
@@ -36,7 +38,8 @@ def frame_pose(iuv: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint
     """A pose map [H, W, 3] as a picture of the shape of `size` (width, height) shows it.
 
     So that nobody is stretched: the side that is too long is cut as far as the body lets it, and
-    the other gets empty ground, but not where the body itself is cut. As it is, where it fits.
+    the other gets empty ground: where the body is cut at one end, at the other. As it is, where it
+    fits. Somebody must be in it.
     """
     wanted = np.array(size[::-1])
     ratio = wanted / iuv.shape[:2]
@@ -52,6 +55,8 @@ def frame_pose(iuv: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint
     start = round(float(np.clip(spans[long].mean() - kept / 2, 0, length - kept)))
     cut = iuv.take(range(start, start + kept), long)
     missing = max(round(kept / slope) - across, 0)
+    step = -(-max(kept, across + missing) // _LONGEST)
+    cut, missing = cut[::step, ::step], missing // step
     before = missing // 2
     if spans[1 - long][1] == across:
         before = missing

@@ -90,7 +90,11 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
                 request,
                 {
                     **request.record(hash_once),
-                    **record_reading(settings.prepare, request.reads_photos()),
+                    **record_reading(
+                        settings.prepare,
+                        reads_photos=request.reads_photos(),
+                        has_pose=request.pose is not None,
+                    ),
                     "seed": settings.sample.seed if request.seed is None else request.seed,
                     "weights": opened.weights,
                     **opened.options.record(),

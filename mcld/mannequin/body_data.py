@@ -21,6 +21,7 @@ from mcld.body.shape import (
     UInt8Array,
     draw_body_shape,
     find_chart_position,
+    find_normals,
     load_skin,
     pose_vertices,
 )
@@ -146,10 +147,6 @@ def _twist(turn: FloatArray, degrees: float) -> FloatArray:
 
 def _loosen(rng: np.random.Generator, vertices: FloatArray) -> FloatArray:
     """Clothes wider than the body, and hair: parts are blown up along their normals."""
-    body = load_skin()
-    corners = vertices[body.faces]
-    normals = body.around @ np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
     far = np.zeros(len(SEGMENTS))
     loose = rng.random() < 0.6
     trunk, arms, legs, hair = rng.random(4) * loose
@@ -162,7 +159,8 @@ def _loosen(rng: np.random.Generator, vertices: FloatArray) -> FloatArray:
             far[k] = 0.05 * legs * (0.7 + 0.3 * ("lower" in name))
         elif name == "head":
             far[k] = 0.03 * hair
-    return np.asarray(vertices + normals * far[body.segment][:, None], np.float32)
+    far = far[load_skin().segment][:, None]
+    return np.asarray(vertices + find_normals(vertices) * far, np.float32)
 
 
 def _put_on_skirt(rng: np.random.Generator, vertices: FloatArray) -> FloatArray:

@@ -121,11 +121,20 @@ def test_an_edit_may_have_a_seed_of_its_own(photos, tmp_path):
 
 
 def test_the_proportions_of_a_pose_are_part_of_an_edit(photos, tmp_path):
-    edits = [{"source": photos[0], "out": "1.png", "pose": photos[1]}]
+    edits = [
+        {"source": photos[0], "out": "1.png", "recolor": ["upper=red"]},
+        {"source": photos[0], "out": "2.png", "pose": photos[1]},
+    ]
     recipe = written(tmp_path / "edits.yaml", edits)
     run(recipe)
-    with pytest.raises(SettingsError, match="is another picture than this edit's, by fit_body"):
+    other = r"2\.png is another picture than this edit's, by fit_body"
+    with pytest.raises(SettingsError, match=other):
         run(recipe, "prepare.fit_body=true")
+    posed = recipe.parent / "made" / "2.png"
+    natural = np.asarray(Image.open(posed))
+    posed.unlink()
+    run(recipe, "prepare.fit_body=true")  # the edit without a pose is done
+    assert not np.array_equal(np.asarray(Image.open(posed)), natural)
 
 
 def test_a_picture_of_another_edit_is_never_overwritten(recipe):

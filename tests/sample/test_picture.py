@@ -70,6 +70,16 @@ def test_the_noise_schedule_is_a_setting(files):
     assert pictures[0] != pictures[1]
 
 
+def test_whose_proportions_a_pose_has_is_a_setting(files):
+    pictures = []
+    for fits in ("false", "true"):
+        run({**files, "pose": Path("waving")}, f"prepare.fit_body={fits}")
+        with Image.open(files["out"]) as picture:
+            assert ("fit_body" in json.loads(picture.text["mcld"])) == (fits == "true")
+            pictures.append(np.asarray(picture))
+    assert not np.array_equal(*pictures)
+
+
 def test_the_embedded_network_is_used_and_said_so_when_no_weights_are_given(files):
     said, _ = run({**files, "weights": None})
     assert any("embedded mannequin network" in line for line in said)
