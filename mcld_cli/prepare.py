@@ -171,7 +171,8 @@ def _prepare_photos(request: "PrepareRequest", settings: PrepareSettings, strict
 
 
 def _show_plan(request: "PrepareRequest", settings: PrepareSettings) -> None:
-    from mcld.prepare.dataset import check_installed, choose_readers, plan_dataset
+    from mcld.prepare.dataset import plan_dataset
+    from mcld.prepare.readers import check_installed, choose_readers
 
     report = plan_dataset(request, settings)
     _show_report(report, ("stage", "listed", "to do", "there", "absent"))
