@@ -32,8 +32,10 @@ warnings.filterwarnings("ignore", message="`torch.jit", category=FutureWarning)
 
 _POINTS = 700
 """Pixels of a map that are fitted to, about."""
-_LEAST, _LEAST_OF_TRUNK = 60, 30
-"""Vertices seen, and those of the trunk, from which on a body can be told."""
+_LEAST = 60
+"""Vertices seen, from which on a body can be told."""
+_LEAST_OF_TRUNK, _MOST = 0.2, (0.05, 0.95)
+"""Of the trunk's height, metres, and between which shares of what is seen of it."""
 _LONGEST = 1024
 """Pixels of a map's longer side, that a fit needs at most."""
 _NEAR = 14.0
@@ -91,8 +93,9 @@ def fit_body(iuv: NDArray[np.uint8], name: str) -> FittedBody:
     iuv = iuv[::step, ::step]
     vertices, places = _match(iuv)
     seen = np.unique(vertices)
-    trunk = load_skin().segment[seen] == SEGMENTS.index("torso")
-    if len(seen) < _LEAST or trunk.sum() < _LEAST_OF_TRUNK:
+    skin = load_skin()
+    trunk = skin.canonical[seen[skin.segment[seen] == SEGMENTS.index("torso")], 1]
+    if len(seen) < _LEAST or len(trunk) < 2 or np.ptp(np.quantile(trunk, _MOST)) < _LEAST_OF_TRUNK:
         raise InputError(
             f"{name} shows too little of its body to be measured: leave out --fit-body"
         )
