@@ -8,6 +8,8 @@ where the map tells nothing.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
 
@@ -100,9 +102,10 @@ def fit_body(iuv: NDArray[np.uint8], name: str) -> FittedBody:
             f"{name} shows too little of its body to be measured: leave out --fit-body"
         )
     problem = _Problem(vertices, places)
-    found = least_squares(
-        problem.measure, problem.start(), problem.differentiate, max_nfev=_MOST_STEPS
-    )
+    with _one_thread():
+        found = least_squares(
+            problem.measure, problem.start(), problem.differentiate, max_nfev=_MOST_STEPS
+        )
     if problem.measure_distance(found.x) > _FARTHEST:
         raise InputError(f"no body fits the map of {name}: leave out --fit-body")
     body = BodyVector.split(torch.from_numpy(found.x))
@@ -114,6 +117,17 @@ def fit_body(iuv: NDArray[np.uint8], name: str) -> FittedBody:
         places,
         iuv.shape[:2],
     )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let PyTorch work in this thread alone: of several, small steps wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def draw_fitted_map(pose: FittedBody, shape: BodyShape) -> NDArray[np.uint8]:
