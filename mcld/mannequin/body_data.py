@@ -30,6 +30,7 @@ from mcld.estimators.body.landmarks import (
     Crop,
     LandmarkReader,
     Landmarks,
+    list_views,
     read_landmarks,
 )
 from mcld.mannequin.world import identity, pose
@@ -57,7 +58,7 @@ def make_example(seed: int, index: int, reader: LandmarkReader) -> BodyExample |
     rng = np.random.default_rng(np.random.SeedSequence([seed, index, 2]))
     image, iuv = take_picture(rng, seed, index)
     image, iuv = _cut_as_photos_are(rng, image, iuv)
-    people = reader.find_people(image)
+    people = reader.find_people(image, list_views(image.shape[:2])[0])
     if not people:
         return None
     read = read_landmarks(reader, image, people[0])

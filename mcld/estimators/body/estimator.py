@@ -20,6 +20,7 @@ from mcld.estimators.body.landmarks import (
     Crop,
     LandmarkReader,
     Landmarks,
+    list_views,
     read_landmarks,
 )
 from mcld.estimators.body.network import BodyNetwork
@@ -88,13 +89,16 @@ class EmbeddedPose:
 
     def _find_people(self, image: NDArray[np.uint8]) -> list[_Person]:
         """Those whose landmarks are found, the largest first."""
-        people = []
-        for person in self._reader.find_people(image)[:_MOST_PEOPLE]:
-            read = read_landmarks(self._reader, image, person)
-            if read is not None:
-                size = float(np.linalg.norm(person.reach - person.hip))
-                people.append(_Person(person.box, size, *read))
-        return sorted(people, key=lambda person: -person.size)
+        for view in list_views(image.shape[:2]):
+            people = []
+            for person in self._reader.find_people(image, view)[:_MOST_PEOPLE]:
+                read = read_landmarks(self._reader, image, person)
+                if read is not None:
+                    size = float(np.linalg.norm(person.reach - person.hip))
+                    people.append(_Person(person.box, size, *read))
+            if people:
+                return sorted(people, key=lambda person: -person.size)
+        return []
 
     def _draw(self, person: _Person, shape: tuple[int, int]) -> NDArray[np.uint8] | None:
         found, crop = person.landmarks, person.crop

@@ -122,10 +122,8 @@ class LandmarkReader:
         self._detector = open_session(folder / "detector.onnx")
         self._landmarks = open_session(folder / "landmarks.onnx")
 
-    def find_people(self, image: NDArray[np.uint8]) -> list[FoundPerson]:
-        """The people in a photo, uint8 [H, W, 3] RGB, the surest first."""
-        height, width, _ = image.shape
-        crop = Crop(np.array([width / 2, height / 2], np.float32), float(max(height, width)), 0.0)
+    def find_people(self, image: NDArray[np.uint8], crop: Crop) -> list[FoundPerson]:
+        """The people in an upright square of a photo, uint8 [H, W, 3] RGB, the surest first."""
         square = crop.cut(image, DETECTOR_SIZE).astype(np.float32) / 127.5 - 1
         boxes, scores = self._detector.run(None, {"input_1": square[None]})
         score = 1 / (1 + np.exp(-np.clip(scores[0, :, 0], -80, 80)))
@@ -153,6 +151,25 @@ class LandmarkReader:
         return Landmarks(
             float(score[0, 0]), places[:LANDMARKS], seen, mask, places[33, :2], places[34, :2]
         )
+
+
+def list_views(shape: tuple[int, int]) -> list[Crop]:
+    """The squares of a photo (H, W) in which people are looked for, until somebody is found.
+
+    The whole photo, which nearly always does; from further away, for who fills it; and three that
+    show it nearer, for who is small.
+    """
+    short, long = min(shape), max(shape)
+    middle = np.array(shape[::-1], np.float32) / 2
+    ends = middle - short / 2
+    return [
+        Crop(middle, float(long), 0.0),
+        Crop(middle, long * 1.5, 0.0),
+        *(
+            Crop((middle + side * ends).astype(np.float32), float(short), 0.0)
+            for side in (-1, 0, 1)
+        ),
+    ]
 
 
 def read_landmarks(

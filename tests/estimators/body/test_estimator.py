@@ -2,13 +2,20 @@
 
 from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 from skimage import data
 
 from mcld.estimators.body.estimator import EmbeddedPose
 from mcld.estimators.body.frame import Frame, choose_frame
-from mcld.estimators.body.landmarks import Crop, LandmarkReader, crop_again, crop_around
+from mcld.estimators.body.landmarks import (
+    Crop,
+    LandmarkReader,
+    crop_again,
+    crop_around,
+    list_views,
+)
 from mcld.mannequin.body_data import make_example, take_picture
 from mcld.mannequin.world import identity, pose, render
 
@@ -38,7 +45,7 @@ def estimate(image: np.ndarray) -> np.ndarray:
 
 
 def test_a_photo_of_a_person_has_landmarks_where_they_are():
-    (person,) = reader().find_people(astronaut())
+    (person,) = reader().find_people(astronaut(), list_views((512, 512))[0])
     crop = crop_around(person.hip, person.reach)
     found = reader().read(astronaut(), crop_again(crop, reader().read(astronaut(), crop)))
     assert found.score > 0.9
@@ -46,6 +53,26 @@ def test_a_photo_of_a_person_has_landmarks_where_they_are():
     assert x[11] > x[12]  # her left shoulder is on the right
     assert y[0] < y[11] < y[23]
     assert found.visibility[0] > 0.9
+
+
+def test_who_is_small_in_a_wide_photo_is_found_at_a_nearer_look():
+    photo = np.full((400, 1600, 3), 128, np.uint8)
+    photo[200:290, 300:390] = cv2.resize(astronaut(), (90, 90), interpolation=cv2.INTER_AREA)
+    whole, *_ = list_views(photo.shape[:2])
+    assert not reader().find_people(photo, whole)
+    body = estimate(photo)[..., 0] > 0
+    assert body.sum() > 2000
+    assert body[200:290, 300:390].sum() > 0.9 * body.sum()
+
+
+def test_people_are_looked_for_from_further_away_and_nearer():
+    whole, further, *nearer = list_views((300, 900))
+    assert (whole.size, further.size) == (900, 1350)
+    assert [(*crop.centre, crop.size) for crop in nearer] == [
+        (150, 150, 300),
+        (450, 150, 300),
+        (750, 150, 300),
+    ]
 
 
 def test_a_photo_becomes_a_map_of_its_own_size():
