@@ -8,7 +8,7 @@ where the map tells nothing.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from mcld.body.densepose import find_densepose_uv
 from mcld.body.parameters import list_gallery, read_gallery
+from mcld.body.pose import JOINTS
 from mcld.body.render import find_seen_vertices, render_placed_map
 from mcld.body.shape import BETAS, SEGMENTS, BodyShape, FloatArray, load_skin, pose_vertices
 from mcld.body.skinning import GIRTHS, BodyVector, SkinnedBody, make_shape
@@ -46,6 +47,8 @@ _UNITS = 300.0
 """What one label is, in levels, when vertices are looked up."""
 _SPREAD = 0.014
 """How far off pixels lie, in longer sides of what the map shows."""
+_SPREAD_OF_JOINTS = 0.008
+"""The same of joints: each counts as much as three pixels."""
 _FACING, _FACING_SPREAD = 0.1, 0.15
 """What a map shows faces the camera: the cosine from which on it surely does."""
 _STANDING = "standing"
@@ -63,6 +66,8 @@ _FARTHEST = 0.1
 """Median distance of a body that fits, in longer sides of what the map shows."""
 _EDGE, _CUT = 0.01, 0.03
 """Of a picture's sides: what a whole body keeps free, and how far beyond the edge one is cut."""
+_USUAL = 0.2
+"""Of the prior's spread of shapes, for bodies of usual build."""
 _SIDES = 12
 """Sides that a body is first looked for from."""
 _MOST_STEPS = 40
@@ -86,8 +91,13 @@ class FittedBody(NamedTuple):
     """Height and width of the map, as it was read."""
 
 
-def fit_body(iuv: NDArray[np.uint8], name: str) -> FittedBody:
+def fit_body(
+    iuv: NDArray[np.uint8], name: str, joints: Mapping[str, FloatArray] | None = None
+) -> FittedBody:
     """Fit a body to an IUV map, uint8 [H, W, 3] (I, U, V); a large one is read smaller.
+
+    joints: where some of JOINTS are, (x, y) in pixels of the map; the body is then of usual build,
+    for a map that was made of them does not tell it.
 
     Raises InputError, in which the map is called `name`, where it shows too little of a body.
     """
@@ -101,7 +111,7 @@ def fit_body(iuv: NDArray[np.uint8], name: str) -> FittedBody:
         raise InputError(
             f"{name} shows too little of its body to be measured: leave out --fit-body"
         )
-    problem = _Problem(vertices, places)
+    problem = _Problem(vertices, places, {k: at / step for k, at in (joints or {}).items()})
     with _one_thread():
         found = least_squares(
             problem.measure, problem.start(), problem.differentiate, max_nfev=_MOST_STEPS
@@ -209,11 +219,21 @@ def _match(iuv: NDArray[np.uint8]) -> tuple[NDArray[np.intp], FloatArray]:
 class _Problem:
     """What is to be small."""
 
-    def __init__(self, vertices: NDArray[np.intp], places: FloatArray) -> None:
+    def __init__(
+        self, vertices: NDArray[np.intp], places: FloatArray, joints: Mapping[str, FloatArray]
+    ) -> None:
         self._body = SkinnedBody(vertices)
-        self._places = torch.from_numpy(places)
+        self._joints = [JOINTS.index(name) + 1 for name in joints]  # after the pelvis
+        goals = [places, *(np.array([at], float) for at in joints.values())]
+        self._goals = torch.from_numpy(np.concatenate(goals))
+        self._places = self._goals[: len(places)]
+        spread = [_SPREAD] * len(places) + [_SPREAD_OF_JOINTS] * len(joints)
         self._size = float(np.ptp(places, axis=0).max())
+        self._off = torch.tensor(spread, dtype=torch.float64)[:, None] * self._size
         self._mean, self._spread = _load_prior()
+        if joints:
+            self._spread = self._spread.clone()
+            BodyVector.split(self._spread).shape.mul_(_USUAL)
 
     def start(self) -> FloatArray:
         """The likeliest pose, from the side and as large as it fits best."""
@@ -244,7 +264,7 @@ class _Problem:
     def measure_distance(self, x: FloatArray) -> float:
         """How far off the vertices lie, the median, in longer sides of what the map shows."""
         body = BodyVector.split(torch.from_numpy(x))
-        return float((self._see(body)[0] - self._places).norm(dim=1).median()) / self._size
+        return float((self._see(body)[0] - self._goals).norm(dim=1).median()) / self._size
 
     def measure(self, x: FloatArray) -> FloatArray:
         return np.asarray(self._measure(torch.from_numpy(x)).numpy())
@@ -255,14 +275,15 @@ class _Problem:
         return np.asarray(slopes.numpy())
 
     def _see(self, body: BodyVector) -> tuple[Tensor, Tensor]:
-        """Places in the picture [N, 2], and normals."""
-        posed, normals = self._body.pose(body)
-        return posed[:, :2] * _DOWN * body.scale.exp() + body.shift, normals
+        """Places in the picture of vertices and joints, and the vertices' normals."""
+        posed, normals, joints = self._body.pose(body)
+        points = torch.cat([posed, joints[self._joints]])
+        return points[:, :2] * _DOWN * body.scale.exp() + body.shift, normals
 
     def _measure(self, x: Tensor) -> Tensor:
         body = BodyVector.split(x)
         seen, normals = self._see(body)
-        off = (seen - self._places) / (_SPREAD * self._size)
+        off = (seen - self._goals) / self._off
         # What is far off counts less: as the root of its distance.
         off = off / (1 + off.square().sum(1, keepdim=True) / 9) ** 0.25
         away = (_FACING - normals[:, 2]).clamp(min=0) / _FACING_SPREAD

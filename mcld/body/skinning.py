@@ -78,8 +78,11 @@ class SkinnedBody:
         self._weights, self._normals = rest.weights[vertices], rest.normals[vertices]
         self._parents = rest.parents
 
-    def pose(self, body: BodyVector) -> tuple[Tensor, Tensor]:
-        """Vertices and normals [N, 3], in metres: x right, y up, z towards the camera."""
+    def pose(self, body: BodyVector) -> tuple[Tensor, Tensor, Tensor]:
+        """Vertices, normals [N, 3] and joints [22, 3], in metres: x right, y up, z to the camera.
+
+        The joints are the pelvis and those of `mcld.body.pose.JOINTS`.
+        """
         off = body.shape - torch.from_numpy(PLAIN)
         joints = self._joints + self._joint_directions @ off
         skin = self._skin + self._skin_directions @ off
@@ -89,10 +92,11 @@ class SkinnedBody:
             world.append(world[parent] @ turns[k])
             place.append(place[parent] + world[parent] @ (joints[k] - joints[parent]))
         turn = torch.stack(world)
-        shift = torch.stack(place) - (turn @ joints[..., None])[..., 0]
+        placed = torch.stack(place)
+        shift = placed - (turn @ joints[..., None])[..., 0]
         blended = torch.einsum("nj,jik->nik", self._weights, turn)
         posed = (blended @ skin[..., None])[..., 0] + self._weights @ shift
-        return posed, (blended @ self._normals[..., None])[..., 0]
+        return posed, (blended @ self._normals[..., None])[..., 0], placed
 
 
 def make_rotations(turns: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from mcld.body.fit import draw_fitted_map, fit_body
+from mcld.errors import InputError
 from mcld.estimators.body.frame import choose_frame, frame_body, frame_keypoints, paint_map
 from mcld.estimators.body.keypoints import Keypoints, lay_canvas
 from mcld.estimators.body.landmarks import (
@@ -113,11 +115,29 @@ class EmbeddedPose:
 
 
 def draw_keypoints(keypoints: Keypoints) -> NDArray[np.uint8]:
-    """The IUV map of a person of whom only keypoints are known, uint8 [H, W, 3]."""
+    """The IUV map of a person of whom only keypoints are known, uint8 [H, W, 3].
+
+    What the network makes of them, which a body of usual build is fitted to, and to the keypoints.
+    """
     places, shape = lay_canvas(keypoints)
     body, square = frame_keypoints(places, keypoints.known, shape)
     with torch.inference_mode():
-        return paint_map(load_body_network()(body), square, shape)
+        iuv = paint_map(load_body_network()(body), square, shape)
+    joints = {name: places[k] for k, name in _JOINTS.items() if keypoints.known[k]}
+    try:
+        fitted = fit_body(iuv, "", joints)
+    except InputError:  # there is too little of a body: a head, or a leg
+        return iuv
+    return draw_fitted_map(fitted, fitted.shape)
+
+
+_JOINTS = {
+    2 * pair + side + 11: f"{'LR'[side]}_{name}"
+    for pair, name in enumerate(("Shoulder", "Elbow", "Wrist", "", "", "", "Hip", "Knee", "Ankle"))
+    if name
+    for side in range(2)
+}
+"""Landmarks of BlazePose that are joints of a body."""
 
 
 @cache

@@ -159,11 +159,11 @@ def list_views(shape: tuple[int, int]) -> list[Crop]:
     The whole photo, which nearly always does; from further away, for who fills it; and three that
     show it nearer, for who is small.
     """
-    short, long = min(shape), max(shape)
-    middle = np.array(shape[::-1], np.float32) / 2
+    short, long = float(min(shape)), float(max(shape))
+    middle: Array = np.array(shape[::-1], np.float32) / np.float32(2)
     ends = middle - short / 2
     return [
-        Crop(middle, float(long), 0.0),
+        Crop(middle, long, 0.0),
         Crop(middle, long * 1.5, 0.0),
         *(
             Crop((middle + side * ends).astype(np.float32), float(short), 0.0)

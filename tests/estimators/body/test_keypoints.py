@@ -115,6 +115,20 @@ def test_keypoints_become_a_map_with_each_part_where_it_belongs(tmp_path):
     assert not labels[[0, -1]].any()
 
 
+def test_the_body_is_whole_and_its_joints_are_at_the_keypoints(tmp_path):
+    told = {**openpose(18), "canvas_height": 256, "canvas_width": 176}
+    labels = draw_keypoints(read_keypoints(write(tmp_path / "a.json", told)))[..., 0]
+    assert set(np.unique(labels)) >= {0, 2, 3, 4, 5, 6, 9, 10, 13, 14, 23, 24}
+    for foot, ankle in ((5, 27), (6, 28)):
+        rows, columns = np.nonzero(labels == foot)
+        assert abs(columns.mean() - PLACES[ankle][0]) < 8
+        assert -6 < rows.min() - PLACES[ankle][1] < 10
+    for hand, wrist in ((4, 15), (3, 16)):
+        rows, columns = np.nonzero(labels == hand)
+        assert abs(columns.mean() - PLACES[wrist][0]) < 8
+        assert abs(rows.min() - PLACES[wrist][1]) < 8
+
+
 def test_half_a_body_gives_the_same_map_wherever_it_stands(tmp_path):
     half = [[x, y, c if y < 110 else 0] for x, y, c in points(17)]
     maps = []
