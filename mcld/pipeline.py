@@ -146,6 +146,8 @@ class SamplingOptions:
     """How IUV maps are resized, "bicubic" or "nearest"."""
     projector_heads: int
     """Heads of the image projector, which its weights do not tell."""
+    keep: str
+    """What of the source's photo stays in a new pose, "background" or "nothing"."""
     scheduler: str
     """The scheduler's class."""
     scheduler_config: dict[str, Any]
@@ -165,6 +167,7 @@ _DEFAULTS = {
     "reference_input": "texture",
     "pose_resample": "bicubic",
     "edit_strength": 1.0,
+    "keep": "nothing",
     "face_embedder": "arcface",
 }
 """The paper's, of what a network is sampled with when nothing is said."""
@@ -189,6 +192,8 @@ class MCLDPipeline(DiffusionPipeline):
         reference_input: what ReferenceNet sees, "texture" (the paper's) or "source".
         edit_strength: for `mcld.edit`, the network's share in a picture that is edited in the
             photo's own pose, 0..1; the rest is the photo with the edited texture warped onto it.
+        keep: what of the source's photo `mcld.sampling` keeps in a new pose, "background" or, as
+            the paper, "nothing". A call of the pipeline makes the network's own picture.
         face_embedder: what makes the face embeddings that it knows, "arcface" (the paper's) or
             "head_crop", the small picture of the head that mannequins are told by.
         pose_resample: how IUV maps are brought to the network's size: "bicubic", which blends part
@@ -220,6 +225,7 @@ class MCLDPipeline(DiffusionPipeline):
         reference_input: str | None = None,
         pose_resample: str | None = None,
         edit_strength: float | None = None,
+        keep: str | None = None,
         face_embedder: str | None = None,
     ) -> None:
         super().__init__()
@@ -242,6 +248,7 @@ class MCLDPipeline(DiffusionPipeline):
             "reference_input": reference_input,
             "pose_resample": pose_resample,
             "edit_strength": edit_strength,
+            "keep": keep,
             "face_embedder": face_embedder,
         }
         given = {name: value for name, value in given.items() if value is not None}
@@ -503,6 +510,7 @@ class MCLDPipeline(DiffusionPipeline):
         width: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
+        keep: str | None = None,
     ) -> SamplingOptions:
         """How pictures are sampled: as told, and where nothing is, as the weights were saved with.
 
@@ -533,6 +541,7 @@ class MCLDPipeline(DiffusionPipeline):
             reference_input=config.reference_input,
             pose_resample=config.pose_resample,
             projector_heads=self.image_projector.config.heads,
+            keep=config.keep if keep is None else keep,
             scheduler=type(scheduler).__name__,
             scheduler_config={
                 name: value

@@ -157,6 +157,11 @@ class SampleSettings(SettingsGroup):
         False,
         description="Where more steps are asked for, take 10 of unipc: half the time of 20.",
     )
+    keep: Literal["background", "nothing"] | None = Field(
+        None,
+        description="What of the source's photo stays in a new pose: what lies behind the person,"
+        " or nothing; null: the weights' own.",
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the starting noise.")
     device: str | None = Field(
         None, description="Such as cuda:1 or cpu; null: a GPU where there is one."

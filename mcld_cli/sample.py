@@ -12,6 +12,7 @@ from mcld.settings import Settings, load_settings
 from mcld_cli import console
 from mcld_cli.launch import Processes, launch
 from mcld_cli.options import (
+    HOW,
     SAMPLING,
     Config,
     Overrides,
@@ -37,6 +38,7 @@ _split_option = partial(typer.Option, rich_help_panel=_SPLIT)
 FLAGS = {
     **reading_options(_PICTURE),
     **setting_options(_PICTURE, fit_body="prepare.fit_body"),
+    **setting_options(HOW, keep="sample.keep"),
     **setting_options(_SPLIT, dataset="sample.dataset"),
     **SAMPLING,
 }

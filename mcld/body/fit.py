@@ -55,8 +55,10 @@ _STANDING = "standing"
 """The pose of the gallery that is the likeliest."""
 _LEAST_TURN = np.radians(12)
 """The prior's spread of a joint's turn, at least."""
+_SHARED, _APART = GIRTHS[:6], 0.06
+"""Girths that are much alike in one body, and the spread of their difference from their mean."""
 _GIRTHS = {
-    **dict.fromkeys(("shoulders", "chest", "waist", "hips", "legs", "arms"), (1.0, 0.1)),
+    **dict.fromkeys(_SHARED, (1.0, 0.2)),
     "belly": (0.01, 0.03),
     "bust": (0.015, 0.02),
     "head": (1.2, 0.3),
@@ -287,7 +289,9 @@ class _Problem:
         # What is far off counts less: as the root of its distance.
         off = off / (1 + off.square().sum(1, keepdim=True) / 9) ** 0.25
         away = (_FACING - normals[:, 2]).clamp(min=0) / _FACING_SPREAD
-        return torch.cat([off.flatten(), away, (x - self._mean) / self._spread])
+        girths = body.shape[BETAS:][: len(_SHARED)]
+        apart = (girths - girths.mean()) / _APART
+        return torch.cat([off.flatten(), away, apart, (x - self._mean) / self._spread])
 
 
 @cache

@@ -18,6 +18,10 @@ from mcld.errors import InputError
 _DIGITS = 10
 _LARGEST = 2**30
 """Bytes of a file's arrays, unpacked, at most."""
+_LARGEST_TURN, _LARGEST_BETA = 100.0, 20.0
+"""Radians of a joint's turn, and a coefficient of shape, at most; bodies are drawn up to 5."""
+_UPRIGHT = 0.7
+"""Cosine between the axes of a body and of its world, from which on it stands along that one."""
 _POSES = ("poses", "body_pose", "pose_body", "pose", "fullpose")
 _ROOTS = ("global_orient", "root_orient")
 _RATES = ("mocap_framerate", "mocap_frame_rate")
@@ -98,6 +102,7 @@ def _read_arrays(path: Path, arrays: dict[str, NDArray[Any]], frame: int) -> Bod
     if name is None:
         raise InputError(f"{path} holds no pose: one of {', '.join(_POSES)}")
     rotations = _read_rotations(path, name, arrays[name], frame)
+    count = len(rotations)
     orientation = np.zeros(3, np.float32)
     if len(rotations) not in _BODIES:  # it begins with the body's orientation
         orientation, rotations = rotations[0], rotations[1:]
@@ -106,15 +111,16 @@ def _read_arrays(path: Path, arrays: dict[str, NDArray[Any]], frame: int) -> Bod
         orientation = _read_rotations(path, root, arrays[root], frame)[0]
     if len(rotations) < len(JOINTS):
         raise InputError(
-            f"{path}: {name} has {len(rotations)} joints; SMPL and SMPL-X have {len(JOINTS)} or"
-            " more"
+            f"{path}: {name} has {count} joints; SMPL and SMPL-X have {len(JOINTS)} or more"
         )
     betas = np.zeros(BETAS, np.float32)
     if "betas" in arrays:
         rows = np.atleast_2d(_to_floats(path, "betas", arrays["betas"]))
         given = np.ravel(rows[min(frame, len(rows) - 1)] if len(rows) else rows)[:BETAS]
+        if np.abs(given).max(initial=0) > _LARGEST_BETA:
+            raise InputError(f"{path}: betas up to {np.abs(given).max():g} are no body's shape")
         betas[: len(given)] = np.clip(given, -5, 5)
-    if any(rate in arrays for rate in _RATES):
+    if any(rate in arrays for rate in _RATES) or (name == "poses" and _lies_back(orientation)):
         orientation = _face_camera(orientation)
     else:
         orientation = _stand_up(orientation)
@@ -128,6 +134,8 @@ def _read_rotations(path: Path, name: str, array: NDArray[Any], frame: int) -> N
     numbers = _to_floats(path, name, array)
     try:
         if _are_matrices(numbers):
+            if not _are_rotations(numbers):
+                raise InputError(f"{path}: some matrices of {name} are no rotations")
             vectors = Rotation.from_matrix(numbers.reshape(-1, 3, 3)).as_rotvec()
             numbers = vectors.reshape(*numbers.shape[:-2], 3).astype(np.float32)
         if name in _ROOTS:
@@ -144,6 +152,8 @@ def _read_rotations(path: Path, name: str, array: NDArray[Any], frame: int) -> N
     if frame >= len(frames) or not frames.size:
         raise InputError(f"{path}: there is no frame {frame}: {name} has {len(frames)}")
     chosen: NDArray[np.float32] = frames[frame]
+    if np.abs(chosen).max() > _LARGEST_TURN:
+        raise InputError(f"{path}: numbers up to {np.abs(chosen).max():g} of {name} are no turns")
     return chosen
 
 
@@ -151,7 +161,11 @@ def _are_matrices(numbers: NDArray[np.float32]) -> bool:
     """Whether the last two axes are rotation matrices; three axis-angles are as large as one."""
     if numbers.shape[-2:] != (3, 3) or numbers.ndim > 2:
         return numbers.shape[-2:] == (3, 3)
-    square = numbers @ np.swapaxes(numbers, -1, -2)
+    return _are_rotations(numbers)
+
+
+def _are_rotations(matrices: NDArray[np.float32]) -> bool:
+    square = matrices @ np.swapaxes(matrices, -1, -2)
     return bool(np.allclose(square, np.eye(3), atol=1e-2))
 
 
@@ -163,6 +177,13 @@ def _to_floats(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.float32
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: some numbers of {name} are not finite")
     return numbers
+
+
+def _lies_back(orientation: NDArray[np.float32]) -> bool:
+    """Whether a body's up is the world's z, as in files of motions whose other arrays are gone."""
+    from scipy.spatial.transform import Rotation
+
+    return bool(Rotation.from_rotvec(orientation).apply([0, 1, 0])[2] > _UPRIGHT)
 
 
 def _face_camera(orientation: NDArray[np.float32]) -> NDArray[np.float32]:

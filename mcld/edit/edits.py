@@ -17,6 +17,7 @@ from mcld.errors import InputError, SettingsError
 from mcld.machine.processes import ignore
 from mcld.person import Person
 from mcld.pipeline import MCLDPipeline, PipelineInputs, SamplingOptions
+from mcld.sampling.background import finish_picture
 from mcld.sampling.paint import OnStep, as_images, paint, read_inputs
 from mcld.surface.charts import find_texels
 
@@ -43,16 +44,15 @@ class Edits:
     """How far, 0..1; a picture for each. Without `interpolate` they do not count."""
     pose: NDArray[np.uint8] | None = None
     """The new pose, uint8 [H, W, 3] (I, U, V); None: that of the photo."""
-    keep_background: bool = False
-    """Take what is not body, with a margin, from the photo; in the photo's own pose only."""
+    keep: str | None = None
+    """What of the photo stays: "background", which is not body, or "nothing"; None: nothing in the
+    photo's own pose, in another what the network is sampled with."""
 
     def __post_init__(self) -> None:
         for group in (*self.garments, *self.recolor):
             check_group(group)
         if self.face is not None and "head" in self.garments:
             raise SettingsError("a face brings its own head: give no other one")
-        if self.keep_background and self.pose is not None:
-            raise SettingsError("the background is kept in the photo's own pose only: give no pose")
         if not self.amounts or not all(0 <= amount <= 1 for amount in self.amounts):
             raise SettingsError(f"amounts {self.amounts}: give one or more from 0 to 1")
         if self.texture is not None:
@@ -219,19 +219,23 @@ def blend_rows(edited: EditedPeople, conditions: FocalConditions) -> FocalCondit
     )
 
 
-def finish(edited: EditedPeople, pictures: list[Image.Image], strength: float) -> list[Image.Image]:
+def finish(
+    edited: EditedPeople, pictures: list[Image.Image], strength: float, options: SamplingOptions
+) -> list[Image.Image]:
     """The network's pictures at the photo's size, and with what the photo gives them.
 
     strength: the network's share, 0..1, in the photo's own pose; the rest is the photo with the
-    edited texture warped onto it. In another pose the picture is the network's alone.
+    edited texture warped onto it. In another pose the figure is the network's alone.
     """
+    if edited.edits.pose is not None:
+        options = replace(options, keep=edited.edits.keep or options.keep)
+        return [finish_picture(p, edited.source, edited.edits.pose, options) for p in pictures]
     photo = np.asarray(edited.source.photo)
     finished = []
     for person, picture in zip(edited.persons, pictures, strict=True):
         resized = picture.resize(edited.source.photo.size, Image.Resampling.BICUBIC)
-        if edited.edits.pose is None:
-            resized = Image.blend(person.photo, resized, strength)
-        if edited.edits.keep_background:
+        resized = Image.blend(person.photo, resized, strength)
+        if edited.edits.keep == "background":
             kept = keep_background(np.asarray(resized), photo, edited.source.iuv)
             resized = Image.fromarray(kept)
         finished.append(resized)
@@ -253,7 +257,7 @@ def paint_edit(
     rows = FocalConditions.cat([pipeline.conditions(inputs[k : k + ROWS]) for k in starts])
     seeds = [seed] * len(edited.persons)
     pictures = paint(pipeline, blend_rows(edited, rows), options, seeds, on_step=on_step)
-    return finish(edited, as_images(pictures), strength)
+    return finish(edited, as_images(pictures), strength, options)
 
 
 def edit(

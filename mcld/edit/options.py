@@ -60,8 +60,10 @@ class EditOptions(SettingsGroup):
         "How far --interpolate goes, 0 to 1, in how many pictures. (default: 0:1:7)",
         "FROM:TO:COUNT",
     )
-    keep: Literal["background"] | None = _option(
-        "What is not body comes from the photo; in its own pose.", None
+    keep: Literal["background", "nothing"] | None = _option(
+        "background: what is not body comes from the photo. (default: nothing; in another pose the"
+        " weights' own)",
+        None,
     )
     # These two are settings on the command line, which has them for all commands alike.
     seed: int | None = Field(None, ge=0, lt=2**63)

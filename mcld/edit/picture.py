@@ -116,7 +116,7 @@ def read_edit(
             if request.pose
             else None
         ),
-        keep_background=request.keep is not None,
+        keep=request.keep,
     )
 
 

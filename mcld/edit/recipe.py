@@ -146,7 +146,8 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
     ) -> None:
         """Write the picture, or the strip."""
         request, record = job
-        finished = finish(inputs[0], as_images(pictures), record["strength"])
+        options = self.opened.options
+        finished = finish(inputs[0], as_images(pictures), record["strength"], options)
         write_png(request.out, np.asarray(join_strip(finished)), png_text(record))
 
 

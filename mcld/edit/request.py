@@ -84,10 +84,6 @@ class EditRequest(EditOptions):
         self.amounts()
         if self.pose_kind and not self.pose:
             raise SettingsError("--pose-kind goes with --pose")
-        if self.keep and self.pose:
-            raise SettingsError(
-                "--keep background is for the photo's own pose: leave out --pose, or --keep"
-            )
         if self.out.suffix.lower() != ".png":
             raise SettingsError(f"--out {self.out}: the picture is written as PNG; name it .png")
 

@@ -10,9 +10,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from mcld import __version__
@@ -24,11 +26,12 @@ from mcld.errors import InputError, SettingsError
 from mcld.machine.files import hash_file, make_folder, remove_unfinished, write_json
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, is_main
-from mcld.person import read_prepared
+from mcld.person import Person, read_prepared
 from mcld.pipeline import PipelineInputs
 from mcld.sample.request import SplitRequest
+from mcld.sampling.background import finish_picture
 from mcld.sampling.open import OpenPipeline
-from mcld.sampling.paint import read_inputs
+from mcld.sampling.paint import as_images, read_inputs
 from mcld.sampling.record import png_text
 from mcld.sampling.run import PictureRun, encode_in_one_batch, run_many
 from mcld.settings import Settings
@@ -79,7 +82,16 @@ def sample_split(
     return run_many(make_run, request.weights, settings, say=say, on_job=on_picture)
 
 
-class SplitRun(PictureRun[Pair, PipelineInputs]):
+class ReadPair(NamedTuple):
+    """A pair as it was read."""
+
+    source: Person
+    pose: NDArray[np.uint8]
+    """IUV map [H, W, 3] of the target."""
+    inputs: PipelineInputs
+
+
+class SplitRun(PictureRun[Pair, ReadPair]):
     """Every pair of a split of which all is prepared."""
 
     unit = "pairs"
@@ -162,22 +174,27 @@ class SplitRun(PictureRun[Pair, PipelineInputs]):
         """The pair's own."""
         return job.seed(self.record["seed"])
 
-    def read(self, job: Pair) -> PipelineInputs:
+    def read(self, job: Pair) -> ReadPair:
         """The source's picture with all that was prepared of it, and the target's pose."""
         self._made_from[job] = self.hash_inputs(job)
         known = self.opened.pipeline.config.face_embedder
         source = read_prepared(self.layout, self.split, job.source, known)
         pose = read_iuv(self.layout.densepose(self.split, job.target))
-        return read_inputs(self.opened.pipeline, [source], pose, self.opened.options)
+        inputs = read_inputs(self.opened.pipeline, [source], pose, self.opened.options)
+        return ReadPair(source, pose, inputs)
 
-    def encode(self, inputs: list[PipelineInputs]) -> list[FocalConditions]:
+    def encode(self, inputs: list[ReadPair]) -> list[FocalConditions]:
         """One picture a pair."""
-        conditions = encode_in_one_batch(self.opened, inputs, len(inputs))
+        conditions = encode_in_one_batch(self.opened, [i.inputs for i in inputs], len(inputs))
         return [conditions[k : k + 1] for k in range(len(inputs))]
 
-    def write(self, job: Pair, inputs: PipelineInputs, pictures: torch.Tensor) -> None:
+    def write(self, job: Pair, inputs: ReadPair, pictures: torch.Tensor) -> None:
         """Write the picture at both sizes."""
-        del inputs
+        options = self.opened.options
+        if options.keep == "background":
+            (picture,) = as_images(pictures)
+            kept = finish_picture(picture, inputs.source, inputs.pose, options)
+            pictures = torch.from_numpy(np.array(kept)).movedim(-1, 0)[None] / 255
         pair = {"source": job.source, "pose": job.target, MADE_FROM: self._made_from.pop(job)}
         text = png_text({**pair, **self.record})
         for folder, size in RESULT_SIZES.items():

@@ -84,6 +84,7 @@ def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> S
         options.width,
         FAST_STEPS if fewer else steps,
         options.guidance_scale,
+        options.keep,
     )
 
 

@@ -116,5 +116,6 @@ def _keep_sampling(pipeline: MCLDPipeline, settings: Settings) -> None:
         "num_inference_steps": settings.sample.num_inference_steps,
         "guidance_scale": settings.sample.guidance_scale,
         "edit_strength": settings.edit.strength,
+        "keep": settings.sample.keep,
     }
     pipeline.register_to_config(**{name: v for name, v in said.items() if v is not None})

@@ -82,6 +82,13 @@ def test_what_is_beyond_the_edge_makes_nobody_smaller():
     assert np.nonzero(drawn[..., 0])[0].min() == pytest.approx(placed[:, 1].min(), abs=3)
 
 
+def test_who_is_broad_where_it_is_seen_is_broad_where_it_is_not():
+    broad = plain_shape(chest=1.3, waist=1.4, hips=1.3, shoulders=1.2, arms=1.3, legs=1.3)
+    iuv = draw("standing", broad)
+    fitted = fit_body(iuv[: round(len(iuv) * 0.45)], "me.png")
+    assert fitted.shape.legs > 1.1
+
+
 def test_a_large_map_is_read_smaller():
     iuv = draw("waving", ADULT)
     large = iuv.repeat(3, 0).repeat(3, 1)

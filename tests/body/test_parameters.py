@@ -51,6 +51,14 @@ def test_a_frame_of_a_motion_is_chosen_and_faces_the_camera(tmp_path):
     assert np.nonzero(labels == 23)[0].mean() < np.nonzero(labels == 14)[0].mean()
 
 
+def test_a_motion_whose_other_arrays_are_gone_is_still_known_by_its_upright_axis(tmp_path):
+    motion = np.zeros((4, 156), np.float32)
+    motion[:, 0] = np.pi / 2
+    whole = read_body(write(tmp_path / "walk.npz", poses=motion, mocap_framerate=60.0))
+    alone = read_body(write(tmp_path / "alone.npz", poses=motion))
+    assert np.allclose(alone.orientation, whole.orientation, atol=1e-6)
+
+
 def test_a_body_that_was_fitted_to_a_photo_stands_upright(tmp_path):
     file = write(tmp_path / "fit.npz", body_pose=BODY * 0, global_orient=[np.pi, 0, 0])
     labels = draw_pose_map(read_body(file))[..., 0]
@@ -82,15 +90,21 @@ class Hostile:
     ("arrays", "reason"),
     [
         ({"body_pose": np.full((21, 3), np.nan)}, "not finite"),
-        ({"body_pose": np.zeros((15, 3))}, "14 joints"),
+        ({"body_pose": np.zeros((15, 3))}, "has 15 joints"),
         ({"keypoints": np.zeros((17, 2))}, "holds no pose"),
         ({"body_pose": np.array(["a"] * 63)}, "holds no numbers"),
         ({"body_pose": np.zeros(64)}, "axis-angle"),
         ({"body_pose": np.zeros(0)}, "no frame 0"),
         ({"body_pose": np.array([Hostile()], object)}, "Python objects"),
-        ({"body_pose": np.zeros((1, 21, 3, 3))}, "nor rotation matrices"),
+        ({"body_pose": np.zeros((1, 21, 3, 3))}, "some matrices of body_pose are no rotations"),
+        ({"body_pose": np.tile(5 * np.eye(3), (1, 21, 1, 1))}, "are no rotations"),
+        ({"body_pose": np.full((21, 3), 1e20)}, r"up to 1e\+20 of body_pose are no turns"),
+        ({"body_pose": BODY, "betas": np.full(10, 1e3)}, "betas up to 1000 are no body's shape"),
     ],
-    ids=["NaN", "skeleton", "keypoints", "text", "odd", "empty", "pickle", "matrices"],
+    ids=[
+        *("NaN", "skeleton", "keypoints", "text", "odd", "empty", "pickle", "matrices"),
+        *("scaled", "huge", "betas"),
+    ],
 )
 def test_what_is_no_body_is_told(tmp_path, arrays, reason):
     with pytest.raises(InputError, match=reason):

@@ -147,7 +147,7 @@ def test_every_picture_of_a_strip_is_decoded_with_its_own_texture(
 
 
 def test_the_kept_background_is_the_photos_to_the_bit(embedded, alice, bob):
-    edits = Edits(garments={"upper": bob}, keep_background=True)
+    edits = Edits(garments={"upper": bob}, keep="background")
     picture = made(embedded, alice, edits)
     rows, columns = np.nonzero(alice.iuv[..., 0])
     reach = int(2 * MARGIN * np.ptp(rows)) + 2
@@ -157,6 +157,18 @@ def test_the_kept_background_is_the_photos_to_the_bit(embedded, alice, bob):
     ] = False
     assert outside.any()
     np.testing.assert_array_equal(picture[outside], np.asarray(alice.photo)[outside])
+
+
+def test_in_another_pose_the_background_is_kept_as_weights_or_edit_say(embedded, alice, bob):
+    assert embedded.config.keep == "background"
+    usual, kept, none = (
+        made(embedded, alice, Edits(pose=bob.iuv, keep=keep))
+        for keep in (None, "background", "nothing")
+    )
+    np.testing.assert_array_equal(usual, kept)
+    corner = np.asarray(alice.photo)[:4, :4].astype(int)
+    assert np.abs(usual[:4, :4] - corner).max() <= 2
+    assert not np.array_equal(usual, none)
 
 
 def test_strength_0_is_the_photo_with_the_texture_laid_on(embedded, alice, bob):
@@ -211,8 +223,6 @@ def test_what_cannot_be_is_refused(embedded, alice, bob):
         Edits(garments={"hat": bob})
     with pytest.raises(SettingsError, match="brings its own head"):
         Edits(face=bob, garments={"head": alice})
-    with pytest.raises(SettingsError, match="own pose only"):
-        Edits(pose=bob.iuv, keep_background=True)
     for amounts in ((), (1.5,), (0.0, -0.1)):
         with pytest.raises(SettingsError, match="give one or more from 0 to 1"):
             Edits(interpolate=bob, amounts=amounts)

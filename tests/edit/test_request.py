@@ -26,7 +26,6 @@ FILES = {"source": "alice.jpg", "out": "out.png"}
         ({"recolor": "#803020"}, "--recolor #803020: give PART=COLOUR"),
         ({"amount": "0:1:7"}, "--amount goes with --interpolate"),
         ({"interpolate": "b.jpg", "amount": "0:1"}, "--amount 0:1: give one number"),
-        ({"keep": "background", "pose": "p.png"}, "leave out --pose, or --keep"),
         ({"keep": "hair"}, "keep cannot be 'hair'"),
         ({"out": "out.jpg"}, "the picture is written as PNG"),
         ({"uper": "b.jpg"}, "there is no uper; there are source, source_pose, out"),

@@ -31,6 +31,8 @@ from mcld.estimators.pose import EstimatedPose
 
 _LONGEST = 2048
 """Pixels of a photo's longer side, from which on it is read smaller."""
+_SMALLEST = 16
+"""Pixels of a photo's shorter side, below which it shows nobody who could be told."""
 _TIGHTER = 3
 """Power of the silhouette: in photos BlazePose's runs around the clothes, DensePose's within."""
 
@@ -71,6 +73,8 @@ class EmbeddedPose:
 
     def _estimate_one(self, image: NDArray[np.uint8]) -> EstimatedPose | None:
         height, width, _ = image.shape
+        if min(height, width) < _SMALLEST:
+            return None
         if (longest := max(height, width)) > _LONGEST:
             factor = _LONGEST / longest
             small = (max(round(width * factor), 1), max(round(height * factor), 1))

@@ -65,6 +65,11 @@ def test_who_is_small_in_a_wide_photo_is_found_at_a_nearer_look():
     assert body[200:290, 300:390].sum() > 0.9 * body.sum()
 
 
+def test_a_picture_of_a_few_pixels_shows_nobody():
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    assert estimator().estimate([noise]) == [None]
+
+
 def test_people_are_looked_for_from_further_away_and_nearer():
     whole, further, *nearer = list_views((300, 900))
     assert (whole.size, further.size) == (900, 1350)
