@@ -20,7 +20,7 @@ from mcld.machine.files import write_json
 from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import read_prepared
 from mcld.pipeline import MCLDPipeline, SamplingOptions
-from mcld.sampling.background import finish_picture
+from mcld.sampling.background import finish_pictures
 from mcld.sampling.paint import as_images, paint, read_inputs
 from mcld.surface.warp import warp_texture
 
@@ -89,7 +89,7 @@ def _one_pair(
     with torch.no_grad():
         conditions = pipeline.conditions(read_inputs(pipeline, [person], iuv, options))
     (made,) = as_images(paint(pipeline, conditions, options, [0]))
-    made = finish_picture(made, person, iuv, options)
+    (made,) = finish_pictures([made], person, iuv, options)
     photo = np.asarray(person.photo)
     pasted = paste_texture(np.asarray(person.texture), iuv, photo)
     pictures = dict(zip(METHODS, (np.asarray(made), pasted, photo), strict=True))

@@ -272,7 +272,8 @@ class PersonReader:
             from mcld.estimators.body.estimator import draw_keypoints  # here, because it loads much
 
             self._has_read = True
-            iuv = draw_keypoints(read_keypoints(path, self.options.person))
+            with self._estimating:
+                iuv = draw_keypoints(read_keypoints(path, self.options.person))
         elif kind in ("body", "gallery"):
             iuv = self._draw_body(path, kind)
         elif (found := find_pose(path, kind)) is not None:

@@ -165,7 +165,8 @@ def _are_matrices(numbers: NDArray[np.float32]) -> bool:
 
 
 def _are_rotations(matrices: NDArray[np.float32]) -> bool:
-    square = matrices @ np.swapaxes(matrices, -1, -2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = matrices @ np.swapaxes(matrices, -1, -2)
     return bool(np.allclose(square, np.eye(3), atol=1e-2))
 
 

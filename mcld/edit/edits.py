@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from PIL import Image
 
 from mcld.conditions import FocalConditions
 from mcld.edit.interpolate import blend_conditions, blend_textures
+from mcld.edit.options import EditOptions
 from mcld.edit.photo import keep_background, rewarp, tint
 from mcld.edit.recolor import Colour, recolor
 from mcld.edit.texture import GROUPS, Texture, check_group, check_texture, group_mask, sew, shows
@@ -17,7 +19,7 @@ from mcld.errors import InputError, SettingsError
 from mcld.machine.processes import ignore
 from mcld.person import Person
 from mcld.pipeline import MCLDPipeline, PipelineInputs, SamplingOptions
-from mcld.sampling.background import finish_picture
+from mcld.sampling.background import finish_pictures
 from mcld.sampling.paint import OnStep, as_images, paint, read_inputs
 from mcld.surface.charts import find_texels
 
@@ -44,7 +46,7 @@ class Edits:
     """How far, 0..1; a picture for each. Without `interpolate` they do not count."""
     pose: NDArray[np.uint8] | None = None
     """The new pose, uint8 [H, W, 3] (I, U, V); None: that of the photo."""
-    keep: str | None = None
+    keep: Literal["background", "nothing"] | None = None
     """What of the photo stays: "background", which is not body, or "nothing"; None: nothing in the
     photo's own pose, in another what the network is sampled with."""
 
@@ -53,6 +55,8 @@ class Edits:
             check_group(group)
         if self.face is not None and "head" in self.garments:
             raise SettingsError("a face brings its own head: give no other one")
+        if self.keep not in (None, "background", "nothing"):
+            raise SettingsError(f"keep {self.keep!r}: give background or nothing")
         if not self.amounts or not all(0 <= amount <= 1 for amount in self.amounts):
             raise SettingsError(f"amounts {self.amounts}: give one or more from 0 to 1")
         if self.texture is not None:
@@ -228,18 +232,23 @@ def finish(
     edited texture warped onto it. In another pose the figure is the network's alone.
     """
     if edited.edits.pose is not None:
-        options = replace(options, keep=edited.edits.keep or options.keep)
-        return [finish_picture(p, edited.source, edited.edits.pose, options) for p in pictures]
+        options = replace(options, keep=resolve_keep(edited.edits, options))
+        return finish_pictures(pictures, edited.source, edited.edits.pose, options)
     photo = np.asarray(edited.source.photo)
     finished = []
     for person, picture in zip(edited.persons, pictures, strict=True):
         resized = picture.resize(edited.source.photo.size, Image.Resampling.BICUBIC)
         resized = Image.blend(person.photo, resized, strength)
-        if edited.edits.keep == "background":
+        if resolve_keep(edited.edits, options) == "background":
             kept = keep_background(np.asarray(resized), photo, edited.source.iuv)
             resized = Image.fromarray(kept)
         finished.append(resized)
     return finished
+
+
+def resolve_keep(edits: EditOptions | Edits, options: SamplingOptions) -> str:
+    """What of the photo stays: as the edit says, or in another pose as the network is sampled."""
+    return edits.keep or ("nothing" if edits.pose is None else options.keep)
 
 
 @torch.no_grad()

@@ -11,7 +11,14 @@ from PIL import Image, ImageDraw
 
 from mcld.dataset.pictures import read_painted, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.edit.edits import Edits, apply_edits, find_guesses, paint_edit, resolve_strength
+from mcld.edit.edits import (
+    Edits,
+    apply_edits,
+    find_guesses,
+    paint_edit,
+    resolve_keep,
+    resolve_strength,
+)
 from mcld.edit.request import EditRequest, ExportRequest, hash_content
 from mcld.edit.texture import GROUPS, check_texture, find_pieces
 from mcld.machine.files import write_whole
@@ -71,6 +78,7 @@ def edit_picture(
         "seed": seed,
         "weights": opened.weights,
         **opened.options.record(),
+        "keep": resolve_keep(request, opened.options),
         "strength": strength,
     }
     on_step(0, len(edited.persons) * opened.options.num_inference_steps)

@@ -20,6 +20,7 @@ from mcld.edit.edits import (
     blend_rows,
     finish,
     read_edit_inputs,
+    resolve_keep,
     resolve_strength,
 )
 from mcld.edit.picture import REMEMBERED, join_strip, read_edit, warn_of_edit
@@ -98,6 +99,7 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
                     "seed": settings.sample.seed if request.seed is None else request.seed,
                     "weights": opened.weights,
                     **opened.options.record(),
+                    "keep": resolve_keep(request, opened.options),
                     "strength": _resolve_strength(request, opened.pipeline, settings),
                 },
             )

@@ -14,7 +14,7 @@ from mcld.networks.folders import read_face_embedder
 from mcld.person import PersonReader, warn_of_no_face
 from mcld.sample.attention import draw_attention_sheet, write_attention, write_attention_sheet
 from mcld.sample.request import PictureRequest
-from mcld.sampling.background import finish_picture
+from mcld.sampling.background import finish_pictures
 from mcld.sampling.device import choose_device
 from mcld.sampling.open import open_pipeline
 from mcld.sampling.paint import OnStep, as_images, paint, read_inputs
@@ -91,7 +91,7 @@ def sample_picture(
         **options.record(),
     }
     size = person.photo.size
-    results = [finish_picture(picture, person, iuv, options) for picture in pictures]
+    results = finish_pictures(pictures, person, iuv, options)
     written = [request.picture(seed) for seed in seeds]
     for path, seed, result in zip(written, seeds, results, strict=True):
         write_png(path, np.asarray(result), png_text({**record, "seed": seed}))

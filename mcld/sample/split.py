@@ -29,7 +29,7 @@ from mcld.machine.processes import ignore, is_main
 from mcld.person import Person, read_prepared
 from mcld.pipeline import PipelineInputs
 from mcld.sample.request import SplitRequest
-from mcld.sampling.background import finish_picture
+from mcld.sampling.background import finish_pictures
 from mcld.sampling.open import OpenPipeline
 from mcld.sampling.paint import as_images, read_inputs
 from mcld.sampling.record import png_text
@@ -110,6 +110,7 @@ class SplitRun(PictureRun[Pair, ReadPair]):
         # Of the pairs that are read and not written yet
         self._made_from: dict[Pair, str] = {}
         self.layout = DatasetLayout(request.dataset)
+        self._keeps_background = opened.options.keep == "background"
         if self.layout.face_embedder != opened.pipeline.config.face_embedder == "arcface":
             say(
                 f"The faces of {request.dataset} are of another kind than the network knows:"
@@ -161,6 +162,8 @@ class SplitRun(PictureRun[Pair, ReadPair]):
             layout.image(split, job.source),
             layout.texture(split, job.source),
             layout.densepose(split, job.target),
+            # What is behind the source is told by their own map.
+            *([layout.densepose(split, job.source)] if self._keeps_background else []),
             *([face] if face.exists() else []),
         ]
         hashes = "".join(map(self._hash_file, files))
@@ -190,10 +193,10 @@ class SplitRun(PictureRun[Pair, ReadPair]):
 
     def write(self, job: Pair, inputs: ReadPair, pictures: torch.Tensor) -> None:
         """Write the picture at both sizes."""
-        options = self.opened.options
-        if options.keep == "background":
-            (picture,) = as_images(pictures)
-            kept = finish_picture(picture, inputs.source, inputs.pose, options)
+        if self._keeps_background:
+            (kept,) = finish_pictures(
+                as_images(pictures), inputs.source, inputs.pose, self.opened.options
+            )
             pictures = torch.from_numpy(np.array(kept)).movedim(-1, 0)[None] / 255
         pair = {"source": job.source, "pose": job.target, MADE_FROM: self._made_from.pop(job)}
         text = png_text({**pair, **self.record})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ _AROUND = 0.06
 """Of a body's longer side, around its map: hair, skirts and shoes stand out of it."""
 _FILL_SIZE = 256
 """Pixels of the longer side at which holes are filled: what fills them is smooth."""
+_LEAST_GROUND = 0.02
+"""Share of a picture, below which too little of its ground is seen to tell the rest."""
 _EDGE = 1.0
 """Pixels at the edge of a body in which its colours are mixed with the ground's."""
 _CONTRAST = 25.0
@@ -29,74 +33,99 @@ _LEVEL = 3.0
 """How much more the neighbours on a pixel's own line count, in what is filled."""
 
 
-def finish_picture(
-    picture: Image.Image, person: Person, iuv: UInt8Array, options: SamplingOptions
-) -> Image.Image:
+def finish_pictures(
+    pictures: Sequence[Image.Image], person: Person, iuv: UInt8Array, options: SamplingOptions
+) -> list[Image.Image]:
     """What a network painted, at the size of the person's photo, with what is kept of that.
 
     Args:
-        picture: of the network.
+        pictures: of the network, of one person in one pose.
         person: the source.
         iuv: the pose, uint8 [H, W, 3] (I, U, V), of any size.
-        options: how it was sampled; with `keep` "background" the figure stands before what the
-            photo shows behind the person. What the person hid is filled from around.
+        options: how they were sampled; with `keep` "background" the figure stands before what the
+            photo shows behind the person, or on the network's own ground where that is hidden.
     """
     size = person.photo.size
-    if options.keep != "background" or not iuv[..., 0].any():
-        return picture.resize(size, Image.Resampling.BICUBIC)
-    # Cut out before it is made larger, for there are fewer pixels.
-    share, figure = (
-        cv2.resize(part, size, interpolation=cv2.INTER_CUBIC)
-        for part in cut_out(np.asarray(picture, np.float32), iuv)
-    )
-    behind = remove_person(np.asarray(person.photo), person.iuv)
-    mixed = figure + behind * np.clip(1 - share, 0, 1)[..., None]
-    return Image.fromarray(np.rint(np.clip(mixed, 0, 255)).astype(np.uint8))
+    behind = None
+    if options.keep == "background":
+        behind = remove_person(person.photo, person.iuv)
+    finished = []
+    for picture in pictures:
+        found = None if behind is None else cut_out(picture, iuv)
+        whole = picture if found is None else found[0]
+        resized = whole.resize(size, Image.Resampling.BICUBIC)
+        if behind is not None and found is not None:
+            share = found[1].resize(size, Image.Resampling.BICUBIC)
+            resized = Image.composite(resized, behind, share)
+        finished.append(resized)
+    return finished
 
 
-def remove_person(photo: UInt8Array, iuv: UInt8Array) -> FloatArray:
-    """A photo, uint8 [H, W, 3], without the person of its map: float32, as large, 0..255."""
-    distance = _measure_distance(_find_body(iuv, photo.shape[:2]))
-    return _fill(photo.astype(np.float32), distance < _AROUND)
+def remove_person(photo: Image.Image, iuv: UInt8Array) -> Image.Image | None:
+    """A photo without the person of its map: what they hide goes over from what is around.
 
-
-def cut_out(picture: FloatArray, iuv: UInt8Array) -> tuple[FloatArray, FloatArray]:
-    """The figure before the plain ground of a picture [H, W, 3], 0..255, in the pose of `iuv`.
-
-    Returns its share in each pixel, [H, W] 0..1, and its colours times that, [H, W, 3].
+    None where hardly anything is seen around them.
     """
-    body = _find_body(iuv, picture.shape[:2])
-    distance = _measure_distance(body)
-    ground = _fill(picture, distance < _AROUND)
+    near = _measure_distance(iuv, photo.size) < _AROUND
+    filled = _fill(photo, near)
+    if filled is None:
+        return None
+    smooth, hole = filled
+    # The whole hole is covered, and a little of its edge.
+    wide = np.asarray(cv2.dilate(hole.astype(np.float32), np.ones((5, 5))), np.float32)
+    covered = Image.fromarray(np.rint(_blur(wide, 1) * 255).astype(np.uint8))
+    return Image.composite(
+        smooth.resize(photo.size, Image.Resampling.BICUBIC),
+        photo,
+        covered.resize(photo.size, Image.Resampling.BILINEAR),
+    )
+
+
+def cut_out(picture: Image.Image, iuv: UInt8Array) -> tuple[Image.Image, Image.Image] | None:
+    """The figure before the plain ground of a picture in the pose of `iuv`.
+
+    Returns its colours, which go on beyond it, and its share in each pixel, of mode L; None where
+    there is no figure or no ground.
+    """
+    distance = _measure_distance(iuv, picture.size)
+    filled = _fill(picture, distance < _AROUND)
+    body = distance == 0
     inner = cv2.distanceTransform(body.astype(np.uint8), cv2.DIST_L2, 5) > _EDGE
-    if not inner.any():
-        return body.astype(np.float32), picture * body[..., None]
+    if filled is None or not inner.any():
+        return None
+    pixels = np.asarray(picture, np.float32)
+    ground = np.asarray(filled[0].resize(picture.size, Image.Resampling.BICUBIC), np.float32)
     # At its edge a pixel lies between the ground's colour and that of the figure near it.
     _, nearest = cv2.distanceTransformWithLabels(
         (~inner).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     colours = np.zeros((nearest.max() + 1, 3), np.float32)
-    colours[nearest[inner]] = picture[inner]
-    contrast = colours[nearest] - ground
+    colours[nearest[inner]] = pixels[inner]
+    figure = colours[nearest]
+    contrast = figure - ground
     square = np.square(contrast).sum(-1)
-    mixed = ((picture - ground) * contrast).sum(-1) / np.maximum(square, 1e-6)
+    mixed = ((pixels - ground) * contrast).sum(-1) / np.maximum(square, 1e-6)
     mixed = np.where(square > _CONTRAST**2, mixed, body)
     # What is painted beside the body's map belongs to it, the less the further away.
     near = np.clip(2 - 2 * distance / _AROUND, 0, 1)
     share = np.where(inner, 1, np.clip(mixed, 0, 1) * near)
-    share = np.where(share < _LEAST, 0, share).astype(np.float32)
-    figure = (picture - ground * (1 - share[..., None])) * (share > 0)[..., None]
-    return share, np.asarray(figure, np.float32)
+    share = np.where(share < _LEAST, 0, share)[..., None]
+    figure = np.where(
+        share > 0, (pixels - ground * (1 - share)) / np.maximum(share, _LEAST), figure
+    )
+    return (
+        Image.fromarray(np.rint(np.clip(figure, 0, 255)).astype(np.uint8)),
+        Image.fromarray(np.rint(share[..., 0] * 255).astype(np.uint8)),
+    )
 
 
-def _find_body(iuv: UInt8Array, size: tuple[int, int]) -> NDArray[np.bool_]:
+def _measure_distance(iuv: UInt8Array, size: tuple[int, int]) -> FloatArray:
+    """How far pixels of a picture (width, height) are from its map's body, in longer sides of it.
+
+    All are infinitely far from none.
+    """
     label = np.ascontiguousarray(iuv[..., 0])
-    resized = cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST)
-    return np.asarray(resized > 0)
-
-
-def _measure_distance(body: NDArray[np.bool_]) -> FloatArray:
-    """How far pixels are from a body, in longer sides of it; all of them infinitely from none."""
+    body = np.asarray(cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)) > 0
     if not body.any():
         return np.full(body.shape, np.inf, np.float32)
     side = max(np.ptp(np.flatnonzero(body.any(axis))) for axis in (0, 1)) + 1
@@ -104,33 +133,34 @@ def _measure_distance(body: NDArray[np.bool_]) -> FloatArray:
     return np.asarray(away / side, np.float32)
 
 
-def _fill(picture: FloatArray, hole: NDArray[np.bool_]) -> FloatArray:
-    """A picture whose hole is a membrane between its edges: in it no pixel differs from the mean of
-    its neighbours, of which those beside it count more, because walls meet floors in level lines.
+def _fill(
+    picture: Image.Image, hole: NDArray[np.bool_]
+) -> tuple[Image.Image, NDArray[np.bool_]] | None:
+    """A small picture whose hole is a membrane between its edges, and which of it is the hole.
+
+    In the hole no pixel differs from the mean of its neighbours, of which those beside it count
+    more, because walls meet floors in level lines. None where hardly anything is outside it.
     """
-    height, width = hole.shape
-    scale = min(1.0, _FILL_SIZE / max(height, width))
-    small = max(round(width * scale), 1), max(round(height * scale), 1)
-    known = (~hole).astype(np.float32)
-    weight, colours = (
-        np.asarray(cv2.resize(part, small, interpolation=cv2.INTER_AREA), np.float32)
-        for part in (known, picture * known[..., None])
-    )
-    unknown = weight < 1
-    if unknown.all():
-        return picture
+    scale = min(1.0, _FILL_SIZE / max(picture.size))
+    small = max(round(picture.width * scale), 1), max(round(picture.height * scale), 1)
+    share = cv2.resize(hole.astype(np.float32), small, interpolation=cv2.INTER_AREA)
+    unknown = np.asarray(share) > 0
+    if unknown.mean() > 1 - _LEAST_GROUND:
+        return None
+    pixels = np.asarray(picture.resize(small, Image.Resampling.BOX), np.float32)
     # The edges lend the mean of what is near them, or each of their pixels would be a streak.
-    seen = np.where(unknown, 0, weight)
-    near = _blur(colours * seen[..., None], 2)
+    seen = (~unknown).astype(np.float32)
+    near = _blur(pixels * seen[..., None], 2)
     near /= np.maximum(_blur(seen, 2), np.float32(1e-6))[..., None]
-    stretched = _stretch_membrane(near, unknown)
-    smooth = cv2.resize(stretched, (width, height), interpolation=cv2.INTER_CUBIC)
-    edge = np.maximum(hole, _blur(hole.astype(np.float32), max(height, width) / 200))[..., None]
-    return np.asarray(picture + (smooth - picture) * edge, np.float32)
+    smooth = _stretch_membrane(near, unknown)
+    smooth = np.where(unknown[..., None], smooth, pixels)
+    return Image.fromarray(np.rint(np.clip(smooth, 0, 255)).astype(np.uint8)), unknown
 
 
 def _stretch_membrane(values: FloatArray, unknown: NDArray[np.bool_]) -> FloatArray:
     """Values [h, w, 3] whose unknown ones solve Laplace's equation between the others."""
+    if not unknown.any():
+        return values
     number = np.full(unknown.shape, -1)
     number[unknown] = np.arange(unknown.sum())
     goal = np.zeros((unknown.sum(), 3))
@@ -153,15 +183,14 @@ def _stretch_membrane(values: FloatArray, unknown: NDArray[np.bool_]) -> FloatAr
         (
             np.concatenate([*weights, diagonal]),
             (np.concatenate([*rows, index]), np.concatenate([*columns, index])),
-        )
+        ),
+        shape=(len(goal), len(goal)),
     )
     stretched = values.copy()
     stretched[unknown] = splu(matrix).solve(goal)
     return stretched
 
 
-def _blur(values: NDArray[np.floating], x: float, y: float | None = None) -> FloatArray:
-    blurred = cv2.GaussianBlur(
-        values, (0, 0), sigmaX=x, sigmaY=y or x, borderType=cv2.BORDER_REPLICATE
-    )
+def _blur(values: FloatArray, spread: float) -> FloatArray:
+    blurred = cv2.GaussianBlur(values, (0, 0), spread, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(blurred, np.float32)

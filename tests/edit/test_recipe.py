@@ -137,6 +137,15 @@ def test_the_proportions_of_a_pose_are_part_of_an_edit(photos, tmp_path):
     assert not np.array_equal(np.asarray(Image.open(posed)), natural)
 
 
+def test_what_is_kept_is_part_of_an_edit(photos, tmp_path):
+    edits = [{"source": photos[0], "out": "1.png", "pose": photos[1], "keep": "nothing"}]
+    recipe = written(tmp_path / "edits.yaml", edits)
+    run(recipe)
+    recipe.write_text(recipe.read_text().replace("keep: nothing", "keep: background"))
+    with pytest.raises(SettingsError, match="is another picture than this edit's, by keep"):
+        run(recipe)
+
+
 def test_a_picture_of_another_edit_is_never_overwritten(recipe):
     run(recipe)
     before = contents(recipe.parent)

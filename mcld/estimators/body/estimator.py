@@ -132,7 +132,9 @@ def draw_keypoints(keypoints: Keypoints) -> NDArray[np.uint8]:
         fitted = fit_body(iuv, "", joints)
     except InputError:  # there is too little of a body: a head, or a leg
         return iuv
-    return draw_fitted_map(fitted, fitted.shape)
+    drawn = draw_fitted_map(fitted, fitted.shape)
+    whole = cv2.resize(drawn, shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.asarray(whole, np.uint8)
 
 
 _JOINTS = {

@@ -157,11 +157,13 @@ def list_views(shape: tuple[int, int]) -> list[Crop]:
     """The squares of a photo (H, W) in which people are looked for, until somebody is found.
 
     The whole photo, which nearly always does; from further away, for who fills it; and three that
-    show it nearer, for who is small.
+    show it nearer, for who is small and not at its very edge.
     """
-    short, long = float(min(shape)), float(max(shape))
+    long = float(max(shape))
     middle: Array = np.array(shape[::-1], np.float32) / np.float32(2)
-    ends = middle - short / 2
+    short = min(float(min(shape)), 0.6 * long)
+    ends = np.array(shape[::-1]) / 2 - short / 2
+    ends[np.argmin(shape[::-1])] = 0
     return [
         Crop(middle, long, 0.0),
         Crop(middle, long * 1.5, 0.0),
