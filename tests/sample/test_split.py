@@ -209,6 +209,18 @@ def test_a_picture_is_made_again_when_what_it_was_made_from_has_changed(
     assert contents(tmp_path / "anew") == after
 
 
+def test_where_backgrounds_are_kept_the_sources_map_counts_as_well(own, weights, tmp_path):
+    request = SplitRequest(own.root, "test", tmp_path / "results", weights, limit=1)
+    source, target = (Path(name).stem for name in own.pairs("test")[0])
+    run(request, "sample.keep=background")
+    corner = np.asarray(Image.open(own.image("test", source)))[2, 2].astype(int)
+    (picture,) = (tmp_path / "results" / "256").iterdir()
+    assert np.abs(np.asarray(Image.open(picture))[2, 2] - corner).max() < 8
+    shutil.copyfile(own.densepose("test", target), own.densepose("test", source))
+    said, _ = run(request, "sample.keep=background")
+    assert any("made again" in line for line in said)
+
+
 def test_a_picture_without_a_record_is_made_again_and_said_so(own, weights, tmp_path):
     request = SplitRequest(own.root, "test", tmp_path / "results", weights, limit=1)
     run(request)
