@@ -3,8 +3,9 @@
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable
-from threading import Timer
+from threading import Event, Thread
 
 import pytest
 import torch
@@ -17,10 +18,13 @@ from mcld.train.report import TrainReport
 from tests.train.runs import with_train
 
 
-def train_and(do: Callable[[], None], settings: Settings) -> None:
+def train_and(
+    do: Callable[[], None], settings: Settings, on_report: Callable[[], None] = lambda: None
+) -> None:
     """Train with two loading processes; after the second step, do something to them."""
 
     def report(now: TrainReport) -> None:
+        on_report()
         if now.stage == "Training" and now.images == 8:
             do()
 
@@ -62,11 +66,22 @@ def test_a_signal_does_not_wait_for_loading_processes_that_are_stuck(short, monk
     monkeypatch.setattr(interrupt, "PATIENCE", 1 if signals == 1 else 600)
     monkeypatch.setattr(interrupt, "AGAIN", 0.1)
 
+    reported, over = [time.monotonic()], Event()
+
+    def send_signals() -> None:
+        while time.monotonic() - reported[-1] < 2:  # batches that were loaded before are used up
+            over.wait(0.1)
+        for _ in range(signals):
+            if not over.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+                over.wait(1)
+
     def stop_them() -> None:
         signal_loading(signal.SIGSTOP)
-        for count in range(signals):  # once the batches that were loaded before are used up
-            send = Timer(2 + count, os.kill, (os.getpid(), signal.SIGTERM))
-            send.start()
+        Thread(target=send_signals).start()
 
-    with pytest.raises(StoppedError, match=r"^interrupted after 8 pictures that are saved"):
-        train_and(stop_them, short)
+    try:
+        with pytest.raises(StoppedError, match=r"^interrupted after 8 pictures that are saved"):
+            train_and(stop_them, short, lambda: reported.append(time.monotonic()))
+    finally:
+        over.set()
