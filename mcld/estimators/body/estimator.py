@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from mcld.body.fit import draw_fitted_map, fit_body
 from mcld.errors import InputError
 from mcld.estimators.body.frame import choose_frame, frame_body, frame_keypoints, paint_map
 from mcld.estimators.body.keypoints import Keypoints, lay_canvas
@@ -123,6 +122,8 @@ def draw_keypoints(keypoints: Keypoints) -> NDArray[np.uint8]:
 
     What the network makes of them, which a body of usual build is fitted to, and to the keypoints.
     """
+    from mcld.body.fit import draw_fitted_map, fit_body  # here, because it loads much
+
     places, shape = lay_canvas(keypoints)
     body, square = frame_keypoints(places, keypoints.known, shape)
     with torch.inference_mode():
