@@ -114,9 +114,13 @@ def fit_body(
             f"{name} shows too little of its body to be measured: leave out --fit-body"
         )
     problem = _Problem(vertices, places, {k: at / step for k, at in (joints or {}).items()})
-    with _one_thread():
+    with _one_thread():  # and by "lm", whose steps start no threads either
         found = least_squares(
-            problem.measure, problem.start(), problem.differentiate, max_nfev=_MOST_STEPS
+            problem.measure,
+            problem.start(),
+            problem.differentiate,
+            method="lm",
+            max_nfev=_MOST_STEPS,
         )
     if problem.measure_distance(found.x) > _FARTHEST:
         raise InputError(f"no body fits the map of {name}: leave out --fit-body")
