@@ -337,6 +337,13 @@ class PrepareSettings(SettingsGroup):
 
     seed: NonNegativeInt = Field(0, description="Which mannequins: same seed, same bytes.")
     pictures: int = Field(8, ge=2, description="Pictures of each mannequin.")
+    height: int = Field(256, ge=16, description="Height of a mannequin's pictures, pixels.")
+    width: int = Field(176, ge=16, description="Width of a mannequin's pictures, pixels.")
+    style: Literal["people", "dolls"] = Field(
+        "people",
+        description="What mannequins look like: people as photos show them, or dolls with large"
+        " heads, whole before a plain ground.",
+    )
     workers: PositiveInt = Field(2, description="Processes that work at once.")
     pose_estimator: Literal["auto", "densepose", "embedded", "detectron2", "precomputed"] = Field(
         "auto",

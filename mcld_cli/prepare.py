@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 _PHOTOS, _PEOPLE = "Photos", "Generated people"
 _photo_option = partial(typer.Option, rich_help_panel=_PHOTOS)
+_OF_PEOPLE = ("seed", "pictures", "height", "width", "style")
 
 FLAGS = {
     **reading_options(_PHOTOS),
-    **setting_options(_PEOPLE, seed="prepare.seed", pictures="prepare.pictures"),
+    **setting_options(_PEOPLE, **{name: f"prepare.{name}" for name in _OF_PEOPLE}),
     **setting_options(workers="prepare.workers"),
 }
 
@@ -102,8 +103,8 @@ def prepare(
     """
     settings = load_settings(config, make_overrides(flags, overrides)).prepare
     if mannequins is None:
-        people = {"--seed": "prepare.seed", "--pictures": "prepare.pictures"}
-        refuse({name: flags.get(key) for name, key in people.items()}, "goes with --mannequins")
+        given = {f"--{name}": flags.get(f"prepare.{name}") for name in _OF_PEOPLE}
+        refuse(given, "goes with --mannequins")
         from mcld.prepare.dataset import PrepareRequest
 
         if settings.pose_estimator == "precomputed":
@@ -220,7 +221,9 @@ def _generate_people(root: Path, mannequins: int, settings: PrepareSettings) -> 
             root,
             mannequins,
             seed=settings.seed,
+            style=settings.style,
             pictures=settings.pictures,
+            size=(settings.height, settings.width),
             workers=settings.workers,
             on_picture=count,
         )

@@ -1,5 +1,6 @@
 """Picture and IUV map of a dressed body, from one pass of rays."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -20,9 +21,32 @@ _SAMPLES = np.array(
     np.float32,
 )
 
+Colour = tuple[float, float, float]
+"""RGB in 0..1."""
+
+Shading = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
+"""What light makes of a surface: its paint [N,C], its normals [N,3] (x right, y up, z towards us)
+and its places on the canonical body [N,3], metres -> RGB [N,3] in 0..1."""
+
+FEWER_SAMPLES = np.array([(0.0, 0.0), (-1 / 3, 1 / 3), (1 / 3, -1 / 3)], np.float32)
+"""Rays of a pixel where what is seen is grainy anyway: three fifths of the time."""
+
 # A soft lamp beside the camera, fixed to it; the shade is never darker than _AMBIENT.
 _LAMP = np.array([-0.25, 0.35, 0.9], np.float32) / np.float32(np.sqrt(0.25**2 + 0.35**2 + 0.9**2))
 _AMBIENT = 0.70
+
+
+def shade_evenly(painted: FloatArray, normal: FloatArray, position: FloatArray) -> FloatArray:
+    """The light of a studio: a `Shading`."""
+    del position
+    light = np.clip(normal @ _LAMP, 0, 1)
+    return np.asarray(painted * (_AMBIENT + (1 - _AMBIENT) * light)[:, None])
+
+
+def show_paint(painted: FloatArray, normal: FloatArray, position: FloatArray) -> FloatArray:
+    """The colours as painted: a `Shading`."""
+    del normal, position
+    return painted
 
 
 # From where all of the skin is looked at, radians, and in pictures of which size.
@@ -37,14 +61,14 @@ def _open_rays_device() -> EmbreeDevice:
 def _look_up_colours(
     atlas: FloatArray, part: UInt8Array, s: FloatArray, t: FloatArray
 ) -> FloatArray:
-    """Bilinear colours [N,3] of the painted atlas [24,N,N,3] at chart positions."""
+    """Bilinear colours [N,C] of the painted atlas [24,N,N,C] at chart positions."""
     size = atlas.shape[1]
     x = np.clip(s * size - 0.5, 0, size - 1.001)
     y = np.clip(t * size - 0.5, 0, size - 1.001)
     column, row = x.astype(np.int32), y.astype(np.int32)
     fx, fy = (x - column)[:, None], (y - row)[:, None]
     corner = ((part.astype(np.int32) - 1) * size + row) * size + column
-    texels = atlas.reshape(-1, 3)
+    texels = atlas.reshape(-1, atlas.shape[-1])
     top = texels[corner] * (1 - fx) + texels[corner + 1] * fx
     bottom = texels[corner + size] * (1 - fx) + texels[corner + size + 1] * fx
     return np.asarray(top * (1 - fy) + bottom * fy, np.float32)
@@ -83,15 +107,22 @@ class _Hits(NamedTuple):
     """[N, 3] of the posed body; y points down and outwards is negative."""
 
 
-def _trace(seen: FloatArray, height: int, width: int, samples: FloatArray) -> _Hits:
+def _trace(
+    seen: FloatArray,
+    height: int,
+    width: int,
+    samples: FloatArray,
+    normals: FloatArray | None = None,
+) -> _Hits:
     """Send a ray through each pixel for every sample, [S, 2] from the pixel's centre.
 
-    seen: vertices as `_place_before_camera` places them.
+    seen: vertices as `_place_before_camera` places them; normals: theirs, if not the skin's own.
     """
     body = load_skin()
     corners = seen[body.faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = body.around @ flat
+    if normals is None:
+        normals = body.around @ flat
     # y points down here, which turns the faces inside out: the front ones have negative z.
     front = np.flatnonzero(flat[:, 2] < 0)
     scene = EmbreeScene(_open_rays_device())
@@ -161,31 +192,45 @@ def find_seen_vertices() -> npt.NDArray[np.intp]:
 def render(
     vertices: FloatArray,
     atlas: FloatArray,
-    background: tuple[float, float, float],
+    background: Colour | FloatArray,
     pose: Pose,
     height: int,
     width: int,
-    shaded: bool = True,
+    shade: Shading = shade_evenly,
 ) -> tuple[UInt8Array, UInt8Array]:
-    """Draw a posed body.
+    """Draw a posed body, vertices [V,3] metres of `load_skin()`; the rest is `draw_placed`'s."""
+    placed = _place_before_camera(vertices, pose, height, width)
+    return draw_placed(placed, atlas, background, height, width, shade)
 
-    vertices: [V,3] metres, of `load_skin()`. atlas: [24,N,N,3] RGB in 0..1, row t and column s of
-    each part's unit chart. background: RGB in 0..1. Returns the picture uint8 [H,W,3] RGB and its
-    IUV map uint8 [H,W,3] (I, U, V). The map is that of each pixel's centre ray, one of those that
-    the picture is the mean of. `shaded` off leaves the colours as painted.
+
+def draw_placed(
+    seen: FloatArray,
+    atlas: FloatArray,
+    background: Colour | FloatArray,
+    height: int,
+    width: int,
+    shade: Shading = shade_evenly,
+    normals: FloatArray | None = None,
+    samples: FloatArray = _SAMPLES,
+) -> tuple[UInt8Array, UInt8Array]:
+    """Draw a body that is placed: vertices [V,3], x right and y down in pixels, z towards us.
+
+    atlas: [24,N,N,C] in 0..1, row t and column s of each part's unit chart; RGB, and what else
+    `shade` looks at. background: RGB in 0..1, one colour or [H,W,3]. normals: [V,3], as
+    `find_normals` has them of `seen`, if not these. samples: [S,2], rays of a pixel, in pixels
+    from its centre, which is the first. Returns the picture uint8
+    [H,W,3] RGB and its IUV map uint8 [H,W,3] (I, U, V). The map is that of each pixel's centre ray,
+    one of those that the picture is the mean of.
     """
-    hits = _trace(_place_before_camera(vertices, pose, height, width), height, width, _SAMPLES)
+    hits = _trace(seen, height, width, samples, normals)
     part, s, t = find_chart_position(hits.segment, hits.position)
-    rows, columns = (window.stop - window.start for window in hits.window)
-    colours = np.full((len(_SAMPLES) * rows * columns, 3), background, np.float32)
+    normal = hits.normal / (np.linalg.norm(hits.normal, axis=1, keepdims=True) + 1e-9)
+    normal *= np.array([-1, 1, -1], np.float32)  # mirroring y also turned the normals inwards
+    image = np.empty((height, width, 3), np.float32)
+    image[:] = background
+    window = image[hits.window]
+    colours = np.repeat(window[None], len(samples), 0)
     painted = _look_up_colours(atlas, part, s, t)
-    if shaded:
-        normal = hits.normal / (np.linalg.norm(hits.normal, axis=1, keepdims=True) + 1e-9)
-        # Mirroring y also turned the normals inwards.
-        light = np.clip(normal @ (_LAMP * np.array([-1, 1, -1], np.float32)), 0, 1)
-        painted = painted * (_AMBIENT + (1 - _AMBIENT) * light)[:, None]
-    colours[hits.struck] = painted
-
-    image = np.full((height, width, 3), background, np.float32)
-    image[hits.window] = colours.reshape(len(_SAMPLES), rows, columns, 3).mean(0)
+    colours.reshape(-1, 3)[hits.struck] = shade(painted, normal, hits.position)
+    image[hits.window] = colours.mean(0)
     return (image * 255 + 0.5).astype(np.uint8), _draw_map(hits, height, width)

@@ -11,20 +11,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
-from mcld.body.pose import JOINTS, Pose
 from mcld.body.render import render
-from mcld.body.shape import (
-    SEGMENTS,
-    FloatArray,
-    UInt8Array,
-    draw_body_shape,
-    find_chart_position,
-    find_normals,
-    load_skin,
-    pose_vertices,
-)
+from mcld.body.shape import UInt8Array, draw_body_shape, pose_vertices
 from mcld.estimators.body.landmarks import (
     CROP_SIZE,
     Crop,
@@ -35,6 +24,14 @@ from mcld.estimators.body.landmarks import (
 )
 from mcld.mannequin.world import identity, pose
 from mcld.mannequin.world.atlas import paint
+from mcld.mannequin.world.figures import (
+    Looseness,
+    Skirt,
+    loosen,
+    put_on_skirt,
+    see,
+    vary_pose,
+)
 
 SIZE = (416, 320)
 """Height and width of the pictures before they are cut."""
@@ -91,133 +88,20 @@ def take_picture(rng: np.random.Generator, seed: int, index: int) -> tuple[UInt8
         betas=tuple(np.clip(rng.normal(0, 1.0, 10), -2.5, 2.5)),
         head=1.75 if rng.random() < 0.08 else float(rng.uniform(0.98, 1.25)),
     )
-    stance = _vary_pose(rng, pose(seed, index, int(rng.integers(8))))
+    stance = vary_pose(rng, pose(seed, index, int(rng.integers(8))))
+    if rng.random() < 0.25:
+        stance = replace(stance, turn=float(rng.uniform(-np.pi, np.pi)))
     vertices = pose_vertices(shape, stance.rotation_array())
     if rng.random() < 0.35:
-        vertices = _put_on_skirt(rng, vertices)
-    vertices = _look(rng, _loosen(rng, vertices), stance.turn)
+        vertices = put_on_skirt(vertices, Skirt(rng.uniform(0.45, 1.9), rng.uniform(0.14, 0.3)))
+    share = rng.random(4) * (rng.random() < 0.6)
+    vertices = loosen(vertices, Looseness(*(share * (0.045, 0.035, 0.05, 0.03)).tolist()))
+    pitch, roll = np.radians(rng.normal(0, (7, 3)))
+    vertices = see(vertices, stance.turn, pitch, roll, rng.uniform(2.5, 10))
     before = replace(stance, turn=0.0, fill=float(rng.uniform(0.8, 0.94)))
     atlas = paint(someone.face, someone.clothes)
     image, iuv = render(vertices, atlas, someone.background, before, *SIZE)
     return _set_before_wall(rng, image, iuv), iuv
-
-
-def _vary_pose(rng: np.random.Generator, stance: Pose) -> Pose:
-    """A pose of the library, with more freedom: arms before the body or anywhere; sitting.
-
-    Arms that hang are turned inwards, so that from the front their backs are seen outside.
-    """
-    turns = np.degrees(stance.rotation_array())
-    turns += rng.normal(0, 4, turns.shape)
-    sits = rng.random() < 0.08
-    for side, sign in (("L", 1), ("R", -1)):
-        shoulder, elbow = JOINTS.index(f"{side}_Shoulder"), JOINTS.index(f"{side}_Elbow")
-        turns[shoulder] += rng.normal(0, 9, 3)
-        if rng.random() < 0.2:  # hands before the body
-            out = sign * -rng.uniform(45, 80)
-            turns[shoulder] = (rng.uniform(-20, 40), -sign * rng.uniform(0, 40), out)
-            turns[elbow] = (0, -sign * rng.uniform(50, 125), -sign * rng.uniform(0, 40))
-        elif rng.random() < 0.2:  # a folded arm: hands at collar, face or hair
-            out = sign * rng.uniform(-80, 40)
-            turns[shoulder] = (0, -sign * rng.uniform(-30, 60), out)
-            turns[shoulder] = _twist(turns[shoulder], rng.uniform(-110, 40))
-            turns[elbow] = (0, -sign * rng.uniform(80, 150), 0)
-        elif rng.random() < 0.15:  # an arm anywhere
-            out = sign * rng.uniform(-80, 50)
-            turns[shoulder] = (rng.uniform(-40, 40), -sign * rng.uniform(-30, 80), out)
-            turns[elbow] = (0, -sign * rng.uniform(0, 120), -sign * rng.uniform(0, 60))
-        turns[shoulder] = _twist(turns[shoulder], rng.normal(25, 20))
-        turns[elbow] = _twist(turns[elbow], rng.normal(25, 25))
-        if sits or rng.random() < 0.1:  # a leg forwards
-            lift = rng.uniform(60, 100) if sits else rng.uniform(20, 85)
-            turns[JOINTS.index(f"{side}_Hip"), 0] -= lift
-            turns[JOINTS.index(f"{side}_Knee"), 0] += lift * rng.uniform(0.5, 1.2)
-    turn = stance.turn + np.radians(rng.normal(0, 12))
-    if rng.random() < 0.25:
-        turn = rng.uniform(-np.pi, np.pi)
-    radians = np.radians(turns)
-    return replace(stance, rotations=tuple(map(tuple, radians.tolist())), turn=float(turn))
-
-
-def _twist(turn: FloatArray, degrees: float) -> FloatArray:
-    """A turn, axis-angle in degrees, of an arm that was first turned about itself."""
-    about = Rotation.from_rotvec([degrees, 0, 0], degrees=True)
-    whole = Rotation.from_rotvec(turn, degrees=True) * about
-    return np.asarray(whole.as_rotvec(degrees=True), np.float32)
-
-
-def _loosen(rng: np.random.Generator, vertices: FloatArray) -> FloatArray:
-    """Clothes wider than the body, and hair: parts are blown up along their normals."""
-    far = np.zeros(len(SEGMENTS))
-    loose = rng.random() < 0.6
-    trunk, arms, legs, hair = rng.random(4) * loose
-    for k, name in enumerate(SEGMENTS):
-        if name == "torso":
-            far[k] = 0.045 * trunk
-        elif "arm" in name:
-            far[k] = 0.035 * arms * (0.6 + 0.4 * ("upper" in name))
-        elif "leg" in name:
-            far[k] = 0.05 * legs * (0.7 + 0.3 * ("lower" in name))
-        elif name == "head":
-            far[k] = 0.03 * hair
-    far = far[load_skin().segment][:, None]
-    return np.asarray(vertices + find_normals(vertices) * far, np.float32)
-
-
-def _put_on_skirt(rng: np.random.Generator, vertices: FloatArray) -> FloatArray:
-    """Spread the legs' skin, down to a hem, onto a cone around both: left leg the left half."""
-    body = load_skin()
-    names = [
-        SEGMENTS.index(f"{side} {half} leg")
-        for side in ("left", "right")
-        for half in ("upper", "lower")
-    ]
-    part, s, t = find_chart_position(body.segment, body.canonical)
-    ends = {}
-    for k in names:
-        here = body.segment == k
-        top, bottom = (vertices[here & end].mean(0) for end in (t < 0.1, t > 0.9))
-        ends[SEGMENTS[k]] = top, bottom
-    hip = (ends["left upper leg"][0] + ends["right upper leg"][0]) / 2
-    knee = (ends["left upper leg"][1] + ends["right upper leg"][1]) / 2
-    ankle = (ends["left lower leg"][1] + ends["right lower leg"][1]) / 2
-    left = ends["left upper leg"][0] - ends["right upper leg"][0]
-    left /= np.linalg.norm(left)
-    down = (knee - hip) / np.linalg.norm(knee - hip)
-    front = np.cross(left, -down)
-    hem, width = rng.uniform(0.45, 1.9), rng.uniform(0.14, 0.3)
-    out = vertices.copy()
-    for k in names:
-        here = np.flatnonzero(body.segment == k)
-        way = t[here] + ("lower" in SEGMENTS[k])
-        here, way = here[way < hem], way[way < hem]
-        if not len(here):
-            continue
-        outwards = s[here] if "left" in SEGMENTS[k] else 1 - s[here]
-        angle = outwards * np.pi / 2
-        is_front = np.isin(part[here], (9, 10, 13, 14))
-        sign = 1 if "left" in SEGMENTS[k] else -1
-        upper = hip + (knee - hip) * np.minimum(way, 1)[:, None]
-        axis = upper + (ankle - knee) * np.maximum(way - 1, 0)[:, None]
-        radius = 0.15 + (width - 0.13) * way
-        sideways = sign * np.sin(angle) * radius
-        forwards = np.where(is_front, 1, -1) * np.cos(angle) * radius * 0.75
-        out[here] = axis + sideways[:, None] * left + forwards[:, None] * front
-    return out
-
-
-def _look(rng: np.random.Generator, vertices: FloatArray, turn: float) -> FloatArray:
-    """Turn the figure, and see it from above or below, a little askew, and from near or far."""
-    pitch, roll = np.radians(rng.normal(0, (7, 3)))
-    c, s = np.cos(turn), np.sin(turn)
-    seen = vertices @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T
-    c, s = np.cos(pitch), np.sin(pitch)
-    seen = seen @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]).T
-    c, s = np.cos(roll), np.sin(roll)
-    seen = seen @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]).T
-    distance = rng.uniform(2.5, 10)
-    seen[:, :2] *= distance / (distance - seen[:, 2:] + seen[:, 2].mean())
-    return np.asarray(seen, np.float32)
 
 
 def _set_before_wall(rng: np.random.Generator, image: UInt8Array, iuv: UInt8Array) -> UInt8Array:

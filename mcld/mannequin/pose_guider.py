@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mcld.model import PoseGuider
 from mcld.surface.charts import TEXTURE_SIZE
-from mcld.surface.warp import warp_with_mirrored_head
+from mcld.surface.warp import warp_mended
 
 
 class TexturedPoseGuider(PoseGuider):
@@ -64,7 +64,7 @@ class TexturedPoseGuider(PoseGuider):
             square = (TEXTURE_SIZE, TEXTURE_SIZE)
             resized = Image.fromarray(texture).resize(square, Image.Resampling.NEAREST)
             texture = np.asarray(resized)
-        return torch.from_numpy(warp_with_mirrored_head(iuv, texture)).permute(2, 0, 1)
+        return torch.from_numpy(warp_mended(iuv, texture)).permute(2, 0, 1)
 
     def forward(self, pose: Tensor, warped: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] IUV map, (V, U, I) / 255, and [B, 3, H, W] RGB / 255 -> pose features.

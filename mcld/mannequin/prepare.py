@@ -4,10 +4,13 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import permutations
 from pathlib import Path
 
+import numpy as np
+
+from mcld.body.shape import UInt8Array
 from mcld.dataset.layout import DatasetLayout, flat_name
 from mcld.dataset.pictures import (
     read_image,
@@ -18,6 +21,7 @@ from mcld.dataset.pictures import (
     write_png,
 )
 from mcld.errors import InputError
+from mcld.estimators.body.estimator import EmbeddedPose
 from mcld.estimators.head_crop import HeadCrop
 from mcld.estimators.texture import extract_texture
 from mcld.machine.files import remove_unfinished, write_json
@@ -25,9 +29,15 @@ from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore
 from mcld.machine.workers import work_in_processes
 from mcld.mannequin.world import identity, pose, render
+from mcld.mannequin.world.map_noise import disturb_map
+from mcld.mannequin.world.people import photograph
 
-WORLD_VERSION = 4
-"""Raised whenever the same seed would give other pictures."""
+STYLES = {"people": 1, "dolls": 4}
+"""What mannequins look like, and the version of each: raised whenever the same seed would give
+other pictures."""
+
+_EXACT, _ESTIMATED = 0.4, 0.12
+"""How many maps of people to train on are exact, and how many are estimated; the rest are noisy."""
 
 # DeepFashion's own words for what is seen.
 _VIEW_WORDS = {
@@ -42,6 +52,7 @@ _VIEW_WORDS = {
 class _World:
     """What decides every byte of the folder; kept in it as mannequins.json."""
 
+    style: str
     version: int
     seed: int
     mannequins: int
@@ -70,6 +81,7 @@ def prepare_mannequins(
     mannequins: int,
     *,
     seed: int = 0,
+    style: str = "people",
     pictures: int = 8,
     size: tuple[int, int] = (256, 176),
     workers: int | None = None,
@@ -79,8 +91,11 @@ def prepare_mannequins(
 
     Each person has `pictures` pictures of size (height, width); all ordered pairs of two pictures
     of one person are listed in split/*.csv. Every tenth person, at least one, is in the test split
-    and nowhere else. The bytes are a function of the arguments alone, not of `workers` (processes;
-    by default one per core). `on_picture` is called with (pictures done, pictures in all).
+    and nowhere else. `style` is one of STYLES: "people" as photos show them, whose maps, but those
+    of the test split, are in part noisy or estimated as photos' are; or "dolls", whole before a
+    plain ground, with exact maps. The bytes are a function of the arguments alone, not of `workers`
+    (processes; by default one per core). `on_picture` is called with (pictures done, pictures in
+    all).
 
     A run that was broken off goes on where it stopped: files that are there are kept. The lists
     are written last, so a folder with lists is whole.
@@ -97,7 +112,7 @@ def prepare_mannequins(
             f"cannot take {pictures} pictures of {size[0]}x{size[1]} with seed {seed}:"
             " give at least 2 pictures of 16x16 and a seed from 0"
         )
-    world = _World(WORLD_VERSION, seed, mannequins, pictures, *size)
+    world = _World(style, STYLES[style], seed, mannequins, pictures, *size)
     _claim(root, world)
     with hold_folder(root):
         remove_unfinished(root)
@@ -127,10 +142,12 @@ def _claim(root: Path, world: _World) -> None:
             found = json.loads(mark.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"cannot read {mark}: {error}") from error
-        if isinstance(found, dict) and {**found, "version": WORLD_VERSION} == wanted != found:
+        if isinstance(found, dict):
+            found.setdefault("style", "dolls")  # there was no other
+        if isinstance(found, dict) and {**found, "version": world.version} == wanted != found:
             raise InputError(
                 f"{root} holds mannequins of another version of their world"
-                f" ({found.get('version')}, now {WORLD_VERSION}): remove it, or give another folder"
+                f" ({found.get('version')}, now {world.version}): remove it, or give another folder"
             )
         if found != wanted:
             raise InputError(
@@ -163,14 +180,35 @@ def _is_prepared(root: Path, world: _World, index: int) -> bool:
     )
 
 
+@cache
+def _open_reader() -> EmbeddedPose:
+    return EmbeddedPose()
+
+
+def _take_picture(world: _World, index: int, picture: int) -> tuple[UInt8Array, UInt8Array]:
+    """A picture and the IUV map that goes with it."""
+    size = world.height, world.width
+    if world.style == "dolls":
+        return render(identity(world.seed, index), pose(world.seed, index, picture), size)
+    image, iuv = photograph(world.seed, index, picture, size)
+    rng = np.random.default_rng(np.random.SeedSequence([world.seed, index, 5, picture]))
+    kind = rng.random()
+    if world.split(index) == "test" or kind < _EXACT:
+        return image, iuv
+    if kind < _EXACT + _ESTIMATED:
+        (estimated,) = _open_reader().estimate([image])
+        if estimated is not None:
+            return image, estimated.iuv
+    return image, disturb_map(rng, iuv)
+
+
 def _prepare_person(root: Path, world: _World, index: int) -> None:
     layout, split = DatasetLayout(root), world.split(index)
     for picture, name in enumerate(world.names(index)):
         stem = name.removesuffix(".jpg")
         image_file, iuv_file = layout.image(split, stem), layout.densepose(split, stem)
         if not (image_file.exists() and iuv_file.exists()):
-            person, stance = identity(world.seed, index), pose(world.seed, index, picture)
-            image, iuv = render(person, stance, (world.height, world.width))
+            image, iuv = _take_picture(world, index, picture)
             write_jpeg(image_file, image)
             write_iuv(iuv_file, iuv)
         texture_file, face_file = layout.texture(split, stem), layout.face(split, stem)

@@ -24,9 +24,11 @@ from mcld.surface.parts import PARTS
 
 CHART_SIZE = 200
 TEXTURE_SIZE = 512
+MARGIN = 8
+"""How far inside a chart's border, in its pixels, `smpl_inner` lies."""
 NOWHERE = PARTS * CHART_SIZE * CHART_SIZE
 """The index in `smpl_gather` that stands for 'no part of the body'."""
-TABLES_VERSION = 2
+TABLES_VERSION = 3
 """Raised whenever the tables are computed in another way."""
 
 
@@ -102,6 +104,15 @@ def smpl_mirror() -> NDArray[np.int64]:
     Values index the layout's pixels, row by row; pixels outside the body have themselves.
     """
     return _tables()["mirror"]
+
+
+def smpl_inner() -> NDArray[np.int64]:
+    """Where each pixel of the SMPL layout has the nearest one well inside its chart: [512, 512].
+
+    Values index the layout's pixels, row by row; pixels outside the body have themselves. Within
+    `MARGIN` pixels of a chart's border, a texture map's inpainted colours are mixed with black.
+    """
+    return _tables()["inner"]
 
 
 def limb_charts() -> NDArray[np.float32]:

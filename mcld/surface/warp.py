@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.surface.charts import find_texels, smpl_mirror
+from mcld.surface.charts import find_texels, smpl_inner, smpl_mirror
 from mcld.surface.parts import HEAD
 
 
@@ -17,16 +17,23 @@ def warp_texture(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> NDArray[
     return np.asarray(np.where(iuv[..., :1] > 0, colours, 0), np.uint8)
 
 
-def warp_with_mirrored_head(
-    iuv: NDArray[np.uint8], texture: NDArray[np.uint8]
-) -> NDArray[np.uint8]:
-    """As `warp_texture`, with the side of the head that is seen in place of the other.
+_DARKENED = 15
+"""Levels by which a border must be darker than what is inside to be taken for darkened."""
 
-    Faces are nearly symmetric: what the photo shows of one side stands in where the other has a
-    hole.
+
+def warp_mended(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """As `warp_texture`, without what a texture map's making leaves in it, and with a whole head.
+
+    Where a chart's border is darker than its inside, the inside stands for it: inpainting mixes
+    black into it. Where the head has a hole, its other side stands for it: faces are nearly
+    symmetric.
     """
     colours = warp_texture(iuv, texture)
-    unseen = np.isin(iuv[..., 0], HEAD) & ~colours.any(axis=-1)
-    mirrored = smpl_mirror().ravel()[find_texels(iuv[unseen])]
-    colours[unseen] = texture.reshape(-1, 3)[mirrored]
+    pixels = texture.reshape(-1, 3)
+    inside = pixels[smpl_inner().ravel()[find_texels(iuv)]]
+    seen = colours.any(axis=-1)
+    darkened = seen & (colours.sum(-1, dtype=int) + 3 * _DARKENED < inside.sum(-1, dtype=int))
+    colours[darkened] = inside[darkened]
+    unseen = np.isin(iuv[..., 0], HEAD) & ~seen
+    colours[unseen] = pixels[smpl_mirror().ravel()[find_texels(iuv[unseen])]]
     return colours

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mcld.body import shape as body
 from mcld.body.pose import JOINTS, Pose
 from mcld.body.render import render as render_painted
+from mcld.body.render import show_paint
 from mcld.mannequin.world import VIEWS, atlas, identity, pose, render
 
 LEFT = (4, 5, 8, 10, 12, 14, 15, 17, 19, 21, 24)
@@ -133,7 +134,7 @@ def test_the_picture_is_what_the_map_says() -> None:
         float(colours[0, 1]) / 255,
         float(colours[0, 2]) / 255,
     )
-    image, iuv = render_painted(vertices, atlas, background, stance, 256, 176, shaded=False)
+    image, iuv = render_painted(vertices, atlas, background, stance, 256, 176, show_paint)
     labels = iuv[..., 0]
     core = np.ones(labels.shape, bool)
     for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)):

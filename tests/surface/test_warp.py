@@ -6,7 +6,7 @@ import pytest
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, read_iuv
 from mcld.surface.charts import smpl_labels
-from mcld.surface.warp import warp_texture, warp_with_mirrored_head
+from mcld.surface.warp import warp_texture, warp_mended
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_the_side_of_a_head_that_is_seen_stands_in_for_the_other(iuv):
     one_side = np.where(labels[..., None] == 23, 200, 0).astype(np.uint8).repeat(3, 2)
     pose = iuv.copy()
     pose[:8, :, 0], pose[8:16, :, 0], pose[16:24, :, 0] = 23, 24, 16
-    shown = warp_with_mirrored_head(pose, one_side).any(axis=-1)
+    shown = warp_mended(pose, one_side).any(axis=-1)
     assert shown[:8].mean() > 0.9
     assert shown[8:16].mean() > 0.9
     assert not shown[16:24].any()

@@ -125,6 +125,13 @@ _HAIRLINES = {
 }
 
 
+def find_hairline(looks: Face, azimuth: FloatArray) -> FloatArray:
+    """The latitude at which the hair ends, radians, by azimuth: 0 in front, -pi..pi."""
+    return np.interp(
+        np.abs(azimuth) / np.pi, _AZIMUTHS, _HAIRLINES[looks.style]
+    ) - 0.16 * looks.parting * np.sin(azimuth) * (np.abs(azimuth) < np.pi / 2)
+
+
 def paint_head(charts: FloatArray, looks: Face) -> None:
     """Paint face and hair over the charts [24,N,N,3] of the head."""
     canvas = get_canvas("head")
@@ -183,9 +190,7 @@ def paint_head(charts: FloatArray, looks: Face) -> None:
     brow_colour = np.asarray(looks.hair, np.float32) * 0.75
     cover(paint, soft(brow) * ahead, brow_colour)
 
-    edge = np.interp(
-        np.abs(azimuth) / np.pi, _AZIMUTHS, _HAIRLINES[looks.style]
-    ) - 0.16 * looks.parting * np.sin(azimuth) * (np.abs(azimuth) < np.pi / 2)
+    edge = find_hairline(looks, azimuth)
     strands = 1 + 0.13 * np.sin(azimuth * 23 + 3 * np.sin(latitude * 4 + looks.parting * 3))
     hair = np.clip(np.asarray(looks.hair, np.float32) * strands[..., None], 0, 1)
     thick = 0.7 if looks.style in ("crop", "bald") else 1.0
