@@ -281,6 +281,12 @@ class TrainSettings(SettingsGroup):
     face_loss_weight: float = Field(
         1.0, ge=0, description="How much the loss on the face counts, beside that on everything."
     )
+    correspondence: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of a loss on where attention looks in the texture map, of which the IUV"
+        " map tells the truth (Leffa, 2412.08486, whose weight is 1e-3); 0: none.",
+    )
     drop_rate: float = Field(
         0.1, ge=0, lt=1, description="Share of samples whose conditions are dropped, for guidance."
     )

@@ -81,6 +81,8 @@ class Patches:
         }
         if "warped" in tensors:
             made["warped"] = torch.zeros_like(tensors["warped"][chosen])
+        if "shown" in tensors:  # every chart is painted
+            made["shown"] = torch.ones_like(tensors["shown"][chosen])
         rows = torch.tensor(chosen, device=timesteps.device)
         return {
             **tensors,

@@ -60,11 +60,7 @@ class TexturedPoseGuider(PoseGuider):
 
         texture: uint8 RGB, usually [512, 512, 3]; (0, 0, 0) where it has a hole.
         """
-        if texture.shape[:2] != (TEXTURE_SIZE, TEXTURE_SIZE):
-            square = (TEXTURE_SIZE, TEXTURE_SIZE)
-            resized = Image.fromarray(texture).resize(square, Image.Resampling.NEAREST)
-            texture = np.asarray(resized)
-        return torch.from_numpy(warp_mended(iuv, texture)).permute(2, 0, 1)
+        return torch.from_numpy(warp_mended(iuv, fit_layout(texture))).permute(2, 0, 1)
 
     def forward(self, pose: Tensor, warped: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] IUV map, (V, U, I) / 255, and [B, 3, H, W] RGB / 255 -> pose features.
@@ -76,3 +72,11 @@ class TexturedPoseGuider(PoseGuider):
         # Where nothing is seen, neither light nor dark.
         patches = torch.cat([(warped - 0.5) * seen, seen], dim=1)
         return super().forward(pose) + self.patch_embedding(patches)  # type: ignore[no-any-return]
+
+
+def fit_layout(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A texture map of any size, uint8 RGB, as the SMPL layout's: [512, 512, 3]."""
+    square = TEXTURE_SIZE, TEXTURE_SIZE
+    if texture.shape[:2] == square:
+        return texture
+    return np.asarray(Image.fromarray(texture).resize(square, Image.Resampling.NEAREST))

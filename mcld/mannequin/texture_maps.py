@@ -6,12 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
 from mcld.machine.files import write_whole
-from mcld.mannequin.pose_guider import TexturedPoseGuider
+from mcld.mannequin.pose_guider import TexturedPoseGuider, fit_layout
+from mcld.surface.parts import PARTS
+from mcld.surface.warp import warp_texture
 
 
 class TextureMaps:
@@ -61,3 +64,13 @@ class TextureMaps:
         texture = np.load(self.path(stem), mmap_mode="r")
         warped: Tensor = TexturedPoseGuider.look(pose.permute(1, 2, 0).numpy(), texture)
         return warped
+
+    def find_shown(self, stem: str, pose: Tensor) -> Tensor:
+        """What of the body of a pose a source's texture map shows: bool [H, W].
+
+        stem: of the source; pose: uint8 [3, H, W] (I, U, V).
+        """
+        iuv = pose.permute(1, 2, 0).numpy().copy()
+        iuv[..., 0] = iuv[..., 0].clip(max=PARTS)  # bicubic resizing overshoots
+        warped = warp_texture(iuv, fit_layout(np.load(self.path(stem), mmap_mode="r")))
+        return torch.from_numpy(warped.any(axis=-1))

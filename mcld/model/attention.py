@@ -88,6 +88,41 @@ class AttentionRecorder:
         kept[block] = seen if calls == 1 else kept[block] + (seen - kept[block]) / calls
 
 
+def token_places(rows: int, columns: int) -> Tensor:
+    """The middles of a grid's cells, row by row: [rows * columns, 2], x and y in -1..1."""
+    y, x = ((2 * torch.arange(side) + 1) / side - 1 for side in (rows, columns))
+    return torch.stack([x.repeat(rows), y.repeat_interleave(columns)], dim=-1)
+
+
+class ReferenceFlows:
+    """Where each own token looks in the reference: Leffa's flow, by which training can be told.
+
+    A forward pass that is given one leaves in it the mean place that attention to the reference
+    tokens alone looks at, over all heads. It goes in as an argument: under gradient checkpointing a
+    block runs a second time, in the backward pass, and has to find it again.
+
+    Args:
+        grids: name of a transformer block -> rows and columns of its reference tokens; others leave
+            nothing.
+    """
+
+    def __init__(self, grids: dict[str, tuple[int, int]]) -> None:
+        self.grids = grids
+        self.by_block: dict[str, Tensor] = {}
+        """[R, T, 2], x and y in -1..1 of the reference's width and height."""
+
+    def add(self, block: str, queries: Tensor, keys: Tensor) -> None:
+        """Add a block's flow, of [R, H, T, E] queries and [R, H, S, E] keys of the reference."""
+        if block not in self.grids:
+            return
+        # Attention whose values are places is the flow. Padded to the width of the keys, it is left
+        # to the fused kernels, and no map of T x S is ever held.
+        places = token_places(*self.grids[block]).to(keys)
+        values = functional.pad(places, (0, keys.shape[-1] - 2)).expand_as(keys)
+        seen = functional.scaled_dot_product_attention(queries, keys, values)
+        self.by_block.setdefault(block, seen[..., :2].mean(dim=1))
+
+
 class ReferenceSelfAttention:
     """Self-attention of the denoising UNet: keys and values over [own tokens ; reference tokens].
 
@@ -99,7 +134,13 @@ class ReferenceSelfAttention:
         self.recorder: AttentionRecorder | None = None
 
     def __call__(
-        self, attn: Attention, hidden_states: Tensor, *, focal: FocalContext, **_: object
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        *,
+        focal: FocalContext,
+        flows: ReferenceFlows | None = None,
+        **_: object,
     ) -> Tensor:
         """[B, T, channels] -> the same shape. Diffusers' other arguments do not occur here."""
         q_BHTE = split_heads(attn, attn.to_q(hidden_states))
@@ -117,6 +158,8 @@ class ReferenceSelfAttention:
         if self.recorder is not None:
             own = k_BHTE.shape[2]
             self.recorder.add(self.recorder.reference, self.block, q_BHTE[rows:], keys, own)
+        if flows is not None:
+            flows.add(self.block, q_BHTE[rows:], reference.keys)
         if rows:
             alone = functional.scaled_dot_product_attention(
                 q_BHTE[:rows], k_BHTE[:rows], v_BHTE[:rows]
@@ -144,7 +187,13 @@ class FocalCrossAttention(nn.Module):
         self.recorder: AttentionRecorder | None = None
 
     def __call__(
-        self, attn: Attention, hidden_states: Tensor, *, focal: FocalContext, **_: object
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        *,
+        focal: FocalContext,
+        flows: ReferenceFlows | None = None,  # noqa: ARG002 - passed to every layer
+        **_: object,
     ) -> Tensor:
         """[B, T, channels] -> the same shape. Diffusers' other arguments do not occur here."""
         aggregated, face = focal.aggregated[self.block], focal.face[self.block]

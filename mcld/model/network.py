@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mcld.conditions import FocalConditions
+from mcld.model.attention import ReferenceFlows
 from mcld.model.pose_guider import PoseGuider
 from mcld.model.projector import ImageProjector
 from mcld.model.unets import DenoisingUNet, FocalContext, ReferenceNet
@@ -49,7 +50,12 @@ class MCLD(nn.Module):
         )
 
     def forward(
-        self, latents: Tensor, timesteps: Tensor, conditions: FocalConditions, dropped: int = 0
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        conditions: FocalConditions,
+        dropped: int = 0,
+        flows: ReferenceFlows | None = None,
     ) -> Tensor:
         """Predict v for a training batch.
 
@@ -59,6 +65,7 @@ class MCLD(nn.Module):
             conditions: of the B samples.
             dropped: the first `dropped` samples lose all but `conditions.pose`, exactly as the
                 unconditional branch of guided sampling does.
+            flows: is filled with where the others look in the reference, if given.
 
         Returns:
             [B, C, h, w].
@@ -72,7 +79,7 @@ class MCLD(nn.Module):
         else:
             pose_features = self.pose_guider(looked_at.pose, looked_at.warped)
         return self.denoising_unet(  # type: ignore[no-any-return]
-            latents, timesteps, pose_features, self.encode(kept)
+            latents, timesteps, pose_features, self.encode(kept), flows
         )
 
     def guide_pose(self, conditions: FocalConditions, guidance_scale: float) -> Tensor:

@@ -28,6 +28,7 @@ from mcld.model.attention import (
     KeysValues,
     LastFeature,
     ReferenceFeatures,
+    ReferenceFlows,
     ReferenceSelfAttention,
     SingleTokenCrossAttention,
     split_heads,
@@ -164,6 +165,23 @@ class DenoisingUNet(MCLDUNet):
             if not name.startswith("mid_block"):
                 yield from block.attn2.to_k.parameters()
 
+    def finer_grids(self, rows: int, columns: int) -> dict[str, tuple[int, int]]:
+        """The transformer blocks above the lowest resolution, and the grids of their tokens.
+
+        rows, columns: of the latents. Empty for a UNet of one resolution.
+        """
+        lowest = len(self.config.block_out_channels) - 1
+        stages = {}
+        for halvings in range(lowest):
+            grid = -(-rows // 2**halvings), -(-columns // 2**halvings)
+            stages[f"down_blocks.{halvings}."] = stages[f"up_blocks.{lowest - halvings}."] = grid
+        return {
+            name: grid
+            for name, _ in self.transformer_blocks()
+            for stage, grid in stages.items()
+            if name.startswith(stage)
+        }
+
     @contextlib.contextmanager
     def record_attention(self, recorder: AttentionRecorder | None) -> Iterator[None]:
         """While the block lasts, let `recorder`, if any, keep what one picture's attention sees."""
@@ -215,7 +233,12 @@ class DenoisingUNet(MCLDUNet):
         return FocalContext(reference, aggregated, face)
 
     def forward(
-        self, latents: Tensor, timesteps: Tensor, pose_features: Tensor, focal: FocalContext
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        pose_features: Tensor,
+        focal: FocalContext,
+        flows: ReferenceFlows | None = None,
     ) -> Tensor:
         """Predict v for B noisy latents, of which the last R are conditioned on `focal`.
 
@@ -224,6 +247,7 @@ class DenoisingUNet(MCLDUNet):
             timesteps: [B] or scalar, 0..999.
             pose_features: [B, first width, h, w] from the pose guider.
             focal: of R <= B pictures.
+            flows: is filled, if given.
 
         Returns:
             [B, C, h, w].
@@ -233,6 +257,6 @@ class DenoisingUNet(MCLDUNet):
             torch.cat([latents, pose_features], dim=1),
             timesteps,
             encoder_hidden_states=no_context,  # the processors read `focal` instead
-            cross_attention_kwargs={"focal": focal},
+            cross_attention_kwargs={"focal": focal, "flows": flows},
         )
         return output.sample  # type: ignore[no-any-return]

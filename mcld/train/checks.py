@@ -19,6 +19,11 @@ def check_sharding(options: TrainSettings, accelerator: Accelerator) -> None:
             "accelerate's configuration asks for another FSDP than mcld trains with: set"
             " fsdp_version: 2 and fsdp_auto_wrap_policy: NO_WRAP"
         )
+    if options.correspondence:
+        raise SettingsError(
+            "train.correspondence is not trained with under FSDP, which gathers the weights for the"
+            " network's own output alone: set it to 0, or choose plain multi-GPU"
+        )
     if options.optimizer == "adamw8bit" or options.precision == "fp16":
         raise SettingsError(
             "under FSDP, train.optimizer is adamw and train.precision is no or bf16:"
@@ -32,6 +37,22 @@ def check_patches(settings: Settings, pipeline: MCLDPipeline) -> None:
         raise SettingsError(
             "mannequin.patches teaches to look at the texture map, and this network's ReferenceNet"
             f" sees the {pipeline.config.reference_input}: set it to 0"
+        )
+
+
+def check_correspondence(options: TrainSettings, pipeline: MCLDPipeline) -> None:
+    """Raise SettingsError where attention's places in the reference cannot be told."""
+    if not options.correspondence:
+        return
+    if pipeline.config.reference_input != "texture":
+        raise SettingsError(
+            "train.correspondence tells where to look in the texture map, and this network's"
+            f" ReferenceNet sees the {pipeline.config.reference_input}: set it to 0"
+        )
+    if not pipeline.denoising_unet.finer_grids(1, 1):
+        raise SettingsError(
+            "train.correspondence is for the resolutions above the lowest, and this network has one"
+            " alone: set it to 0"
         )
 
 

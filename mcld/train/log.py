@@ -10,7 +10,9 @@ from mcld.machine.files import write_text
 from mcld.train.report import TrainReport
 
 LOG_FILE = "log.csv"
-COLUMNS = ("images", "loss", "gradient_norm", "learning_rate", "images_per_second")
+COLUMNS = (
+    *("images", "loss", "gradient_norm", "learning_rate", "images_per_second", "correspondence"),
+)
 
 
 class StepLog:
@@ -45,7 +47,10 @@ class StepLog:
         now = time.monotonic()
         pace = (step.images - self.images) / max(now - self.time, 1e-9)
         self.images, self.time = step.images, now
-        row = (step.images, step.loss, step.gradient_norm, step.learning_rate, f"{pace:.4g}")
+        row = (
+            *(step.images, step.loss, step.gradient_norm, step.learning_rate, f"{pace:.4g}"),
+            step.correspondence,
+        )
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(_table([row]))

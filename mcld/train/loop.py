@@ -17,12 +17,14 @@ from mcld.machine.processes import gather_whole, ignore
 from mcld.mannequin.patches import Patches
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.mannequin.texture_maps import TextureMaps
+from mcld.model.attention import ReferenceFlows
 from mcld.networks.folders import load_pipeline
-from mcld.pipeline import MCLDPipeline, ddim_scheduler
+from mcld.pipeline import SCALE_FACTOR, ddim_scheduler
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache
-from mcld.train.checks import check_patches, check_sharding
+from mcld.train.checks import check_correspondence, check_patches, check_sharding
+from mcld.train.correspondence import correspondence_error
 from mcld.train.encode import share_cache
 from mcld.train.finish import save_trained
 from mcld.train.finite import explain_not_finite
@@ -101,8 +103,13 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     accelerator.wait_for_everyone()
     pipeline = load_pipeline(start)
     check_patches(settings, pipeline)
+    check_correspondence(options, pipeline)
     encoding = count_stage(report, "Encoding pictures")
     cache = share_cache(pipeline, options, layout, stems, start, accelerator, encoding)
+    textured = isinstance(pipeline.pose_guider, TexturedPoseGuider)
+    maps = None
+    if textured or options.correspondence:
+        maps = _unpack_textures(cache, stems, accelerator, report)
     samples = TrainingSamples(
         cache,
         stems,
@@ -110,7 +117,8 @@ def _train(  # noqa: C901 - one story, read from top to bottom
         cache.source_std(stems),
         options,
         pipeline.config.reference_input,
-        _unpack_textures(pipeline, cache, stems, accelerator, report),
+        maps.warp if maps and textured else None,
+        maps.find_shown if maps and options.correspondence else None,
     )
 
     # The network, the optimizer, and the state of an earlier run
@@ -213,6 +221,9 @@ def take_steps(
         settings.scheduler.beta_start,
         settings.scheduler.beta_end,
     )
+    unet = accelerator.unwrap_model(model).denoising_unet
+    size = options.height // SCALE_FACTOR, options.width // SCALE_FACTOR
+    grids = unet.finer_grids(*size)
     alphas_cumprod = schedule.alphas_cumprod.to(device)
     forward = torch.compile(model) if options.compile else model
     model.train()
@@ -247,21 +258,27 @@ def take_steps(
                     v = schedule.get_velocity(x_0, noise, t)
                     # Prediction: of v, without their conditions for the samples that dropped them
                     conditions = batch.conditions.keep(focal_conditions)
-                    prediction = forward(x_t, t, conditions, batch.dropped)
+                    flows = ReferenceFlows(grids) if options.correspondence else None
+                    prediction = forward(x_t, t, conditions, batch.dropped, flows)
                     # Loss: squared error, more on the face, less where there is little noise
                     mask = face_mask(batch["pose"][:, 0], x_t.shape[-2:]) * options.face_loss_weight
                     weights = min_snr_weights(alphas_cumprod, t, options.min_snr_gamma)
                     loss = mcld_loss(prediction, v, mask, weights).mean()
+                    told = [loss]
+                    if flows:
+                        error = correspondence_error(flows, batch["pose"], batch["shown"]).mean()
+                        told.append(error)
+                        loss = loss + options.correspondence * error
                 accelerator.backward(loss)
-                losses.append(loss.detach())
+                losses.append(torch.stack(told).detach())
                 batches.append(batch)
                 if not accelerator.sync_gradients:
                     continue
                 # Step: at this rate, along the clipped gradient
-                mean_loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
+                means = accelerator.reduce(torch.stack(losses).mean(dim=0), "mean").tolist()
                 losses.clear()
                 rate = learning_rate(options, images)
-                check_finite("the loss", mean_loss)
+                check_finite("the loss", sum(means))
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 clipped = accelerator.clip_grad_norm_(trained, options.max_grad_norm)
@@ -272,7 +289,7 @@ def take_steps(
                 optimizer.zero_grad()
                 batches.clear()
             images += options.batch_size * options.accumulation * int(accelerator.num_processes)
-            yield TrainReport("Training", images, options.images, mean_loss, norm, rate)
+            yield TrainReport("Training", images, options.images, means[0], norm, rate, *means[1:])
 
 
 def learning_rate(options: TrainSettings, images: int) -> float:
@@ -284,20 +301,14 @@ def learning_rate(options: TrainSettings, images: int) -> float:
 
 
 def _unpack_textures(
-    pipeline: MCLDPipeline,
-    cache: EncodedCache,
-    stems: list[str],
-    accelerator: Accelerator,
-    report: Report,
-) -> Callable[[str, torch.Tensor], torch.Tensor] | None:
-    """What warps a source's texture map onto a pose, for a pose guider that looks at it."""
-    if not isinstance(pipeline.pose_guider, TexturedPoseGuider):
-        return None
+    cache: EncodedCache, stems: list[str], accelerator: Accelerator, report: Report
+) -> TextureMaps:
+    """The texture maps, of which training looks texels up."""
     maps = TextureMaps(cache.folder.parent / "texture_maps", cache.layout, cache.split)
     if accelerator.is_main_process:
         maps.unpack(stems, count_stage(report, "Unpacking texture maps"))
     accelerator.wait_for_everyone()
-    return maps.warp
+    return maps
 
 
 @contextmanager

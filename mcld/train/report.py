@@ -26,10 +26,13 @@ class TrainReport:
     """Of the latest step, before clipping."""
     learning_rate: float | None = None
     """Of the latest step."""
+    correspondence: float | None = None
+    """Mean squared distance of flows from the truth, of the latest step; its weight is not in it,
+    nor it in `loss`."""
 
     def values(self) -> dict[str, float]:
         """What trackers log of a step."""
-        names = ("loss", "gradient_norm", "learning_rate")
+        names = ("loss", "gradient_norm", "learning_rate", "correspondence")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 

@@ -48,6 +48,8 @@ class Sample:
     """Whether the conditions are dropped, all but `pose`."""
     warped: Tensor | None = None
     """[3, H, W] uint8 RGB, what a textured pose guider sees of the source in the pose."""
+    shown: Tensor | None = None
+    """[H, W] bool, what of the pose the source's texture map shows; for `train.correspondence`."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class TrainingSamples(Dataset[Sample]):
         settings: noise offset, source noise, drop rate, timestep shift, seed.
         reference_input: what ReferenceNet sees, "texture" or "source".
         warp: (source's stem, target's pose) -> `Sample.warped`; None where nobody looks at it.
+        find_shown: likewise, -> `Sample.shown`.
     """
 
     def __init__(
@@ -123,6 +126,7 @@ class TrainingSamples(Dataset[Sample]):
         settings: TrainSettings,
         reference_input: str = "texture",
         warp: Callable[[str, Tensor], Tensor] | None = None,
+        find_shown: Callable[[str, Tensor], Tensor] | None = None,
     ) -> None:
         self.cache = cache
         self.stems = stems
@@ -131,6 +135,7 @@ class TrainingSamples(Dataset[Sample]):
         self.settings = settings
         self.reference = {"texture": "texture_latents", "source": "latents"}[reference_input]
         self.warp = warp
+        self.find_shown = find_shown
         self.shuffled: tuple[int, Tensor] | None = None
 
     def order(self, epoch: int) -> Tensor:
@@ -171,6 +176,7 @@ class TrainingSamples(Dataset[Sample]):
             pose=pose,
             dropped=bool(torch.rand((), generator=g) < settings.drop_rate),
             warped=None if self.warp is None else self.warp(source, pose),
+            shown=None if self.find_shown is None else self.find_shown(source, pose),
         )
 
 

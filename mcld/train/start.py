@@ -12,7 +12,7 @@ from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.networks.folders import assemble_pipeline, load_pipeline
 from mcld.pipeline import SCALE_FACTOR, MCLDPipeline
 from mcld.settings import Settings, TrainSettings
-from mcld.train.checks import check_ablation
+from mcld.train.checks import check_ablation, check_correspondence
 from mcld.train.finish import save_pipeline
 from mcld.train.finite import check_weights
 from mcld.train.pretrained import load_pretrained
@@ -45,6 +45,7 @@ def make_start(
         check_weights(pipeline, str(root))
     else:
         pipeline = new_pipeline(settings)
+        check_correspondence(settings.train, pipeline)  # before the encoders are trained
         _fit_encoders(pipeline, settings, layout, stems, device, report)
     plain = not isinstance(pipeline.pose_guider, TexturedPoseGuider)
     if settings.mannequin.pose_input == "textured" and plain:

@@ -49,6 +49,7 @@ def batch(iuv) -> dict[str, Tensor]:
         "timestep": torch.arange(8) * 100,
         "pose": as_tensor(iuv).expand(8, -1, -1, -1).contiguous(),
         "warped": torch.full((8, 3, *iuv.shape[:2]), 7, dtype=torch.uint8),
+        "shown": torch.zeros(8, *iuv.shape[:2], dtype=torch.bool),
     }
 
 
@@ -80,6 +81,7 @@ def test_what_training_gets_of_it_is_encoded_as_photos_are(pipeline: MCLDPipelin
         torch.testing.assert_close(torch.stack([source, embedding]), embedded)
     assert not made["face"].any()
     assert not made["warped"].any()
+    assert made["shown"].all()
     assert torch.equal(made["pose"], batch["pose"])
     assert made["timestep"].tolist() == [500 + 50 * k for k in range(8)]
 

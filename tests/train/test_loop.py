@@ -427,7 +427,10 @@ def test_every_step_is_a_row_of_the_log(finished, short):
             return list(csv.reader(file))
 
     head, *steps = rows(finished.settings)
-    assert head == ["images", "loss", "gradient_norm", "learning_rate", "images_per_second"]
+    assert head == [
+        *("images", "loss", "gradient_norm", "learning_rate", "images_per_second"),
+        "correspondence",
+    ]
     reports = [report for report in finished.reports if report.stage == "Training"]
     assert [[int(row[0]), *map(float, row[1:4])] for row in steps] == [
         [r.images, r.loss, r.gradient_norm, r.learning_rate] for r in reports
