@@ -26,7 +26,7 @@ from mcld.pipeline import SCALE_FACTOR, MCLDPipeline, SamplingOptions
 from mcld.settings import TrainSettings
 from mcld.surface.parts import HEAD
 
-PICTURES = 1536
+PICTURES = 1024
 """At most so many pairs are sampled, and held in memory."""
 DECODER_BATCH = 32
 DECODER_LEARNING_RATE = 2e-3

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache, partial
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 
 import numpy as np
@@ -90,12 +90,12 @@ def prepare_mannequins(
     """Write `mannequins` people of the mannequin world `seed`, prepared, below the folder `root`.
 
     Each person has `pictures` pictures of size (height, width); all ordered pairs of two pictures
-    of one person are listed in split/*.csv. Every tenth person, at least one, is in the test split
-    and nowhere else. `style` is one of STYLES: "people" as photos show them, whose maps, but those
-    of the test split, are in part noisy or estimated as photos' are; or "dolls", whole before a
-    plain ground, with exact maps. The bytes are a function of the arguments alone, not of `workers`
-    (processes; by default one per core). `on_picture` is called with (pictures done, pictures in
-    all).
+    of one person are listed in split/*.csv, and of people to train on each picture with itself.
+    Every tenth person, at least one, is in the test split and nowhere else. `style` is one of
+    STYLES: "people" as photos show them, whose maps, but those of the test split, are in part noisy
+    or estimated as photos' are; or "dolls", whole before a plain ground, with exact maps. The bytes
+    are a function of the arguments alone, not of `workers` (processes; by default one per core).
+    `on_picture` is called with (pictures done, pictures in all).
 
     A run that was broken off goes on where it stopped: files that are there are kept. The lists
     are written last, so a folder with lists is whole.
@@ -129,7 +129,10 @@ def prepare_mannequins(
         for split in ("train", "test"):
             people = [world.names(i) for i in range(mannequins) if world.split(i) == split]
             layout.write_names(split, (name for names in people for name in names))
-            layout.write_pairs(split, (pair for names in people for pair in permutations(names, 2)))
+            # Who trains to repaint a pose learns from the own one, too: edits keep it.
+            own = split == "train" and style == "people"
+            choose = partial(product, repeat=2) if own else partial(permutations, r=2)
+            layout.write_pairs(split, (pair for names in people for pair in choose(names)))
     return layout
 
 
