@@ -1,4 +1,4 @@
-"""python -m benchmarks [NAME ...]; every figure is one JSON line, but for the demo's table."""
+"""python -m benchmarks [NAME ...]; every figure is one JSON line, but for tables of scores."""
 
 import argparse
 import json
@@ -62,6 +62,18 @@ def main() -> None:
     scores.add_argument("--steps", type=int, help="denoising steps (default: the network's)")
     scores.add_argument("--guidance", type=float, help="guidance scale (default: the network's)")
     scores.set_defaults(run=_scores)
+    focal = commands.add_parser("focal", help="what each focal condition is worth: one left out")
+    focal.add_argument("dataset", type=Path, help="a folder of `mcld prepare --mannequins`")
+    focal.add_argument("--pairs", type=int, default=24, help="how many pairs (default 24)")
+    focal.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
+    focal.set_defaults(run=_focal)
+    photos = commands.add_parser("photos", help="real photos, in their own and each other's poses")
+    photos.add_argument("folder", type=Path, help="photos NAME.jpg, with maps NAME.map.png or none")
+    photos.add_argument(
+        "--out", type=Path, default=Path("build/photos"), help="(default build/photos)"
+    )
+    photos.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
+    photos.set_defaults(run=_photos)
     edits = commands.add_parser("edit", help="score edits of new people against the truth")
     edits.add_argument("--out", type=Path, default=Path("build/edit"), help="(default build/edit)")
     edits.add_argument("--people", type=int, default=24, help="how many people (default 24)")
@@ -111,6 +123,18 @@ def _scores(given):
     mannequin.score(
         given.dataset, given.out, given.pairs, given.weights, given.steps, given.guidance
     )
+
+
+def _focal(given):
+    from benchmarks import focal
+
+    focal.score(given.dataset, given.pairs, given.weights)
+
+
+def _photos(given):
+    from benchmarks import photos
+
+    photos.score(given.folder, given.out, given.weights)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 _PHOTOS = (".jpg", ".jpeg", ".png", ".webp")
+_BESIDE = (".map", ".texture")
+"""In the names of pictures that belong to a photo and are none."""
 _CELL = (320, 480)
 
 
@@ -29,13 +31,13 @@ def measure(folder: Path, out: Path | None) -> Iterator[tuple[str, float]]:
 
     estimator = EmbeddedPose()
     rows, figures, missed = [], [], 0
-    for photo in _list_photos(folder):
+    for photo in list_photos(folder):
         image = read_image(photo)
         estimator.estimate([image])  # the first of a size takes longer
         start = time.perf_counter()
         (pose,) = estimator.estimate([image])
         seconds = time.perf_counter() - start
-        truth = _find_map(photo, image.shape)
+        truth = find_map(photo, image.shape)
         rows += [_draw_row(image, truth, pose and pose.iuv)] if out else []
         if truth is None or pose is None:
             missed += pose is None
@@ -62,17 +64,19 @@ def _draw_row(
     return [ImageOps.contain(Image.fromarray(one), _CELL) for one in (image, *maps)]
 
 
-def _list_photos(folder: Path) -> list[Path]:
+def list_photos(folder: Path) -> list[Path]:
+    """The photos of a folder, without what lies beside them. Raises InputError for no folder."""
     from mcld.errors import InputError
 
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder of photos")
     files = sorted(folder.iterdir())
-    return [f for f in files if f.suffix.lower() in _PHOTOS and ".map" not in f.name]
+    photos = [f for f in files if f.suffix.lower() in _PHOTOS]
+    return [f for f in photos if not any(kind in f.name for kind in _BESIDE)]
 
 
-def _find_map(photo: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """The map beside a photo, if there is one."""
+def find_map(photo: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """The map beside a photo of a shape, if there is one. Raises InputError for another shape's."""
     from mcld.errors import InputError
 
     maps = sorted(photo.parent.glob(f"{glob.escape(photo.stem)}.map*.png"))

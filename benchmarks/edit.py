@@ -101,7 +101,9 @@ def report(out: Path, people: int, seed: int, weights: Path | None, strength: fl
         pictures = dict(zip(METHODS, tried, strict=True))
         region = _region(case)
         for method, picture in pictures.items():
-            scores.setdefault((case.kind, method), []).append(_scores(picture, case.truth, region))
+            scores.setdefault((case.kind, method), []).append(
+                score_region(picture, case.truth, region)
+            )
         unrolled = person.texture.resize(SIZE[::-1])
         rows.setdefault(
             case.kind, [photo, case.donor.photo, unrolled, pasted, pictures["edit"], case.truth]
@@ -193,8 +195,8 @@ def _region(case: _Case) -> np.ndarray:
     return np.isin(case.iuv[..., 0], labels) if labels else case.iuv[..., 0] > 0
 
 
-def _scores(picture: np.ndarray, truth: np.ndarray, region: np.ndarray) -> list[float]:
-    """PSNR and SSIM inside the region, then outside."""
+def score_region(picture: np.ndarray, truth: np.ndarray, region: np.ndarray) -> list[float]:
+    """PSNR and SSIM inside the region, bool [H, W], then outside."""
     a, b = (
         torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].double() / 255
         for image in (picture, truth)
