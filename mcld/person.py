@@ -296,7 +296,8 @@ class PersonReader:
         if estimated is None or not estimated.iuv[..., 0].any():
             person = self.options.person
             reason = explain_absence(person)
-            what = f"has no person {person}" if isinstance(person, int) else "shows nobody"
+            wanted = isinstance(person, int) and person > 1
+            what = f"has no person {person}" if wanted else "shows nobody"
             raise InputError(f"{path} {what}: {reason} in it")
         self._tell_people(path, estimated.people)
         if estimated.confidence < _SURE:

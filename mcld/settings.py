@@ -354,7 +354,7 @@ class PrepareSettings(SettingsGroup):
     pose_estimator: Literal["auto", "densepose", "embedded", "detectron2", "precomputed"] = Field(
         "auto",
         description="Where a photo's IUV map comes from; auto: DensePose where its weights are,"
-        " else the embedded reader of bodies; detectron2: DensePose by its authors' code;"
+        " and for DeepFashion, else the embedded reader of bodies; detectron2: DensePose by its authors' code;"
         " precomputed: it is there already.",
     )
     densepose_weights: Path = Field(

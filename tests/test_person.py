@@ -92,7 +92,7 @@ def test_faces_are_read_as_the_network_knows_them(said, dataset, front, tmp_path
 def test_a_photo_of_nobody_is_refused(reader, tmp_path):
     Image.new("RGB", (30, 40)).save(tmp_path / "empty.jpg")
     reader.pose_estimator = Known(None)
-    with pytest.raises(InputError, match=r"empty\.jpg shows nobody"):
+    with pytest.raises(InputError, match=r"empty\.jpg shows nobody: no person was found in it"):
         reader.person(tmp_path / "empty.jpg")
     with pytest.raises(InputError, match=r"empty\.jpg shows nobody"):
         reader.pose(tmp_path / "empty.jpg")

@@ -116,7 +116,7 @@ def catalogue(settings: Settings) -> list[Item]:
         ),
         Item(
             "densepose",
-            "prepare, sample",
+            "prepare, sample, edit",
             densepose[0].parent,
             (tuple(file.name for file in densepose),),
             Web(_DENSEPOSE),

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mcld.errors import MCLDError
+from mcld.errors import MCLDError, WeightsError
 from mcld.estimators.densepose.boxes import Detections, scale_boxes
 from mcld.estimators.densepose.iuv import make_iuv
+from mcld.estimators.densepose.network import DensePoseRCNN
 from mcld.estimators.densepose.proposals import have_area
 from mcld.estimators.densepose.transform import (
     LONG,
@@ -60,7 +61,7 @@ class DensePose:
         short, long: pixels that a photo's shorter side is resized to, and its longer one at most.
 
     Raises WeightsError when the weights are missing, damaged or of another network, MCLDError when
-    they do not fit into the GPU's memory.
+    there is no such device or they do not fit into its memory.
     """
 
     def __init__(
@@ -74,16 +75,26 @@ class DensePose:
         self._device = torch.device(device)
         network = load_network(weights)
         with self._explain_failure():
-            self.network = network.to(self._device)
+            self.network = self._place(network)
         self._person = person
         self._short, self._long = short, long
+
+    def _place(self, network: DensePoseRCNN) -> DensePoseRCNN:
+        """The network on the device. Raises MCLDError when there is no such device."""
+        try:
+            return network.to(self._device)
+        except torch.OutOfMemoryError:
+            raise
+        except (AssertionError, RuntimeError) as error:  # as PyTorch says it
+            reason = str(error).partition("\n")[0]
+            raise MCLDError(f"{self._device} cannot be used here: {reason}") from error
 
     def estimate(self, images: Iterable[NDArray[np.uint8]]) -> list[EstimatedPose | None]:
         """The pose of the person that counts in each photo, uint8 [H, W, 3] RGB.
 
         None for a photo that does not show that person. Photos that are resized to one size run
         together, up to `GPU_BATCH`; a photo is let go as soon as it is resized. Raises MCLDError
-        when the GPU fails, which other photos would not change.
+        when the GPU fails, or the weights are beyond use, which other photos would not change.
         """
         batches: dict[tuple[int, int], list[_Photo]] = {}
         count = 0
@@ -152,9 +163,13 @@ class DensePose:
 
     @contextmanager
     def _explain_failure(self) -> Iterator[None]:
-        """Turn a failure of the GPU into an MCLDError."""
+        """Turn a failure of the GPU, or of weights beyond all precision, into an MCLDError."""
         try:
             yield
+        except FloatingPointError as error:
+            raise WeightsError(
+                "DensePose's weights are damaged: what they compute is beyond all range"
+            ) from error
         except torch.OutOfMemoryError as error:
             raise MCLDError(
                 f"DensePose does not fit into the memory of {self._device} beside what is there:"

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from mcld.estimators.densepose.backbone import STRIDES, make_backbone
 from mcld.estimators.densepose.boxes import BoxHead, Detections
 from mcld.estimators.densepose.dense import DenseHead
+from mcld.estimators.densepose.precision import check_finite
 from mcld.estimators.densepose.proposals import ProposalNetwork
 
 
@@ -27,14 +28,14 @@ class DensePoseRCNN(nn.Module):
         the precision that is computed in.
         """
         features = list(self.backbone(pixels).values())
-        _check_finite(*features)
+        check_finite(*features)
         return features
 
     def detect(self, features: list[Tensor], size: tuple[int, int]) -> list[Detections]:
         """The people of each picture. size: height and width without padding."""
         proposals = [boxes for boxes, _ in self.proposals(features, size)]
         logits, deltas = self.box_head(self.box_head.pool_boxes(features, proposals))
-        _check_finite(logits, deltas)
+        check_finite(logits, deltas)
         counts = [len(boxes) for boxes in proposals]
         return [
             self.box_head.detect(*rows, size)
@@ -46,13 +47,8 @@ class DensePoseRCNN(nn.Module):
         cropped, corner = _crop_around(features[:4], rois)
         decoded = self.dense_head.decoder(cropped)
         maps: Tensor = self.dense_head(self.dense_head.pool(decoded, rois - corner))
-        _check_finite(maps)
+        check_finite(maps)
         return maps
-
-
-def _check_finite(*values: Tensor) -> None:
-    if not all(value.isfinite().all() for value in values):
-        raise FloatingPointError("values beyond the range of their precision")
 
 
 HALO = 4

@@ -10,6 +10,7 @@ from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from mcld.estimators.densepose.backbone import CHANNELS, STRIDES
+from mcld.estimators.densepose.precision import check_finite
 
 ANCHOR_SCALE = 8
 """Side of a map's anchors, in its strides."""
@@ -55,8 +56,12 @@ class ProposalNetwork(nn.Module):
 
         maps: p2 to p6, each [N, 256, h, w]. size: height and width of the pictures without padding,
         to which boxes (left, top, right, bottom) are clipped. P is at most 1000.
+
+        Raises FloatingPointError for values too large for the precision: they would take the places
+        of the best proposals, and somebody would be missed.
         """
         logits, deltas = self.head(maps)
+        check_finite(*logits, *deltas)
         anchors = self._place_anchors(maps)
         return [
             self._choose([x[n] for x in logits], [x[n] for x in deltas], anchors, size)

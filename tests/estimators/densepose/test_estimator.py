@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mcld.dataset.pictures import read_image
-from mcld.errors import MCLDError
+from mcld.errors import MCLDError, WeightsError
 from mcld.estimators.densepose.estimator import DensePose
 from mcld.estimators.densepose.iuv import lay_chart, make_iuv
 from mcld.estimators.densepose.transform import choose_size, normalise, resize_photo
@@ -126,6 +126,34 @@ def test_values_too_large_for_half_precision_are_computed_in_full(densepose, wei
     layers.fc7.weight.div_(1e4)
     (again,) = spoilt.estimate([wide])
     assert_alike(again.iuv, full.iuv)
+
+
+def test_proposals_too_large_for_half_precision_are_no_proposals(densepose, weights, wide):
+    (full,) = densepose.estimate([wide])
+    spoilt = DensePose(weights, "cpu", short=320, long=533)
+    spoilt._half_precision = lambda: torch.autocast("cpu", torch.float16)
+    head = spoilt.network.proposals.head
+    for parameter in head.conv.parameters():
+        parameter.mul_(1e6)
+    for layer in (head.cls_logits, head.bbox_pred):
+        layer.weight.div_(1e6)
+    (again,) = spoilt.estimate([wide])
+    assert_alike(again.iuv, full.iuv)
+
+
+def test_weights_beyond_all_range_are_damaged(weights, wide):
+    spoilt = DensePose(weights, "cpu", short=320, long=533)
+    spoilt.network.box_head.layers.fc6.weight.mul_(1e30)
+    spoilt.network.box_head.layers.fc7.weight.mul_(1e30)
+    with pytest.raises(WeightsError, match="damaged"):
+        spoilt.estimate([wide])
+
+
+def test_a_device_that_is_not_there_is_named(weights):
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(MCLDError, match="cuda cannot be used here"):
+        DensePose(weights, "cuda")
 
 
 def test_a_batch_that_the_memory_is_too_small_for_is_halved(densepose, monkeypatch):

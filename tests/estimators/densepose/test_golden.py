@@ -113,7 +113,12 @@ def test_the_same_people_are_found(run):
     boxes = scale_boxes(run.people.boxes, run.size, run.photo)
     wanted = run.golden["detections.scores"]
     np.testing.assert_allclose(run.people.scores, wanted, atol=1e-3)
-    np.testing.assert_allclose(boxes[:1], run.golden["detections.boxes"][:1], atol=0.01)
+    # Of people that are nearly as sure the order may differ.
+    wanted_boxes = torch.from_numpy(run.golden["detections.boxes"])
+    if len(wanted):
+        nearest = boxes[box_iou(wanted_boxes, boxes).argmax(1)]
+        np.testing.assert_allclose(nearest, wanted_boxes, atol=0.01)
+        np.testing.assert_allclose(boxes[0], wanted_boxes[0], atol=0.01)
     assert (len(wanted) == 0) == (run.golden.name == "nobody")
 
 
@@ -131,6 +136,9 @@ def test_the_dense_head_agrees(run):
     stages = {"decoder": decoded, "dense.pooled": pooled, "dense.aspp": aspp, "dense.head": hidden}
     for stage, x in {**stages, "dense.low": low, "dense.maps": maps[0]}.items():
         assert run.golden.measure(stage, x) < 2e-3, stage
+    largest = run.golden["decoder.stats"][2]
+    channels = decoded.mean((0, 2, 3)).numpy()
+    assert np.abs(channels - run.golden["decoder.channels"]).max() < 2e-3 * largest
     np.testing.assert_allclose(maps[0, :2], run.golden["dense.coarse"], rtol=2e-3, atol=2e-3)
 
 

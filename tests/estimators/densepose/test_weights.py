@@ -216,7 +216,7 @@ class Tampered:
         (array_of((1,), state=(1, (1,), "f4", False, b"\0\0\0\0")), "damaged"),
         (np.array([None]), "arrays of type 'O8'"),
         (np.array(["text"]), "arrays of type 'U4'"),
-        (np.array([1.0]), "arrays of type 'f8', not f2 or f4"),
+        (np.array([1.0]), "arrays of type 'f8', not f2, f4 or i8"),
     ],
 )
 def test_arrays_that_are_none_are_refused(array, reason, tmp_path):
