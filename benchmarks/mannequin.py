@@ -167,7 +167,12 @@ def _psnr(off: np.ndarray) -> float:
 
 def choose_pairs(layout: DatasetLayout, count: int) -> list[tuple[str, str, str]]:
     """`count` of (split, from, to) drawn evenly at random, the same every time."""
-    pairs = [(split, *pair) for split in ("train", "test") for pair in layout.pairs(split)]
+    pairs = [
+        (split, *pair)
+        for split in ("train", "test")
+        for pair in layout.pairs(split)
+        if pair[0] != pair[1]
+    ]
     order = np.random.default_rng(0).permutation(len(pairs))[:count]
     return [pairs[k] for k in order]
 

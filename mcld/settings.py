@@ -354,8 +354,8 @@ class PrepareSettings(SettingsGroup):
     pose_estimator: Literal["auto", "densepose", "embedded", "detectron2", "precomputed"] = Field(
         "auto",
         description="Where a photo's IUV map comes from; auto: DensePose where its weights are,"
-        " and for DeepFashion, else the embedded reader of bodies; detectron2: DensePose by its authors' code;"
-        " precomputed: it is there already.",
+        " and for DeepFashion, else the embedded reader of bodies; detectron2: DensePose by its"
+        " authors' code; precomputed: it is there already.",
     )
     densepose_weights: Path = Field(
         Path("pretrained_weights/model_final_844d15.pkl"),

@@ -8,8 +8,7 @@ where the map tells nothing.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -28,6 +27,7 @@ from mcld.body.render import find_seen_vertices, render_placed_map
 from mcld.body.shape import BETAS, SEGMENTS, BodyShape, FloatArray, load_skin, pose_vertices
 from mcld.body.skinning import GIRTHS, BodyVector, SkinnedBody, make_shape
 from mcld.errors import InputError
+from mcld.machine.threads import one_thread
 from mcld.surface.parts import PARTS
 
 # What PyTorch loads to differentiate, the first time, warns of itself.
@@ -114,7 +114,7 @@ def fit_body(
             f"{name} shows too little of its body to be measured: leave out --fit-body"
         )
     problem = _Problem(vertices, places, {k: at / step for k, at in (joints or {}).items()})
-    with _one_thread():  # and by "lm", whose steps start no threads either
+    with one_thread():  # and by "lm", whose steps start no threads either
         found = least_squares(
             problem.measure,
             problem.start(),
@@ -133,17 +133,6 @@ def fit_body(
         places,
         iuv.shape[:2],
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let PyTorch work in this thread alone: of several, small steps wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def draw_fitted_map(pose: FittedBody, shape: BodyShape) -> NDArray[np.uint8]:

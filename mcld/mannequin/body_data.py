@@ -94,7 +94,8 @@ def take_picture(rng: np.random.Generator, seed: int, index: int) -> tuple[UInt8
     vertices = pose_vertices(shape, stance.rotation_array())
     if rng.random() < 0.35:
         vertices = put_on_skirt(vertices, Skirt(rng.uniform(0.45, 1.9), rng.uniform(0.14, 0.3)))
-    share = rng.random(4) * (rng.random() < 0.6)
+    loose = rng.random() < 0.6
+    share = rng.random(4) * loose
     vertices = loosen(vertices, Looseness(*(share * (0.045, 0.035, 0.05, 0.03)).tolist()))
     pitch, roll = np.radians(rng.normal(0, (7, 3)))
     vertices = see(vertices, stance.turn, pitch, roll, rng.uniform(2.5, 10))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cache, partial
 from itertools import permutations, product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +22,6 @@ from mcld.dataset.pictures import (
     write_png,
 )
 from mcld.errors import InputError
-from mcld.estimators.body.estimator import EmbeddedPose
 from mcld.estimators.head_crop import HeadCrop
 from mcld.estimators.texture import extract_texture
 from mcld.machine.files import remove_unfinished, write_json
@@ -31,6 +31,9 @@ from mcld.machine.workers import work_in_processes
 from mcld.mannequin.world import identity, pose, render
 from mcld.mannequin.world.map_noise import disturb_map
 from mcld.mannequin.world.people import photograph
+
+if TYPE_CHECKING:
+    from mcld.estimators.body.estimator import EmbeddedPose
 
 STYLES = {"people": 1, "dolls": 4}
 """What mannequins look like, and the version of each: raised whenever the same seed would give
@@ -92,10 +95,10 @@ def prepare_mannequins(
     Each person has `pictures` pictures of size (height, width); all ordered pairs of two pictures
     of one person are listed in split/*.csv, and of people to train on each picture with itself.
     Every tenth person, at least one, is in the test split and nowhere else. `style` is one of
-    STYLES: "people" as photos show them, whose maps, but those of the test split, are in part noisy
-    or estimated as photos' are; or "dolls", whole before a plain ground, with exact maps. The bytes
-    are a function of the arguments alone, not of `workers` (processes; by default one per core).
-    `on_picture` is called with (pictures done, pictures in all).
+    STYLES: "people" as photos show them, and every eighth a doll, whose maps, but those of the test
+    split, are in part noisy or estimated as photos' are; or "dolls", whole before a plain ground,
+    with exact maps. The bytes are a function of the arguments alone, not of `workers` (processes;
+    by default one per core). `on_picture` is called with (pictures done, pictures in all).
 
     A run that was broken off goes on where it stopped: files that are there are kept. The lists
     are written last, so a folder with lists is whole.
@@ -107,6 +110,8 @@ def prepare_mannequins(
         raise InputError(
             f"{mannequins} mannequins cannot be split into train and test: give 2 or more"
         )
+    if style not in STYLES:
+        raise InputError(f"there is no style {style!r} of mannequins: give {' or '.join(STYLES)}")
     if pictures < 2 or min(size) < 16 or seed < 0:
         raise InputError(
             f"cannot take {pictures} pictures of {size[0]}x{size[1]} with seed {seed}:"
@@ -185,7 +190,18 @@ def _is_prepared(root: Path, world: _World, index: int) -> bool:
 
 @cache
 def _open_reader() -> EmbeddedPose:
+    from mcld.estimators.body.estimator import EmbeddedPose  # here, because it loads PyTorch
+
     return EmbeddedPose()
+
+
+def _estimate_map(image: UInt8Array) -> UInt8Array | None:
+    """The map that a photo would get; None where nobody is found."""
+    from mcld.machine.threads import one_thread
+
+    with one_thread():  # so that no sum depends on how many there are
+        (pose,) = _open_reader().estimate([image])
+    return pose.iuv if pose is not None and pose.iuv[..., 0].any() else None
 
 
 def _take_picture(world: _World, index: int, picture: int) -> tuple[UInt8Array, UInt8Array]:
@@ -199,10 +215,11 @@ def _take_picture(world: _World, index: int, picture: int) -> tuple[UInt8Array, 
     if world.split(index) == "test" or kind < _EXACT:
         return image, iuv
     if kind < _EXACT + _ESTIMATED:
-        (estimated,) = _open_reader().estimate([image])
+        estimated = _estimate_map(image)
         if estimated is not None:
-            return image, estimated.iuv
-    return image, disturb_map(rng, iuv)
+            return image, estimated
+    noisy = disturb_map(rng, iuv)
+    return image, noisy if noisy[..., 0].any() else iuv
 
 
 def _prepare_person(root: Path, world: _World, index: int) -> None:

@@ -27,16 +27,16 @@ class TextureRefiner(ModelMixin, ConfigMixin):
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
-    def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
+    def __init__(self) -> None:
         super().__init__()
         # Of 2x2 pixels each: decoded 3, IUV 3, what the texture differs by 3, seen, head
-        self.conv_in = nn.Conv2d(11 * 4, widths[0], 3, padding=1)
-        self.blocks = nn.ModuleList(ResidualBlock(width) for width in widths)
-        steps = list(pairwise(widths))
+        self.conv_in = nn.Conv2d(11 * 4, WIDTHS[0], 3, padding=1)
+        self.blocks = nn.ModuleList(ResidualBlock(width) for width in WIDTHS)
+        steps = list(pairwise(WIDTHS))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1, stride=2) for a, b in steps)
         self.up = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in steps)
         self.up_blocks = nn.ModuleList(ResidualBlock(a) for a, _ in steps)
-        self.conv_out = nn.Conv2d(widths[0], 4 * 4, 3, padding=1)
+        self.conv_out = nn.Conv2d(WIDTHS[0], 4 * 4, 3, padding=1)
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d):  # or what comes out is too faint to learn from
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

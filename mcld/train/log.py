@@ -11,7 +11,12 @@ from mcld.train.report import TrainReport
 
 LOG_FILE = "log.csv"
 COLUMNS = (
-    *("images", "loss", "gradient_norm", "learning_rate", "images_per_second", "correspondence"),
+    "images",
+    "loss",
+    "gradient_norm",
+    "learning_rate",
+    "images_per_second",
+    "correspondence",
 )
 
 
@@ -36,10 +41,11 @@ class StepLog:
         if not self.images or not self.path.is_file():
             return []
         text = self.path.read_text(encoding="utf-8", errors="replace")
+        header, *rows = [*csv.reader(text.splitlines())] or [[]]
         return [
-            row
-            for row in csv.reader(text.splitlines())
-            if len(row) == len(COLUMNS) and row[0].isdecimal() and int(row[0]) <= self.images
+            [*row, *[""] * (len(COLUMNS) - len(row))]  # of a version with fewer columns
+            for row in rows
+            if len(row) == len(header) and row[0].isdecimal() and int(row[0]) <= self.images
         ]
 
     def write(self, step: TrainReport) -> None:
@@ -48,7 +54,11 @@ class StepLog:
         pace = (step.images - self.images) / max(now - self.time, 1e-9)
         self.images, self.time = step.images, now
         row = (
-            *(step.images, step.loss, step.gradient_norm, step.learning_rate, f"{pace:.4g}"),
+            step.images,
+            step.loss,
+            step.gradient_norm,
+            step.learning_rate,
+            f"{pace:.4g}",
             step.correspondence,
         )
         try:

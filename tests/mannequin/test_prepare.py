@@ -59,9 +59,10 @@ def test_people_are_split_and_pairs_are_of_one_person(prepared: DatasetLayout) -
     assert not people["train"] & people["test"]
     for split in ("train", "test"):
         names, pairs = prepared.names(split), prepared.pairs(split)
-        assert len(set(pairs)) == len(pairs) == len(names)  # two pictures: two ordered pairs
+        own = names if split == "train" else []
+        assert {source for source, target in pairs if source == target} == set(own)
+        assert len(set(pairs)) == len(pairs) == len(names) + len(own)  # two pictures: both orders
         for source, target in pairs:
-            assert source != target
             assert person(source) == person(target)
             assert {source, target} <= set(names)
 

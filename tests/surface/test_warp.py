@@ -1,11 +1,12 @@
 """Texture maps warped onto the body of an IUV map."""
 
+import cv2
 import numpy as np
 import pytest
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, read_iuv
-from mcld.surface.charts import smpl_labels
+from mcld.surface.charts import smpl_inner, smpl_labels
 from mcld.surface.warp import warp_mended, warp_texture
 
 
@@ -23,6 +24,20 @@ def test_a_map_warped_back_onto_its_own_pose_is_the_photo(dataset: DatasetLayout
     seen = body & shown.any(axis=-1)
     assert seen.sum() > 0.9 * body.sum()
     assert np.median(np.abs(shown[seen] - photo[seen])) <= 2
+
+
+def test_borders_that_are_darker_than_their_inside_are_mended(iuv):
+    labels, depth = smpl_labels(), 4
+    whole = np.where(labels[..., None] > 0, 200, 0).astype(np.uint8).repeat(3, 2)
+    inner = smpl_inner().ravel() == np.arange(labels.size)
+    near = cv2.distanceTransform((labels > 0).astype(np.uint8), cv2.DIST_L2, 5) <= depth
+    dark = np.where((near & ~inner.reshape(labels.shape))[..., None], whole // 2, whole)
+    body = iuv[..., 0] > 0
+    assert (warp_texture(iuv, dark)[body] < 200).any()
+    assert (warp_mended(iuv, dark)[body] == 200).all()
+    light = 255 - dark
+    light[labels == 0] = 0
+    assert np.array_equal(warp_mended(iuv, light), warp_texture(iuv, light))  # lighter ones stay
 
 
 def test_the_side_of_a_head_that_is_seen_stands_in_for_the_other(iuv):

@@ -49,15 +49,20 @@ class PickledArray:
         return native.reshape(self.shape, order="F" if self.order == "F" else "C")
 
 
+def _check_size(path: Path) -> None:
+    """Raise WeightsError for a file that is read into memory only to be refused."""
+    if path.stat().st_size > _LARGEST:
+        raise WeightsError(f"it is larger than {_LARGEST // 10**9} GB")
+
+
 def read_pickle(path: Path) -> dict[str, PickledArray]:
     """The arrays of {"model": {name: array}, ...}.
 
     Raises WeightsError when the file is missing, damaged, no such pickle, or would run code.
     """
     try:
-        if path.stat().st_size > _LARGEST:
-            raise WeightsError(f"it is larger than {_LARGEST // 10**9} GB")
         with path.open("rb") as file:
+            _check_size(path)
             content = _Machine().run(file)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error

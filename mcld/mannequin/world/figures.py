@@ -1,7 +1,7 @@
-"""The figures of people: poses varied freely, clothes wider than the body, skirts, hair, faces.
+"""The figures of people: poses varied freely, clothes wider than the body, skirts.
 
 All of it moves the posed skin's vertices and leaves their labels: DensePose tells cloth as the body
-that it covers, and hair as the head.
+that it covers.
 """
 
 from dataclasses import dataclass, replace
@@ -22,6 +22,8 @@ from mcld.body.shape import (
     load_skin,
 )
 
+_SITTING = 0.8
+"""Cosine of the thighs from straight down, below which a skirt ends at the knees."""
 _JOINT = 0.02
 """How far the grooves at a mannequin's joints reach, metres."""
 
@@ -102,7 +104,7 @@ class Skirt:
     hem: float
     """Where it ends: 0 at the hip, 1 at the knee, 2 at the ankle."""
     width: float
-    """Radius at the knee, metres."""
+    """Half its width at the knee, metres; it is three quarters as deep."""
 
 
 def put_on_skirt(vertices: FloatArray, skirt: Skirt) -> FloatArray:
@@ -126,11 +128,13 @@ def put_on_skirt(vertices: FloatArray, skirt: Skirt) -> FloatArray:
     left /= np.linalg.norm(left)
     down = (knee - hip) / np.linalg.norm(knee - hip)
     front = np.cross(left, -down)
+    # Of who sits it covers the thighs alone: the shins hang from them.
+    hem = min(skirt.hem, 1.0) if down[1] > -_SITTING else skirt.hem
     out = vertices.copy()
     for k in names:
         here = np.flatnonzero(body.segment == k)
         way = t[here] + ("lower" in SEGMENTS[k])
-        here, way = here[way < skirt.hem], way[way < skirt.hem]
+        here, way = here[way < hem], way[way < hem]
         if not len(here):
             continue
         outwards = s[here] if "left" in SEGMENTS[k] else 1 - s[here]
@@ -139,7 +143,7 @@ def put_on_skirt(vertices: FloatArray, skirt: Skirt) -> FloatArray:
         sign = 1 if "left" in SEGMENTS[k] else -1
         upper = hip + (knee - hip) * np.minimum(way, 1)[:, None]
         axis = upper + (ankle - knee) * np.maximum(way - 1, 0)[:, None]
-        radius = 0.15 + (skirt.width - 0.13) * way
+        radius = 0.15 + (skirt.width - 0.15) * way
         sideways = sign * np.sin(angle) * radius
         forwards = np.where(is_front, 1, -1) * np.cos(angle) * radius * 0.75
         out[here] = axis + sideways[:, None] * left + forwards[:, None] * front
@@ -148,7 +152,7 @@ def put_on_skirt(vertices: FloatArray, skirt: Skirt) -> FloatArray:
 
 @cache
 def _blend_near() -> sparse.csr_matrix:
-    """[V,V] the mean over what lies near on the canonical skin and can be seen, but on the head."""
+    """[V,V] the sum over what lies near on the canonical skin and can be seen, but on the head."""
     body = load_skin()
     tree = cKDTree(body.canonical[find_seen_vertices()])
     near = cKDTree(body.canonical).sparse_distance_matrix(tree, _JOINT, output_type="coo_matrix")
@@ -161,7 +165,10 @@ def _blend_near() -> sparse.csr_matrix:
 
 
 def find_smooth_normals(vertices: FloatArray) -> FloatArray:
-    """Normals [V,3] of a skin without the grooves where a mannequin's pieces are joined."""
+    """Normals [V,3], of any length, of a skin without the grooves at a mannequin's joints.
+
+    0 where nothing near can be seen from anywhere.
+    """
     return np.asarray(_blend_near() @ find_normals(vertices), np.float32)
 
 

@@ -3,18 +3,19 @@
 import cv2
 import numpy as np
 
+from mcld.body.shape import PARTS as BODY_PARTS
 from mcld.body.shape import UInt8Array
 from mcld.surface.parts import HANDS, PARTS
 
-# Labels that estimators take for each other: front and back of a limb.
-_TAKEN = ((15, 17), (16, 18), (19, 21), (20, 22), (9, 7), (10, 8), (13, 11), (14, 12))
+_TAKEN = [sides for name, sides in BODY_PARTS.items() if "arm" in name or "leg" in name]
+"""Labels that estimators take for each other: front and back of a limb."""
 
 
 def disturb_map(rng: np.random.Generator, iuv: UInt8Array) -> UInt8Array:
     """A noisy copy of an IUV map, uint8 [H,W,3] (I, U, V).
 
-    Borders wander, U and V drift from part to part, hands are missed, small parts are taken for
-    their other side, and details are lost as in an estimate of fewer pixels.
+    Borders wander, U and V drift from part to part, hands are missed, limbs are taken for their
+    other side, and details are lost as in an estimate of fewer pixels.
     """
     height, width = iuv.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)

@@ -324,15 +324,15 @@ def _add_relief(vertices: FloatArray, person: Person) -> FloatArray:
     eyes = np.exp(-(((np.abs(x) - 0.034) / 0.015) ** 2) - ((y - 0.006) / 0.012) ** 2)
     jaw = np.clip((-0.02 - y) / 0.06, 0, 1) * np.clip(1 - hairy, 0, 1) * (latitude > -1.1)
     far = far - 0.004 * eyes * front - 0.012 * jaw * np.abs(np.sin(azimuth))
-    out = vertices.copy()
-    out[here] += find_normals(vertices)[here] * far[:, None]
+    normals, out = find_normals(vertices), vertices.copy()
+    out[here] += normals[here] * far[:, None]
     if face.style == "long":
         back = np.flatnonzero(body.segment == SEGMENTS.index("torso"))
         x, y, z = body.canonical[back].T
         fall = (
             np.clip((0.1 - np.abs(x)) / 0.03, 0, 1) * np.clip((y + 0.1) / 0.05, 0, 1) * (z < -0.03)
         )
-        out[back] += find_normals(vertices)[back] * (0.02 * fall)[:, None]
+        out[back] += normals[back] * (0.02 * fall)[:, None]
     return np.asarray(out, np.float32)
 
 
@@ -359,13 +359,22 @@ def photograph(
     pitch, roll = np.radians(rng.normal(0, (5, 2)))
     seen = see(vertices, stance.turn, pitch, roll, rng.uniform(2.2, 10))
     crop = str(rng.choice(list(CROPS), p=list(CROPS.values())))
-    placed = frame(rng, seen, crop, height, width)
-    wall = paint_wall(person.wall, height, width)
+    image, iuv = _expose(rng, person, frame(rng, seen, crop, height, width), size)
+    if not iuv[..., 0].any():  # cut away
+        image, iuv = _expose(rng, person, frame(rng, seen, "whole", height, width), size)
+    return image, iuv
+
+
+def _expose(
+    rng: np.random.Generator, person: Person, placed: FloatArray, size: tuple[int, int]
+) -> tuple[UInt8Array, UInt8Array]:
+    """The picture and the map of a figure that is placed before the camera."""
+    wall = paint_wall(person.wall, *size)
     if person.shadow:
         wall = cast_shadow(placed, wall, person.shadow)
-    light = draw_lighting(np.random.default_rng(person.seed), rng)
+    light = draw_lighting(np.random.default_rng([person.seed, 1]), rng)
     charts, normals = paint_person(person), find_smooth_normals(placed)
-    image, iuv = draw_placed(placed, charts, wall, height, width, light, normals, FEWER_SAMPLES)
+    image, iuv = draw_placed(placed, charts, wall, *size, light, normals, FEWER_SAMPLES)
     return _develop(rng, image, person.gain), iuv
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mcld.body.shape import FloatArray
+from mcld.body.shape import SEGMENTS, FloatArray, load_skin
 from mcld.mannequin.world.canvas import Colour, hsv
 
 WALLS = ("plain", "gradient", "room", "blurred", "blocks", "bricks", "street")
@@ -69,7 +69,8 @@ def paint_wall(wall: Wall, height: int, width: int) -> FloatArray:
         rows = y * rng.integers(14, 30)
         columns = x * rng.integers(7, 14) + 0.5 * (np.floor(rows) % 2)
         mortar = (rows % 1 < 0.14) | (columns % 1 < 0.07)
-        tone = rng.random((64, 64))[np.floor(rows).astype(int), np.floor(columns).astype(int)]
+        tones = rng.random((64, 64))
+        tone = tones[np.floor(rows).astype(int) % 64, np.floor(columns).astype(int) % 64]
         out *= (1 + wall.contrast * (tone - 0.5))[..., None]
         out[mortar] = second
     elif wall.kind in ("blurred", "blocks", "street"):
@@ -80,12 +81,12 @@ def paint_wall(wall: Wall, height: int, width: int) -> FloatArray:
         if wall.kind == "street":  # things of all sizes, sharp and upright
             for _ in range(rng.integers(4, 16)):
                 left, top = rng.uniform(-0.1, 0.9, 2) * (width, height)
-                wide, tall = rng.uniform(0.03, 0.3, 2) * (width, height)
-                box = (
-                    slice(max(int(top), 0), int(top + tall)),
-                    slice(max(int(left), 0), int(left + wide)),
+                right, bottom = np.array([left, top]) + rng.uniform(0.03, 0.3, 2) * (width, height)
+                rows, columns = (
+                    slice(max(int(start), 0), max(int(end), 0))
+                    for start, end in ((top, bottom), (left, right))
                 )
-                out[box] = np.clip(colour + rng.normal(0, 2 * wall.contrast, 3), 0, 1)
+                out[rows, columns] = np.clip(colour + rng.normal(0, 2 * wall.contrast, 3), 0, 1)
     vignette = rng.uniform(0, 0.12) * ((x / x.max() - 0.5) ** 2 + (y - 0.5) ** 2)
     out *= 1 - vignette[..., None]
     return np.asarray(np.clip(out, 0, 1), np.float32)
@@ -122,7 +123,8 @@ class Lighting:
             depth += wave[7] * np.sin(position @ wave[:3] + wave[3] + bend)
         cloth, gloss = painted[:, 3], painted[:, 4]
         # In the shadow of the chin.
-        neck = np.exp(-0.5 * ((position[:, 1] - 0.13) / 0.03) ** 2) * (position[:, 2] > -0.02)
+        x, y, z = position.T
+        neck = np.exp(-0.5 * (((y - 0.13) / 0.03) ** 2 + (x / 0.06) ** 2)) * (z > -0.02)
         light = light * (1 + cloth * depth - 0.25 * neck)[:, None]
         out = painted[:, :3] * light + (gloss * 0.5)[:, None] * shine
         return np.asarray(np.clip(out, 0, 1), np.float32)
@@ -171,28 +173,35 @@ def frame(
 ) -> FloatArray:
     """Place a figure in the picture: x right and y down in pixels, z towards us, [V,3].
 
-    seen: [V,3] metres, y up; crop: one of CROPS.
+    seen: [V,3] metres, y up; crop: one of CROPS, measured from the top of the head.
     """
-    low, high = seen.min(0), seen.max(0)
-    tall, middle = high[1] - low[1], (low[0] + high[0]) / 2
-    top = high[1] + tall * rng.uniform(0.02, 0.1)
-    bottom = low[1] - tall * rng.uniform(0.02, 0.07)
+    skull = load_skin().segment == SEGMENTS.index("head")
+    crown, sole = seen[skull, 1].max(), seen[:, 1].min()
+    tall = crown - sole
+    high = max(seen[:, 1].max(), crown) + tall * rng.uniform(0.02, 0.1)
+    low = sole - tall * rng.uniform(0.02, 0.07)
     if crop in ("knee", "hip", "portrait"):
         ends = {"knee": (0.62, 0.85), "hip": (0.42, 0.62), "portrait": (0.26, 0.38)}[crop]
-        top = high[1] + tall * rng.uniform(-0.03, 0.07)
-        bottom = high[1] - tall * rng.uniform(*ends)
+        high = crown + tall * rng.uniform(-0.03, 0.07)
+        low = crown - tall * rng.uniform(*ends)
     elif crop == "headless":
-        top = high[1] - tall * rng.uniform(0.06, 0.15)
-    elif crop == "side":
-        middle += rng.choice([-1, 1]) * (high[0] - low[0]) * rng.uniform(0.15, 0.35)
-    scale = height / (top - bottom)
+        high = crown - tall * rng.uniform(0.06, 0.15)
+    inside = seen[(seen[:, 1] > low) & (seen[:, 1] < high), 0]
+    left, right = inside.min(), inside.max()
+    scale = height / (high - low)
     if crop == "whole":  # an arm held out may not leave the frame
-        scale = min(scale, 0.95 * width / (high[0] - low[0]))
-        bottom = (low[1] + high[1] - height / scale) / 2 + rng.uniform(-0.01, 0.01)
-    slack = max(width - (high[0] - low[0]) * scale, 0) / 2
+        scale = min(scale, 0.95 * width / (right - left))
+        low = (low + high - height / scale) / 2
+        middle = (left + right) / 2
+    else:
+        middle = np.median(inside)
+    room = width / scale
+    if crop == "side":
+        middle += rng.choice([-1, 1]) * min(right - left, room) * rng.uniform(0.15, 0.35)
+    middle += rng.uniform(-0.25, 0.25) * max(room - (right - left), 0)
     placed = np.empty_like(seen, np.float32)
-    placed[:, 0] = (seen[:, 0] - middle) * scale + width / 2 + rng.uniform(-0.5, 0.5) * slack
-    placed[:, 1] = height - (seen[:, 1] - bottom) * scale
+    placed[:, 0] = (seen[:, 0] - middle) * scale + width / 2
+    placed[:, 1] = height - (seen[:, 1] - low) * scale
     placed[:, 2] = seen[:, 2] * scale
     return placed
 
