@@ -4,7 +4,9 @@ Zhou et al., "Learning Flow Fields in Attention for Controllable Person Image Ge
 (2412.08486), take the mean place that a target token's attention looks at in the reference for a
 flow, and warp the reference's pixels along it to compare them with the target's. Here the reference
 is the texture map, and the IUV map says of each target pixel which texel it shows: the flow itself
-is compared.
+is compared. And where theirs counts small timesteps alone, at which attention can find the flow in
+what it sees, ours counts all: the network sees the IUV map at any noise, and one that is sampled in
+few steps has to look colours up in pure noise.
 """
 
 from functools import cache

@@ -127,6 +127,11 @@ def check_machine(options: TrainSettings, processes: int) -> None:
                 f"train.trackers: {tracker} is not installed: pip install {tracker}, or leave it"
                 " out"
             )
+    if options.correspondence and options.compile:
+        raise SettingsError(
+            "train.correspondence is not trained with where the network is compiled: set it to 0,"
+            " or train.compile to false"
+        )
     if options.optimizer == "adamw8bit" and not find_spec("bitsandbytes"):
         raise SettingsError(
             "train.optimizer=adamw8bit needs the package bitsandbytes: pip install bitsandbytes,"

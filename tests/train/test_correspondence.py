@@ -22,6 +22,7 @@ from mcld.surface.warp import warp_texture
 from mcld.train.checks import check_correspondence, check_sharding
 from mcld.train.correspondence import correspondence_error, texel_places
 from mcld.train.loop import take_steps
+from mcld.train.plan import check_machine
 from mcld.train.report import TrainReport
 from mcld.train.samples import Sample
 from mcld.train.setup import prepare_network
@@ -271,3 +272,5 @@ def test_it_is_refused_where_attention_cannot_be_told(short, tiny, tmp_path):
     check_sharding(short.train, accelerator)
     with pytest.raises(SettingsError, match=r"train\.correspondence .* under FSDP"):
         check_sharding(with_train(short, correspondence=1e-3).train, accelerator)
+    with pytest.raises(SettingsError, match=r"where the network is compiled: set it to 0"):
+        check_machine(with_train(short, correspondence=1e-3, compile=True).train, 1)
