@@ -56,9 +56,9 @@ def _hear_ctrl_c() -> None:
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetLayout:
-    """Three mannequins in three pictures each, small; the last is for testing."""
+    """Three dolls in three pictures each, small; the last is for testing."""
     root = tmp_path_factory.mktemp("world") / "mannequin"
-    return prepare_mannequins(root, 3, seed=5, pictures=3, size=(128, 88), workers=1)
+    return prepare_mannequins(root, 3, seed=5, style="dolls", pictures=3, size=(128, 88), workers=1)
 
 
 @pytest.fixture

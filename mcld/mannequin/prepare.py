@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from functools import cache, partial
 from itertools import permutations, product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from mcld.dataset.pictures import (
 )
 from mcld.errors import InputError
 from mcld.estimators.head_crop import HeadCrop
+from mcld.estimators.pose import PoseEstimator
 from mcld.estimators.texture import extract_texture
 from mcld.machine.files import remove_unfinished, write_json
 from mcld.machine.lock import hold_folder
@@ -31,9 +31,6 @@ from mcld.machine.workers import work_in_processes
 from mcld.mannequin.world import identity, pose, render
 from mcld.mannequin.world.map_noise import disturb_map
 from mcld.mannequin.world.people import photograph
-
-if TYPE_CHECKING:
-    from mcld.estimators.body.estimator import EmbeddedPose
 
 STYLES = {"people": 1, "dolls": 4}
 """What mannequins look like, and the version of each: raised whenever the same seed would give
@@ -189,7 +186,7 @@ def _is_prepared(root: Path, world: _World, index: int) -> bool:
 
 
 @cache
-def _open_reader() -> EmbeddedPose:
+def _open_reader() -> PoseEstimator:
     from mcld.estimators.body.estimator import EmbeddedPose  # here, because it loads PyTorch
 
     return EmbeddedPose()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mcld.body.pose import JOINTS
 from mcld.body.render import find_seen_vertices, render_placed_map
 from mcld.body.shape import find_normals, load_skin, plain_shape, pose_vertices
 from mcld.mannequin.world import identity, people, pose, render
@@ -90,12 +91,12 @@ def test_a_skirt_closes_the_gap_between_the_legs() -> None:
     def count_gap(body: np.ndarray) -> int:
         placed = frame(np.random.default_rng(0), see(body, 0.0, 0.0, 0.0, 9.0), "whole", 256, 176)
         labels = render_placed_map(placed, 256, 176)[..., 0]
-        thighs = np.isin(labels[140:175], LEGS)
-        columns = [np.flatnonzero(row) for row in thighs]
-        return sum(np.ptp(c) + 1 - len(c) for c in columns if len(c))
+        spans = [np.flatnonzero(np.isin(row, (7, 8, 9, 10))) for row in labels]
+        between = [row[s[0] : s[-1]] for row, s in zip(labels, spans, strict=True) if len(s)]
+        return sum(int((row == 0).sum()) for row in between)
 
-    assert count_gap(vertices) > 100
-    assert count_gap(put_on_skirt(vertices, Skirt(1.2, 0.25))) < 5
+    assert count_gap(vertices) > 200
+    assert count_gap(put_on_skirt(vertices, Skirt(1.6, 0.25))) < 20
 
 
 def test_loose_clothes_are_wider_than_the_body() -> None:
@@ -165,9 +166,31 @@ def test_walls_are_of_all_kinds_and_in_range() -> None:
 def test_poses_vary_around_those_of_the_library() -> None:
     stance = pose(0, 0, 0)
     rng = np.random.default_rng(1)
-    varied = [vary_pose(rng, stance).rotation_array() for _ in range(5)]
-    assert len({v.tobytes() for v in varied}) == 5
-    assert all(np.isfinite(v).all() for v in varied)
+    varied = np.degrees([vary_pose(rng, stance).rotation_array() for _ in range(40)])
+    off = np.abs(varied - np.degrees(stance.rotation_array())).max(-1)
+    spine, arms = JOINTS.index("Spine2"), JOINTS.index("L_Elbow")
+    assert 0 < off[:, spine].max() < 20
+    assert off[:, arms].max() > 60
+
+
+@pytest.mark.parametrize("size", [(16, 16), (128, 96), (256, 32), (32, 256)])
+def test_somebody_is_seen_in_every_picture(size: tuple[int, int]) -> None:
+    for index in range(12):
+        image, iuv = photograph(1, index, index, size)
+        assert image.shape == iuv.shape == (*size, 3)
+        assert iuv[..., 0].any()
+
+
+def test_portraits_are_of_heads_whatever_the_arms_do() -> None:
+    lifted = next(p for p in (pose(0, i, 0) for i in range(99)) if p.name == "arms up")
+    bodies = pose_vertices(plain_shape(), lifted.rotation_array())
+    seen = see(bodies, 0.0, 0.0, 0.0, 9.0)
+    shares = {}
+    for crop in ("portrait", "headless"):
+        placed = frame(np.random.default_rng(0), seen, crop, 128, 88)
+        shares[crop] = np.isin(render_placed_map(placed, 128, 88)[..., 0], HEAD).mean()
+    assert shares["portrait"] > 0.06
+    assert shares["headless"] < 0.3 * shares["portrait"]
 
 
 def test_a_noisy_map_is_near_the_exact_one_and_still_a_map() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from mcld.errors import InputError
 from mcld.estimators.texture import extract_texture
 from mcld.mannequin.prepare import prepare_mannequins
 from mcld.mannequin.world import identity, pose, render
+from mcld.mannequin.world.people import photograph
 from mcld.surface.charts import CHART_SIZE, NOWHERE, smpl_gather
 from mcld.surface.parts import PARTS
 
@@ -189,3 +191,35 @@ def test_the_texture_pasted_back_resembles_the_picture() -> None:
     error = np.mean((pasted.astype(float) - image) ** 2)
     assert 10 * np.log10(255**2 / error) > 27  # measured: 28.9 to 30.8 dB over eight pictures
     assert np.mean((pasted[body].astype(float) - image[body]) ** 2) < 10 ** (-2.1) * 255**2
+
+
+def test_a_folder_of_before_there_were_styles_holds_dolls(tmp_path: Path) -> None:
+    prepare_mannequins(tmp_path, 2, seed=5, style="dolls", pictures=2, size=SIZE, workers=1)
+    mark = tmp_path / "mannequins.json"
+    world = json.loads(mark.read_text())
+    del world["style"]
+    mark.write_text(json.dumps(world))
+    prepare_mannequins(tmp_path, 2, seed=5, style="dolls", pictures=2, size=SIZE, workers=1)
+    with pytest.raises(InputError, match="style people"):
+        prepare_mannequins(tmp_path, 2, seed=5, pictures=2, size=SIZE)
+
+
+def test_a_style_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no style 'doll' of mannequins: give people or dolls"):
+        prepare_mannequins(tmp_path / "new", 2, style="doll")
+    assert not (tmp_path / "new").exists()
+
+
+def test_maps_to_train_on_are_exact_noisy_or_estimated_and_those_to_test_on_exact(
+    tmp_path: Path,
+) -> None:
+    layout = prepare_mannequins(tmp_path, 11, seed=5, pictures=2, size=(128, 88), workers=2)
+    exact = {"train": 0, "test": 0}
+    for split in exact:
+        for name in layout.names(split):
+            index, picture = (int(n) for n in re.findall(r"id(\d{8})(\d\d)_", name)[0])
+            _, truth = photograph(5, index, picture - 1, (128, 88))
+            stem = name.removesuffix(".jpg")
+            exact[split] += np.array_equal(read_iuv(layout.densepose(split, stem)), truth)
+    assert exact["test"] == 2
+    assert 3 <= exact["train"] <= 13  # of 20

@@ -1,6 +1,5 @@
 """Texture maps warped onto the body of an IUV map."""
 
-import cv2
 import numpy as np
 import pytest
 
@@ -27,14 +26,13 @@ def test_a_map_warped_back_onto_its_own_pose_is_the_photo(dataset: DatasetLayout
 
 
 def test_borders_that_are_darker_than_their_inside_are_mended(iuv):
-    labels, depth = smpl_labels(), 4
+    labels = smpl_labels()
     whole = np.where(labels[..., None] > 0, 200, 0).astype(np.uint8).repeat(3, 2)
-    inner = smpl_inner().ravel() == np.arange(labels.size)
-    near = cv2.distanceTransform((labels > 0).astype(np.uint8), cv2.DIST_L2, 5) <= depth
-    dark = np.where((near & ~inner.reshape(labels.shape))[..., None], whole // 2, whole)
+    border = smpl_inner() != np.arange(labels.size).reshape(labels.shape)
+    dark = np.where(border[..., None], whole // 2, whole)
     body = iuv[..., 0] > 0
-    assert (warp_texture(iuv, dark)[body] < 200).any()
-    assert (warp_mended(iuv, dark)[body] == 200).all()
+    assert (warp_texture(iuv, dark)[body] == 200).mean() < 0.9
+    assert (warp_mended(iuv, dark)[body] == 200).mean() > 0.99
     light = 255 - dark
     light[labels == 0] = 0
     assert np.array_equal(warp_mended(iuv, light), warp_texture(iuv, light))  # lighter ones stay

@@ -376,7 +376,7 @@ def test_pictures_that_are_not_prepared_are_left_out_with_a_line(short, dataset,
     own = with_train(short, dataset=copy.root, cache=None, images=4)
     train(own, resume=False, report=lambda _: None, say=said.append)
     assert said[0] == (
-        "left out, because they are not prepared: 1 of 6 listed pictures, and 5 of 18 pairs"
+        "left out, because they are not prepared: 1 of 6 listed pictures, and 4 of 12 pairs"
     )
     for name in copy.names("train"):
         copy.image("train", name.removesuffix(".jpg")).unlink()

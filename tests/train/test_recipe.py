@@ -137,7 +137,7 @@ def test_broken_off_an_adaptation_says_so_and_goes_on_to_the_same_weights(
     recipe.write_text(RECIPE.replace("decoder_images: 32", "decoder_images: 100"))
     whole, stages = run(recipe, [*overrides, f"train.output={tmp_path / 'whole'}"])
     assert stages[-2:] == ["2/2 Sampling for the decoder", "2/2 Adapting the decoder"]
-    plan = "18 of 18 pairs are sampled, then 100 crops of what came out are learnt from"
+    plan = "12 of 12 pairs are sampled, then 100 crops of what came out are learnt from"
     assert plan in capsys.readouterr().out
     assert not (tmp_path / "whole" / "2" / "adapting").exists()
 
