@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: setup  ## anew: generate people, prepare them, repaint some with the shipped weights, score the result
 	rm -rf build/demo
-	$(BIN)/mcld prepare build/demo/people --mannequins 6 --pictures 5 --seed 1 --height 384 --width 264
+	$(BIN)/mcld prepare build/demo/people --mannequins 6 --pictures 5 --seed 1
 	$(BIN)/mcld prepare build/demo/dolls --mannequins 6 --pictures 5 --seed 1 --style dolls
 	@echo 'To use mcld by this name: . $(BIN)/activate'
 	$(BIN)/python -m benchmarks mannequin build/demo/people --out build/demo/pictures
@@ -49,10 +49,7 @@ mannequin-model: setup  ## a network like the shipped one from nothing (hours); 
 	$(BIN)/mcld prepare build/model/mannequin --mannequins 800 --pictures 6 --seed 0 --style dolls
 	$(BIN)/mcld train --recipe configs/mannequin-recipe.yaml \
 		--set train.dataset=build/model/mannequin --set train.output=build/model/runs
-	$(BIN)/mcld prepare build/model/people --mannequins 450 --pictures 6 --seed 101 --height 384 --width 264
-	$(BIN)/mcld train --recipe configs/people-recipe.yaml --set train.start_from=build/model/runs/pipeline \
-		--set train.dataset=build/model/people --set train.output=build/model/people-runs
-	rm -rf mcld/mannequin/weights && cp -r build/model/people-runs/pipeline mcld/mannequin/weights
+	rm -rf mcld/mannequin/weights && cp -r build/model/runs/pipeline mcld/mannequin/weights
 
 body-network: setup  ## train the embedded reader of bodies anew (an hour); pictures go on if broken off
 	$(BIN)/python scripts/train_body_network.py

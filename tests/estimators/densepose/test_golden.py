@@ -11,6 +11,7 @@ from torchvision.ops import box_iou
 
 from mcld.dataset.pictures import read_image
 from mcld.estimators.densepose.boxes import scale_boxes
+from mcld.estimators.densepose.dense import MAPS
 from mcld.estimators.densepose.estimator import DensePose
 from mcld.estimators.densepose.iuv import make_iuv
 from mcld.estimators.densepose.transform import choose_size, normalise, resize_photo
@@ -140,6 +141,34 @@ def test_the_dense_head_agrees(run):
     channels = decoded.mean((0, 2, 3)).numpy()
     assert np.abs(channels - run.golden["decoder.channels"]).max() < 2e-3 * largest
     np.testing.assert_allclose(maps[0, :2], run.golden["dense.coarse"], rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("run", OF_PEOPLE, indirect=True)
+def test_the_maps_say_the_same_of_every_place(run):
+    assert run.golden["best"].tolist() == [int(run.people.scores.argmax())]
+    roi = torch.cat([torch.zeros(1), run.people.boxes[0]])[None]
+    with torch.inference_mode():
+        (maps,) = run.network.describe_body(run.features, roi)
+    coarse, fine, u, v = torch.split(maps, list(MAPS.values()))
+    labels = (fine.argmax(0) * coarse.argmax(0)).numpy()
+    equal = labels == run.golden["dense.labels"]
+    assert equal.mean() >= 0.99
+    for name, values in (("u", u), ("v", v)):
+        own = np.take_along_axis(values.numpy(), labels[None], 0)[0]
+        wanted = run.golden[f"dense.{name}"].astype(np.float32)
+        on_body = equal & (labels > 0)
+        np.testing.assert_allclose(own[on_body], wanted[on_body], rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("run", ["mannequin"], indirect=True)
+def test_all_that_the_last_layers_say_agrees(run):
+    roi = torch.cat([torch.zeros(1), run.people.boxes[0]])[None]
+    head = run.network.dense_head
+    with torch.inference_mode():
+        hidden = head.layers(head.aspp(head.pool(head.decoder(run.features[:4]), roi)))
+        low = torch.cat([predict(hidden) for predict in head.predictors.values()], 1)[0]
+    wanted = run.golden["dense.low.full"].astype(np.float32)
+    assert np.abs(low.numpy() - wanted).max() < 2e-3 * np.abs(wanted).max()
 
 
 @pytest.mark.parametrize("run", OF_PEOPLE, indirect=True)
