@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache, partial
-from itertools import permutations, product
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -133,8 +133,13 @@ def prepare_mannequins(
             layout.write_names(split, (name for names in people for name in names))
             # Who trains to repaint a pose learns from the own one, too: edits keep it.
             own = split == "train" and style == "people"
-            choose = partial(product, repeat=2) if own else partial(permutations, r=2)
-            layout.write_pairs(split, (pair for names in people for pair in choose(names)))
+            pairs = (
+                (source, target)
+                for names in people
+                for source, target in product(names, repeat=2)
+                if own or source != target
+            )
+            layout.write_pairs(split, pairs)
     return layout
 
 
