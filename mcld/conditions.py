@@ -34,6 +34,11 @@ class FocalConditions:
     warped: Tensor | None = None
     """[B, 3, H, W] the texture map warped onto the pose, RGB / 255, 0 where nothing is seen; None
     for a network whose pose guider looks at the pose alone. It goes where `texture` goes."""
+    fine_pose: Tensor | None = None
+    """[B, 3, sH, sW] as `pose`, at the size that a refiner enlarges pictures to, s times; None
+    without a refiner."""
+    fine_warped: Tensor | None = None
+    """[B, 3, sH, sW] as `warped`, at that size."""
 
     def __getitem__(self, rows: slice) -> FocalConditions:
         """The conditions of some of the people."""
@@ -57,10 +62,13 @@ class FocalConditions:
 
     def drop_warped(self, count: int) -> FocalConditions:
         """The same with nothing warped onto the first `count` poses."""
-        if self.warped is None or not count:
-            return self
-        nothing = torch.zeros_like(self.warped[:count])
-        return replace(self, warped=torch.cat([nothing, self.warped[count:]]))
+        dropped = {}
+        for name in ("warped", "fine_warped"):
+            warped = getattr(self, name)
+            if warped is not None and count:
+                nothing = torch.zeros_like(warped[:count])
+                dropped[name] = torch.cat([nothing, warped[count:]])
+        return replace(self, **dropped)
 
     def to(self, *args: Any) -> FocalConditions:
         """The same conditions on another device or in another dtype, as `Tensor.to` reads it."""

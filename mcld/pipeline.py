@@ -109,6 +109,10 @@ class PipelineInputs:
     """[B, 3, H, W] uint8 target IUV map, (I, U, V)."""
     warped: Tensor | None
     """[B, 3, H, W] uint8 RGB, what the pose guider sees besides; None for one that sees no more."""
+    fine_pose: Tensor | None
+    """[B, 3, sH, sW] as `pose`, at the size that a refiner enlarges to; None without one."""
+    fine_warped: Tensor | None
+    """[B, 3, sH, sW] as `warped`, at that size."""
 
     @classmethod
     def cat(cls, inputs: list[Self]) -> Self:
@@ -181,8 +185,9 @@ class MCLDPipeline(DiffusionPipeline):
         image_encoder, feature_extractor: CLIP vision model and its preprocessing, frozen.
         denoising_unet, reference_unet, pose_guider, image_projector: the network of MCLD.
         scheduler: any diffusers scheduler; the paper's is DDIM.
-        refiner: an optional part: (decoded pictures [B, 3, H, W] about -1..1, pose and warped
-            texture as in `FocalConditions`) -> the same pictures, refined.
+        refiner: an optional part beside a guider that sees the warped texture: (decoded pictures
+            [B, 3, H, W] about -1..1, `fine_pose` and `fine_warped` of `FocalConditions`) -> the
+            same pictures, refined, and enlarged by its `scale`.
         num_inference_steps, guidance_scale: what `__call__` uses when it is not told; saved with
             the weights, because a network knows best how it wants to be sampled. These and all that
             follow are, when left out, as in the last pipeline that the network was in, or else the
@@ -318,12 +323,13 @@ class MCLDPipeline(DiffusionPipeline):
     def decode(self, latents: Tensor, conditions: FocalConditions) -> Tensor:
         """[B, C, h, w] scaled latents -> [B, 3, 8h, 8w] float32 pictures, 0..1.
 
-        conditions: what they were sampled for; a refiner looks at the pose and the texture on it.
+        conditions: what they were sampled for; a refiner looks at the pose and the texture on it,
+        and the pictures are larger by its scale.
         """
         latents = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
         pictures: Tensor = self.vae.decode(latents).sample
         if self.refiner is not None:
-            pictures = self.refiner(pictures, conditions.pose, conditions.warped)
+            pictures = self.refiner(pictures, conditions.fine_pose, conditions.fine_warped)
         return (pictures.float() / 2 + 0.5).clamp(0, 1)
 
     def resize_iuv(self, iuv: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -352,32 +358,54 @@ class MCLDPipeline(DiffusionPipeline):
         if face is None:
             face = torch.zeros(len(source), self.image_projector.config.embedding_dim)
         reference = source if self.config.reference_input == "source" else texture
-        resized = {id(iuv): self.resize_iuv(iuv, height, width) for iuv in pose}
-        maps = [resized[id(iuv)] for iuv in pose]  # the pictures of an edit share one
-        seen = [
-            self.pose_guider.look(iuv, np.asarray(image.convert("RGB")))
-            for iuv, image in zip(maps, texture, strict=True)
-        ]
+        textures = [np.asarray(image.convert("RGB")) for image in texture]
+        maps, warped = self._look(pose, textures, height, width)
+        scale = self.refiner.scale if self.refiner is not None else None
+        fine_maps, fine_warped = maps, warped  # of no refiner, or of one that does not enlarge
+        if scale is not None and scale > 1:
+            fine_maps, fine_warped = self._look(pose, textures, height * scale, width * scale)
         return PipelineInputs(
             source=self.encoder_pixels(source),
             texture=self.encoder_pixels(texture),
             reference=self.image_processor.preprocess(reference, height, width),
             face=face,
-            pose=torch.from_numpy(np.stack(maps)).permute(0, 3, 1, 2).contiguous(),
-            warped=None if seen[0] is None else torch.stack(seen).contiguous(),
+            pose=maps,
+            warped=warped,
+            fine_pose=None if scale is None else fine_maps,
+            fine_warped=None if scale is None else fine_warped,
         )
+
+    def _look(
+        self,
+        pose: list[NDArray[np.uint8]],
+        textures: list[NDArray[np.uint8]],
+        height: int,
+        width: int,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Poses at a size, [B, 3, H, W], and what the pose guider sees besides, or None."""
+        resized = {id(iuv): self.resize_iuv(iuv, height, width) for iuv in pose}
+        maps = [resized[id(iuv)] for iuv in pose]  # the pictures of an edit share one
+        seen = [self.pose_guider.look(iuv, t) for iuv, t in zip(maps, textures, strict=True)]
+        planes = torch.from_numpy(np.stack(maps)).permute(0, 3, 1, 2).contiguous()
+        return planes, None if seen[0] is None else torch.stack(seen).contiguous()
 
     def conditions(self, inputs: PipelineInputs) -> FocalConditions:
         """Encode what was read of B people."""
         device = self._execution_device
-        warped = inputs.warped
+
+        def scale_pixels(pixels: Tensor | None) -> Tensor | None:
+            return None if pixels is None else pixels.to(device).float() / 255
+
+        fine = inputs.fine_pose
         conditions = FocalConditions(
             source=self.embed(inputs.source),
             texture=self.embed(inputs.texture),
             reference_latents=self.encode_moments(inputs.reference)[0],
             face=inputs.face,
             pose=scale_iuv(inputs.pose.to(device)),
-            warped=None if warped is None else warped.to(device).float() / 255,
+            warped=scale_pixels(inputs.warped),
+            fine_pose=None if fine is None else scale_iuv(fine.to(device)),
+            fine_warped=scale_pixels(inputs.fine_warped),
         )
         kept = conditions.keep(self.config.focal_conditions)
         return kept.to(device, self.denoising_unet.dtype)

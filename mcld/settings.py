@@ -101,6 +101,15 @@ class MannequinSettings(SettingsGroup):
         description="What the pose guider of any network sees: the IUV map, or that and the"
         " texture map warped onto it.",
     )
+    refiner_channels: tuple[PositiveInt, ...] = Field(
+        (24, 28),
+        min_length=1,
+        description="Width of what refines a textured network's pictures, at a half, a quarter, ..."
+        " of their size.",
+    )
+    refiner_scale: PositiveInt = Field(
+        1, description="By how much the refiner enlarges the network's pictures."
+    )
     image_encoder_size: int = Field(
         64, ge=8, multiple_of=8, description="The image encoder's pictures are this wide and high."
     )

@@ -110,11 +110,32 @@ def test_a_refiner_sees_what_the_picture_was_sampled_for(textured, person):
     assert np.abs(run(textured, person) - refined).max() > 0.01
 
 
+def test_a_refiner_that_enlarges_sees_the_finer_map_and_texture(textured, person):
+    usual = run(textured, person)
+    textured.register_modules(refiner=TextureRefiner(scale=2))
+    iuv = np.asarray(person["pose"].resize((96, 128), Image.Resampling.NEAREST))[..., ::-1]
+    inputs = inputs_of(textured, person)
+    assert inputs.pose.shape == inputs.warped.shape == (1, 3, 64, 48)
+    assert np.array_equal(inputs.fine_pose[0].permute(1, 2, 0), iuv)
+    look = textured.pose_guider.look(iuv, np.asarray(person["texture"]))
+    assert torch.equal(inputs.fine_warped[0], look)
+    larger = run(textured, person)
+    assert larger.shape == (1, 128, 96, 3)
+    assert usual.shape == (1, 64, 48, 3)
+    textured.refiner.conv_out.bias.data[12:] = 1
+    seen = (look > 0).any(dim=0).numpy()
+    blended = run(textured, person)[0].transpose(2, 0, 1)
+    np.testing.assert_allclose(blended[:, seen], look.numpy()[:, seen] / 255, atol=1e-5)
+
+
 def test_without_the_texture_nothing_of_it_reaches_the_picture(textured, person):
     """An ablation: with only the texture map changed, latents and pictures move by exactly 0."""
     textured.register_to_config(
         focal_conditions=["source", "face"], reference_input="source", pose_resample="nearest"
     )
+    enlarging = TextureRefiner(scale=2)
+    torch.nn.init.normal_(enlarging.conv_out.weight, std=0.05)
+    textured.register_modules(refiner=enlarging)
     turned = {**person, "texture": person["texture"].rotate(180)}
     for output_type in ("latent", "np"):
         made = [run(textured, p, output_type=output_type) for p in (person, turned)]

@@ -1,6 +1,6 @@
 """Picture and IUV map of a dressed body, from one pass of rays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -213,24 +213,41 @@ def draw_placed(
     normals: FloatArray | None = None,
     samples: FloatArray = _SAMPLES,
 ) -> tuple[UInt8Array, UInt8Array]:
+    """Draw a body that is placed before one background; the rest is `draw_before`'s."""
+    (image,), iuv = draw_before(seen, atlas, [background], height, width, shade, normals, samples)
+    return image, iuv
+
+
+def draw_before(
+    seen: FloatArray,
+    atlas: FloatArray,
+    backgrounds: Sequence[Colour | FloatArray],
+    height: int,
+    width: int,
+    shade: Shading = shade_evenly,
+    normals: FloatArray | None = None,
+    samples: FloatArray = _SAMPLES,
+) -> tuple[list[UInt8Array], UInt8Array]:
     """Draw a body that is placed: vertices [V,3], x right and y down in pixels, z towards us.
 
     atlas: [24,N,N,C] in 0..1, row t and column s of each part's unit chart; RGB, and what else
-    `shade` looks at. background: RGB in 0..1, one colour or [H,W,3]. normals: [V,3], as
+    `shade` looks at. backgrounds: RGB in 0..1, one colour or [H,W,3] each. normals: [V,3], as
     `find_normals` has them of `seen`, if not these. samples: [S,2], rays of a pixel, in pixels
-    from its centre, which is the first. Returns the picture uint8
-    [H,W,3] RGB and its IUV map uint8 [H,W,3] (I, U, V). The map is that of each pixel's centre ray,
-    one of those that the picture is the mean of.
+    from its centre, which is the first. Returns a picture uint8 [H,W,3] RGB for each background,
+    and the IUV map uint8 [H,W,3] (I, U, V). The map is that of each pixel's centre ray, one of
+    those that a picture is the mean of.
     """
     hits = _trace(seen, height, width, samples, normals)
     part, s, t = find_chart_position(hits.segment, hits.position)
     normal = hits.normal / (np.linalg.norm(hits.normal, axis=1, keepdims=True) + 1e-9)
     normal *= np.array([-1, 1, -1], np.float32)  # mirroring y also turned the normals inwards
-    image = np.empty((height, width, 3), np.float32)
-    image[:] = background
-    window = image[hits.window]
-    colours = np.repeat(window[None], len(samples), 0)
-    painted = _look_up_colours(atlas, part, s, t)
-    colours.reshape(-1, 3)[hits.struck] = shade(painted, normal, hits.position)
-    image[hits.window] = colours.mean(0)
-    return (image * 255 + 0.5).astype(np.uint8), _draw_map(hits, height, width)
+    seen_colours = shade(_look_up_colours(atlas, part, s, t), normal, hits.position)
+    images = []
+    for background in backgrounds:
+        image = np.empty((height, width, 3), np.float32)
+        image[:] = background
+        colours = np.repeat(image[hits.window][None], len(samples), 0)
+        colours.reshape(-1, 3)[hits.struck] = seen_colours
+        image[hits.window] = colours.mean(0)
+        images.append((image * 255 + 0.5).astype(np.uint8))
+    return images, _draw_map(hits, height, width)

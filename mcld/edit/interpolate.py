@@ -1,6 +1,7 @@
 """From one person to another."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -42,13 +43,12 @@ def blend_conditions(
     """
     if amount == 0:
         return start
-    return FocalConditions(
-        source=slerp(start.source, end.source, amount),
-        texture=slerp(start.texture, end.texture, amount),
-        reference_latents=midway.reference_latents,
-        face=slerp(start.face, end.face, amount),
-        pose=midway.pose,
-        warped=midway.warped,
+    return replace(
+        midway,
+        **{
+            name: slerp(getattr(start, name), getattr(end, name), amount)
+            for name in ("source", "texture", "face")
+        },
     )
 
 

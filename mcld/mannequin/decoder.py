@@ -30,7 +30,7 @@ PICTURES = 1024
 """At most so many pairs are sampled, and held in memory."""
 DECODER_BATCH = 32
 DECODER_LEARNING_RATE = 2e-3
-CROP = 96
+CROP = 128
 """Side, in pixels, of the crops that a refiner learns from.
 
 Half of them show a head, which is a twentieth of a picture. Smaller ones would be quicker, but the
@@ -137,7 +137,10 @@ def _read(file: Path) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class SampledPictures:
-    """N photos and what a network made of their poses, on the CPU."""
+    """N photos and what a network made of their poses, on the CPU.
+
+    H and W are those of the refined pictures, a whole number of times as large as the latents.
+    """
 
     latents: Tensor
     """[N, C, h, w] as the decoder takes them."""
@@ -168,6 +171,7 @@ class SampledPictures:
             return int(torch.randint(end, (), generator=generator))
 
         pose = self.poses[row]
+        step = pose.shape[1] // self.latents.shape[2]  # pixels along a latent's side
         head = (pose[0] >= HEAD[0]).nonzero().float()
         at_head = len(head) > 0 and draw_below(2) == 0
         window = []
@@ -176,18 +180,34 @@ class SampledPictures:
             if at_head:
                 jitter = draw_below(2 * CROP_JITTER) - CROP_JITTER
                 middle = int(head[:, axis].mean()) + jitter
-                start = max(0, min(middle - side // 2, pixels - side)) // SCALE_FACTOR
+                start = max(0, min(middle - side // 2, pixels - side)) // step
             else:
-                start = draw_below((pixels - side) // SCALE_FACTOR + 1)
-            window.append((start, start + side // SCALE_FACTOR))
+                start = draw_below((pixels - side) // step + 1)
+            window.append((start, start + side // step))
         (top, bottom), (left, right) = window
-        rows, columns = (slice(a * SCALE_FACTOR, b * SCALE_FACTOR) for a, b in window)
+        rows, columns = (slice(a * step, b * step) for a, b in window)
         return (
             self.photos[row, :, rows, columns],
             self.latents[row, :, top:bottom, left:right],
             pose[:, rows, columns],
             self.warped[row, :, rows, columns],
         )
+
+
+def add_refiner(pipeline: MCLDPipeline, channels: tuple[int, ...], scale: int, seed: int) -> None:
+    """Give a pipeline with a textured pose guider a refiner of this shape, if it has none.
+
+    Its weights are drawn from `seed`; that of another shape is replaced.
+    """
+    if not isinstance(pipeline.pose_guider, TexturedPoseGuider):
+        return
+    found = pipeline.refiner.config if pipeline.refiner is not None else {}
+    if (found.get("scale"), tuple(found.get("channels", ()))) == (scale, tuple(channels)):
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        refiner = TextureRefiner(channels=tuple(channels), scale=scale)
+    pipeline.register_modules(refiner=refiner.to(pipeline.vae.device))
 
 
 def choose_pairs(pairs: list[tuple[str, str]], images: int) -> list[tuple[str, str]]:
@@ -200,7 +220,6 @@ def adapt_decoder(
     sampled: SampledPictures,
     *,
     images: int,
-    seed: int,
     generator: torch.Generator,
     on_image: Callable[[int, int], None],
     going: Going | None = None,
@@ -208,28 +227,23 @@ def adapt_decoder(
     """Train the autoencoder's decoder on latents that the trained network has sampled.
 
     They differ from what the encoder gives in ways the decoder can learn to see through, such as
-    blotches in a plain background. The encoder stays as it is, and so do the latents. Beside a
-    textured pose guider the pipeline gets a refiner, and both learn from crops.
+    blotches in a plain background. The encoder stays as it is, and so do the latents. The
+    pipeline's refiner learns with it, and then both learn from crops.
 
     Args:
         pipeline: trained, with a PatchAutoencoder.
         sampled: by `sample_pairs`.
         images: pictures, or crops for a refiner, to see.
-        seed: of a new refiner's weights.
         generator: of the order, as `sample_pairs` left it.
         on_image: called with (pictures seen, pictures to see).
         going: how it is broken off and gone on with.
 
     Raises StoppedError and MCLDError as `train_decoder` does.
     """
-    textured = isinstance(pipeline.pose_guider, TexturedPoseGuider)
-    if textured and pipeline.refiner is None:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            pipeline.register_modules(refiner=TextureRefiner().to(pipeline.vae.device))
 
     def draw(rows: Tensor) -> tuple[Tensor, ...]:
-        return sampled.draw_crops(rows, generator) if textured else sampled.draw_whole(rows)
+        refined = pipeline.refiner is not None
+        return sampled.draw_crops(rows, generator) if refined else sampled.draw_whole(rows)
 
     train_decoder(
         pipeline.vae,
@@ -267,16 +281,15 @@ def sample_pairs(
     Raises InputError for a picture that cannot be read, MCLDError when `folder` cannot be written.
     """
     options = pipeline.resolve_options(settings.height, settings.width)
-    size = options.height, options.width
-    latent_size = tuple(side // SCALE_FACTOR for side in size)
+    sides = options.height, options.width
+    scale = 1 if pipeline.refiner is None else pipeline.refiner.scale
     channels = pipeline.denoising_unet.config.in_channels
-    textured = isinstance(pipeline.pose_guider, TexturedPoseGuider)
     # Made at once, since thousands of pictures are not copied for nothing
     sampled = SampledPictures(
-        torch.empty(len(pairs), channels, *latent_size),
+        torch.empty(len(pairs), channels, *(side // SCALE_FACTOR for side in sides)),
         *(
-            torch.empty(len(pairs), planes, *size, dtype=torch.uint8)
-            for planes in (3, 3, 3 if textured else 0)
+            torch.empty(len(pairs), planes, *(side * scale for side in sides), dtype=torch.uint8)
+            for planes in (3, 3, 0 if pipeline.refiner is None else 3)
         ),
     )
     at_once = min(BATCH, settings.batch_size)  # a GPU that trained has room for so many
@@ -321,11 +334,13 @@ def _sample_batch(
         options,
         generator=generator,
     )
-    photos = pipeline.image_processor.preprocess([p.photo for p in targets], *size)
-    nothing = torch.empty(len(pairs), 0, *size, dtype=torch.uint8)
+    poses, warped = inputs.fine_pose, inputs.fine_warped
+    if poses is None or warped is None:
+        poses, warped = inputs.pose, torch.empty(len(pairs), 0, *size, dtype=torch.uint8)
+    photos = pipeline.image_processor.preprocess([p.photo for p in targets], *poses.shape[2:])
     return {
         "latents": latents.cpu() / pipeline.vae.config.scaling_factor,
         "photos": ((photos + 1) * 127.5).round().to(torch.uint8),
-        "poses": inputs.pose.cpu(),
-        "warped": nothing if inputs.warped is None else inputs.warped.cpu(),
+        "poses": poses.cpu(),
+        "warped": warped.cpu(),
     }

@@ -30,9 +30,9 @@ from mcld.machine.processes import ignore
 from mcld.machine.workers import work_in_processes
 from mcld.mannequin.world import identity, pose, render
 from mcld.mannequin.world.map_noise import disturb_map
-from mcld.mannequin.world.people import photograph
+from mcld.mannequin.world.people import is_doll, photograph_twice
 
-STYLES = {"people": 1, "dolls": 4}
+STYLES = {"people": 2, "dolls": 4}
 """What mannequins look like, and the version of each: raised whenever the same seed would give
 other pictures."""
 
@@ -46,6 +46,8 @@ _VIEW_WORDS = {
     "back": "3_back",
     "turned": "7_additional",
 }
+_ALONE = "8_alone"
+"""The word for a person before a plain ground, as networks are to paint them."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,20 @@ class _World:
             flat_name(f"{folder}/{k + 1:02d}_{_VIEW_WORDS[view]}.jpg")
             for k, view in enumerate(views)
         ]
+
+    def names_alone(self, index: int) -> list[str]:
+        """Those of the same pictures before a plain ground, which people to train on have."""
+        if self.style != "people" or self.split(index) != "train" or is_doll(index):
+            return []
+        return [
+            f"{name.partition('_')[0]}_{_ALONE.replace('_', '')}.jpg" for name in self.names(index)
+        ]
+
+    def pairs(self, index: int) -> list[tuple[str, str]]:
+        """Sources and targets: each other; of people to train on, themselves, too."""
+        names, alone = self.names(index), self.names_alone(index)
+        own = self.style == "people" and self.split(index) == "train"
+        return [(a, b) for a, b in product(names, alone or names) if own or a != b]
 
 
 def prepare_mannequins(
@@ -129,17 +145,11 @@ def prepare_mannequins(
         layout = DatasetLayout(root)
         layout.write_record({"pose_estimator": "rendered", "face_embedder": "head_crop"})
         for split in ("train", "test"):
-            people = [world.names(i) for i in range(mannequins) if world.split(i) == split]
-            layout.write_names(split, (name for names in people for name in names))
-            # Who trains to repaint a pose learns from the own one, too: edits keep it.
-            own = split == "train" and style == "people"
-            pairs = (
-                (source, target)
-                for names in people
-                for source, target in product(names, repeat=2)
-                if own or source != target
+            people = [i for i in range(mannequins) if world.split(i) == split]
+            layout.write_names(
+                split, (n for i in people for n in (*world.names(i), *world.names_alone(i)))
             )
-            layout.write_pairs(split, pairs)
+            layout.write_pairs(split, (pair for i in people for pair in world.pairs(i)))
     return layout
 
 
@@ -184,7 +194,8 @@ def _describe(world: object) -> str:
 def _is_prepared(root: Path, world: _World, index: int) -> bool:
     """Whether a person's files are there; who shows no face in some picture is looked at again."""
     layout, split = DatasetLayout(root), world.split(index)
-    stems = [name.removesuffix(".jpg") for name in world.names(index)]
+    names = [*world.names(index), *world.names_alone(index)]
+    stems = [name.removesuffix(".jpg") for name in names]
     return all(
         layout.is_prepared(split, stem) and layout.face(split, stem).exists() for stem in stems
     )
@@ -206,33 +217,41 @@ def _estimate_map(image: UInt8Array) -> UInt8Array | None:
     return pose.iuv if pose is not None and pose.iuv[..., 0].any() else None
 
 
-def _take_picture(world: _World, index: int, picture: int) -> tuple[UInt8Array, UInt8Array]:
-    """A picture and the IUV map that goes with it."""
+def _take_picture(
+    world: _World, index: int, picture: int
+) -> tuple[UInt8Array, UInt8Array, UInt8Array]:
+    """A picture, the IUV map that goes with it, and the picture before a plain ground."""
     size = world.height, world.width
     if world.style == "dolls":
-        return render(identity(world.seed, index), pose(world.seed, index, picture), size)
-    image, iuv = photograph(world.seed, index, picture, size)
+        image, iuv = render(identity(world.seed, index), pose(world.seed, index, picture), size)
+        return image, iuv, image
+    image, iuv, alone = photograph_twice(world.seed, index, picture, size)
     rng = np.random.default_rng(np.random.SeedSequence([world.seed, index, 5, picture]))
     kind = rng.random()
     if world.split(index) == "test" or kind < _EXACT:
-        return image, iuv
+        return image, iuv, alone
     if kind < _EXACT + _ESTIMATED:
         estimated = _estimate_map(image)
         if estimated is not None:
-            return image, estimated
+            return image, estimated, alone
     noisy = disturb_map(rng, iuv)
-    return image, noisy if noisy[..., 0].any() else iuv
+    return image, noisy if noisy[..., 0].any() else iuv, alone
 
 
 def _prepare_person(root: Path, world: _World, index: int) -> None:
     layout, split = DatasetLayout(root), world.split(index)
-    for picture, name in enumerate(world.names(index)):
-        stem = name.removesuffix(".jpg")
-        image_file, iuv_file = layout.image(split, stem), layout.densepose(split, stem)
-        if not (image_file.exists() and iuv_file.exists()):
-            image, iuv = _take_picture(world, index, picture)
-            write_jpeg(image_file, image)
+    names, alone = world.names(index), world.names_alone(index)
+    for picture, written in enumerate(zip(names, alone, strict=True) if alone else zip(names)):
+        files = [layout.image_and_iuv(split, name.removesuffix(".jpg")) for name in written]
+        if all(file.exists() for both in files for file in both):
+            continue
+        image, iuv, before_ground = _take_picture(world, index, picture)
+        for (image_file, iuv_file), pixels in zip(files, (image, before_ground), strict=False):
+            write_jpeg(image_file, pixels)
             write_iuv(iuv_file, iuv)
+    for name in (*names, *alone):
+        stem = name.removesuffix(".jpg")
+        image_file, iuv_file = layout.image_and_iuv(split, stem)
         texture_file, face_file = layout.texture(split, stem), layout.face(split, stem)
         if texture_file.exists() and face_file.exists():
             continue

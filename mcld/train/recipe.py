@@ -15,8 +15,7 @@ from mcld.machine.files import make_folder, write_folder_whole, write_json
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.mannequin.autoencoder import PatchAutoencoder
-from mcld.mannequin.decoder import Going, adapt_decoder, choose_pairs, sample_pairs
-from mcld.mannequin.pose_guider import TexturedPoseGuider
+from mcld.mannequin.decoder import Going, adapt_decoder, add_refiner, choose_pairs, sample_pairs
 from mcld.networks.checkpoints import weights_hash
 from mcld.networks.folders import load_pipeline
 from mcld.person import BATCH
@@ -126,12 +125,14 @@ def _adapt(stage: TrainStage, report: Report, say: Callable[[str], None]) -> Non
         raise SettingsError(
             f"{ADAPTATION} is for the small autoencoder of a new network: leave it out"
         )
+    widths = settings.mannequin
+    add_refiner(pipeline, widths.refiner_channels, widths.refiner_scale, settings.train.seed)
     pipeline.to(processes().device)
     layout = DatasetLayout(settings.train.dataset)
     stems, rows = find_pairs(layout, ignore)
     pairs = [(stems[source], stems[target]) for source, target in rows]
     chosen = choose_pairs(pairs, images)
-    what = "crop" if isinstance(pipeline.pose_guider, TexturedPoseGuider) else "picture"
+    what = "picture" if pipeline.refiner is None else "crop"
     say(
         f"Adapting the decoder: {len(chosen):,} of {count_noun(len(pairs), 'pair')} are sampled,"
         f" then {count_noun(images, what)} of what came out are learnt from"
@@ -148,7 +149,6 @@ def _adapt(stage: TrainStage, report: Report, say: Callable[[str], None]) -> Non
             pipeline,
             sampled,
             images=images,
-            seed=settings.train.seed,
             generator=generator,
             on_image=count_stage(report, "Adapting the decoder"),
             going=Going(

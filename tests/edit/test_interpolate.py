@@ -87,12 +87,13 @@ def test_texture_maps_mix_and_at_zero_nothing_changes(shown_bodies):
 
 def test_the_texture_laid_on_the_pose_is_that_in_between():
     def rows(value: float) -> FocalConditions:
-        shapes = ((1, 1, 4), (1, 1, 4), (1, 2, 3, 3), (1, 512), (1, 3, 24, 24), (1, 3, 24, 24))
+        shapes = ((1, 1, 4), (1, 1, 4), (1, 2, 3, 3), (1, 512), *[(1, 3, 24, 24)] * 4)
         return FocalConditions(*(torch.full(shape, value) for shape in shapes))
 
     made = blend_conditions(rows(1.0), rows(3.0), rows(2.0), 0.5)
     assert (made.pose == 2).all()
-    assert (made.warped == 2).all()
+    for seen in (made.warped, made.fine_pose, made.fine_warped):
+        assert (seen == 2).all()
     assert (made.reference_latents == 2).all()
     assert blend_conditions(rows(1.0), rows(3.0), rows(1.0), 0).pose.eq(1).all()
 

@@ -14,6 +14,7 @@ from mcld.mannequin.decoder import (
     Going,
     SampledPictures,
     adapt_decoder,
+    add_refiner,
     choose_pairs,
     sample_pairs,
 )
@@ -37,9 +38,12 @@ def adapt(
     *,
     images: int,
     stop_at: int | None = None,
+    scale: int = 1,
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Sample pairs and adapt the decoder; what was counted of both."""
-    options = load_settings(None, TINY).train
+    settings = load_settings(None, TINY)
+    options = settings.train
+    add_refiner(pipeline, (24, 28), scale, options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     counts: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
     sampled = sample_pairs(
@@ -49,7 +53,6 @@ def adapt(
         pipeline,
         sampled,
         images=images,
-        seed=options.seed,
         generator=generator,
         on_image=lambda *now: counts[1].append(now),
         going=Going(folder / "decoder.pt", 9999, lambda: counts[1][-1][0] == stop_at),
@@ -124,21 +127,56 @@ def test_crops_are_cut_alike_and_one_in_two_shows_the_head():
     sampled = SampledPictures(place.float(), planes, poses, planes)
     rows = torch.zeros(count, dtype=torch.int64)
     photos, latents, cropped, warped = sampled.draw_crops(rows, torch.Generator().manual_seed(0))
-    assert photos.shape == (count, 3, 96, 96)
-    assert latents.shape == (count, 1, 12, 12)
-    assert cropped.shape == warped.shape == (count, 3, 96, 96)
+    assert photos.shape == (count, 3, 128, 128)
+    assert latents.shape == (count, 1, 16, 16)
+    assert cropped.shape == warped.shape == (count, 3, 128, 128)
     of_latents = latents.repeat_interleave(8, dim=2).repeat_interleave(8, dim=3) % 251
     torch.testing.assert_close((photos + 1) * 127.5, of_latents.expand_as(photos))
     torch.testing.assert_close(warped * 255, of_latents.expand_as(photos))
     heads = (cropped[:, 2] > 0).flatten(1).sum(dim=1)
     assert 0.5 < (heads == 16 * 16).float().mean() < 0.8
     corners = latents[:, 0, 0, 0].long()
-    assert len(corners.unique()) > 100
+    assert len(corners.unique()) > 80
     assert int((corners // (width // 8)).min()) == 0
 
 
+def test_crops_of_enlarged_pictures_show_the_latents_under_them():
+    place = torch.arange(32 * 22).view(1, 1, 32, 22)
+    pixels = place.repeat_interleave(16, dim=2).repeat_interleave(16, dim=3) % 251
+    planes = pixels.to(torch.uint8).repeat(1, 3, 1, 1)
+    sampled = SampledPictures(place.float(), planes, planes, planes)
+    generator = torch.Generator().manual_seed(0)
+    photos, latents, *_ = sampled.draw_crops(torch.zeros(9, dtype=torch.int64), generator)
+    assert photos.shape == (9, 3, 128, 128)
+    assert latents.shape == (9, 1, 8, 8)
+    of_latents = latents.repeat_interleave(16, dim=2).repeat_interleave(16, dim=3) % 251
+    torch.testing.assert_close((photos + 1) * 127.5, of_latents.expand_as(photos))
+
+
+def test_a_refiner_of_another_shape_is_made_anew_and_one_of_the_same_goes_on(
+    pipeline: MCLDPipeline,
+):
+    add_refiner(pipeline, (24, 28), 1, 0)
+    assert pipeline.refiner is None  # nothing is warped for it
+    guider = TexturedPoseGuider.from_plain(pipeline.pose_guider)
+    pipeline.register_modules(pose_guider=guider)
+    add_refiner(pipeline, (24, 28), 1, 0)
+    first = pipeline.refiner
+    add_refiner(pipeline, (24, 28), 1, 5)
+    assert pipeline.refiner is first
+    for channels, scale in (((24, 28), 2), ((8, 8), 2)):
+        before = pipeline.refiner
+        add_refiner(pipeline, channels, scale, 0)
+        assert pipeline.refiner is not before
+        assert (tuple(pipeline.refiner.config.channels), pipeline.refiner.scale) == (
+            channels,
+            scale,
+        )
+
+
+@pytest.mark.parametrize("scale", [1, 2])
 def test_a_refiner_shows_what_is_warped_onto_the_pose_and_not_in_the_latents(
-    dataset: DatasetLayout, pipeline: MCLDPipeline, tmp_path: Path
+    dataset: DatasetLayout, pipeline: MCLDPipeline, tmp_path: Path, scale: int
 ):
     names = [(a.removesuffix(".jpg"), b.removesuffix(".jpg")) for a, b in dataset.pairs("train")]
     photos = [read_prepared(dataset, "train", stem).photo for stem in stems_of(dataset)]
@@ -149,13 +187,15 @@ def test_a_refiner_shows_what_is_warped_onto_the_pose_and_not_in_the_latents(
         read_prepared(dataset, "test", name.removesuffix(".jpg"))
         for name in dataset.pairs("test")[0]
     )
+    add_refiner(pipeline, (24, 28), scale, 0)
     options = pipeline.resolve_options()
     with torch.no_grad():
         conditions = pipeline.conditions(read_inputs(pipeline, [source], target.iuv, options))
     noise = pipeline.draw_noise(1, options, torch.Generator().manual_seed(0))
     latents = pipeline.denoise(conditions, noise, options)
-    photo = pipeline.image_processor.preprocess([target.photo], 64, 48) / 2 + 0.5
-    seen = conditions.warped.any(dim=1)
+    size = scale * 64, scale * 48
+    photo = pipeline.image_processor.preprocess([target.photo], *size) / 2 + 0.5
+    seen = conditions.fine_warped.any(dim=1)
 
     def picture(conditions: FocalConditions) -> torch.Tensor:
         with torch.no_grad():
@@ -165,16 +205,16 @@ def test_a_refiner_shows_what_is_warped_onto_the_pose_and_not_in_the_latents(
         return float((picture(conditions) - photo).abs().mean(dim=1)[seen].mean())
 
     before = error()
-    sampled, learnt = adapt(pipeline, dataset, names, tmp_path, images=3210)
+    sampled, learnt = adapt(pipeline, dataset, names, tmp_path, images=3210, scale=scale)
     assert sampled[-1] == (len(names), len(names))
     assert learnt[-2:] == [(3200, 3210), (3210, 3210)]
     assert not any(p.requires_grad for p in pipeline.vae.parameters())
     assert not any(p.requires_grad for p in pipeline.refiner.parameters())
     assert error() < 0.7 * before
 
-    redder = conditions.warped.clone()
+    redder = conditions.fine_warped.clone()
     redder[:, 0] = torch.where(seen, (redder[:, 0] + 0.3).clamp(max=1), 0)
-    moved = picture(replace(conditions, warped=redder)) - picture(conditions)
+    moved = picture(replace(conditions, fine_warped=redder)) - picture(conditions)
     assert moved[:, 0][seen].mean() > 0.05
 
 

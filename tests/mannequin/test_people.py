@@ -20,7 +20,7 @@ from mcld.mannequin.world.figures import (
     vary_pose,
 )
 from mcld.mannequin.world.map_noise import disturb_map
-from mcld.mannequin.world.people import DOLLS, draw_person, photograph
+from mcld.mannequin.world.people import DOLLS, draw_subject, photograph
 from mcld.mannequin.world.scenes import CROPS, Lighting, draw_wall, frame, paint_wall
 from mcld.surface.parts import FEET, HEAD, LEGS
 
@@ -29,8 +29,8 @@ SMALL = (128, 88)
 
 def test_the_same_numbers_give_the_same_bytes() -> None:
     first = photograph(3, 5, 1, SMALL)
-    people.draw_person.cache_clear()
-    people.paint_person.cache_clear()
+    people.draw_subject.cache_clear()
+    people.paint_subject.cache_clear()
     second = photograph(3, 5, 1, SMALL)
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert not np.array_equal(first[0], photograph(4, 5, 1, SMALL)[0])
@@ -45,8 +45,8 @@ def test_every_eighth_is_a_doll() -> None:
 
 
 def test_the_map_shows_the_person_and_the_wall_is_behind_in_all_pictures() -> None:
-    index = next(i for i in range(50) if not draw_person(0, i).shadow and i % DOLLS != DOLLS - 1)
-    someone = draw_person(0, index)
+    index = next(i for i in range(50) if not draw_subject(0, i).shadow and i % DOLLS != DOLLS - 1)
+    someone = draw_subject(0, index)
     wall = paint_wall(someone.wall, *SMALL) * np.array(someone.gain) * 255
     for picture in range(3):
         image, iuv = photograph(0, index, picture, SMALL)
@@ -74,7 +74,7 @@ def test_pictures_are_cut_as_photos_are() -> None:
 
 def test_heads_are_of_natural_size() -> None:
     for index in range(4):
-        person = draw_person(0, index)
+        person = draw_subject(0, index)
         vertices = pose_vertices(person.body, pose(0, index, 0).rotation_array())
         seen = see(vertices, 0.0, 0.0, 0.0, 10.0)
         placed = frame(np.random.default_rng(0), seen, "whole", 256, 176)
@@ -208,10 +208,10 @@ def test_a_noisy_map_is_near_the_exact_one_and_still_a_map() -> None:
 
 
 def test_what_a_person_wears_can_be_changed_alone() -> None:
-    someone = draw_person(0, 0)
+    someone = draw_subject(0, 0)
     bare = replace(someone, clothes=replace(someone.clothes, sleeve=0.0), skirt=None)
     dressed = replace(bare, clothes=replace(bare.clothes, sleeve=1.0))
-    one, other = people.paint_person(bare), people.paint_person(dressed)
+    one, other = people.paint_subject(bare), people.paint_subject(dressed)
     lower_arms = [18, 19, 20, 21]
     assert (one[lower_arms] != other[lower_arms]).any()
     legs = [k - 1 for k in (*LEGS, *FEET)]

@@ -20,6 +20,10 @@ def decoded() -> Tensor:
     return 2 * torch.rand(2, 3, 32, 24, generator=torch.Generator().manual_seed(0)) - 1
 
 
+def enlarge(planes: Tensor) -> Tensor:
+    return planes.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+
+
 @pytest.fixture
 def pose() -> Tensor:
     generator = torch.Generator().manual_seed(1)
@@ -68,6 +72,32 @@ def test_the_share_of_the_texture_counts_where_there_is_one(decoded, pose, warpe
     refined = refiner(decoded, pose, warped)
     torch.testing.assert_close(refined[:, :, 16:], warped[:, :, 16:] * 2 - 1)
     assert torch.equal(refined[:, :, :16], decoded[:, :, :16])
+
+
+def test_it_enlarges_and_what_it_blends_in_is_as_fine_as_the_larger_map(decoded, pose, warped):
+    refiner = TextureRefiner(channels=(8, 12, 16), scale=2)
+    fine = enlarge(warped)
+    fine[:, :, 40:, ::2] *= 0.5  # more than the smaller picture could hold
+    enlarged = refiner(decoded, enlarge(pose), fine)
+    assert enlarged.shape == (2, 3, 64, 48)
+    back = nn.functional.avg_pool2d(enlarged, 2)  # of noise, bicubic keeps the most
+    assert (back - decoded).abs().mean() < 0.3 * decoded.std()
+    refiner.conv_out.bias[12:] = 1
+    refined = refiner(decoded, enlarge(pose), fine)
+    torch.testing.assert_close(refined[:, :, 32:], fine[:, :, 32:] * 2 - 1)
+    assert torch.equal(refined[:, :, :32], enlarged[:, :, :32])
+
+
+def test_every_size_that_it_works_at_counts(decoded, pose, warped):
+    torch.manual_seed(0)
+    refiner = TextureRefiner(channels=(8, 12, 16))
+    nn.init.normal_(refiner.conv_out.weight)
+    refined = refiner(decoded, pose, warped)
+    for block in refiner.blocks:
+        bias = block.convolutions[-1].bias
+        bias += 1
+        assert not torch.equal(refiner(decoded, pose, warped), refined)
+        bias -= 1
 
 
 def test_it_tells_the_head_from_the_rest(refiner, decoded, pose, warped):

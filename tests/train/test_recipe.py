@@ -224,3 +224,10 @@ def test_the_recipe_of_the_shipped_network_can_be_read():
     assert stages[-1].settings.mannequin.pose_input == "textured"
     assert stages[-1].adapt_decoder_images == 249_600
     assert stages[1].settings.train.start_from == stages[0].result
+
+
+def test_the_recipe_from_dolls_to_people_goes_on_from_a_folder():
+    (stage,) = read_stages(Path("configs/people-recipe.yaml"), ["train.start_from=before"])
+    assert stage.settings.train.images == 8_400
+    assert stage.settings.train.start_from == Path("before")
+    assert stage.settings.mannequin.pose_input == "textured"

@@ -1,6 +1,7 @@
 """People as photos show them: mannequins in real proportions, dressed, lit and cut as models are.
 
     image, iuv = photograph(seed=0, index=7, picture=0)
+    image, iuv, before_nothing = photograph_twice(seed=0, index=7, picture=0)
 
 They are the identities of the world (`mcld.mannequin.world.identity`) with what a doll lacks:
 natural heads, hair that stands off, skirts, loose clothes, fabrics, folds, light, a wall behind.
@@ -14,7 +15,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from mcld.body.render import FEWER_SAMPLES, draw_placed
+from mcld.body.render import FEWER_SAMPLES, draw_before
 from mcld.body.shape import (
     SEGMENTS,
     BodyShape,
@@ -59,6 +60,8 @@ from mcld.mannequin.world.scenes import (
 
 DOLLS = 8
 """Every so manieth of the people is a doll: who learns from both worlds knows both."""
+GROUND = np.array([0.84, 0.86, 0.88], np.float32)
+"""What figures stand before when they are pictured alone, RGB in 0..1."""
 _LIMBS = tuple(f"{side} {half}" for side in ("left", "right") for half in ("upper", "lower"))
 _ARMS, _LEGS = (["torso", *(f"{name} {limb}" for name in _LIMBS)] for limb in ("arm", "leg"))
 _WHITE = (1.0, 1.0, 1.0)
@@ -66,8 +69,8 @@ _CLOSURES = ("", "buttons", "zip", "lapels", "pocket")
 
 
 @dataclass(frozen=True)
-class Person:
-    """Somebody, what they wear, and where all their pictures are taken."""
+class Subject:
+    """Who is photographed, what they wear, and where all their pictures are taken."""
 
     body: BodyShape
     face: Face
@@ -91,8 +94,8 @@ class Person:
 
 
 @lru_cache(maxsize=8)
-def draw_person(seed: int, index: int) -> Person:
-    """Person number `index` (0, 1, ...) of the world `seed`; a function of the two alone."""
+def draw_subject(seed: int, index: int) -> Subject:
+    """Subject number `index` (0, 1, ...) of the world `seed`; a function of the two alone."""
     someone = identity(seed, index)
     rng = np.random.default_rng(np.random.SeedSequence([seed, index, 3]))
     woman = someone.body.gender == "WOMEN"
@@ -116,7 +119,7 @@ def draw_person(seed: int, index: int) -> Person:
         )
     stands_off = rng.random(4) ** 2
     volume = 0.045 if face.style in ("bob", "long", "fringe") else 0.025
-    return Person(
+    return Subject(
         body=body,
         face=face,
         clothes=wear,
@@ -212,18 +215,18 @@ class _Garment:
         return charts[..., 0]
 
 
-def _list_garments(person: Person) -> list[_Garment]:
+def _list_garments(subject: Subject) -> list[_Garment]:
     """From the body outwards."""
-    wear, top = person.clothes, person.top_fabric
-    garments = [_Garment(paint_bottom, wear, person.bottom_fabric, _LEGS)]
-    if person.skirt and person.skirt_is_top:
+    wear, top = subject.clothes, subject.top_fabric
+    garments = [_Garment(paint_bottom, wear, subject.bottom_fabric, _LEGS)]
+    if subject.skirt and subject.skirt_is_top:
         pattern = wear.pattern if wear.pattern in ("bands", "stripes", "checks") else "plain"
         skirt = replace(
             wear,
             bottom=wear.top_second if wear.pattern == "block" else wear.top,
             bottom_second=wear.top_second,
             bottom_pattern=pattern,
-            legs=person.skirt.hem / 2,
+            legs=subject.skirt.hem / 2,
             tights=None,
             shaft=0.0,
             belt=None,
@@ -233,13 +236,13 @@ def _list_garments(person: Person) -> list[_Garment]:
 
 
 @lru_cache(maxsize=2)
-def paint_person(person: Person) -> FloatArray:
+def paint_subject(subject: Subject) -> FloatArray:
     """The painted charts: float32 [24,ATLAS_SIZE,ATLAS_SIZE,5] in 0..1.
 
     RGB, how much of it is cloth, and how much it shines; otherwise as `atlas.paint` has them.
     """
-    rng = np.random.default_rng(person.seed)
-    wear, skin = person.clothes, person.face.skin
+    rng = np.random.default_rng(subject.seed)
+    wear, skin = subject.clothes, subject.face.skin
     whole = np.zeros((24, ATLAS_SIZE, ATLAS_SIZE, 5), np.float32)
     charts = np.full((24, ATLAS_SIZE, ATLAS_SIZE, 3), skin, np.float32)
     for name in ("left hand", "right hand", "left lower arm", "right lower arm"):
@@ -251,20 +254,20 @@ def paint_person(person: Person) -> FloatArray:
             np.array(skin, np.float32) * (1, 0.85, 0.82),
         )
     mottle(rng, charts, rng.uniform(0.05, 0.18))
-    for garment in _list_garments(person):
+    for garment in _list_garments(subject):
         coverage, fabric = garment.find_coverage(), garment.fabric
         garment.paint(charts, garment.wear)
         lay_fabric(charts, garment.segments, coverage, fabric, skin)
         whole[..., 3] = np.maximum(whole[..., 3], coverage)
         shines = 0.5 if fabric.weave == "leather" else 0.04
         whole[..., 4] += coverage * (np.float32(shines) - whole[..., 4])
-    _close(charts, person)
+    _close(charts, subject)
     paint_shoes(charts, wear)
-    paint_head(charts, person.face)
-    paint_long_hair(charts, person.face)
-    if person.hat:
+    paint_head(charts, subject.face)
+    paint_long_hair(charts, subject.face)
+    if subject.hat:
         canvas = get_canvas("head")
-        lay(charts, canvas, soft((0.5 - canvas.t) * np.float32(np.pi) - 0.45, 0.05), person.hat)
+        lay(charts, canvas, soft((0.5 - canvas.t) * np.float32(np.pi) - 0.45, 0.05), subject.hat)
     whole[..., :3] = charts
     uncovered = 1 - whole[..., 3]
     whole[..., 4] += uncovered * np.float32(rng.uniform(0, 0.12))
@@ -272,53 +275,53 @@ def paint_person(person: Person) -> FloatArray:
     return whole
 
 
-def _close(charts: FloatArray, person: Person) -> None:
+def _close(charts: FloatArray, subject: Subject) -> None:
     """Paint what is on the chest over the top, and a collar."""
     canvas = get_canvas("torso")
     x, y = np.moveaxis(find_torso_surface()[..., :2], -1, 0)
-    ahead = (np.abs(canvas.angle) < np.pi / 2) & (canvas.height > person.clothes.hem)
-    dark = np.asarray(person.clothes.top, np.float32) * np.float32(0.6)
-    light = np.asarray(person.clothes.top_second, np.float32)
+    ahead = (np.abs(canvas.angle) < np.pi / 2) & (canvas.height > subject.clothes.hem)
+    dark = np.asarray(subject.clothes.top, np.float32) * np.float32(0.6)
+    light = np.asarray(subject.clothes.top_second, np.float32)
 
     def ink(depth: FloatArray, colour: FloatArray, share: float = 1.0) -> None:
         lay(charts, canvas, share * soft(depth) * ahead, colour)
 
     side = np.abs(x)
-    if person.closure == "buttons":
+    if subject.closure == "buttons":
         ink(0.0022 - np.abs(side - 0.014), dark, 0.8)
         ink(0.007 - np.hypot(x, (y + 0.5) % 0.08 - 0.04), light)
         ink(
             np.minimum(0.05 - np.abs(side - 0.045), 0.012 - np.abs(y - 0.1 + 0.3 * side)), dark, 0.5
         )
-    elif person.closure == "zip":
+    elif subject.closure == "zip":
         ink(0.005 - side, np.array([0.75, 0.75, 0.78], np.float32))
         ink(0.002 - np.abs(side - 0.008), dark)
-    elif person.closure == "lapels":
+    elif subject.closure == "lapels":
         edge = np.clip((0.12 - y) * 0.42, 0, None)  # of the opening, narrower the lower
         opening = np.clip(0.075 - edge, 0, 0.075)
         ink(np.minimum(opening - side, y + 0.1), light)
         ink(np.minimum(0.02 + 0.3 * opening - np.abs(side - opening - 0.02), y + 0.08), dark)
-        if person.seed % 2:
-            ink(np.minimum(0.016 - side, y + 0.16), np.asarray(person.top_fabric.colours[0]))
-    elif person.closure == "pocket":
-        at = 0.07 if person.seed % 2 else -0.07
+        if subject.seed % 2:
+            ink(np.minimum(0.016 - side, y + 0.16), np.asarray(subject.top_fabric.colours[0]))
+    elif subject.closure == "pocket":
+        at = 0.07 if subject.seed % 2 else -0.07
         box = np.maximum(np.abs(x - at) - 0.038, np.abs(y + 0.01) - 0.045)
         ink(0.0022 - np.abs(box), dark)
 
 
-def _add_relief(vertices: FloatArray, person: Person) -> FloatArray:
+def _add_relief(vertices: FloatArray, subject: Subject) -> FloatArray:
     """Hair that stands off and falls beside the neck, sockets of eyes, a jaw; [V,3] metres."""
-    body, face = load_skin(), person.face
+    body, face = load_skin(), subject.face
     here = np.flatnonzero(body.segment == SEGMENTS.index("head"))
     centre = body.frames[SEGMENTS.index("head")].start
     x, y, z = (body.canonical[here] - centre).T
     azimuth, latitude = np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))
     hairy = np.clip((latitude - find_hairline(face, azimuth)) / 0.15, 0, 1)
-    far = person.loose.head * hairy
+    far = subject.loose.head * hairy
     if face.style in ("bob", "long"):  # beside and behind the neck
         below = np.clip((-0.7 - latitude) / 0.4, 0, 1) * hairy
-        far += below * (0.03 + person.loose.head)
-    if person.hat:
+        far += below * (0.03 + subject.loose.head)
+    if subject.hat:
         far = np.maximum(far, 0.015 * np.clip((latitude - 0.45) / 0.1, 0, 1))
     front = np.clip(np.cos(azimuth), 0, 1)
     eyes = np.exp(-(((np.abs(x) - 0.034) / 0.015) ** 2) - ((y - 0.006) / 0.012) ** 2)
@@ -343,39 +346,60 @@ def photograph(
 
     size is (height, width) in pixels. A function of the four alone.
     """
-    height, width = size
-    stance = pose(seed, index, picture)
-    if index % DOLLS == DOLLS - 1:
-        return render(identity(seed, index), stance, size)
-    person = draw_person(seed, index)
-    rng = np.random.default_rng(np.random.SeedSequence([seed, index, 4, picture]))
-    if rng.random() < 0.6:
-        stance = vary_pose(rng, stance)
-    vertices = pose_vertices(person.body, stance.rotation_array())
-    if person.skirt:
-        vertices = put_on_skirt(vertices, person.skirt)
-    loose = replace(person.loose, head=0.0)  # hair does not stand off faces
-    vertices = _add_relief(loosen(vertices, loose), person)
-    pitch, roll = np.radians(rng.normal(0, (5, 2)))
-    seen = see(vertices, stance.turn, pitch, roll, rng.uniform(2.2, 10))
-    crop = str(rng.choice(list(CROPS), p=list(CROPS.values())))
-    image, iuv = _expose(rng, person, frame(rng, seen, crop, height, width), size)
-    if not iuv[..., 0].any():  # cut away
-        image, iuv = _expose(rng, person, frame(rng, seen, "whole", height, width), size)
+    image, iuv, _ = photograph_twice(seed, index, picture, size)
     return image, iuv
 
 
+def is_doll(index: int) -> bool:
+    """Whether person number `index` is a doll before a plain ground."""
+    return index % DOLLS == DOLLS - 1
+
+
+def photograph_twice(
+    seed: int, index: int, picture: int, size: tuple[int, int] = (256, 176)
+) -> tuple[UInt8Array, UInt8Array, UInt8Array]:
+    """As `photograph`, and the same before GROUND, uint8 [H,W,3], without the camera's noise.
+
+    A doll's picture is twice the same.
+    """
+    height, width = size
+    stance = pose(seed, index, picture)
+    if is_doll(index):
+        image, iuv = render(identity(seed, index), stance, size)
+        return image, iuv, image
+    subject = draw_subject(seed, index)
+    rng = np.random.default_rng(np.random.SeedSequence([seed, index, 4, picture]))
+    if rng.random() < 0.6:
+        stance = vary_pose(rng, stance)
+    vertices = pose_vertices(subject.body, stance.rotation_array())
+    if subject.skirt:
+        vertices = put_on_skirt(vertices, subject.skirt)
+    loose = replace(subject.loose, head=0.0)  # hair does not stand off faces
+    vertices = _add_relief(loosen(vertices, loose), subject)
+    pitch, roll = np.radians(rng.normal(0, (5, 2)))
+    seen = see(vertices, stance.turn, pitch, roll, rng.uniform(2.2, 10))
+    crop = str(rng.choice(list(CROPS), p=list(CROPS.values())))
+    exposed = _expose(rng, subject, frame(rng, seen, crop, height, width), size)
+    if not exposed[1][..., 0].any():  # cut away
+        exposed = _expose(rng, subject, frame(rng, seen, "whole", height, width), size)
+    return exposed
+
+
 def _expose(
-    rng: np.random.Generator, person: Person, placed: FloatArray, size: tuple[int, int]
-) -> tuple[UInt8Array, UInt8Array]:
-    """The picture and the map of a figure that is placed before the camera."""
-    wall = paint_wall(person.wall, *size)
-    if person.shadow:
-        wall = cast_shadow(placed, wall, person.shadow)
-    light = draw_lighting(np.random.default_rng([person.seed, 1]), rng)
-    charts, normals = paint_person(person), find_smooth_normals(placed)
-    image, iuv = draw_placed(placed, charts, wall, *size, light, normals, FEWER_SAMPLES)
-    return _develop(rng, image, person.gain), iuv
+    rng: np.random.Generator, subject: Subject, placed: FloatArray, size: tuple[int, int]
+) -> tuple[UInt8Array, UInt8Array, UInt8Array]:
+    """What `photograph_twice` gives of a figure that is placed before the camera."""
+    wall = paint_wall(subject.wall, *size)
+    if subject.shadow:
+        wall = cast_shadow(placed, wall, subject.shadow)
+    light = draw_lighting(np.random.default_rng([subject.seed, 1]), rng)
+    charts, normals = paint_subject(subject), find_smooth_normals(placed)
+    gain = np.asarray(subject.gain, np.float32)
+    (image, alone), iuv = draw_before(
+        placed, charts, [wall, GROUND / gain], *size, light, normals, FEWER_SAMPLES
+    )
+    tinted = np.clip(alone * gain + 0.5, 0, 255).astype(np.uint8)
+    return _develop(rng, image, subject.gain), iuv, tinted
 
 
 def _develop(rng: np.random.Generator, image: UInt8Array, gain: Colour) -> UInt8Array:
