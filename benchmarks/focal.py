@@ -29,9 +29,9 @@ CONDITIONS = {
     "texture": "texture embedding",
     "face": "face embedding",
     "reference_latents": "reference latents",
-    "warped": "warped texture",
 }
-"""Fields of `FocalConditions` that are left out, and what tables call them."""
+"""Fields of `FocalConditions` that are left out, and what tables call them; the warped texture,
+which more than one field holds, comes after them."""
 
 
 def score(dataset: Path, pairs: int, weights: Path | None) -> None:
@@ -59,8 +59,9 @@ def score(dataset: Path, pairs: int, weights: Path | None) -> None:
 def _leave_out_each(every: FocalConditions) -> dict[str, FocalConditions]:
     """All conditions, and those without each that the network has."""
     without = {
-        f"without {name}": replace(every, **{field: torch.zeros_like(getattr(every, field))})
+        name: replace(every, **{field: torch.zeros_like(getattr(every, field))})
         for field, name in CONDITIONS.items()
-        if getattr(every, field) is not None
     }
-    return {"all conditions": every, **without}
+    if every.warped is not None:
+        without["warped texture"] = every.drop_warped(len(every.pose))
+    return {"all conditions": every, **{f"without {name}": c for name, c in without.items()}}

@@ -38,6 +38,9 @@ convolutions see zeros beyond a crop's border, where in a picture there is more 
 """
 CROP_JITTER = 16
 """Pixels that a crop's middle is off the head's, at most."""
+COARSE = 4
+"""One crop in so many has a map, and what is warped onto it, of the network's own size: as those of
+small photos are, which are enlarged."""
 
 
 @dataclass(frozen=True)
@@ -186,11 +189,18 @@ class SampledPictures:
             window.append((start, start + side // step))
         (top, bottom), (left, right) = window
         rows, columns = (slice(a * step, b * step) for a, b in window)
+        enlarged = step // SCALE_FACTOR
+        grain = enlarged if enlarged > 1 and draw_below(COARSE) == 0 else 1
+
+        def coarsen(planes: Tensor) -> Tensor:
+            few = planes[:, rows, columns][:, ::grain, ::grain]
+            return few.repeat_interleave(grain, dim=1).repeat_interleave(grain, dim=2)
+
         return (
             self.photos[row, :, rows, columns],
             self.latents[row, :, top:bottom, left:right],
-            pose[:, rows, columns],
-            self.warped[row, :, rows, columns],
+            coarsen(pose),
+            coarsen(self.warped[row]),
         )
 
 

@@ -146,11 +146,27 @@ def test_crops_of_enlarged_pictures_show_the_latents_under_them():
     planes = pixels.to(torch.uint8).repeat(1, 3, 1, 1)
     sampled = SampledPictures(place.float(), planes, planes, planes)
     generator = torch.Generator().manual_seed(0)
-    photos, latents, *_ = sampled.draw_crops(torch.zeros(9, dtype=torch.int64), generator)
-    assert photos.shape == (9, 3, 128, 128)
-    assert latents.shape == (9, 1, 8, 8)
+    rows = torch.zeros(40, dtype=torch.int64)
+    photos, latents, *_ = sampled.draw_crops(rows, generator)
+    assert photos.shape == (40, 3, 128, 128)
+    assert latents.shape == (40, 1, 8, 8)
     of_latents = latents.repeat_interleave(16, dim=2).repeat_interleave(16, dim=3) % 251
     torch.testing.assert_close((photos + 1) * 127.5, of_latents.expand_as(photos))
+
+
+def test_some_crops_of_enlarged_pictures_have_maps_as_coarse_as_the_network_s():
+    planes = torch.randint(256, (1, 3, 512, 352), dtype=torch.uint8)
+    sampled = SampledPictures(torch.zeros(1, 1, 32, 22), planes, planes, planes)
+    rows, generator = torch.zeros(200, dtype=torch.int64), torch.Generator().manual_seed(0)
+    photos, _, poses, warped = sampled.draw_crops(rows, generator)
+    fine = (photos + 1) / 2
+    coarse = fine[..., ::2, ::2].repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    is_fine, is_coarse = (
+        (warped - one).abs().flatten(1).amax(dim=1) < 1e-5 for one in (fine, coarse)
+    )
+    assert torch.equal(is_fine, ~is_coarse)
+    assert 0.15 < is_coarse.float().mean() < 0.35
+    torch.testing.assert_close(poses, warped.flip(1))  # as networks read maps
 
 
 def test_a_refiner_of_another_shape_is_made_anew_and_one_of_the_same_goes_on(
