@@ -67,6 +67,10 @@ def main() -> None:
     focal.add_argument("--pairs", type=int, default=24, help="how many pairs (default 24)")
     focal.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
     focal.set_defaults(run=_focal)
+    views = commands.add_parser("views", help="what more photos of a person bring")
+    views.add_argument("dataset", type=Path, help="a folder of `mcld prepare --mannequins`")
+    views.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
+    views.set_defaults(run=_views)
     photos = commands.add_parser("photos", help="real photos, in their own and each other's poses")
     photos.add_argument("folder", type=Path, help="photos NAME.jpg, with maps NAME.map.png or none")
     photos.add_argument(
@@ -129,6 +133,12 @@ def _focal(given):
     from benchmarks import focal
 
     focal.score(given.dataset, given.pairs, given.weights)
+
+
+def _views(given):
+    from benchmarks import views
+
+    views.score(given.dataset, given.weights)
 
 
 def _photos(given):

@@ -1,5 +1,6 @@
 """The embedded network on people it has never seen, beside two baselines that need no network."""
 
+from itertools import groupby, permutations
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from mcld.dataset.layout import DatasetLayout, parse_identity
 from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.machine.files import write_json
+from mcld.mannequin.prepare import ALONE
 from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import Person, read_prepared
 from mcld.pipeline import MCLDPipeline, SamplingOptions
@@ -165,13 +167,21 @@ def _psnr(off: np.ndarray) -> float:
     return float(20 * np.log10(255 / max(np.sqrt(np.square(off).mean()), 1e-6)))
 
 
+def list_people(layout: DatasetLayout) -> list[tuple[str, list[str]]]:
+    """Of each person the split, and the names of the pictures before their own wall."""
+    return [
+        (split, list(names))
+        for split in ("train", "test")
+        for _, names in groupby(
+            (n for n in layout.names(split) if not n.endswith(f"{ALONE}.jpg")), parse_identity
+        )
+    ]
+
+
 def choose_pairs(layout: DatasetLayout, count: int) -> list[tuple[str, str, str]]:
     """`count` of (split, from, to) drawn evenly at random, the same every time."""
     pairs = [
-        (split, *pair)
-        for split in ("train", "test")
-        for pair in layout.pairs(split)
-        if pair[0] != pair[1]
+        (split, *pair) for split, names in list_people(layout) for pair in permutations(names, 2)
     ]
     order = np.random.default_rng(0).permutation(len(pairs))[:count]
     return [pairs[k] for k in order]

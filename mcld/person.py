@@ -5,7 +5,7 @@ What was prepared lies beside a picture of a dataset; for any other photo it is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -36,8 +36,9 @@ from mcld.estimators.face import InsightFace
 from mcld.estimators.head_crop import HeadCrop
 from mcld.estimators.people import explain_absence
 from mcld.estimators.pose import PoseEstimator, open_pose_estimator, resolve_pose_estimator
-from mcld.person_check import explain_missing_estimator, resolve_pose_kind
+from mcld.person_check import explain_missing_estimator, pair_sources, resolve_pose_kind
 from mcld.settings import PrepareSettings
+from mcld.surface.charts import find_texels
 
 BATCH = 32
 """Prepared pictures that are read at once."""
@@ -61,6 +62,9 @@ class Person:
     """Texture map in the SMPL layout, RGB, 512x512."""
     face: Tensor
     """[512] face embedding; zeros where no face was found."""
+    views: tuple[Person, ...] = ()
+    """Of a person who was gathered from several photos, each as it was read, the first among them;
+    of any other, none."""
 
     @property
     def has_face(self) -> bool:
@@ -73,6 +77,57 @@ class Person:
         from mcld.body.fit import fit_body  # here, because it loads much
 
         return fit_body(self.iuv, self.name).shape
+
+    def choose_view(self, iuv: NDArray[np.uint8]) -> Person:
+        """The view that shows the most of what a pose, uint8 [H, W, 3] (I, U, V), shows.
+
+        Of equals, the first; of a person of one photo, the person.
+        """
+        if not self.views:
+            return self
+        shown = find_texels(iuv)[iuv[..., 0] > 0]
+        shares = [
+            np.asarray(view.texture).reshape(-1, 3)[shown].any(axis=-1).mean()
+            for view in self.views
+        ]
+        return self.views[int(np.argmax(shares))]
+
+
+_OTHER_CLOTHES = 40.0
+"""Levels of 255 by which two photos of one person hardly differ where both show the body."""
+
+
+def gather_person(views: Sequence[Person], say: Callable[[str], None]) -> Person:
+    """One person of several photos; of one photo, as it is.
+
+    Photo and pose are the first's, so that the background is, too; the texture map is gathered from
+    all (`mcld.estimators.gather`); the face embedding is that of the photo that sees the face best.
+    Which photo is embedded is left to `Person.choose_view`, once a pose is known. `say` is told of
+    photos that seem to show other clothes or another person.
+    """
+    from mcld.estimators.gather import View, gather_textures, measure_face
+
+    first = views[0]
+    if len(views) == 1:
+        return first
+    arrays = [View(np.asarray(view.photo), view.iuv, np.asarray(view.texture)) for view in views]
+    gathered = gather_textures(arrays)
+    for view, difference in zip(views[1:], gathered.difference, strict=True):
+        if difference is not None and difference > _OTHER_CLOTHES:
+            say(
+                f"{Path(view.name).name} shows other colours than what comes before it, by"
+                f" {difference:.0f} of 255 where both see the body: other clothes, or somebody"
+                " else?"
+            )
+    faces = [
+        measure_face(one) if view.has_face else 0.0 for view, one in zip(views, arrays, strict=True)
+    ]
+    return replace(
+        first,
+        texture=Image.fromarray(gathered.texture),
+        face=views[int(np.argmax(faces))].face,
+        views=tuple(views),
+    )
 
 
 def warn_of_no_face(person: Person, say: Callable[[str], None]) -> None:
@@ -231,6 +286,14 @@ class PersonReader:
         texture = Image.fromarray(extract_texture(photo, iuv))
         face = self._embed_face(photo, iuv)
         return Person(str(source), Image.fromarray(photo), iuv, texture, face)
+
+    def gather(self, sources: Sequence[Path], poses: Sequence[Path] = ()) -> Person:
+        """Read one person of several photos; poses: the photos' own maps, given by hand, or none.
+
+        Raises as `person` and `pair_sources` do, and says what `gather_person` says.
+        """
+        views = [self.person(source, pose) for source, pose in pair_sources(sources, poses)]
+        return gather_person(views, self.say)
 
     def _read_prepared(self, layout: DatasetLayout, split: str, stem: str) -> Person:
         person = read_prepared(layout, split, stem, self._face_embedder)

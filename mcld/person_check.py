@@ -1,5 +1,6 @@
 """What of people and poses can be refused before any network is loaded."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mcld.body.parameters import is_body, is_in_gallery, read_body, read_gallery
@@ -24,6 +25,35 @@ def check_person(photo: Path, options: PrepareSettings, pose: Path | None = None
     found = DatasetLayout.beside(photo)
     if found is not None and found[0].is_prepared(*found[1:]):
         check_image(found[0].texture(*found[1:]))
+
+
+def pair_sources(sources: Sequence[Path], poses: Sequence[Path]) -> list[tuple[Path, Path | None]]:
+    """The photos of one person, each with its own IUV map where one is given by hand.
+
+    Raises InputError for a photo that is given twice, and for more maps than photos.
+    """
+    twice = [source for source in sources if list(sources).count(source) > 1]
+    if twice:
+        raise InputError(f"--source {twice[0]} is given twice: one photo shows no more than itself")
+    if poses and len(poses) != len(sources):
+        raise InputError(
+            f"{len(poses)} --source-pose for {len(sources)} --source: give each photo its own map,"
+            " in the same order, or none"
+        )
+    given: Sequence[Path | None] = poses or [None] * len(sources)
+    return list(zip(sources, given, strict=True))
+
+
+def check_sources(sources: Sequence[Path], poses: Sequence[Path], options: PrepareSettings) -> None:
+    """Raise as `pair_sources` and `check_person` do for the photos of one person."""
+    for photo, pose in pair_sources(sources, poses):
+        check_person(photo, options, pose)
+
+
+def name_files(files: Sequence[Path]) -> str | list[str]:
+    """Files as records have them: one by its name, several as a list."""
+    names = [str(file) for file in files]
+    return names[0] if len(names) == 1 else names
 
 
 def resolve_pose_kind(path: Path, kind: PoseKind) -> PoseKind:

@@ -1,7 +1,7 @@
 """`mcld edit`: change the face, the clothes or the pose of a person, and nothing else."""
 
 from pathlib import Path
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
@@ -34,7 +34,9 @@ def _type_of(name: str) -> Any:
     annotation = EditOptions.model_fields[name].annotation
     if name in DONORS:
         return list[Path]  # so that a second one is seen, not taken
-    return list[str] if get_origin(annotation) is tuple else annotation
+    if get_origin(annotation) is tuple:
+        return list[get_args(annotation)[0]]  # type: ignore[misc]
+    return annotation
 
 
 EDIT = {
@@ -98,7 +100,7 @@ def edit(
 
       mcld edit --source A.jpg --interpolate B.jpg --amount 0:1:7 --out out.png
 
-      mcld edit --source alice.jpg --export-texture t.png
+      mcld edit --source front.jpg --source back.jpg --export-texture t.png
 
       mcld edit --recipe edits.yaml --processes 2
     """
@@ -166,7 +168,9 @@ def _carry_out_recipe(
 def _export_texture(edits: Values, out: Path, settings: Settings) -> None:
     from mcld.edit.request import ExportRequest
 
-    request = ExportRequest(edits["source"], out, settings.prepare, edits.get("source_pose"))
+    request = ExportRequest(
+        tuple(edits["source"]), out, settings.prepare, tuple(edits.get("source_pose", ()))
+    )
     with console.importing():
         from mcld.edit.picture import export_texture
 

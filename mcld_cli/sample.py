@@ -48,7 +48,11 @@ FLAGS = {
 def sample(
     *,
     source: Annotated[
-        Path | None, _picture_option(metavar="JPG", help="Photo of the person.")
+        list[Path] | None,
+        _picture_option(
+            metavar="JPG",
+            help="Photo of the person. May be repeated: more photos show more of them.",
+        ),
     ] = None,
     pose: Annotated[
         Path | None,
@@ -69,8 +73,11 @@ def sample(
         bool, _picture_option("--list-poses", help="Show the poses that come along, and end.")
     ] = False,
     source_pose: Annotated[
-        Path | None,
-        _picture_option(metavar="PNG", help="The source's own IUV map, in place of an estimated."),
+        list[Path] | None,
+        _picture_option(
+            metavar="PNG",
+            help="The source's own IUV map, in place of an estimated one; one for each --source.",
+        ),
     ] = None,
     num_images: Annotated[
         int, _picture_option(metavar="N", min=1, help="Pictures, one for each of N seeds.")
@@ -120,7 +127,7 @@ def sample(
 
       mcld sample --source A.jpg --pose B.jpg --out out.png --num-images 4 --sheet
 
-      mcld sample --source A.jpg --pose walking --out out.png
+      mcld sample --source front.jpg --source back.jpg --pose walking --out out.png
 
       mcld sample --split test --dataset dataset/mannequin --save-path results
 
@@ -159,7 +166,7 @@ def sample(
     elif source and pose and out:
         _sample_picture(
             PictureRequest(
-                source,
+                tuple(source),
                 pose,
                 out,
                 weights,
@@ -170,7 +177,7 @@ def sample(
                 sheet,
                 attention_maps,
                 attention_format or "png",
-                source_pose,
+                tuple(source_pose or ()),
             ),
             settings,
         )

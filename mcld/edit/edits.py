@@ -157,7 +157,8 @@ _KNOWN = 0.4
 def _wear_texture(person: Person, texture: Texture) -> Person:
     """The person with another texture map, which the photo shows as well."""
     photo = rewarp(np.asarray(person.photo), person.iuv, np.asarray(person.texture), texture)
-    return replace(person, photo=Image.fromarray(photo), texture=Image.fromarray(texture))
+    # Its views would show what was worn before.
+    return replace(person, photo=Image.fromarray(photo), texture=Image.fromarray(texture), views=())
 
 
 LARGEST_STRIP = 89

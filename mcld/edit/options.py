@@ -11,6 +11,12 @@ _Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance
 """One text, or a list of them."""
 
 
+Paths = Annotated[
+    tuple[Path, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str | Path) else v)
+]
+"""One file, or a list of them."""
+
+
 def _option(
     description: str,
     metavar: str | None = "FILE",
@@ -25,9 +31,14 @@ def _option(
 class EditOptions(SettingsGroup):
     """One edit; a field is an option of `mcld edit`, and a key of a recipe's entry."""
 
-    source: Path = _option("Photo of the person.", "JPG", None, ...)
-    source_pose: Path | None = _option(
-        "The source's own IUV map, in place of an estimated one.", "PNG", None
+    source: Paths = _option(
+        "Photo of the person. May be repeated: more photos show more of them.", "JPG", None, ...
+    )
+    source_pose: Paths = _option(
+        "The source's own IUV map, in place of an estimated one; one for each --source.",
+        "PNG",
+        None,
+        (),
     )
     out: Path = _option("Where the picture goes.", "PNG", None, ...)
     pose: Path | None = _option(

@@ -23,7 +23,8 @@ from mcld.edit.request import EditRequest, ExportRequest, hash_content
 from mcld.edit.texture import GROUPS, check_texture, find_pieces
 from mcld.machine.files import write_whole
 from mcld.networks.folders import read_face_embedder
-from mcld.person import Person, PersonReader, warn_of_no_face
+from mcld.person import Person, PersonReader, gather_person, warn_of_no_face
+from mcld.person_check import pair_sources
 from mcld.sampling.device import choose_device
 from mcld.sampling.open import open_pipeline
 from mcld.sampling.paint import OnStep
@@ -108,7 +109,8 @@ def read_edit(
     Raises InputError for what cannot be read or shows nobody, and what the reader's estimators
     raise.
     """
-    source, painted = read_person(request.source, request.source_pose), None
+    views = [read_person(*view) for view in pair_sources(request.source, request.source_pose)]
+    source, painted = gather_person(views, reader.say), None
     if request.texture:
         painted = read_painted(request.texture)
         check_texture(painted, str(request.texture))
@@ -173,7 +175,7 @@ def export_texture(
     """
     device = str(choose_device(settings.sample))
     reader = PersonReader(settings.prepare, device, say, "head_crop")  # the face does not count
-    person = reader.person(request.source, request.source_pose)
+    person = reader.gather(request.sources, request.source_poses)
     write_png(request.out, np.asarray(person.texture))
     with write_whole(request.guide) as temporary:
         draw_guide_layer().save(temporary, "PNG")

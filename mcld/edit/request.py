@@ -22,7 +22,7 @@ from mcld.edit.texture import GROUPS, check_group, check_texture
 from mcld.errors import SettingsError
 from mcld.machine.files import expand_home, hash_file
 from mcld.machine.yaml_file import read_yaml
-from mcld.person_check import check_person, check_pose
+from mcld.person_check import check_person, check_pose, check_sources, name_files
 from mcld.settings import PrepareSettings
 
 
@@ -77,7 +77,7 @@ class EditRequest(EditOptions):
     def check(self) -> None:
         """Raise SettingsError for what is wrong with the edit before any file is opened."""
         for name, value in self:
-            if value == Path():
+            if Path() in (value if isinstance(value, tuple) else (value,)):
                 raise SettingsError(f"--{name} is empty: give a file")
         self.garments()
         self.colours()
@@ -105,22 +105,16 @@ class EditRequest(EditOptions):
             check_pose(self.pose, self.pose_kind or "auto", estimators)
         if self.texture:
             check_texture(read_painted(self.texture), str(self.texture))
-        check_person(self.source, estimators, self.source_pose)
+        check_sources(self.source, self.source_pose, estimators)
         for photo in (self.face, self.interpolate, *self.garments().values()):
             if photo:
                 check_person(photo, estimators)
 
     def inputs(self) -> list[Path]:
         """Every file that is read, the source first, each once."""
-        given = [
-            self.source,
-            self.source_pose,
-            self.pose,
-            self.face,
-            self.texture,
-            self.interpolate,
-        ]
-        return list(dict.fromkeys(p for p in (*given, *self.garments().values()) if p))
+        given = [*self.source, *self.source_pose]
+        given += [p for p in (self.pose, self.face, self.texture, self.interpolate) if p]
+        return list(dict.fromkeys([*given, *self.garments().values()]))
 
     def reads_photos(self) -> bool:
         """Whether a file is read that no `mcld prepare` has prepared."""
@@ -142,6 +136,7 @@ class EditRequest(EditOptions):
         asked = self.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
         # In whichever order they are given, the picture is the same.
         asked |= {name: sorted(asked[name]) for name in ("garment", "recolor") if name in asked}
+        asked |= {n: name_files(getattr(self, n)) for n in ("source", "source_pose") if n in asked}
         return {**asked, "files": {str(file): hash_of(file) for file in self.inputs()}}
 
 
@@ -153,13 +148,14 @@ class ExportRequest:
     nothing can be written, InputError for a source that is no picture.
     """
 
-    source: Path
+    sources: tuple[Path, ...]
+    """Photos of the person; of several, the map is gathered."""
     out: Path
     """The PNG of the map."""
     estimators: PrepareSettings = field(default_factory=PrepareSettings)
     """Where the weights are of what reads a photo that is not prepared."""
-    source_pose: Path | None = None
-    """The source's own IUV map, given by hand."""
+    source_poses: tuple[Path, ...] = ()
+    """The sources' own IUV maps, given by hand, in their order."""
 
     @property
     def guide(self) -> Path:
@@ -169,9 +165,9 @@ class ExportRequest:
     def __post_init__(self) -> None:
         if self.out.suffix.lower() != ".png":
             raise SettingsError(f"--export-texture {self.out}: name it .png")
-        read = [self.source, self.source_pose] if self.source_pose else [self.source]
+        read = [*self.sources, *self.source_poses]
         check_outputs("--export-texture", [self.out, self.guide], read)
-        check_person(self.source, self.estimators, self.source_pose)
+        check_sources(self.sources, self.source_poses, self.estimators)
 
 
 def hash_content(file: Path) -> str | None:

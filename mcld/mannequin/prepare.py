@@ -46,8 +46,8 @@ _VIEW_WORDS = {
     "back": "3_back",
     "turned": "7_additional",
 }
-_ALONE = "8_alone"
-"""The word for a person before a plain ground, as networks are to paint them."""
+ALONE = "_8alone"
+"""The end of the stem of a person before a plain ground, as networks are to paint them."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,7 @@ class _World:
         """Those of the same pictures before a plain ground, which people to train on have."""
         if self.style != "people" or self.split(index) != "train" or is_doll(index):
             return []
-        return [
-            f"{name.partition('_')[0]}_{_ALONE.replace('_', '')}.jpg" for name in self.names(index)
-        ]
+        return [f"{name.partition('_')[0]}{ALONE}.jpg" for name in self.names(index)]
 
     def pairs(self, index: int) -> list[tuple[str, str]]:
         """Sources and targets: each other; of people to train on, themselves, too."""

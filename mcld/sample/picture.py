@@ -12,6 +12,7 @@ from mcld.dataset.sheet import contact_sheet
 from mcld.model.attention import AttentionRecorder
 from mcld.networks.folders import read_face_embedder
 from mcld.person import PersonReader, warn_of_no_face
+from mcld.person_check import name_files
 from mcld.sample.attention import draw_attention_sheet, write_attention, write_attention_sheet
 from mcld.sample.request import PictureRequest
 from mcld.sampling.background import finish_pictures
@@ -33,9 +34,9 @@ def sample_picture(
     say: Callable[[str], None],
     on_step: OnStep,
 ) -> list[Path]:
-    """Repaint the person of `request.source`; return the files written.
+    """Repaint the person of `request.sources`; return the files written.
 
-    A picture has the source's width and height, and carries how it was made as text metadata.
+    A picture has the first source's width and height, and carries how it was made as text metadata.
 
     Args:
         request: what to sample.
@@ -52,7 +53,7 @@ def sample_picture(
     place = "cpu" if settings.sample.low_memory else str(device)
     embedder = read_face_embedder(request.weights, settings)
     reader = PersonReader(settings.prepare, place, say, embedder)
-    person = reader.person(request.source, request.source_pose)
+    person = reader.gather(request.sources, request.source_poses)
     warn_of_no_face(person, say)
     iuv = reader.pose_of(person, request.pose, request.pose_kind)
     opened = open_pipeline(request.weights, settings, device, say)
@@ -82,9 +83,9 @@ def sample_picture(
                 pictures += as_images(painted)
 
     record = {
-        "source": str(request.source),
+        "source": name_files(request.sources),
         "pose": str(request.pose),
-        **({"source_pose": str(request.source_pose)} if request.source_pose else {}),
+        **({"source_pose": name_files(request.source_poses)} if request.source_poses else {}),
         **reader.record(),
         "seed": request.seed,
         "weights": opened.weights,

@@ -14,7 +14,7 @@ from mcld.dataset.outputs import check_outputs
 from mcld.dataset.pictures import PoseKind
 from mcld.dataset.results import SETTINGS_FILE
 from mcld.errors import SettingsError
-from mcld.person_check import check_person, check_pose
+from mcld.person_check import check_pose, check_sources
 from mcld.settings import PrepareSettings
 
 AttentionFormat = Literal["png", "pdf", "svg"]
@@ -29,8 +29,8 @@ class PictureRequest:
     pose that cannot be used.
     """
 
-    source: Path
-    """Photo of the person."""
+    sources: tuple[Path, ...]
+    """Photos of the person, one or more; the picture has size and background of the first."""
     pose: Path
     """IUV map of the target pose, or a photo of somebody in it."""
     out: Path
@@ -51,8 +51,8 @@ class PictureRequest:
     """Write where source, texture and face are looked at, in the last picture."""
     attention_format: AttentionFormat = "png"
     """Of the sheet of these maps."""
-    source_pose: Path | None = None
-    """The source's own IUV map, given by hand."""
+    source_poses: tuple[Path, ...] = ()
+    """The sources' own IUV maps, given by hand, in their order: as many, or none."""
 
     @property
     def seeds(self) -> range:
@@ -79,9 +79,8 @@ class PictureRequest:
         written = [*map(self.picture, self.seeds)]
         written += [self.beside("sheet")] if self.sheet else []
         written += self.attention_files
-        read = [file for file in (self.source, self.pose, self.source_pose) if file]
-        check_outputs("--out", written, read)
-        check_person(self.source, self.estimators, self.source_pose)
+        check_outputs("--out", written, [*self.sources, self.pose, *self.source_poses])
+        check_sources(self.sources, self.source_poses, self.estimators)
         check_pose(self.pose, self.pose_kind, self.estimators)
 
 

@@ -22,9 +22,12 @@ def read_inputs(
     pose: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
     options: SamplingOptions,
 ) -> PipelineInputs:
-    """People and the pose to show them in, uint8 [H, W, 3] (I, U, V), at the networks' sizes."""
+    """People and the pose to show them in, uint8 [H, W, 3] (I, U, V), at the networks' sizes.
+
+    Of several photos of a person that which shows the most of the pose is embedded.
+    """
     return pipeline.inputs(
-        [person.photo for person in people],
+        [person.choose_view(pose).photo for person in people],
         [person.texture for person in people],
         [pose] * len(people),
         torch.stack([person.face for person in people]),

@@ -37,8 +37,11 @@ def run(files: dict, *overrides: str) -> tuple[list[str], list[tuple[int, int]]]
     said: list[str] = []
     steps: list[tuple[int, int]] = []
     settings = load_settings(None, ["sample.num_inference_steps=2", *overrides])
+    given = {**files}
+    source = given.pop("source")
+    sources = source if isinstance(source, tuple) else (source,)
     sample_picture(
-        PictureRequest(**files, seed=settings.sample.seed),
+        PictureRequest(sources, **given, seed=settings.sample.seed),
         settings,
         say=said.append,
         on_step=lambda *step: steps.append(step),
@@ -93,6 +96,30 @@ def test_a_source_without_a_face_is_said_to_have_none(files, dataset, tmp_path):
 
 
 @pytest.mark.parametrize("argument", ["source", "pose"])
+def test_of_several_photos_of_a_person_all_are_in_the_picture(files, dataset):
+    names = [n for n in dataset.names("test") if n[:-5] != files["source"].name[:-4]]
+    other = next(dataset.image("test", n.removesuffix(".jpg")) for n in names)
+    run(files)
+    alone = np.asarray(Image.open(files["out"]))
+    said, _ = run({**files, "source": (files["source"], other), "sheet": True})
+    assert not [line for line in said if "other colours" in line]
+    with Image.open(files["out"]) as picture:
+        assert json.loads(picture.text["mcld"])["source"] == [str(files["source"]), str(other)]
+        assert picture.size == alone.shape[1::-1]
+        assert not np.array_equal(np.asarray(picture), alone)
+
+
+def test_several_photos_are_each_another_and_have_each_their_map(files, dataset):
+    source, pose = files["source"], files["pose"]
+    with pytest.raises(InputError, match=r"--source .* is given twice"):
+        run({**files, "source": (source, source)})
+    stem = dataset.names("test")[1].removesuffix(".jpg")
+    both = source, dataset.image("test", stem)
+    with pytest.raises(InputError, match=r"1 --source-pose for 2 --source: give each photo"):
+        run({**files, "source": both, "source_poses": (pose,)})
+    assert not files["out"].exists()
+
+
 def test_a_file_that_is_not_there_is_named(files, tmp_path, argument):
     with pytest.raises(InputError, match=r"nothing\.png does not exist"):
         run({**files, argument: tmp_path / "nothing.png"})
