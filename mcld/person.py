@@ -35,7 +35,12 @@ from mcld.estimators.body.keypoints import read_keypoints
 from mcld.estimators.face import InsightFace
 from mcld.estimators.head_crop import HeadCrop
 from mcld.estimators.people import explain_absence
-from mcld.estimators.pose import PoseEstimator, open_pose_estimator, resolve_pose_estimator
+from mcld.estimators.pose import (
+    EstimatedPose,
+    PoseEstimator,
+    open_pose_estimator,
+    resolve_pose_estimator,
+)
 from mcld.person_check import explain_missing_estimator, pair_sources, resolve_pose_kind
 from mcld.settings import PrepareSettings
 from mcld.surface.charts import find_texels
@@ -345,18 +350,28 @@ class PersonReader:
             iuv = self._estimate(path, kind)
         return _demand_body(iuv, path)
 
+    def estimate(self, picture: NDArray[np.uint8]) -> EstimatedPose | None:
+        """The pose of a picture, uint8 [H, W, 3] RGB; None where it does not show who counts.
+
+        Raises MCLDError or WeightsError when it cannot be estimated here.
+        """
+        with self._estimating:
+            estimator = self.pose_estimator
+            self._tell_estimator()
+            (estimated,) = estimator.estimate([picture])
+            self._has_read = True
+        return estimated if estimated is not None and estimated.iuv[..., 0].any() else None
+
     def _estimate(self, path: Path, kind: PoseKind) -> NDArray[np.uint8]:
         """The pose of a photo."""
         photo = read_image(path)
         with self._estimating:
             try:
-                estimator = self.pose_estimator
+                _ = self.pose_estimator
             except MCLDError as error:
                 raise explain_missing_estimator(path, kind, error) from error
-            self._tell_estimator()
-            (estimated,) = estimator.estimate([photo])
-            self._has_read = True
-        if estimated is None or not estimated.iuv[..., 0].any():
+        estimated = self.estimate(photo)
+        if estimated is None:
             person = self.options.person
             reason = explain_absence(person)
             wanted = isinstance(person, int) and person > 1

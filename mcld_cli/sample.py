@@ -28,10 +28,11 @@ from mcld_cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mcld.sample.request import PictureRequest, SplitRequest
+    from mcld.sample.request import PictureRequest, SequenceRequest, SplitRequest
 
-_PICTURE, _SPLIT = "One picture", "A whole split"
+_PICTURE, _SEQUENCE, _SPLIT = "One picture", "A sequence", "A whole split"
 _picture_option = partial(typer.Option, rich_help_panel=_PICTURE)
+_sequence_option = partial(typer.Option, rich_help_panel=_SEQUENCE)
 _split_option = partial(typer.Option, rich_help_panel=_SPLIT)
 
 
@@ -59,11 +60,16 @@ def sample(
         _picture_option(
             metavar="FILE",
             help="The new pose: a photo of somebody in it, a DensePose IUV map, keypoints (.json,"
-            " .csv), body parameters (.npz), or a name of --list-poses.",
+            " .csv), body parameters (.npz), or a name of --list-poses. For a sequence: a folder"
+            " of poses, a video, or a motion (.npz).",
         ),
     ] = None,
     out: Annotated[
-        Path | None, _picture_option(metavar="PNG", help="Where the picture goes.")
+        Path | None,
+        _picture_option(
+            metavar="PNG",
+            help="Where the picture goes. Of a sequence: .mp4, .webm, .gif, .webp, or a folder.",
+        ),
     ] = None,
     pose_kind: Annotated[
         Literal["auto", "iuv", "photo", "keypoints", "body", "gallery"],
@@ -98,6 +104,18 @@ def sample(
         Literal["png", "pdf", "svg"] | None,
         _picture_option(help="Of the sheet of --attention-maps. (default: png)"),
     ] = None,
+    fps: Annotated[
+        float | None,
+        _sequence_option(metavar="X", help="Frames a second. (default: the poses' own, or 25)"),
+    ] = None,
+    start: Annotated[
+        float | None,
+        _sequence_option("--from", metavar="S", help="Begin at so many seconds of the poses."),
+    ] = None,
+    end: Annotated[
+        float | None,
+        _sequence_option("--to", metavar="S", help="End at so many seconds of them."),
+    ] = None,
     split: Annotated[
         str | None, _split_option(metavar="SPLIT", help="Sample every pair of test or train.")
     ] = None,
@@ -114,12 +132,12 @@ def sample(
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
-    """Repaint the person of one picture in the pose of another; or a split.
+    """Repaint the person of one picture in another pose; in many; or a split.
 
     The texture map and the face of the source are found beside it when it
     lies in a prepared dataset, and else computed from the photo. Same seed,
     same picture, on the same machine. A split goes on where an earlier run
-    was broken off.
+    was broken off, and so does a sequence.
 
     Examples:
 
@@ -129,6 +147,8 @@ def sample(
 
       mcld sample --source front.jpg --source back.jpg --pose walking --out out.png
 
+      mcld sample --source A.jpg --pose walk.mp4 --out out.mp4 --sheet
+
       mcld sample --split test --dataset dataset/mannequin --save-path results
 
       mcld sample --split test --save-path results --weights my/pipeline
@@ -136,11 +156,12 @@ def sample(
     if list_poses:
         _list_poses()
         return
+    times: Values = {"--fps": fps, "--from": start, "--to": end}
     one: Values = {"--source": source, "--pose": pose, "--out": out}
     if split is None and save_path is None:
         demand(one, "give --source, --pose and --out, or --split and --save-path")
         whole = {"--dataset": flags.get("sample.dataset"), "--limit": limit}
-        refuse({**whole, "--processes": processes}, "goes with --split")
+        refuse(whole, "goes with --split")
         if not attention_maps:
             refuse({"--attention-format": attention_format}, "goes with --attention-maps")
     else:
@@ -154,16 +175,39 @@ def sample(
             "--pose-estimator": flags.get("prepare.pose_estimator"),
             "--person": flags.get("prepare.person"),
             "--fit-body": flags.get("prepare.fit_body"),
+            **times,
         }
         refuse(one, "goes with one picture, not with --split")
     settings = load_settings(config, make_overrides(flags, overrides))
     check_device(settings.sample, processes)
-    from mcld.sample.request import PictureRequest, SplitRequest
+    from mcld.sample.frames import Span
+    from mcld.sample.request import PictureRequest, SequenceRequest, SplitRequest
 
     if split is not None and save_path is not None:
         whole_split = SplitRequest(settings.sample.dataset, split, save_path, weights, limit)
         _sample_split(whole_split, settings, processes)
+    elif source and pose and out and _is_sequence(pose, out):
+        only = {"--num-images": num_images > 1, "--attention-maps": attention_maps}
+        refuse(only, "goes with one picture, not with a sequence")
+        refuse({"--fit-body": flags.get("prepare.fit_body")}, "goes with one picture")
+        _sample_sequence(
+            SequenceRequest(
+                tuple(source),
+                pose,
+                out,
+                weights,
+                settings.prepare,
+                pose_kind,
+                settings.sample.seed,
+                sheet,
+                tuple(source_pose or ()),
+                Span(fps, start or 0.0, end),
+            ),
+            settings,
+            processes,
+        )
     elif source and pose and out:
+        refuse({**times, "--processes": processes}, "goes with a sequence, or with --split")
         _sample_picture(
             PictureRequest(
                 tuple(source),
@@ -203,6 +247,35 @@ def _sample_picture(request: "PictureRequest", settings: Settings) -> None:
     for path in written:
         console.say(f"Wrote {path}")
     console.show_result({"written": written})
+
+
+def _is_sequence(pose: Path, out: Path) -> bool:
+    """Whether many frames are asked for, by the name of the result or by what the poses are."""
+    from mcld.sample.frames import is_sequence
+    from mcld.sample.request import is_sequence_name
+
+    return is_sequence_name(out) or is_sequence(pose)
+
+
+def _sample_sequence(request: "SequenceRequest", settings: Settings, processes: int | None) -> None:
+    if processes:
+        launch(processes)
+        return
+    with console.importing():
+        from mcld.sample.sequence import sample_sequence
+
+    with console.StageProgress("frames") as progress:
+        written = sample_sequence(
+            request,
+            settings,
+            say=console.say,
+            on_pose=partial(progress.count, "Reading poses"),
+            on_frame=partial(progress.count, "Sampling"),
+        )
+    if is_main():
+        for path in written:
+            console.say(f"Wrote {path}")
+        console.show_result({"written": written})
 
 
 def _sample_split(request: "SplitRequest", settings: Settings, processes: int | None) -> None:

@@ -26,9 +26,18 @@ _POSES = ("poses", "body_pose", "pose_body", "pose", "fullpose")
 _ROOTS = ("global_orient", "root_orient")
 _RATES = ("mocap_framerate", "mocap_frame_rate")
 """What files of AMASS have, whose z is up."""
+_PLACES = ("trans", "transl")
+"""Where a body is, in metres."""
+_FASTEST = 1000.0
+"""Bodies a second of a motion, at most."""
+_FARTHEST = 1000.0
+"""Metres that a body is away, at most."""
 _BODIES = (21, 23)
 """Joints of SMPL-X's and SMPL's bodies without the orientation of the whole."""
 GALLERY = files("mcld.body") / "gallery"
+
+
+_HERE = np.zeros(3, np.float32)
 
 
 class BodyParameters(NamedTuple):
@@ -40,6 +49,16 @@ class BodyParameters(NamedTuple):
     """[3] axis-angle of the whole body, y up, z towards the camera."""
     betas: NDArray[np.float32]
     """[10] shape coefficients."""
+    place: NDArray[np.float32] = _HERE
+    """[3] metres from where the body stood first, y up, z towards the camera."""
+
+
+class Motion(NamedTuple):
+    """Bodies one after the other, before a camera that does not move."""
+
+    bodies: list[BodyParameters]
+    fps: float | None
+    """Bodies a second; None where the file does not say."""
 
 
 @cache
@@ -68,7 +87,35 @@ def read_body(path: Path) -> BodyParameters:
         raise InputError(f"{path} names no file of body parameters")
     if number and not (number.isdecimal() and len(number) < _DIGITS):
         raise InputError(f"{path}: #{number[:_DIGITS]} is no number of a frame")
-    return _read_arrays(path, _load(path.with_name(name)), int(number or 0))
+    arrays = _load(path.with_name(name))
+    read = _read_arrays(path, arrays, int(number or 0))
+    return _turn_to_camera(read, arrays, read)
+
+
+def read_motion(path: Path) -> Motion:
+    """Read all bodies of a file; the first faces the camera.
+
+    Raises InputError as `read_body` does, and for a motion of no more than one body.
+    """
+    arrays = _load(path)
+    name = next((n for n in _POSES if n in arrays), None)
+    frames = len(arrays[name]) if name and np.ndim(arrays[name]) > 1 else 0
+    if frames < 2 or (np.ndim(arrays[name or ""]) == 2 and np.shape(arrays[name or ""])[1] == 3):
+        raise InputError(f"{path} is no motion: it holds one body; --pose takes it for a picture")
+    fps = next((float(arrays[rate]) for rate in _RATES if rate in arrays), None)
+    if fps is not None and not 0 < fps <= _FASTEST:
+        raise InputError(f"{path}: {fps:g} bodies a second are no rate of a motion")
+    bodies = []
+    first: BodyParameters | None = None
+    for frame in range(frames):
+        # Of every array the part of one frame, or each would be checked whole in every frame
+        own = {n: a[frame : frame + 1] if len(np.atleast_1d(a)) == frames else a
+               for n, a in arrays.items()}  # fmt: skip
+        body = _read_arrays(path, own, 0)
+        first = first or body
+        bodies.append(_turn_to_camera(body, arrays, first))
+    start = bodies[0].place
+    return Motion([body._replace(place=body.place - start) for body in bodies], fps)
 
 
 def read_gallery(name: str) -> BodyParameters:
@@ -76,12 +123,14 @@ def read_gallery(name: str) -> BodyParameters:
     if name not in list_gallery():
         raise InputError(f"{name} is no pose that comes with mcld: mcld sample --list-poses")
     with (GALLERY / f"{name}.npz").open("rb") as opened, np.load(opened) as file:
-        return _read_arrays(Path(name), dict(file), 0)
+        arrays = dict(file)
+    read = _read_arrays(Path(name), arrays, 0)
+    return _turn_to_camera(read, arrays, read)
 
 
 def _load(file: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a file that count."""
-    wanted = {*_POSES, *_ROOTS, *_RATES, "betas"}
+    wanted = {*_POSES, *_ROOTS, *_RATES, *_PLACES, "betas"}
     try:
         with zipfile.ZipFile(file) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
@@ -120,11 +169,33 @@ def _read_arrays(path: Path, arrays: dict[str, NDArray[Any]], frame: int) -> Bod
         if np.abs(given).max(initial=0) > _LARGEST_BETA:
             raise InputError(f"{path}: betas up to {np.abs(given).max():g} are no body's shape")
         betas[: len(given)] = np.clip(given, -5, 5)
-    if any(rate in arrays for rate in _RATES) or (name == "poses" and _lies_back(orientation)):
-        orientation = _face_camera(orientation)
+    place = next((_to_floats(path, n, arrays[n]) for n in _PLACES if n in arrays), _HERE)
+    row = np.atleast_2d(place)[min(frame, len(np.atleast_2d(place)) - 1)] if place.size else _HERE
+    if row.shape != (3,) or np.abs(row).max() > _FARTHEST:
+        raise InputError(f"{path}: the place of its body is no three metres")
+    return BodyParameters(rotations[: len(JOINTS)], orientation, betas, row)
+
+
+def _turn_to_camera(
+    body: BodyParameters, arrays: dict[str, NDArray[Any]], first: BodyParameters
+) -> BodyParameters:
+    """A body of a file's own world, as a camera sees it that looks at the first one's front."""
+    from scipy.spatial.transform import Rotation
+
+    facing = Rotation.from_rotvec(first.orientation)
+    if any(rate in arrays for rate in _RATES) or ("poses" in arrays and _lies_back(facing)):
+        upright = Rotation.from_rotvec([-np.pi / 2, 0, 0])
+        ahead = (upright * facing).apply([0, 0, 1])
+        turn = Rotation.from_rotvec([0, -np.arctan2(ahead[0], ahead[2]), 0]) * upright
+    elif facing.apply([0, 1, 0])[1] < 0:  # fitted to a photo, whose y points down
+        turn = Rotation.from_rotvec([np.pi, 0, 0])
     else:
-        orientation = _stand_up(orientation)
-    return BodyParameters(rotations[: len(JOINTS)], orientation, betas)
+        turn = Rotation.identity()
+    turned = (turn * Rotation.from_rotvec(body.orientation)).as_rotvec()
+    return body._replace(
+        orientation=np.asarray(turned, np.float32),
+        place=np.asarray(turn.apply(body.place), np.float32),
+    )
 
 
 def _read_rotations(path: Path, name: str, array: NDArray[Any], frame: int) -> NDArray[np.float32]:
@@ -180,28 +251,6 @@ def _to_floats(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.float32
     return numbers
 
 
-def _lies_back(orientation: NDArray[np.float32]) -> bool:
+def _lies_back(facing: Any) -> bool:
     """Whether a body's up is the world's z, as in files of motions whose other arrays are gone."""
-    from scipy.spatial.transform import Rotation
-
-    return bool(Rotation.from_rotvec(orientation).apply([0, 1, 0])[2] > _UPRIGHT)
-
-
-def _face_camera(orientation: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A body of a world whose z is up, turned to the camera."""
-    from scipy.spatial.transform import Rotation
-
-    upright = Rotation.from_rotvec([-np.pi / 2, 0, 0]) * Rotation.from_rotvec(orientation)
-    ahead = upright.apply([0, 0, 1])
-    turned = Rotation.from_rotvec([0, -np.arctan2(ahead[0], ahead[2]), 0]) * upright
-    return np.asarray(turned.as_rotvec(), np.float32)
-
-
-def _stand_up(orientation: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A body that was fitted to a photo, whose y points down, the right way up."""
-    from scipy.spatial.transform import Rotation
-
-    rotation = Rotation.from_rotvec(orientation)
-    if rotation.apply([0, 1, 0])[1] < 0:
-        rotation = Rotation.from_rotvec([np.pi, 0, 0]) * rotation
-    return np.asarray(rotation.as_rotvec(), np.float32)
+    return bool(facing.apply([0, 1, 0])[2] > _UPRIGHT)

@@ -1,5 +1,6 @@
 """Poses that are there already: given as a map, or prepared beside a photo."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,27 @@ def find_pose(path: Path, kind: PoseKind = "auto") -> NDArray[np.uint8] | None:
     return None
 
 
+@dataclass(frozen=True)
+class Frame:
+    """What of a map is kept, and what it gets beside, to have the shape of another picture."""
+
+    axis: int
+    """That along which it is cut; the other gets empty ground."""
+    start: int
+    kept: int
+    step: int
+    """Every so manieth pixel counts."""
+    pads: tuple[int, int]
+    """Before and after, pixels of what counts."""
+
+    def cut(self, iuv: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A map [H, W, 3] of the size that the frame was found for, framed."""
+        kept = iuv.take(range(self.start, self.start + self.kept), self.axis)
+        pads = [(0, 0), (0, 0), (0, 0)]
+        pads[1 - self.axis] = self.pads
+        return np.pad(kept[:: self.step, :: self.step], pads)
+
+
 def frame_pose(iuv: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """A pose map [H, W, 3] as a picture of the shape of `size` (width, height) shows it.
 
@@ -41,30 +63,32 @@ def frame_pose(iuv: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint
     the other gets empty ground: where the body is cut at one end, at the other. As it is, where it
     fits. Somebody must be in it.
     """
+    frame = find_frame(iuv[..., 0] > 0, size)
+    return iuv if frame is None else frame.cut(iuv)
+
+
+def find_frame(body: NDArray[np.bool_], size: tuple[int, int]) -> Frame | None:
+    """The frame of `frame_pose` for a map whose body, or all that it ever covers, is [H, W]."""
     wanted = np.array(size[::-1])
-    ratio = wanted / iuv.shape[:2]
+    ratio = wanted / body.shape
     if ratio.max() / ratio.min() < _SAME_SHAPE:
-        return iuv
+        return None
     long = int(ratio.argmin())
-    body = iuv[..., 0] > 0
     spans = [np.flatnonzero(body.any(1 - axis))[[0, -1]] + (0, 1) for axis in range(2)]
-    length, across = iuv.shape[long], iuv.shape[1 - long]
+    length, across = body.shape[long], body.shape[1 - long]
     slope = wanted[long] / wanted[1 - long]
     margin = _MARGIN * (spans[0][1] - spans[0][0])
     kept = round(float(np.clip(spans[long] @ (-1, 1) + 2 * margin, across * slope, length)))
     start = round(float(np.clip(spans[long].mean() - kept / 2, 0, length - kept)))
-    cut = iuv.take(range(start, start + kept), long)
     missing = max(round(kept / slope) - across, 0)
     step = -(-max(kept, across + missing) // _LONGEST)
-    cut, missing = cut[::step, ::step], missing // step
+    missing //= step
     before = missing // 2
     if spans[1 - long][1] == across:
         before = missing
     elif spans[1 - long][0] == 0:
         before = 0
-    pads = [(0, 0), (0, 0), (0, 0)]
-    pads[1 - long] = before, missing - before
-    return np.pad(cut, pads)
+    return Frame(long, start, kept, step, (before, missing - before))
 
 
 def explain_no_map(path: Path) -> str | None:

@@ -14,7 +14,9 @@ from mcld.dataset.outputs import check_outputs
 from mcld.dataset.pictures import PoseKind
 from mcld.dataset.results import SETTINGS_FILE
 from mcld.errors import SettingsError
+from mcld.machine.video import ANIMATIONS, LARGEST_RATE, VIDEOS
 from mcld.person_check import check_pose, check_sources
+from mcld.sample.frames import WHOLE, PoseFrames, Span, open_frames
 from mcld.settings import PrepareSettings
 
 AttentionFormat = Literal["png", "pdf", "svg"]
@@ -82,6 +84,72 @@ class PictureRequest:
         check_outputs("--out", written, [*self.sources, self.pose, *self.source_poses])
         check_sources(self.sources, self.source_poses, self.estimators)
         check_pose(self.pose, self.pose_kind, self.estimators)
+
+
+@dataclass(frozen=True)
+class SequenceRequest:
+    """A person in poses one after the other.
+
+    Raises SettingsError for a name that the result should not have and for times that cannot be,
+    MCLDError where it cannot be written, InputError for a source or poses that cannot be used.
+    """
+
+    sources: tuple[Path, ...]
+    """Photos of the person, one or more; the frames have size and background of the first."""
+    pose: Path
+    """A folder of maps, photos or keypoints; a video; or a motion file (.npz)."""
+    out: Path
+    """A video (.mp4, .webm), an animated picture (.gif, .webp), or a folder of PNGs (no suffix)."""
+    weights: Path | None = None
+    """A pipeline folder, or one with the four files of the authors' layout; None: the embedded."""
+    estimators: PrepareSettings = field(default_factory=PrepareSettings)
+    """Where the weights are of what reads photos that are not prepared."""
+    pose_kind: PoseKind = "auto"
+    """What the files of a folder are."""
+    seed: int = 0
+    """Of the starting noise, which all frames share."""
+    sheet: bool = False
+    """Write frames and poses side by side."""
+    source_poses: tuple[Path, ...] = ()
+    """The sources' own IUV maps, given by hand, in their order: as many, or none."""
+    span: Span = WHOLE
+    """Which poses, and how fast."""
+    frames: PoseFrames = field(init=False, repr=False)
+    """The poses, opened."""
+
+    @property
+    def folder(self) -> Path:
+        """Where poses and frames are kept until all is whole; of a folder of PNGs, that."""
+        return self.out.with_name(f"{self.out.name}.frames") if self.out.suffix else self.out
+
+    @property
+    def sheet_file(self) -> Path:
+        """The sheet beside `out`."""
+        return self.out.with_name(f"{self.out.stem}-sheet.png")
+
+    def inputs(self) -> list[Path]:
+        """Every file or folder that is read."""
+        return [*self.sources, *self.source_poses, self.pose]
+
+    def __post_init__(self) -> None:
+        if not is_sequence_name(self.out):
+            known = ", ".join([*VIDEOS, *ANIMATIONS])
+            raise SettingsError(f"--out {self.out}: a sequence is {known} or a folder of PNGs")
+        fps, start, end = self.span
+        if fps is not None and not 0 < fps <= LARGEST_RATE:
+            raise SettingsError(f"--fps {fps:g}: give more than 0 and at most {LARGEST_RATE:g}")
+        if start < 0 or (end is not None and end <= start):
+            raise SettingsError(f"--from {start:g} --to {end}: give seconds, one after the other")
+        written = [self.out, self.folder] + ([self.sheet_file] if self.sheet else [])
+        check_outputs("--out", written, self.inputs())
+        check_sources(self.sources, self.source_poses, self.estimators)
+        opened = open_frames(self.pose, self.pose_kind, self.span, self.estimators)
+        object.__setattr__(self, "frames", opened)
+
+
+def is_sequence_name(out: Path) -> bool:
+    """Whether a result is more than one picture, by its name."""
+    return out.suffix.lower() in ("", *VIDEOS, *ANIMATIONS)
 
 
 @dataclass(frozen=True)

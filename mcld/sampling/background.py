@@ -34,7 +34,11 @@ _LEVEL = 3.0
 
 
 def finish_pictures(
-    pictures: Sequence[Image.Image], person: Person, iuv: UInt8Array, options: SamplingOptions
+    pictures: Sequence[Image.Image],
+    person: Person,
+    iuv: UInt8Array,
+    options: SamplingOptions,
+    behind: Image.Image | None = None,
 ) -> list[Image.Image]:
     """What a network painted, at the size of the person's photo, with what is kept of that.
 
@@ -44,11 +48,10 @@ def finish_pictures(
         iuv: the pose, uint8 [H, W, 3] (I, U, V), of any size.
         options: how they were sampled; with `keep` "background" the figure stands before what the
             photo shows behind the person, or on the network's own ground where that is hidden.
+        behind: what `find_behind` made of them; None: it is made here.
     """
     size = person.photo.size
-    behind = None
-    if options.keep == "background":
-        behind = remove_person(person.photo, person.iuv)
+    behind = behind or find_behind(person, options)
     finished = []
     for picture in pictures:
         found = None if behind is None else cut_out(picture, iuv)
@@ -59,6 +62,13 @@ def finish_pictures(
             resized = Image.composite(resized, behind, share)
         finished.append(resized)
     return finished
+
+
+def find_behind(person: Person, options: SamplingOptions) -> Image.Image | None:
+    """What a figure stands before: the photo without the person; None where nothing is kept."""
+    if options.keep != "background":
+        return None
+    return remove_person(person.photo, person.iuv)
 
 
 def remove_person(photo: Image.Image, iuv: UInt8Array) -> Image.Image | None:
