@@ -145,7 +145,7 @@ def sample(
 
       mcld sample --source A.jpg --pose B.jpg --out out.png --num-images 4 --sheet
 
-      mcld sample --source front.jpg --source back.jpg --pose walking --out out.png
+      mcld sample --source A.jpg --source B.jpg --pose walking --out out.png
 
       mcld sample --source A.jpg --pose walk.mp4 --out out.mp4 --sheet
 

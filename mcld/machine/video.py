@@ -121,7 +121,7 @@ def read_frames(
     """
     import av
 
-    number = 0
+    number, time = 0, 0.0
     last: NDArray[np.uint8] | None = None
     try:
         with av.open(str(path)) as container:
@@ -139,14 +139,18 @@ def read_frames(
                     yield last
                     number += 1
                 last = _turn(frame)
-            if last is not None and (end is None or start + number / fps < end - _INSTANT):
+            # The last one is shown as long as any.
+            stop = time + 1 / float(stream.average_rate or fps) if last is not None else 0.0
+            stop = stop if end is None else min(stop, end)
+            while last is not None and start + number / fps < stop - _INSTANT:
                 yield last
+                number += 1
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{path} breaks off after {number} frames: {error}") from error
 
 
-_INSTANT = 1e-4
-"""Seconds that times differ by because they are rounded."""
+_INSTANT = 1.5e-3
+"""Seconds that times differ by because they are rounded, to milliseconds in some files."""
 
 
 def _turn(frame: Any) -> NDArray[np.uint8]:

@@ -140,7 +140,8 @@ class SequenceRequest:
             raise SettingsError(f"--fps {fps:g}: give more than 0 and at most {LARGEST_RATE:g}")
         if start < 0 or (end is not None and end <= start):
             raise SettingsError(f"--from {start:g} --to {end}: give seconds, one after the other")
-        written = [self.out, self.folder] + ([self.sheet_file] if self.sheet else [])
+        written = [self.folder / "000000.png", *([self.out] if self.out.suffix else [])]
+        written += [self.sheet_file] if self.sheet else []
         check_outputs("--out", written, self.inputs())
         check_sources(self.sources, self.source_poses, self.estimators)
         opened = open_frames(self.pose, self.pose_kind, self.span, self.estimators)

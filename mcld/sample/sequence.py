@@ -102,11 +102,15 @@ def sample_sequence(
         run_on_main(state, begin)
         count = int(_read_json(request.folder / "poses" / POSES_FILE)["count"])
 
+        runs: list[SequenceRun] = []
+
         def make_run(opened: OpenPipeline, _: Callable[[str], None]) -> SequenceRun:
-            return SequenceRun(request, person, count, opened, {**record, **reader.record()})
+            read = {**record, **reader.record()}
+            runs.append(SequenceRun(request, person, count, opened, read))
+            return runs[0]
 
         run_many(make_run, request.weights, settings, say=say, on_job=on_frame)
-        return run_on_main(state, lambda: _finish(request, count, frames.fps, person))
+        return run_on_main(state, lambda: _finish(request, runs[0], frames.fps))
 
 
 def _check_settings(folder: Path, record: dict[str, Any]) -> None:
@@ -235,9 +239,9 @@ class SequenceRun(PictureRun[int, tuple[Map, PipelineInputs]]):
         )
 
 
-def _finish(request: SequenceRequest, count: int, fps: float, person: Person) -> list[Path]:
+def _finish(request: SequenceRequest, run: SequenceRun, fps: float) -> list[Path]:
     """Make the video of the frames, and the sheet; what was kept to go on is removed."""
-    folder, written = request.folder, [request.out]
+    folder, written, count = request.folder, [request.out], len(run.jobs)
     text = png_text(_read_json(folder / SETTINGS_FILE))
 
     def read_all() -> Iterator[NDArray[np.uint8]]:
@@ -246,13 +250,14 @@ def _finish(request: SequenceRequest, count: int, fps: float, person: Person) ->
 
     if request.sheet:
         chosen = np.unique(np.linspace(0, count - 1, min(count, _CELLS)).round().astype(int))
-        poses = [Image.fromarray(colour_iuv(read_iuv(_file(folder / "poses", n)))) for n in chosen]
-        shown = [Image.fromarray(read_image(_file(folder, n))) for n in chosen]
-        width, height = person.photo.size
+        poses = [Image.fromarray(colour_iuv(run.read_pose(int(n)))) for n in chosen]
+        shown = [Image.fromarray(read_image(_file(folder, int(n)))) for n in chosen]
+        photo = run.person.photo
+        width, height = photo.size
         cell = (max(round(_CELL * width / height), _CELL // 2), _CELL)
         blank = Image.new("RGB", cell, "white")
         columns = ["source", *(f"{n / fps:.2f} s" for n in chosen)]
-        rows = [[person.photo, *shown], [blank, *poses]]
+        rows = [[photo, *shown], [blank, *poses]]
         write_png(request.sheet_file, contact_sheet(columns, rows, cell), text)
         written.append(request.sheet_file)
     if request.out == folder:

@@ -95,10 +95,9 @@ def test_a_source_without_a_face_is_said_to_have_none(files, dataset, tmp_path):
     assert any("No face is known" in line for line in said)
 
 
-@pytest.mark.parametrize("argument", ["source", "pose"])
 def test_of_several_photos_of_a_person_all_are_in_the_picture(files, dataset):
-    names = [n for n in dataset.names("test") if n[:-5] != files["source"].name[:-4]]
-    other = next(dataset.image("test", n.removesuffix(".jpg")) for n in names)
+    stems = [name.removesuffix(".jpg") for name in dataset.names("test")]
+    other = next(dataset.image("test", s) for s in stems if s != files["source"].stem)
     run(files)
     alone = np.asarray(Image.open(files["out"]))
     said, _ = run({**files, "source": (files["source"], other), "sheet": True})
@@ -120,6 +119,7 @@ def test_several_photos_are_each_another_and_have_each_their_map(files, dataset)
     assert not files["out"].exists()
 
 
+@pytest.mark.parametrize("argument", ["source", "pose"])
 def test_a_file_that_is_not_there_is_named(files, tmp_path, argument):
     with pytest.raises(InputError, match=r"nothing\.png does not exist"):
         run({**files, argument: tmp_path / "nothing.png"})
