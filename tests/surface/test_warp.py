@@ -5,8 +5,10 @@ import pytest
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, read_iuv
+from mcld.estimators.texture import extract_texture
+from mcld.mannequin.world import identity, pose, render
 from mcld.surface.charts import find_texels, smpl_inner, smpl_labels, smpl_rings
-from mcld.surface.parts import ARMS, CHAINS, FEET, LEGS, TORSO
+from mcld.surface.parts import ARMS, CHAINS, FEET, HEAD, LEGS, TORSO
 from mcld.surface.warp import complete_texture, warp_texture
 
 
@@ -112,3 +114,31 @@ def test_a_guess_is_nearer_to_the_truth_than_the_mean_colour(dataset: DatasetLay
         errors.append([np.square(one - photo)[unseen].mean() for one in (guess, mean)])
     ours, means = np.mean(errors, axis=0)
     assert ours < 0.5 * means
+
+
+def test_who_is_seen_from_the_front_has_their_hair_behind_too():
+    """Dolls with hair, whose back of the head is looked up in the map of a view of the face."""
+    nearer = []
+    for index in range(12):
+        views = {pose(0, index, k).view: k for k in range(8)}
+        front, back = (
+            render(identity(0, index), pose(0, index, views[v]), (256, 176))
+            for v in ("front", "back")
+        )
+        if identity(0, index).face.style == "bald":
+            continue
+        whole = complete_texture(extract_texture(*front)).reshape(-1, 3)
+        texels = find_texels(back[1])
+        # Well above the neck
+        behind = np.isin(back[1][..., 0], HEAD) & (back[1][..., 2] > 130)
+        hair = np.median(back[0][behind], axis=0)
+        guess = np.median(whole[texels[behind]], axis=0)
+        nearer.append(np.linalg.norm(guess - hair) < np.linalg.norm(guess - _find_skin(front)))
+    assert len(nearer) > 6
+    assert np.mean(nearer) > 0.8
+
+
+def _find_skin(view: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    photo, iuv = view
+    low = np.isin(iuv[..., 0], HEAD) & (iuv[..., 2] > 95) & (iuv[..., 2] < 115)
+    return np.median(photo[low], axis=0)
