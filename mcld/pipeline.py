@@ -358,7 +358,12 @@ class MCLDPipeline(DiffusionPipeline):
         if face is None:
             face = torch.zeros(len(source), self.image_projector.config.embedding_dim)
         reference = source if self.config.reference_input == "source" else texture
-        textures = [np.asarray(image.convert("RGB")) for image in texture]
+        known = {id(image): image for image in texture}  # the poses of a person share one
+        completed = {
+            key: self.pose_guider.complete(np.asarray(image.convert("RGB")))
+            for key, image in known.items()
+        }
+        textures = [completed[id(image)] for image in texture]
         maps, warped = self._look(pose, textures, height, width)
         scale = self.refiner.scale if self.refiner is not None else None
         fine_maps, fine_warped = maps, warped  # of no refiner, or of one that does not enlarge

@@ -117,7 +117,8 @@ def test_a_refiner_that_enlarges_sees_the_finer_map_and_texture(textured, person
     inputs = inputs_of(textured, person)
     assert inputs.pose.shape == inputs.warped.shape == (1, 3, 64, 48)
     assert np.array_equal(inputs.fine_pose[0].permute(1, 2, 0), iuv)
-    look = textured.pose_guider.look(iuv, np.asarray(person["texture"]))
+    guider = textured.pose_guider
+    look = guider.look(iuv, guider.complete(np.asarray(person["texture"])))
     assert torch.equal(inputs.fine_warped[0], look)
     larger = run(textured, person)
     assert larger.shape == (1, 128, 96, 3)

@@ -56,12 +56,20 @@ class TexturedPoseGuider(PoseGuider):
 
     @staticmethod
     def look(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> Tensor:
-        """The texture map, completed, warped onto the pose, as `PoseGuider.look` has it.
+        """The texture map warped onto the pose, as `PoseGuider.look` has it."""
+        return torch.from_numpy(warp_texture(iuv, texture)).permute(2, 0, 1)
 
-        texture: uint8 RGB, usually [512, 512, 3]; (0, 0, 0) where it has a hole.
+    @staticmethod
+    def complete(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A texture map of any size, uint8 RGB, as [512, 512, 3], and what it lacks guessed.
+
+        It is (0, 0, 0) where it has a hole.
         """
-        whole = complete_texture(fit_layout(texture))
-        return torch.from_numpy(warp_texture(iuv, whole)).permute(2, 0, 1)
+        square = TEXTURE_SIZE, TEXTURE_SIZE
+        if texture.shape[:2] != square:
+            resized = Image.fromarray(texture).resize(square, Image.Resampling.NEAREST)
+            texture = np.asarray(resized)
+        return complete_texture(texture)
 
     def forward(self, pose: Tensor, warped: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] IUV map, (V, U, I) / 255, and [B, 3, H, W] RGB / 255 -> pose features.
@@ -73,11 +81,3 @@ class TexturedPoseGuider(PoseGuider):
         # Where nothing is seen, neither light nor dark.
         patches = torch.cat([(warped - 0.5) * seen, seen], dim=1)
         return super().forward(pose) + self.patch_embedding(patches)  # type: ignore[no-any-return]
-
-
-def fit_layout(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A texture map of any size, uint8 RGB, as the SMPL layout's: [512, 512, 3]."""
-    square = TEXTURE_SIZE, TEXTURE_SIZE
-    if texture.shape[:2] == square:
-        return texture
-    return np.asarray(Image.fromarray(texture).resize(square, Image.Resampling.NEAREST))

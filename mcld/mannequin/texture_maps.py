@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
 from mcld.machine.files import write_whole
-from mcld.mannequin.pose_guider import fit_layout
+from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.surface.parts import PARTS
-from mcld.surface.warp import complete_texture, warp_texture
+from mcld.surface.warp import warp_texture
 
 
 class TextureMaps:
@@ -57,10 +58,11 @@ class TextureMaps:
         png = self.layout.texture(self.split, stem)
         changed = png.stat().st_mtime_ns
         with write_whole(self.path(stem)) as file:
-            texture = fit_layout(read_image(png))
-            shown = np.where(texture.any(axis=-1), 255, 0).astype(np.uint8)
-            both = np.dstack([complete_texture(texture), shown])
-            np.save(file, both, allow_pickle=False)
+            texture = read_image(png)
+            completed = TexturedPoseGuider.complete(texture)
+            shown = Image.fromarray(texture.any(axis=-1)).resize(completed.shape[1::-1])
+            whole = np.dstack([completed, np.asarray(shown).astype(np.uint8) * 255])
+            np.save(file, whole, allow_pickle=False)
             os.utime(file, ns=(changed, changed))
 
     def warp(self, stem: str, pose: Tensor) -> Tensor:

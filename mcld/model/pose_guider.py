@@ -37,11 +37,16 @@ class PoseGuider(ControlNetConditioningEmbedding, ModelMixin, ConfigMixin):
     def look(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> Tensor | None:
         """What the guider sees besides a pose: nothing; a subclass may see the texture map.
 
-        iuv: uint8 [H, W, 3] (I, U, V); texture: uint8 [512, 512, 3] RGB of the source.
+        iuv: uint8 [H, W, 3] (I, U, V); texture: of the source, as `complete` made it.
         Returns None, or uint8 [3, H, W] RGB, which `forward` gets as `warped`.
         """
         del iuv, texture
         return None
+
+    @staticmethod
+    def complete(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A source's texture map, uint8 [512, 512, 3] RGB, as `look` takes it: as it is."""
+        return texture
 
     def forward(self, pose: Tensor, warped: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] IUV map, (V, U, I) / 255 in 0..1 -> [B, C, H/8, W/8] pose features."""

@@ -68,8 +68,9 @@ def test_the_texture_map_it_looks_at_may_have_another_size():
     iuv = np.zeros((24, 16, 3), np.uint8)
     iuv[8:] = (2, 120, 120)
     whole = np.full((512, 512, 3), 90, np.uint8)
-    seen = TexturedPoseGuider.look(iuv, whole)
-    assert torch.equal(TexturedPoseGuider.look(iuv, whole[::2, ::2]), seen)
+    complete, look = TexturedPoseGuider.complete, TexturedPoseGuider.look
+    seen = look(iuv, complete(whole))
+    assert torch.equal(look(iuv, complete(whole[::2, ::2])), seen)
     assert seen.shape == (3, 24, 16)
     assert (seen[:, 8:] == 90).all()
     assert not seen[:, :8].any()

@@ -27,7 +27,8 @@ def test_what_is_warped_is_what_sampling_sees_without_decoding_again(own, tmp_pa
     maps.unpack(stems, lambda *count: counts.append(count))
     assert counts[-1] == (len(stems), len(stems))
     iuv, texture = read_iuv(own.densepose("train", stems[1])), own.texture("train", stems[0])
-    wanted = TexturedPoseGuider.look(iuv, read_image(texture))
+    guider = TexturedPoseGuider
+    wanted = guider.look(iuv, guider.complete(read_image(texture)))
     texture.write_bytes(b"no PNG any more")
     assert torch.equal(maps.warp(stems[0], torch.from_numpy(iuv).permute(2, 0, 1)), wanted)
 
