@@ -352,6 +352,11 @@ class PrepareSettings(SettingsGroup):
 
     seed: NonNegativeInt = Field(0, description="Which mannequins: same seed, same bytes.")
     pictures: int = Field(8, ge=2, description="Pictures of each mannequin.")
+    maps: Literal["noisy", "exact"] = Field(
+        "noisy",
+        description="What the maps of mannequins in the style people are that are to be trained on:"
+        " in part as estimators make them, or exact.",
+    )
     height: int = Field(256, ge=16, description="Height of a mannequin's pictures, pixels.")
     width: int = Field(176, ge=16, description="Width of a mannequin's pictures, pixels.")
     style: Literal["people", "dolls"] = Field(

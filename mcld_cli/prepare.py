@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _PHOTOS, _PEOPLE = "Photos", "Generated people"
 _photo_option = partial(typer.Option, rich_help_panel=_PHOTOS)
-_OF_PEOPLE = ("seed", "pictures", "height", "width", "style")
+_OF_PEOPLE = ("seed", "pictures", "height", "width", "style", "maps")
 
 FLAGS = {
     **reading_options(_PHOTOS),
@@ -222,6 +222,7 @@ def _generate_people(root: Path, mannequins: int, settings: PrepareSettings) -> 
             mannequins,
             seed=settings.seed,
             style=settings.style,
+            maps=settings.maps,
             pictures=settings.pictures,
             size=(settings.height, settings.width),
             workers=settings.workers,

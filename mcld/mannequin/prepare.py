@@ -55,6 +55,7 @@ class _World:
     """What decides every byte of the folder; kept in it as mannequins.json."""
 
     style: str
+    maps: str
     version: int
     seed: int
     mannequins: int
@@ -96,6 +97,7 @@ def prepare_mannequins(
     *,
     seed: int = 0,
     style: str = "people",
+    maps: str = "noisy",
     pictures: int = 8,
     size: tuple[int, int] = (256, 176),
     workers: int | None = None,
@@ -107,7 +109,7 @@ def prepare_mannequins(
     of one person are listed in split/*.csv, and of people to train on each picture with itself.
     Every tenth person, at least one, is in the test split and nowhere else. `style` is one of
     STYLES: "people" as photos show them, and every eighth a doll, whose maps, but those of the test
-    split, are in part noisy or estimated as photos' are; or "dolls", whole before a plain ground,
+    split and with `maps` "exact", are in part noisy or estimated as photos' are; or "dolls", whole before a plain ground,
     with exact maps. The bytes are a function of the arguments alone, not of `workers` (processes;
     by default one per core). `on_picture` is called with (pictures done, pictures in all).
 
@@ -128,7 +130,7 @@ def prepare_mannequins(
             f"cannot take {pictures} pictures of {size[0]}x{size[1]} with seed {seed}:"
             " give at least 2 pictures of 16x16 and a seed from 0"
         )
-    world = _World(style, STYLES[style], seed, mannequins, pictures, *size)
+    world = _World(style, maps, STYLES[style], seed, mannequins, pictures, *size)
     _claim(root, world)
     with hold_folder(root):
         remove_unfinished(root)
@@ -162,6 +164,7 @@ def _claim(root: Path, world: _World) -> None:
             raise InputError(f"cannot read {mark}: {error}") from error
         if isinstance(found, dict):
             found.setdefault("style", "dolls")  # there was no other
+            found.setdefault("maps", "noisy")
         if isinstance(found, dict) and {**found, "version": world.version} == wanted != found:
             raise InputError(
                 f"{root} holds mannequins of another version of their world"
@@ -226,7 +229,7 @@ def _take_picture(
     image, iuv, alone = photograph_twice(world.seed, index, picture, size)
     rng = np.random.default_rng(np.random.SeedSequence([world.seed, index, 5, picture]))
     kind = rng.random()
-    if world.split(index) == "test" or kind < _EXACT:
+    if world.maps == "exact" or world.split(index) == "test" or kind < _EXACT:
         return image, iuv, alone
     if kind < _EXACT + _ESTIMATED:
         estimated = _estimate_map(image)
