@@ -29,6 +29,8 @@ _CONTRAST = 25.0
 """Levels of a figure's edge from the ground, from which on their mixture can be told."""
 _LEAST = 0.15
 """Share of a figure below which a pixel is the ground's."""
+_SPECK = 5
+"""Pixels across, of which a figure must cover more than half to cover the middle one."""
 _LEVEL = 3.0
 """How much more the neighbours on a pixel's own line count, in what is filled."""
 
@@ -118,7 +120,9 @@ def cut_out(picture: Image.Image, iuv: UInt8Array) -> tuple[Image.Image, Image.I
     mixed = np.where(square > _CONTRAST**2, mixed, body)
     # What is painted beside the body's map belongs to it, the less the further away.
     near = np.clip(2 - 2 * distance / _AROUND, 0, 1)
-    share = np.where(inner, 1, np.clip(mixed, 0, 1) * near)
+    share = np.where(inner, 1, np.clip(mixed, 0, 1) * near).astype(np.float32)
+    # Specks of the ground that are unlike the rest of it are no part of the figure.
+    share = np.where(inner, 1, cv2.medianBlur(share, _SPECK))
     share = np.where(share < _LEAST, 0, share)[..., None]
     figure = np.where(
         share > 0, (pixels - ground * (1 - share)) / np.maximum(share, _LEAST), figure
