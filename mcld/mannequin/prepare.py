@@ -109,9 +109,10 @@ def prepare_mannequins(
     of one person are listed in split/*.csv, and of people to train on each picture with itself.
     Every tenth person, at least one, is in the test split and nowhere else. `style` is one of
     STYLES: "people" as photos show them, and every eighth a doll, whose maps, but those of the test
-    split and with `maps` "exact", are in part noisy or estimated as photos' are; or "dolls", whole before a plain ground,
-    with exact maps. The bytes are a function of the arguments alone, not of `workers` (processes;
-    by default one per core). `on_picture` is called with (pictures done, pictures in all).
+    split and with `maps` "exact", are in part noisy or estimated as photos' are; or "dolls", whole
+    before a plain ground, with exact maps. People to train on are pictured before a plain ground as
+    well, which the pairs lead to. The bytes are a function of the arguments alone, not of `workers`
+    (processes; by default one per core). `on_picture` is called with (pictures done, pictures in all).
 
     A run that was broken off goes on where it stopped: files that are there are kept. The lists
     are written last, so a folder with lists is whole.

@@ -19,7 +19,7 @@ from mcld.errors import InputError
 from mcld.estimators.texture import extract_texture
 from mcld.mannequin.prepare import prepare_mannequins
 from mcld.mannequin.world import identity, pose, render
-from mcld.mannequin.world.people import photograph
+from mcld.mannequin.world.people import GROUND, photograph
 from mcld.surface.charts import CHART_SIZE, NOWHERE, smpl_gather
 from mcld.surface.parts import PARTS
 
@@ -197,7 +197,7 @@ def test_a_folder_of_before_there_were_styles_holds_dolls(tmp_path: Path) -> Non
     prepare_mannequins(tmp_path, 2, seed=5, style="dolls", pictures=2, size=SIZE, workers=1)
     mark = tmp_path / "mannequins.json"
     world = json.loads(mark.read_text())
-    del world["style"]
+    del world["style"], world["maps"]
     mark.write_text(json.dumps(world))
     prepare_mannequins(tmp_path, 2, seed=5, style="dolls", pictures=2, size=SIZE, workers=1)
     with pytest.raises(InputError, match="style people"):
@@ -217,9 +217,45 @@ def test_maps_to_train_on_are_exact_noisy_or_estimated_and_those_to_test_on_exac
     exact = {"train": 0, "test": 0}
     for split in exact:
         for name in layout.names(split):
+            if name.endswith("_8alone.jpg"):
+                continue
             index, picture = (int(n) for n in re.findall(r"id(\d{8})(\d\d)_", name)[0])
             _, truth = photograph(5, index, picture - 1, (128, 88))
             stem = name.removesuffix(".jpg")
             exact[split] += np.array_equal(read_iuv(layout.densepose(split, stem)), truth)
     assert exact["test"] == 2
     assert 3 <= exact["train"] <= 13  # of 20
+
+
+def test_people_to_train_on_are_pictured_alone_too_and_that_is_what_pairs_lead_to(
+    tmp_path: Path,
+) -> None:
+    layout = prepare_mannequins(
+        tmp_path, 9, seed=5, pictures=2, size=(128, 88), maps="exact", workers=2
+    )
+    doll, person = (f"id{index:08d}" for index in (7, 0))
+    names = [name for name in layout.names("train") if person in name]
+    assert [name.rpartition("_")[2] for name in names] == [
+        *("1front.jpg", "7additional.jpg", "8alone.jpg", "8alone.jpg")
+    ]
+    assert [pair for pair in layout.pairs("train") if person in pair[0]] == [
+        (names[source], names[target]) for source in (0, 1) for target in (2, 3)
+    ]
+    for before, alone in ((0, 2), (1, 3)):
+        stems = [names[k].removesuffix(".jpg") for k in (before, alone)]
+        (photo, iuv), (picture, its_map) = (
+            (read_image(layout.image("train", s)), read_iuv(layout.densepose("train", s)))
+            for s in stems
+        )
+        assert np.array_equal(iuv, its_map)
+        assert np.array_equal(iuv, photograph(5, 0, before, (128, 88))[1])  # exact, as asked for
+        body = iuv[..., 0] > 0
+        inner = body & np.roll(body, 2, 1) & np.roll(body, -2, 1) & np.roll(body, 2, 0)
+        assert np.abs(photo[inner].astype(int) - picture[inner]).mean() < 8
+        ground = np.median(picture[~body], axis=0)
+        assert np.abs(ground - GROUND * 255).max() <= 2
+    assert not [name for name in layout.names("train") if doll in name and "8alone" in name]
+    assert not [name for name in layout.names("test") if "8alone" in name]
+    assert len([pair for pair in layout.pairs("train") if doll in pair[0]]) == 4
+    with pytest.raises(InputError, match="maps noisy"):
+        prepare_mannequins(tmp_path, 9, seed=5, pictures=2, size=(128, 88))
