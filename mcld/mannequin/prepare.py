@@ -112,7 +112,8 @@ def prepare_mannequins(
     split and with `maps` "exact", are in part noisy or estimated as photos' are; or "dolls", whole
     before a plain ground, with exact maps. People to train on are pictured before a plain ground as
     well, which the pairs lead to. The bytes are a function of the arguments alone, not of `workers`
-    (processes; by default one per core). `on_picture` is called with (pictures done, pictures in all).
+    (processes; by default one per core). `on_picture` is called with (pictures done, pictures in
+    all).
 
     A run that was broken off goes on where it stopped: files that are there are kept. The lists
     are written last, so a folder with lists is whole.
