@@ -56,8 +56,20 @@ class Going:
 
 
 def train_decoder(
-    vae: PatchAutoencoder,
-    refiner: TextureRefiner | None,
+    vae: PatchAutoencoder, count: int, draw: Callable[[Tensor], tuple[Tensor, ...]], **how: Any
+) -> None:
+    """Train all of a decoder but its components to give `count` pictures back.
+
+    draw: rows of the pictures, int64 [B] -> what they show, [B, 3, h, w] in -1..1, and the latents
+    of that. how: as `learn_to_paint` has it. Raises as that does.
+    """
+    vae.requires_grad_(False)
+    learn_to_paint(vae.refinement, lambda latents: vae.decode(latents).sample, count, draw, **how)
+
+
+def learn_to_paint(
+    part: nn.Module,
+    paint: Callable[..., Tensor],
     count: int,
     draw: Callable[[Tensor], tuple[Tensor, ...]],
     *,
@@ -66,28 +78,25 @@ def train_decoder(
     on_image: Callable[[int, int], None],
     going: Going | None = None,
 ) -> None:
-    """Train all of a decoder but its components, and a refiner, to give `count` pictures back.
+    """Train a part of a network to paint `count` pictures as they are.
 
-    draw: rows of the pictures, int64 [B] -> what they show, [B, 3, h, w] in -1..1, the latents of
-    that, and what a refiner looks at besides. The order is drawn from `generator`. images: to see.
-    on_image: called with (pictures seen, pictures to see). going: where it goes on, if there is
-    anything of it, and where it stops.
+    paint: what it is given -> pictures [B, 3, h, w] in -1..1. draw: rows of the pictures,
+    int64 [B] -> what they show, and what `paint` is given of them. The order is drawn from
+    `generator`. images: to see. on_image: called with (pictures seen, pictures to see). going:
+    where it goes on, if there is anything of it, and where it stops.
 
     Raises StoppedError when it was asked to stop, with its state written, and MCLDError when that
     cannot be written.
     """
-    parts: list[nn.Module] = [vae.refinement, *([] if refiner is None else [refiner])]
-    trained = [parameter for part in parts for parameter in part.parameters()]
-    vae.requires_grad_(False)
-    for parameter in trained:
-        parameter.requires_grad_(True)
-    for part in parts:
-        part.to(memory_format=torch.channels_last)
+    device = next(part.parameters()).device
+    trained = list(part.parameters())
+    part.requires_grad_(True)
+    part.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(trained, DECODER_LEARNING_RATE)
     steps = -(-images // DECODER_BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, DECODER_LEARNING_RATE, steps)
     learners: dict[str, Any] = {
-        "parts": nn.ModuleList(parts),
+        "part": part,
         "optimizer": optimizer,
         "schedule": schedule,
     }
@@ -100,11 +109,8 @@ def train_decoder(
         on_image(seen, images)
     while seen < images:
         rows = torch.randint(count, (min(DECODER_BATCH, images - seen),), generator=generator)
-        pixels, latents, *looked_at = (tensor.to(vae.device) for tensor in draw(rows))
-        decoded = vae.decode(latents).sample
-        if refiner is not None:
-            decoded = refiner(decoded, *looked_at)
-        loss = functional.l1_loss(decoded, pixels)
+        pixels, *given = (tensor.to(device) for tensor in draw(rows))
+        loss = functional.l1_loss(paint(*given), pixels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -116,8 +122,7 @@ def train_decoder(
             _write(going.file, {**state, "generator": generator.get_state(), "seen": seen})
             if stop:
                 raise StoppedError(f"interrupted after {seen:,} of {images:,} pictures")
-    for parameter in trained:
-        parameter.requires_grad_(False)
+    part.requires_grad_(False)
 
 
 def _write(file: Path, content: dict[str, Any]) -> None:
@@ -153,6 +158,9 @@ class SampledPictures:
     """[N, 3, H, W] uint8 (I, U, V)."""
     warped: Tensor
     """[N, 3, H, W] uint8 RGB what is warped onto the poses; [N, 0, H, W] where nothing is."""
+    decoded: Tensor
+    """[N, 3, h, w] float16, what the decoder makes of the latents, whole: what a refiner is given;
+    [N, 0, h, w] without one."""
 
     def draw_whole(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Photos in -1..1 and latents."""
@@ -161,20 +169,20 @@ class SampledPictures:
     def draw_crops(
         self, rows: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Photos in -1..1, latents, poses and what is warped onto them, in a window of each.
+        """Photos in -1..1, as decoded, poses and what is warped onto them, in a window of each.
 
         One window in two is at the head.
         """
         crops = [self._crop(row, generator) for row in rows.tolist()]
-        photos, latents, poses, warped = (torch.stack(kind) for kind in zip(*crops, strict=True))
-        return photos / 127.5 - 1, latents, scale_iuv(poses), warped / 255
+        photos, decoded, poses, warped = (torch.stack(kind) for kind in zip(*crops, strict=True))
+        return photos / 127.5 - 1, decoded.float(), scale_iuv(poses), warped / 255
 
     def _crop(self, row: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         def draw_below(end: int) -> int:
             return int(torch.randint(end, (), generator=generator))
 
         pose = self.poses[row]
-        step = pose.shape[1] // self.latents.shape[2]  # pixels along a latent's side
+        step = pose.shape[1] // self.decoded.shape[2]  # pixels along a decoded one's side
         head = (pose[0] >= HEAD[0]).nonzero().float()
         at_head = len(head) > 0 and draw_below(2) == 0
         window = []
@@ -189,8 +197,7 @@ class SampledPictures:
             window.append((start, start + side // step))
         (top, bottom), (left, right) = window
         rows, columns = (slice(a * step, b * step) for a, b in window)
-        enlarged = step // SCALE_FACTOR
-        grain = enlarged if enlarged > 1 and draw_below(COARSE) == 0 else 1
+        grain = step if step > 1 and draw_below(COARSE) == 0 else 1
 
         def coarsen(planes: Tensor) -> Tensor:
             few = planes[:, rows, columns][:, ::grain, ::grain]
@@ -198,7 +205,7 @@ class SampledPictures:
 
         return (
             self.photos[row, :, rows, columns],
-            self.latents[row, :, top:bottom, left:right],
+            self.decoded[row, :, top:bottom, left:right],
             coarsen(pose),
             coarsen(self.warped[row]),
         )
@@ -234,11 +241,11 @@ def adapt_decoder(
     on_image: Callable[[int, int], None],
     going: Going | None = None,
 ) -> None:
-    """Train the autoencoder's decoder on latents that the trained network has sampled.
+    """Train what decodes on what the trained network has sampled.
 
-    They differ from what the encoder gives in ways the decoder can learn to see through, such as
-    blotches in a plain background. The encoder stays as it is, and so do the latents. The
-    pipeline's refiner learns with it, and then both learn from crops.
+    Its latents differ from what the encoder gives in ways the decoder can learn to see through,
+    such as blotches in a plain background. The encoder stays as it is, and so do the latents. Of a
+    pipeline with a refiner that alone learns, from crops of what is decoded.
 
     Args:
         pipeline: trained, with a PatchAutoencoder.
@@ -250,21 +257,19 @@ def adapt_decoder(
 
     Raises StoppedError and MCLDError as `train_decoder` does.
     """
-
-    def draw(rows: Tensor) -> tuple[Tensor, ...]:
-        refined = pipeline.refiner is not None
-        return sampled.draw_crops(rows, generator) if refined else sampled.draw_whole(rows)
-
-    train_decoder(
-        pipeline.vae,
-        pipeline.refiner,
-        len(sampled.latents),
-        draw,
-        images=images,
-        generator=generator,
-        on_image=on_image,
-        going=going,
-    )
+    how: dict[str, Any] = {
+        "images": images,
+        "generator": generator,
+        "on_image": on_image,
+        "going": going,
+    }
+    count, refiner = len(sampled.latents), pipeline.refiner
+    if refiner is None:
+        train_decoder(pipeline.vae, count, sampled.draw_whole, **how)
+    else:
+        learn_to_paint(
+            refiner, refiner, count, lambda rows: sampled.draw_crops(rows, generator), **how
+        )
 
 
 @torch.no_grad()
@@ -295,12 +300,14 @@ def sample_pairs(
     scale = 1 if pipeline.refiner is None else pipeline.refiner.scale
     channels = pipeline.denoising_unet.config.in_channels
     # Made at once, since thousands of pictures are not copied for nothing
+    count, refined = len(pairs), [side * scale for side in sides]
+    seen = 0 if pipeline.refiner is None else 3
     sampled = SampledPictures(
-        torch.empty(len(pairs), channels, *(side // SCALE_FACTOR for side in sides)),
-        *(
-            torch.empty(len(pairs), planes, *(side * scale for side in sides), dtype=torch.uint8)
-            for planes in (3, 3, 0 if pipeline.refiner is None else 3)
-        ),
+        latents=torch.empty(count, channels, *(side // SCALE_FACTOR for side in sides)),
+        photos=torch.empty(count, 3, *refined, dtype=torch.uint8),
+        poses=torch.empty(count, 3, *refined, dtype=torch.uint8),
+        warped=torch.empty(count, seen, *refined, dtype=torch.uint8),
+        decoded=torch.empty(count, seen, *sides, dtype=torch.float16),
     )
     at_once = min(BATCH, settings.batch_size)  # a GPU that trained has room for so many
     for start in range(0, len(pairs), at_once):
@@ -348,8 +355,13 @@ def _sample_batch(
     if poses is None or warped is None:
         poses, warped = inputs.pose, torch.empty(len(pairs), 0, *size, dtype=torch.uint8)
     photos = pipeline.image_processor.preprocess([p.photo for p in targets], *poses.shape[2:])
+    latents = latents / pipeline.vae.config.scaling_factor
+    decoded = torch.empty(len(pairs), 0, *size)
+    if pipeline.refiner is not None:
+        decoded = pipeline.vae.decode(latents.to(pipeline.vae.dtype)).sample
     return {
-        "latents": latents.cpu() / pipeline.vae.config.scaling_factor,
+        "latents": latents.cpu(),
+        "decoded": decoded.to("cpu", torch.float16),
         "photos": ((photos + 1) * 127.5).round().to(torch.uint8),
         "poses": poses.cpu(),
         "warped": warped.cpu(),

@@ -69,7 +69,7 @@ def fit_autoencoder(
         return photos, latents + level * torch.randn(latents.shape, generator=generator)
 
     train_decoder(
-        pipeline.vae, None, len(pixels), draw, images=images, generator=generator, on_image=on_image
+        pipeline.vae, len(pixels), draw, images=images, generator=generator, on_image=on_image
     )
 
 
