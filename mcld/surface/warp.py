@@ -16,7 +16,7 @@ from mcld.surface.charts import (
     smpl_rings,
 )
 from mcld.surface.limb_charts import GRID
-from mcld.surface.parts import CHAINS, FEET, HANDS, HEAD, LEFT_HEAD
+from mcld.surface.parts import CHAINS, FEET, HANDS, HEAD, LEFT_HEAD, LEGS
 
 
 def warp_texture(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -54,8 +54,8 @@ def complete_texture(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     black into it. Of head, hands and feet the other side stands for a hole: people are nearly
     symmetric; and the back of a head is hair of the colour above the forehead. Of trunk, legs and
     arms the mean of what is seen of the ring around them, front and back, left and right: sleeves
-    and trousers go around; and where nothing of a ring is seen, the nearest ring's. What nothing
-    tells of stays black.
+    and trousers go around; and where nothing of a ring is seen, the nearest ring's, of legs and
+    arms that are not seen at all the trunk's. What nothing tells of stays black.
     """
     completed = _mend_borders(texture)
     hole = ~completed.any(axis=-1)
@@ -124,4 +124,6 @@ def _find_ring_colours(texture: NDArray[np.uint8], seen: NDArray[np.bool_]) -> N
             nearest = np.abs(np.arange(len(near))[:, None] - told).argmin(axis=1)
             means = near[told, :3] / near[told, 3:]
             colours[part] = np.clip(np.rint(means), 1, 255).astype(np.uint8)[nearest]
+        else:  # legs as the trunk's last ring, arms as its first
+            colours[part] = colours[GRID - 1 if LEGS[0] in chain[0] else 0]
     return colours

@@ -142,3 +142,14 @@ def _find_skin(view: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     photo, iuv = view
     low = np.isin(iuv[..., 0], HEAD) & (iuv[..., 2] > 95) & (iuv[..., 2] < 115)
     return np.median(photo[low], axis=0)
+
+
+def test_legs_that_are_not_seen_are_dressed_as_the_trunk_ends():
+    labels, rings = smpl_labels(), smpl_rings()
+    texture = np.zeros((512, 512, 3), np.uint8)
+    texture[labels == 2] = (200, 40, 40)
+    texture[(labels == 2) & (rings > 50)] = (30, 60, 90)
+    whole = complete_texture(texture)
+    legs, arms = np.isin(labels, LEGS), np.isin(labels, ARMS)
+    assert np.abs(whole[legs].astype(int) - (30, 60, 90)).max() <= 2
+    assert np.abs(whole[arms].astype(int) - (200, 40, 40)).max() <= 2
