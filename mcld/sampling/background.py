@@ -122,7 +122,7 @@ def cut_out(picture: Image.Image, iuv: UInt8Array) -> tuple[Image.Image, Image.I
     near = np.clip(2 - 2 * distance / _AROUND, 0, 1)
     share = np.where(inner, 1, np.clip(mixed, 0, 1) * near).astype(np.float32)
     # Specks of the ground that are unlike the rest of it are no part of the figure.
-    share = np.where(inner, 1, cv2.medianBlur(share, _SPECK))
+    share = np.where(inner, 1, np.minimum(share, cv2.medianBlur(share, _SPECK)))
     share = np.where(share < _LEAST, 0, share)[..., None]
     figure = np.where(
         share > 0, (pixels - ground * (1 - share)) / np.maximum(share, _LEAST), figure

@@ -157,7 +157,7 @@ def test_a_picture_of_another_edit_is_never_overwritten(recipe):
 def test_a_file_that_changed_since_is_noticed(photos, tmp_path):
     settings = load_settings(None, [])
     texture = tmp_path / "t.png"
-    export_texture(ExportRequest(Path(photos[0]), texture), settings, say=print)
+    export_texture(ExportRequest((Path(photos[0]),), texture), settings, say=print)
     edits = [{"source": photos[0], "out": "1.png", "texture": str(texture)}]
     recipe = written(tmp_path / "edits.yaml", edits)
     run(recipe)
@@ -274,7 +274,7 @@ def test_a_sheet_and_a_texture_to_paint_on(photos, tmp_path):
         request, None, settings, sheet=True, say=print, on_step=lambda _done, _total: None
     )
     assert [path.name for path in written] == ["o.png", "o-sheet.png"]
-    files = export_texture(ExportRequest(Path(alice), tmp_path / "t.png"), settings, say=print)
+    files = export_texture(ExportRequest((Path(alice),), tmp_path / "t.png"), settings, say=print)
     assert [path.name for path in files] == ["t.png", "t-guide.png"]
     with Image.open(files[1]) as guide:
         assert (guide.mode, guide.size) == ("RGBA", (512, 512))
@@ -300,7 +300,7 @@ def test_what_an_edit_reads_is_never_overwritten(dataset, tmp_path):
         with pytest.raises(SettingsError, match="is what the result is made from"):
             request.check_files(load_settings(None, []).prepare, sheet=False)
         with pytest.raises(SettingsError, match="is what the result is made from"):
-            ExportRequest(alice, out)
+            ExportRequest((alice,), out)
         recipe = tmp_path / "edits.yaml"
         entries = [
             {"source": str(bob), "out": str(out)},
