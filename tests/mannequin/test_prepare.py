@@ -62,9 +62,7 @@ def test_people_are_split_and_pairs_are_of_one_person(prepared: DatasetLayout) -
     for split in ("train", "test"):
         names, pairs = prepared.names(split), prepared.pairs(split)
         assert not [source for source, target in pairs if source == target]
-        assert (
-            len(set(pairs)) == len(pairs) == len(names)
-        )  # all to all, or both orders
+        assert len(set(pairs)) == len(pairs) == len(names)  # all to all, or both orders
         for source, target in pairs:
             assert person(source) == person(target)
             assert {source, target} <= set(names)
