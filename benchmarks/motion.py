@@ -43,8 +43,8 @@ def score(people: int, count: int, weights: Path | None) -> None:
     kinds: dict[str, Callable[[Frames], tuple[Frames, list[int]]]] = {
         "exact maps": lambda maps: (maps, [0] * count),
         "exact maps, another seed each frame": lambda maps: (maps, list(range(count))),
-        "estimated maps": lambda maps: (_disturb(maps), [0] * count),
-        "estimated maps, smoothed": lambda maps: (_smooth(_disturb(maps)), [0] * count),
+        "noisy maps": lambda maps: (_disturb(maps), [0] * count),
+        "noisy maps, smoothed": lambda maps: (_smooth(_disturb(maps)), [0] * count),
     }
     scores: dict[str, list[list[float]]] = {}
     for index in track(range(people), "Sampling", console=Console(stderr=True)):
