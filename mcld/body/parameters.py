@@ -102,9 +102,12 @@ def read_motion(path: Path) -> Motion:
     frames = len(arrays[name]) if name and np.ndim(arrays[name]) > 1 else 0
     if frames < 2 or (np.ndim(arrays[name or ""]) == 2 and np.shape(arrays[name or ""])[1] == 3):
         raise InputError(f"{path} is no motion: it holds one body; --pose takes it for a picture")
-    fps = next((float(arrays[rate]) for rate in _RATES if rate in arrays), None)
-    if fps is not None and not 0 < fps <= _FASTEST:
-        raise InputError(f"{path}: {fps:g} bodies a second are no rate of a motion")
+    fps = None
+    for rate in (rate for rate in _RATES if rate in arrays):
+        given = np.ravel(_to_floats(path, rate, arrays[rate]))
+        if given.shape != (1,) or not 0 < given[0] <= _FASTEST:
+            raise InputError(f"{path}: {rate} is no number of bodies a second")
+        fps = float(given[0])
     bodies = []
     first: BodyParameters | None = None
     for frame in range(frames):

@@ -69,13 +69,19 @@ class PoseFrames(ABC):
     def count(self) -> int:
         """How many there are; of a video, about how many."""
 
+    @property
+    def files(self) -> list[Path]:
+        """What is read."""
+        return [self.path]
+
     @abstractmethod
     def read(
-        self, reader: PersonReader, is_wanted: Callable[[int], bool]
+        self, reader: PersonReader, find_kept: Callable[[int], Map | None]
     ) -> Iterator[tuple[int, Map | None]]:
-        """The number of each frame and its map; None of one that is not wanted.
+        """The number of each frame and its map; None of one that is kept already.
 
-        Raises InputError for what cannot be read, and as `PersonReader.pose` does.
+        find_kept: the map of a frame that an earlier run has read, or None. Raises InputError for
+        what cannot be read, and as `PersonReader.pose` does.
         """
 
 
@@ -87,10 +93,10 @@ class FolderFrames(PoseFrames):
         self.kind = kind
         files = sorted(filter(_is_pose, path.iterdir()), key=_split_numbers)
         first = round(span.start * self.fps)
-        self.files = files[first : None if span.end is None else round(span.end * self.fps)]
-        if len(self.files) < 2:
+        self.poses = files[first : None if span.end is None else round(span.end * self.fps)]
+        if len(self.poses) < 2:
             raise InputError(
-                f"{path} holds {len(self.files)} poses between --from and --to: maps, photos or"
+                f"{path} holds {len(self.poses)} poses between --from and --to: maps, photos or"
                 " keypoints, one a file, make a sequence of two or more"
             )
 
@@ -102,14 +108,19 @@ class FolderFrames(PoseFrames):
     @cached_property
     def count(self) -> int:
         """The files."""
-        return len(self.files)
+        return len(self.poses)
+
+    @property
+    def files(self) -> list[Path]:
+        """Each of the poses."""
+        return self.poses
 
     def read(
-        self, reader: PersonReader, is_wanted: Callable[[int], bool]
+        self, reader: PersonReader, find_kept: Callable[[int], Map | None]
     ) -> Iterator[tuple[int, Map | None]]:
         """Each file's, as `PersonReader.pose` reads it."""
-        for number, file in enumerate(self.files):
-            yield number, reader.pose(file, self.kind) if is_wanted(number) else None
+        for number, file in enumerate(self.poses):
+            yield number, reader.pose(file, self.kind) if find_kept(number) is None else None
 
 
 class VideoFrames(PoseFrames):
@@ -129,23 +140,25 @@ class VideoFrames(PoseFrames):
         return max(round((end - self.span.start) * self.fps), 1)
 
     def read(
-        self, reader: PersonReader, is_wanted: Callable[[int], bool]
+        self, reader: PersonReader, find_kept: Callable[[int], Map | None]
     ) -> Iterator[tuple[int, Map | None]]:
-        """Each frame's; of one that shows nobody, that of the one before."""
+        """Each frame's; of one that shows nobody, that of the one before, or the first found."""
         last: Map | None = None
         frames = read_frames(self.path, self.fps, self.span.start, self.span.end)
-        number = 0
-        for frame in frames:
-            found = None
-            if is_wanted(number):
-                estimated = reader.estimate(frame)
-                last = last if estimated is None else estimated.iuv
-                if last is None:
-                    continue  # the sequence begins with the first who is found
-                found = last
-            yield number, found
-            number += 1
-        if not number:
+        begun = 0  # frames that wait for the first who is found
+        for number, frame in enumerate(frames):
+            if (kept := find_kept(number)) is not None:
+                last = kept
+                yield number, None
+                begun = number + 1
+                continue
+            estimated = reader.estimate(frame)
+            last = last if estimated is None else estimated.iuv
+            if last is not None:
+                for waiting in range(begun, number + 1):
+                    yield waiting, last
+                begun = number + 1
+        if last is None:
             raise InputError(f"{self.path} shows nobody between --from and --to")
 
 
@@ -182,7 +195,7 @@ class MotionFrames(PoseFrames):
         return len(self.chosen)
 
     def read(
-        self, reader: PersonReader, is_wanted: Callable[[int], bool]
+        self, reader: PersonReader, find_kept: Callable[[int], Map | None]
     ) -> Iterator[tuple[int, Map | None]]:
         """Rendered, all of them alike."""
         del reader
@@ -190,7 +203,8 @@ class MotionFrames(PoseFrames):
 
         bodies = [self.motion.bodies[k] for k in self.chosen]
         turn, pitch = self.options.body_turn, self.options.body_pitch
-        yield from enumerate(draw_motion_maps(bodies, turn, pitch, is_wanted=is_wanted))
+        maps = draw_motion_maps(bodies, turn, pitch, is_wanted=lambda n: find_kept(n) is None)
+        yield from enumerate(maps)
 
 
 def is_sequence(pose: Path) -> bool:
@@ -211,7 +225,8 @@ def open_frames(pose: Path, kind: PoseKind, span: Span, options: PrepareSettings
         raise InputError(f"{pose} does not exist")
     if not is_sequence(pose):
         raise InputError(
-            f"{pose} is one pose: a sequence is of a folder of them, a video, or a motion (.npz)"
+            f"{pose} is one pose, for which --out is a .png: a sequence is of a folder of them, a"
+            " video, or a motion (.npz)"
         )
     return VideoFrames(pose, span)
 

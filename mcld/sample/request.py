@@ -127,9 +127,9 @@ class SequenceRequest:
         """The sheet beside `out`."""
         return self.out.with_name(f"{self.out.stem}-sheet.png")
 
-    def inputs(self) -> list[Path]:
-        """Every file or folder that is read."""
-        return [*self.sources, *self.source_poses, self.pose]
+    def files(self) -> list[Path]:
+        """Every file that is read."""
+        return [*self.sources, *self.source_poses, *self.frames.files]
 
     def __post_init__(self) -> None:
         if not is_sequence_name(self.out):
@@ -142,10 +142,10 @@ class SequenceRequest:
             raise SettingsError(f"--from {start:g} --to {end}: give seconds, one after the other")
         written = [self.folder / "000000.png", *([self.out] if self.out.suffix else [])]
         written += [self.sheet_file] if self.sheet else []
-        check_outputs("--out", written, self.inputs())
         check_sources(self.sources, self.source_poses, self.estimators)
         opened = open_frames(self.pose, self.pose_kind, self.span, self.estimators)
         object.__setattr__(self, "frames", opened)
+        check_outputs("--out", written, self.files())
 
 
 def is_sequence_name(out: Path) -> bool:

@@ -26,7 +26,7 @@ from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.machine.video import write_video
 from mcld.networks.folders import read_face_embedder
-from mcld.person import Person, PersonReader, warn_of_no_face
+from mcld.person import Person, PersonReader, record_reading, warn_of_no_face
 from mcld.person_check import name_files
 from mcld.pipeline import PipelineInputs
 from mcld.sample.frames import PoseFrames
@@ -42,8 +42,8 @@ from mcld.surface.smooth import smooth_maps
 
 Map = NDArray[np.uint8]
 
-SETTINGS_FILE, POSES_FILE = "sequence.json", "poses.json"
-"""What frames were made of, in their folder; and how many poses there are, in theirs."""
+SETTINGS_FILE, FRAMES_FILE, POSES_FILE = "sequence.json", "frames.json", "poses.json"
+"""What poses and what frames were made of, in their folder; how many poses there are, in theirs."""
 _REACH = 2
 """Maps before and after that an estimated one is smoothed with."""
 _CELLS, _CELL = 12, 256
@@ -85,18 +85,19 @@ def sample_sequence(
     record = {
         "source": name_files(request.sources),
         "pose": str(request.pose),
-        "files": {str(file): hash_file(file) for file in request.inputs() if file.is_file()},
+        "files": {str(file): hash_file(file) for file in request.files()},
         "fps": frames.fps,
         "from": request.span.start,
         "to": request.span.end,
         "seed": request.seed,
+        **record_reading(settings.prepare, reads_photos=True, has_pose=True),
     }
     with ExitStack() as held:
 
         def begin() -> None:
             held.enter_context(hold_folder(make_folder(request.folder)))
             remove_unfinished(request.folder)
-            _check_settings(request.folder, record)
+            _check_settings(request.folder, SETTINGS_FILE, record)
             _read_poses(frames, reader, request.folder / "poses", on_pose)
 
         run_on_main(state, begin)
@@ -105,17 +106,16 @@ def sample_sequence(
         runs: list[SequenceRun] = []
 
         def make_run(opened: OpenPipeline, _: Callable[[str], None]) -> SequenceRun:
-            read = {**record, **reader.record()}
-            runs.append(SequenceRun(request, person, count, opened, read))
+            runs.append(SequenceRun(request, person, count, opened, record))
             return runs[0]
 
         run_many(make_run, request.weights, settings, say=say, on_job=on_frame)
         return run_on_main(state, lambda: _finish(request, runs[0], frames.fps))
 
 
-def _check_settings(folder: Path, record: dict[str, Any]) -> None:
-    """Keep what the frames are made of, or raise SettingsError where they are made of else."""
-    path, now = folder / SETTINGS_FILE, json.loads(json.dumps({**record, "version": __version__}))
+def _check_settings(folder: Path, name: str, record: dict[str, Any]) -> None:
+    """Keep what is made here, and of what, or raise SettingsError where it is made of else."""
+    path, now = folder / name, json.loads(json.dumps({**record, "version": __version__}))
     if not path.exists():
         if any(folder.glob("*.png")):
             raise SettingsError(f"{folder} holds pictures already: give another --out")
@@ -146,7 +146,12 @@ def _read_poses(
         return
     size: tuple[int, ...] | None = None
     count = 0
-    for number, iuv in frames.read(reader, lambda n: not _file(folder, n).exists()):
+
+    def find_kept(number: int) -> Map | None:
+        file = _file(folder, number)
+        return read_iuv(file) if file.exists() else None
+
+    for number, iuv in frames.read(reader, find_kept):
         if iuv is not None:
             if size not in (None, iuv.shape):
                 raise InputError(
@@ -189,8 +194,9 @@ class SequenceRun(PictureRun[int, tuple[Map, PipelineInputs]]):
         self.frame = find_frame(self._cover(), person.photo.size)
 
     def begin(self, held: ExitStack) -> list[int]:
-        """The folder is held already."""
+        """Check that what is there is of the same network; the folder is held already."""
         del held
+        _check_settings(self.folder, FRAMES_FILE, self.record)
         return [number for number in self.jobs if not _file(self.folder, number).exists()]
 
     def name(self, job: int) -> str:
@@ -242,7 +248,7 @@ class SequenceRun(PictureRun[int, tuple[Map, PipelineInputs]]):
 def _finish(request: SequenceRequest, run: SequenceRun, fps: float) -> list[Path]:
     """Make the video of the frames, and the sheet; what was kept to go on is removed."""
     folder, written, count = request.folder, [request.out], len(run.jobs)
-    text = png_text(_read_json(folder / SETTINGS_FILE))
+    text = png_text(run.record)
 
     def read_all() -> Iterator[NDArray[np.uint8]]:
         for number in range(count):

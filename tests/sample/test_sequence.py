@@ -12,10 +12,11 @@ from mcld.body.parameters import GALLERY
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_iuv, write_iuv
 from mcld.errors import InputError, SettingsError, StoppedError
+from mcld.estimators.pose import EstimatedPose
 from mcld.machine.video import count_seconds, read_frames, write_video
 from mcld.mannequin.world import identity, pose, render
 from mcld.pipeline import MCLDPipeline
-from mcld.sample.frames import Span
+from mcld.sample.frames import WHOLE, Span, VideoFrames
 from mcld.sample.request import SequenceRequest
 from mcld.sample.sequence import sample_sequence
 from mcld.settings import load_settings
@@ -112,7 +113,7 @@ def test_a_folder_of_maps_becomes_a_folder_of_frames(source, weights, tmp_path):
         _, iuv = render(identity(0, 1), pose(0, 1, k), (96, 64))
         write_iuv(maps / f"pose{k + 8}.png", iuv)  # 8, 9, 10: by number, not by letter
     request = SequenceRequest((source,), maps, tmp_path / "frames", weights)
-    assert [file.name for file in request.frames.files] == ["pose8.png", "pose9.png", "pose10.png"]
+    assert [file.name for file in request.files()[1:]] == ["pose8.png", "pose9.png", "pose10.png"]
     run(request)
     frames = sorted((tmp_path / "frames").glob("*.png"))
     assert [file.name for file in frames] == ["000000.png", "000001.png", "000002.png"]
@@ -139,6 +140,48 @@ def test_a_video_is_read_by_the_estimator_frame_by_frame(source, weights, tmp_pa
         assert picture.n_frames == 4
 
 
+class Estimator:
+    """Stands for a reader whose estimator finds people in bright frames alone."""
+
+    def estimate(self, picture: np.ndarray) -> EstimatedPose | None:
+        if picture.mean() < 100:
+            return None
+        return EstimatedPose(np.full((4, 4, 3), int(picture.mean()) // 20, np.uint8), 1)
+
+
+def test_frames_that_show_nobody_have_the_pose_beside_them_and_so_they_have_when_it_goes_on(
+    tmp_path,
+):
+    video = tmp_path / "dim.mp4"
+    levels = (20, 20, 120, 20, 160, 200)
+    shades = [np.full((32, 32, 3), level, np.uint8) for level in levels]
+    write_video(video, shades, 6.0, {"Software": "", "Comment": ""})
+    frames = VideoFrames(video, WHOLE)
+    whole = dict(frames.read(Estimator(), lambda _: None))
+    assert list(whole) == list(range(6))
+    found = [int(iuv[0, 0, 0]) for iuv in whole.values()]
+    assert found[0] == found[1] == found[2] == found[3]
+    assert found[3] < found[4] < found[5]
+    for done in range(6):
+        kept = {number: iuv for number, iuv in whole.items() if number < done}
+        again = dict(frames.read(Estimator(), kept.get))
+        assert list(again) == list(range(6))
+        for number, iuv in again.items():
+            assert iuv is None if number < done else np.array_equal(iuv, whole[number])
+    dark = tmp_path / "dark.mp4"
+    write_video(dark, shades[:2], 6.0, {"Software": "", "Comment": ""})
+    with pytest.raises(InputError, match=r"dark\.mp4 shows nobody"):
+        list(VideoFrames(dark, WHOLE).read(Estimator(), lambda _: None))
+
+
+def test_it_does_not_go_on_with_another_network(source, weights, motion, tmp_path):
+    request = SequenceRequest((source,), motion, tmp_path / "a.gif", weights)
+    with pytest.raises(StoppedError):
+        run(request, stop_at=2)
+    with pytest.raises(SettingsError, match=r"made otherwise, by .*weights.*: remove it, or give"):
+        run(SequenceRequest((source,), motion, tmp_path / "a.gif"))
+
+
 def test_some_of_the_poses_are_taken_and_at_another_rate(source, motion):
     def count(*span) -> int:
         return SequenceRequest((source,), motion, Path("a.mp4"), span=Span(*span)).frames.count
@@ -163,7 +206,7 @@ def test_what_cannot_be_a_sequence_is_refused_before_any_work(source, motion, tm
     refused(InputError, r"nowhere\.mp4 does not exist", pose=tmp_path / "nowhere.mp4")
     (tmp_path / "empty").mkdir()
     refused(InputError, r"holds 0 poses between --from and --to", pose=tmp_path / "empty")
-    refused(InputError, r"is one pose: a sequence is of", pose=source)
+    refused(InputError, r"is one pose, for which --out is a \.png: a sequence is of", pose=source)
     one = tmp_path / "one.npz"
     np.savez(one, poses=np.zeros((1, 66), np.float32))
     refused(InputError, r"one\.npz is no motion: it holds one body", pose=one)
@@ -171,6 +214,11 @@ def test_what_cannot_be_a_sequence_is_refused_before_any_work(source, motion, tm
     write_motion(other, np.zeros((5, 30), np.float32))
     with pytest.raises(InputError, match=r"poses has 10 joints; SMPL and SMPL-X have 21 or more"):
         SequenceRequest((source,), other, tmp_path / "a.mp4")
+    for rate in (np.array([12.0, 13.0]), np.array("fast"), 0.0):
+        write_motion(other, np.zeros((5, 66), np.float32), mocap_framerate=rate)
+        refused(
+            InputError, r"mocap_framerate (is no number of bodies|holds no numbers)", pose=other
+        )
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
         ["motion.npz", "empty", "one.npz", "other.npz"]
     )
@@ -185,8 +233,10 @@ def test_maps_of_several_sizes_are_refused_and_a_broken_one_is_named(source, wei
     with pytest.raises(InputError, match=r"frame 1 has 72x96 pixels, those before it 64x96"):
         run(request)
     (maps / "1.png").write_bytes(b"broken")
-    with pytest.raises(InputError, match=r"1\.png"):
+    with pytest.raises(SettingsError, match=r"made otherwise, by files"):
         run(request)
+    with pytest.raises(InputError, match=r"1\.png"):
+        run(SequenceRequest((source,), maps, tmp_path / "b.mp4", weights))
 
 
 def test_the_camera_of_a_motion_stands_still(source, motion):
@@ -194,7 +244,7 @@ def test_the_camera_of_a_motion_stands_still(source, motion):
 
     frames = SequenceRequest((source,), motion, Path("a.mp4")).frames
     assert isinstance(frames, MotionFrames)
-    maps = [iuv for _, iuv in frames.read(None, lambda _: True)]
+    maps = [iuv for _, iuv in frames.read(None, lambda _: None)]
     assert len({iuv.shape for iuv in maps}) == 1
     bodies = [iuv[..., 0] > 0 for iuv in maps]
     middles = [np.flatnonzero(body[900:].any(0)).mean() for body in bodies]  # of the feet
