@@ -207,7 +207,8 @@ def sample(
             processes,
         )
     elif source and pose and out:
-        refuse({**times, "--processes": processes}, "goes with a sequence, or with --split")
+        refuse(times, "goes with a sequence")
+        refuse({"--processes": processes}, "goes with a sequence, or with --split")
         _sample_picture(
             PictureRequest(
                 tuple(source),

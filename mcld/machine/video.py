@@ -107,7 +107,8 @@ def _read(path: Path) -> tuple[float, float]:
             rate = float(stream.average_rate or stream.guessed_rate or 25)
             length = float(container.duration or 0) / av.time_base
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a video: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read as a video: {reason}") from error
     return min(rate, LARGEST_RATE), length
 
 
@@ -146,7 +147,8 @@ def read_frames(
                 yield last
                 number += 1
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{path} breaks off after {number} frames: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} breaks off after {number} frames: {reason}") from error
 
 
 _INSTANT = 1.5e-3

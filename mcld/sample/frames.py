@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.body.parameters import Motion, is_body, read_motion
+from mcld.body.parameters import Motion, is_body, is_in_gallery, read_motion
 from mcld.dataset.pictures import PoseKind
 from mcld.errors import InputError
 from mcld.estimators.body.keypoints import is_keypoints
@@ -221,9 +221,10 @@ def open_frames(pose: Path, kind: PoseKind, span: Span, options: PrepareSettings
         return FolderFrames(pose, span, kind)
     if is_body(pose):
         return MotionFrames(pose, span, options)
-    if not pose.exists():
+    one = is_in_gallery(pose)
+    if not one and not pose.exists():
         raise InputError(f"{pose} does not exist")
-    if not is_sequence(pose):
+    if one or not is_sequence(pose):
         raise InputError(
             f"{pose} is one pose, for which --out is a .png: a sequence is of a folder of them, a"
             " video, or a motion (.npz)"

@@ -206,6 +206,7 @@ def test_what_cannot_be_a_sequence_is_refused_before_any_work(source, motion, tm
     refused(InputError, r"nowhere\.mp4 does not exist", pose=tmp_path / "nowhere.mp4")
     (tmp_path / "empty").mkdir()
     refused(InputError, r"holds 0 poses between --from and --to", pose=tmp_path / "empty")
+    refused(InputError, r"walking is one pose, for which", pose=Path("walking"))
     refused(InputError, r"is one pose, for which --out is a \.png: a sequence is of", pose=source)
     one = tmp_path / "one.npz"
     np.savez(one, poses=np.zeros((1, 66), np.float32))
