@@ -38,7 +38,8 @@ class FocalConditions:
     """[B, 3, sH, sW] as `pose`, at the size that a refiner enlarges pictures to, s times; None
     without a refiner."""
     fine_warped: Tensor | None = None
-    """[B, 3, sH, sW] as `warped`, at that size."""
+    """[B, 4, sH, sW] the photo's pixels warped onto `fine_pose` (`mcld.surface.atlas`), RGB / 255,
+    and 1 where they are seen rather than guessed; 0 where nothing is known. None without one."""
 
     def __getitem__(self, rows: slice) -> FocalConditions:
         """The conditions of some of the people."""

@@ -43,6 +43,7 @@ from mcld.estimators.pose import (
 )
 from mcld.person_check import explain_missing_estimator, pair_sources, resolve_pose_kind
 from mcld.settings import PrepareSettings
+from mcld.surface.atlas import lay_atlas
 from mcld.surface.charts import find_texels
 
 BATCH = 32
@@ -75,6 +76,11 @@ class Person:
     def has_face(self) -> bool:
         """Whether a face was found."""
         return bool(self.face.any())
+
+    @cached_property
+    def atlas(self) -> NDArray[np.uint8]:
+        """What the photo shows, on the charts, as `lay_atlas` lays it: uint8 [24, 200, 200, 4]."""
+        return lay_atlas(np.asarray(self.photo), self.iuv)
 
     @cached_property
     def body_shape(self) -> BodyShape:

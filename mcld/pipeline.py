@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from mcld.conditions import FOCAL_CONDITIONS, FocalConditions, scale_iuv
 from mcld.errors import InputError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 from mcld.picture_arguments import Pictures, read_iuv_maps, read_photos, read_texture_maps
+from mcld.surface.atlas import complete_atlas, lay_atlas, warp_atlas
 
 logger = logging.get_logger(__name__)
 
@@ -81,6 +82,20 @@ _ZERO_SIGNAL = 1e-6
 """Share of the signal that is left at the last timestep, at most; diffusers keeps 2^-24 of it."""
 
 
+def _stack_planes(pictures: list[NDArray[np.uint8]]) -> Tensor:
+    """B arrays [H, W, C] -> [B, C, H, W]."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+
+
+def _lay_atlases(photos: list[Image.Image], maps: Pictures) -> list[NDArray[np.uint8]]:
+    """Of photos and their own maps what they show. Raises InputError where they do not match."""
+    own = read_iuv_maps(maps, "source_pose")
+    own = own * len(photos) if len(own) == 1 else own
+    if [photo.size for photo in photos] != [iuv.shape[1::-1] for iuv in own]:
+        raise InputError("source_pose must be a map for each photo of source, of its size")
+    return [lay_atlas(np.asarray(p), iuv) for p, iuv in zip(photos, own, strict=True)]
+
+
 def _repeat(pictures: list[Image.Image], count: int) -> list[Image.Image]:
     """One picture as often as it is needed; several as they are."""
     return pictures * count if len(pictures) == 1 else pictures
@@ -112,7 +127,7 @@ class PipelineInputs:
     fine_pose: Tensor | None
     """[B, 3, sH, sW] as `pose`, at the size that a refiner enlarges to; None without one."""
     fine_warped: Tensor | None
-    """[B, 3, sH, sW] as `warped`, at that size."""
+    """[B, 4, sH, sW] uint8, the photo's pixels warped onto it, RGB, and 255 where they are seen."""
 
     @classmethod
     def cat(cls, inputs: list[Self]) -> Self:
@@ -345,6 +360,7 @@ class MCLDPipeline(DiffusionPipeline):
         face: Tensor | None,
         height: int,
         width: int,
+        atlas: Sequence[NDArray[np.uint8] | None] | None = None,
     ) -> PipelineInputs:
         """Bring B people and poses to the networks' sizes. Needs no network: several threads may.
 
@@ -354,6 +370,8 @@ class MCLDPipeline(DiffusionPipeline):
             pose: B IUV maps, uint8 [H, W, 3] (I, U, V), of any size.
             face: [B, 512] face embeddings; None for none.
             height, width: of the pictures to make, pixels.
+            atlas: of each photo what it shows, as `mcld.surface.atlas.lay_atlas` lays it, for a
+                refiner to look closer than the texture map goes; None where that is not known.
         """
         if face is None:
             face = torch.zeros(len(source), self.image_projector.config.embedding_dim)
@@ -364,35 +382,35 @@ class MCLDPipeline(DiffusionPipeline):
             for key, image in known.items()
         }
         textures = [completed[id(image)] for image in texture]
-        maps, warped = self._look(pose, textures, height, width)
-        scale = self.refiner.scale if self.refiner is not None else None
-        fine_maps, fine_warped = maps, warped  # of no refiner, or of one that does not enlarge
-        if scale is not None and scale > 1:
-            fine_maps, fine_warped = self._look(pose, textures, height * scale, width * scale)
+        maps = self._resize_poses(pose, height, width)
+        warped = [self.pose_guider.look(iuv, t) for iuv, t in zip(maps, textures, strict=True)]
+        fine_pose = fine_warped = None
+        if self.refiner is not None:
+            scale = self.refiner.scale
+            fine = self._resize_poses(pose, height * scale, width * scale)
+            atlases = [
+                complete_atlas(a, t)
+                for a, t in zip(atlas or [None] * len(fine), textures, strict=True)
+            ]
+            looks = [warp_atlas(iuv, a) for iuv, a in zip(fine, atlases, strict=True)]
+            fine_pose, fine_warped = _stack_planes(fine), _stack_planes(looks)
         return PipelineInputs(
             source=self.encoder_pixels(source),
             texture=self.encoder_pixels(texture),
             reference=self.image_processor.preprocess(reference, height, width),
             face=face,
-            pose=maps,
-            warped=warped,
-            fine_pose=None if scale is None else fine_maps,
-            fine_warped=None if scale is None else fine_warped,
+            pose=_stack_planes(maps),
+            warped=None if warped[0] is None else torch.stack(warped).contiguous(),
+            fine_pose=fine_pose,
+            fine_warped=fine_warped,
         )
 
-    def _look(
-        self,
-        pose: list[NDArray[np.uint8]],
-        textures: list[NDArray[np.uint8]],
-        height: int,
-        width: int,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Poses at a size, [B, 3, H, W], and what the pose guider sees besides, or None."""
+    def _resize_poses(
+        self, pose: list[NDArray[np.uint8]], height: int, width: int
+    ) -> list[NDArray[np.uint8]]:
+        """Each at a size; the pictures of an edit share one, which is resized once."""
         resized = {id(iuv): self.resize_iuv(iuv, height, width) for iuv in pose}
-        maps = [resized[id(iuv)] for iuv in pose]  # the pictures of an edit share one
-        seen = [self.pose_guider.look(iuv, t) for iuv, t in zip(maps, textures, strict=True)]
-        planes = torch.from_numpy(np.stack(maps)).permute(0, 3, 1, 2).contiguous()
-        return planes, None if seen[0] is None else torch.stack(seen).contiguous()
+        return [resized[id(iuv)] for iuv in pose]
 
     def conditions(self, inputs: PipelineInputs) -> FocalConditions:
         """Encode what was read of B people."""
@@ -423,6 +441,7 @@ class MCLDPipeline(DiffusionPipeline):
         pose: Pictures,
         face: Tensor | None = None,
         *,
+        source_pose: Pictures | None = None,
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int | None = None,
@@ -442,6 +461,8 @@ class MCLDPipeline(DiffusionPipeline):
             pose: B target IUV maps as they lie on disk, RGB = (V, U, I), of any size.
             face: [B, 512] face embeddings, or [1, 512], zeros where no face was found; none at all
                 by default.
+            source_pose: the IUV maps of `source` itself, each of its photo's size; with them a
+                refiner looks closer than the texture map goes.
             height, width: of the pictures, in pixels, multiples of 8; by default the size the
                 network was trained at.
             num_inference_steps: denoising steps; None: as saved with the weights.
@@ -474,6 +495,7 @@ class MCLDPipeline(DiffusionPipeline):
         if isinstance(generator, list) and len(generator) != len(maps):
             raise InputError(f"give one generator, or as many as poses: not {len(generator)}")
         self.check_inputs(sources, textures, maps, face, output_type)
+        atlas = None if source_pose is None else _lay_atlases(sources, source_pose)
         with self.progress_bar(total=options.num_inference_steps) as progress:
 
             def after_step(
@@ -483,7 +505,8 @@ class MCLDPipeline(DiffusionPipeline):
                 called = callback_on_step_end
                 return state if called is None else called(pipeline, step, timestep, state)
 
-            inputs = self.inputs(sources, textures, maps, face, options.height, options.width)
+            size = options.height, options.width
+            inputs = self.inputs(sources, textures, maps, face, *size, atlas)
             conditions = self.conditions(inputs)
             noise = self.draw_noise(len(sources), options, generator, latents)
             latents = self.denoise(

@@ -157,7 +157,7 @@ class SampledPictures:
     poses: Tensor
     """[N, 3, H, W] uint8 (I, U, V)."""
     warped: Tensor
-    """[N, 3, H, W] uint8 RGB what is warped onto the poses; [N, 0, H, W] where nothing is."""
+    """[N, 4, H, W] uint8 what a refiner sees warped onto the poses; [N, 0, H, W] without one."""
     decoded: Tensor
     """[N, 3, h, w] float16, what the decoder makes of the latents, whole: what a refiner is given;
     [N, 0, h, w] without one."""
@@ -301,12 +301,12 @@ def sample_pairs(
     channels = pipeline.denoising_unet.config.in_channels
     # Made at once, since thousands of pictures are not copied for nothing
     count, refined = len(pairs), [side * scale for side in sides]
-    seen = 0 if pipeline.refiner is None else 3
+    seen, looked = (0, 0) if pipeline.refiner is None else (3, 4)
     sampled = SampledPictures(
         latents=torch.empty(count, channels, *(side // SCALE_FACTOR for side in sides)),
         photos=torch.empty(count, 3, *refined, dtype=torch.uint8),
         poses=torch.empty(count, 3, *refined, dtype=torch.uint8),
-        warped=torch.empty(count, seen, *refined, dtype=torch.uint8),
+        warped=torch.empty(count, looked, *refined, dtype=torch.uint8),
         decoded=torch.empty(count, seen, *sides, dtype=torch.float16),
     )
     at_once = min(BATCH, settings.batch_size)  # a GPU that trained has room for so many
@@ -344,6 +344,7 @@ def _sample_batch(
         [p.iuv for p in targets],
         torch.stack([p.face for p in sources]),
         *size,
+        None if pipeline.refiner is None else [p.atlas for p in sources],
     )
     latents = pipeline.denoise(
         pipeline.conditions(inputs),

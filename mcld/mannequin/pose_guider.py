@@ -57,19 +57,20 @@ class TexturedPoseGuider(PoseGuider):
     @staticmethod
     def look(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> Tensor:
         """The texture map warped onto the pose, as `PoseGuider.look` has it."""
-        return torch.from_numpy(warp_texture(iuv, texture)).permute(2, 0, 1)
+        return torch.from_numpy(warp_texture(iuv, texture[..., :3])).permute(2, 0, 1)
 
     @staticmethod
     def complete(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A texture map of any size, uint8 RGB, as [512, 512, 3], and what it lacks guessed.
+        """A texture map of any size, uint8 RGB, (0, 0, 0) in its holes, with what it lacks guessed.
 
-        It is (0, 0, 0) where it has a hole.
+        Returns uint8 [512, 512, 4], RGB, and 255 where the map itself shows it.
         """
         square = TEXTURE_SIZE, TEXTURE_SIZE
         if texture.shape[:2] != square:
             resized = Image.fromarray(texture).resize(square, Image.Resampling.NEAREST)
             texture = np.asarray(resized)
-        return complete_texture(texture)
+        shown = texture.any(axis=-1).astype(np.uint8) * 255
+        return np.dstack([complete_texture(texture), shown])
 
     def forward(self, pose: Tensor, warped: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] IUV map, (V, U, I) / 255, and [B, 3, H, W] RGB / 255 -> pose features.

@@ -32,7 +32,7 @@ from mcld.mannequin.world import identity, pose, render
 from mcld.mannequin.world.map_noise import disturb_map
 from mcld.mannequin.world.people import is_doll, photograph_twice
 
-STYLES = {"people": 2, "dolls": 4}
+STYLES = {"people": 3, "dolls": 4}
 """What mannequins look like, and the version of each: raised whenever the same seed would give
 other pictures."""
 
@@ -108,7 +108,7 @@ def prepare_mannequins(
     Each person has `pictures` pictures of size (height, width); all ordered pairs of two pictures
     of one person are listed in split/*.csv, and of people to train on each picture with itself.
     Every tenth person, at least one, is in the test split and nowhere else. `style` is one of
-    STYLES: "people" as photos show them, and every eighth a doll, whose maps, but those of the test
+    STYLES: "people" as photos show them, and every fourth a doll, whose maps, but those of the test
     split and with `maps` "exact", are in part noisy or estimated as photos' are; or "dolls", whole
     before a plain ground, with exact maps. People to train on are pictured before a plain ground as
     well, which the pairs lead to. The bytes are a function of the arguments alone, not of `workers`

@@ -1,4 +1,4 @@
-"""What refines decoded pictures: the texture map warped onto the pose.
+"""What refines decoded pictures: the source's own pixels, warped onto the pose.
 
 An eye of three pixels need not pass through latents of eight: a second way in, like that of
 diffusers' AsymmetricAutoencoderKL for masked pictures (Zhu et al., 2306.04632).
@@ -15,16 +15,15 @@ from torch.nn import functional
 from mcld.mannequin.autoencoder import ResidualBlock
 from mcld.surface.parts import HEAD, PARTS
 
-_SEEN = 11
-"""Planes that it looks at: decoded 3, IUV 3, what the texture differs by 3, seen, head."""
+_SEEN = 12
+"""Planes that it looks at: decoded 3, IUV 3, what the photo differs by 3, known, shown, head."""
 
 
 class TextureRefiner(ModelMixin, ConfigMixin):
-    """A decoded picture, enlarged, and sharpened by the texture map that is warped onto the pose.
+    """A decoded picture, enlarged, and sharpened by the source's pixels, warped onto the pose.
 
     Convolutions at a half, a quarter, ... of the enlarged picture's size say of each pixel what
-    share of its difference from the texture to add, and what besides. They start with nothing of
-    both.
+    share of its difference from them to add, and what besides. They start with nothing of both.
 
     Args:
         channels: of the convolutions at each of these sizes.
@@ -53,16 +52,18 @@ class TextureRefiner(ModelMixin, ConfigMixin):
         """Decoded [B, 3, h, w], about -1..1 -> enlarged and refined, [B, 3, H, W].
 
         H and W are `scale` times h and w, and multiples of 2 for each of the channels.
-        pose: [B, 3, H, W] (V, U, I) / 255, warped: [B, 3, H, W] RGB / 255, as in `FocalConditions`.
+        pose: [B, 3, H, W] (V, U, I) / 255, warped: [B, 4, H, W] RGB / 255 and where that is shown
+        rather than guessed, as in `FocalConditions`.
         """
         pose, warped = pose.to(decoded), warped.to(decoded)
         if self.scale > 1:
             decoded = functional.interpolate(decoded, scale_factor=self.scale, mode="bicubic")
+        warped, shown = warped.tensor_split([3], dim=1)
         seen = warped.any(dim=1, keepdim=True).to(warped)
         difference = (warped * 2 - 1 - decoded) * seen
         label = pose[:, 2:] * 255
         head = (label > HEAD[0] - 0.5).to(warped)
-        maps = [pose[:, :2] * 2 - 1, label / PARTS * 2 - 1, difference, seen, head]
+        maps = [pose[:, :2] * 2 - 1, label / PARTS * 2 - 1, difference, seen, shown, head]
         level = self.conv_in(functional.pixel_unshuffle(torch.cat([decoded, *maps], dim=1), 2))
         levels = [self.blocks[0](level)]
         for down, block in zip(self.downs, self.blocks[1:], strict=True):

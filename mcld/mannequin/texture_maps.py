@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from mcld.dataset.layout import DatasetLayout
@@ -58,11 +57,7 @@ class TextureMaps:
         png = self.layout.texture(self.split, stem)
         changed = png.stat().st_mtime_ns
         with write_whole(self.path(stem)) as file:
-            texture = read_image(png)
-            completed = TexturedPoseGuider.complete(texture)
-            shown = Image.fromarray(texture.any(axis=-1)).resize(completed.shape[1::-1])
-            whole = np.dstack([completed, np.asarray(shown).astype(np.uint8) * 255])
-            np.save(file, whole, allow_pickle=False)
+            np.save(file, TexturedPoseGuider.complete(read_image(png)), allow_pickle=False)
             os.utime(file, ns=(changed, changed))
 
     def warp(self, stem: str, pose: Tensor) -> Tensor:
@@ -70,8 +65,8 @@ class TextureMaps:
 
         stem: of the source; pose: uint8 [3, H, W] (I, U, V).
         """
-        texture = np.load(self.path(stem), mmap_mode="r")[..., :3]
-        return torch.from_numpy(warp_texture(_clip(pose), texture)).permute(2, 0, 1)
+        texture = np.load(self.path(stem), mmap_mode="r")
+        return TexturedPoseGuider.look(_clip(pose), texture)
 
     def find_shown(self, stem: str, pose: Tensor) -> Tensor:
         """What of the body of a pose a source's texture map shows: bool [H, W].
@@ -79,7 +74,7 @@ class TextureMaps:
         stem: of the source; pose: uint8 [3, H, W] (I, U, V).
         """
         shown = np.load(self.path(stem), mmap_mode="r")[..., 3:]
-        return torch.from_numpy(warp_texture(_clip(pose), np.repeat(shown, 3, -1)).any(axis=-1))
+        return torch.from_numpy(warp_texture(_clip(pose), shown).any(axis=-1))
 
 
 def _clip(pose: Tensor) -> NDArray[np.uint8]:

@@ -33,6 +33,7 @@ def read_inputs(
         torch.stack([person.face for person in people]),
         options.height,
         options.width,
+        None if pipeline.refiner is None else [person.atlas for person in people],
     )
 
 

@@ -20,12 +20,12 @@ from mcld.surface.parts import CHAINS, FEET, HANDS, HEAD, LEFT_HEAD, LEGS
 
 
 def warp_texture(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A texture map warped onto the body of an IUV map: uint8 [H, W, 3] RGB.
+    """A texture map warped onto the body of an IUV map: uint8 [H, W, C].
 
-    iuv: uint8 [H, W, 3] (I, U, V); texture: uint8 [512, 512, 3] RGB, 0 where it has a hole. The
-    picture is 0 there, too, and around the body.
+    iuv: uint8 [H, W, 3] (I, U, V); texture: uint8 [512, 512, C], usually RGB, 0 where it has a
+    hole. The picture is 0 there, too, and around the body.
     """
-    colours = texture.reshape(-1, 3)[find_texels(iuv)]
+    colours = texture.reshape(-1, texture.shape[-1])[find_texels(iuv)]
     return np.asarray(np.where(iuv[..., :1] > 0, colours, 0), np.uint8)
 
 

@@ -36,7 +36,7 @@ def test_the_same_numbers_give_the_same_bytes() -> None:
     assert not np.array_equal(first[0], photograph(4, 5, 1, SMALL)[0])
 
 
-def test_every_eighth_is_a_doll() -> None:
+def test_every_fourth_is_a_doll() -> None:
     doll = DOLLS - 1
     expected = render(identity(3, doll), pose(3, doll, 1), SMALL)
     assert all(

@@ -58,7 +58,7 @@ from mcld.mannequin.world.scenes import (
     paint_wall,
 )
 
-DOLLS = 8
+DOLLS = 4
 """Every so manieth of the people is a doll: who learns from both worlds knows both."""
 GROUND = np.array([0.84, 0.86, 0.88], np.float32)
 """What figures stand before when they are pictured alone, RGB in 0..1."""

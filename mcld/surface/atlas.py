@@ -1,0 +1,74 @@
+"""What a photo shows of the body, on DensePose's charts as they are: closer than a texture map.
+
+The SMPL layout of 512x512 gives each chart about a third of the atlas's pixels. Who needs a photo's
+own pixels, such as a refiner, looks them up here; a texture map stands for what is not seen.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mcld.surface.charts import CHART_SIZE, NOWHERE, locate_uv, smpl_scatter
+from mcld.surface.parts import PARTS
+
+_SPREAD = 2.0
+"""Standard deviation of the blur that fills gaps between the pixels of a photo, atlas pixels."""
+_LEAST = 0.02
+"""Share of a gap's neighbourhood that must be seen to fill it."""
+
+
+def lay_atlas(photo: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A photo laid onto the charts: uint8 [24, 200, 200, 4], RGB, and 255 where the photo shows it.
+
+    photo: uint8 [H, W, 3] RGB; iuv: uint8 [H, W, 3] (I, U, V), as high and wide. Of several pixels
+    that fall on one place, the mean; gaps between pixels of a small photo are blended from around
+    them. All four are 0 where nothing near is seen.
+    """
+    body = iuv[..., 0] > 0
+    places = find_places(iuv[body])
+    laid = np.zeros((NOWHERE, 4), np.float32)
+    count = np.bincount(places, minlength=NOWHERE)
+    for channel in range(3):
+        laid[:, channel] = np.bincount(places, photo[body][:, channel], NOWHERE)
+    seen = count > 0
+    laid[seen, :3] /= count[seen, None]
+    laid[seen, 3] = 1
+    atlas = np.zeros((PARTS, CHART_SIZE, CHART_SIZE, 4), np.uint8)
+    for chart, filled in zip(laid.reshape(atlas.shape), atlas, strict=True):
+        here = chart[..., 3] > 0
+        if here.any():
+            near = cv2.GaussianBlur(chart, (0, 0), _SPREAD)
+            gap = ~here & (near[..., 3] > _LEAST)
+            chart[gap] = near[gap] / near[gap][:, 3:]
+            filled[:] = np.rint(chart * [1, 1, 1, 255])
+    return atlas
+
+
+def complete_atlas(
+    atlas: NDArray[np.uint8] | None, completed: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """An atlas as `lay_atlas` makes it, with what it does not show as a texture map has it.
+
+    completed: uint8 [512, 512, 4] in the SMPL layout, RGB, and 255 where it is seen rather than
+    guessed. Without an atlas it is the texture map alone.
+    """
+    layout: NDArray[np.uint8] = completed.reshape(-1, 4)[smpl_scatter()]
+    return layout if atlas is None else np.where(atlas[..., 3:] > 0, atlas, layout)
+
+
+def warp_atlas(iuv: NDArray[np.uint8], atlas: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An atlas warped onto the body of an IUV map: uint8 [H, W, 4], 0 around the body.
+
+    iuv: uint8 [H, W, 3] (I, U, V); atlas: uint8 [24, 200, 200, 4].
+    """
+    return np.asarray(np.where(iuv[..., :1] > 0, atlas.reshape(-1, 4)[find_places(iuv)], 0), "u1")
+
+
+def find_places(iuv: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Where in the atlas each pixel of an IUV map lies, counted row by row: int64 [...].
+
+    iuv: uint8 [..., 3] (I, U, V). Where the map has no body (label 0) the places mean nothing.
+    """
+    part, u, v = np.moveaxis(iuv.astype(np.int64), -1, 0)
+    row, column = locate_uv(u, v)
+    return (np.maximum(part, 1) - 1) * CHART_SIZE**2 + row * CHART_SIZE + column
