@@ -61,7 +61,7 @@ def sample(
             metavar="FILE",
             help="The new pose: a photo of somebody in it, a DensePose IUV map, keypoints (.json,"
             " .csv), body parameters (.npz), or a name of --list-poses. For a sequence: a folder"
-            " of poses, a video, or a motion (.npz).",
+            " of poses, a video, a motion (.npz), or a name.",
         ),
     ] = None,
     out: Annotated[
@@ -76,7 +76,10 @@ def sample(
         _picture_option(help="What --pose is; auto: its name and content tell."),
     ] = "auto",
     list_poses: Annotated[
-        bool, _picture_option("--list-poses", help="Show the poses that come along, and end.")
+        bool,
+        _picture_option(
+            "--list-poses", help="Show the poses and motions that come along, and end."
+        ),
     ] = False,
     source_pose: Annotated[
         list[Path] | None,
@@ -147,7 +150,9 @@ def sample(
 
       mcld sample --source A.jpg --source B.jpg --pose walking --out out.png
 
-      mcld sample --source A.jpg --pose walk.mp4 --out out.mp4 --sheet
+      mcld sample --source A.jpg --pose walk --out out.mp4 --sheet
+
+      mcld sample --source A.jpg --pose somebody.mp4 --out out.webm
 
       mcld sample --split test --dataset dataset/mannequin --save-path results
 
@@ -229,11 +234,12 @@ def sample(
 
 
 def _list_poses() -> None:
-    from mcld.body.parameters import list_gallery
+    from mcld.body.parameters import list_gallery, list_motions
 
     for name in list_gallery():
         console.say(name)
-    console.show_result({"poses": list_gallery()})
+    console.say(f"Motions, for a sequence: {', '.join(list_motions())}")
+    console.show_result({"poses": list_gallery(), "motions": list_motions()})
 
 
 # What can be refused at once is refused before the seconds that the libraries take.

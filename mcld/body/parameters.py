@@ -34,8 +34,9 @@ _FARTHEST = 1000.0
 """Metres that a body is away, at most."""
 _BODIES = (21, 23)
 """Joints of SMPL-X's and SMPL's bodies without the orientation of the whole."""
-GALLERY = files("mcld.body") / "gallery"
-
+_FOLDER = Path(str(files("mcld.body")))
+GALLERY, MOTIONS = _FOLDER / "gallery", _FOLDER / "motions"
+"""Folders of the poses, and of the motions, that come with mcld."""
 
 _HERE = np.zeros(3, np.float32)
 
@@ -64,7 +65,13 @@ class Motion(NamedTuple):
 @cache
 def list_gallery() -> tuple[str, ...]:
     """The names of the poses that come with mcld."""
-    return tuple(sorted(f.name.removesuffix(".npz") for f in GALLERY.iterdir() if f.name[0] != "_"))
+    return tuple(sorted(file.stem for file in GALLERY.glob("*.npz")))
+
+
+@cache
+def list_motions() -> tuple[str, ...]:
+    """The names of the motions that come with mcld."""
+    return tuple(sorted(file.stem for file in MOTIONS.glob("*.npz")))
 
 
 def is_body(path: Path) -> bool:
@@ -75,6 +82,12 @@ def is_body(path: Path) -> bool:
 def is_in_gallery(path: Path) -> bool:
     """Whether a path is no file but the name of a pose of the gallery."""
     return str(path) in list_gallery() and not path.exists()
+
+
+def find_motion(path: Path) -> Path:
+    """The file of a motion that comes with mcld, where a path is no file but its name."""
+    named = str(path) in list_motions() and not path.exists()
+    return MOTIONS / f"{path}.npz" if named else path
 
 
 def read_body(path: Path) -> BodyParameters:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.body.parameters import Motion, is_body, is_in_gallery, read_motion
+from mcld.body.parameters import Motion, find_motion, is_body, is_in_gallery, read_motion
 from mcld.dataset.pictures import PoseKind
 from mcld.errors import InputError
 from mcld.estimators.body.keypoints import is_keypoints
@@ -208,15 +208,18 @@ class MotionFrames(PoseFrames):
 
 
 def is_sequence(pose: Path) -> bool:
-    """Whether a pose is more than one: a folder, a video or an animated picture."""
-    return pose.is_dir() or (pose.suffix.lower() in READABLE and not _is_still(pose))
+    """Whether a pose is more than one: a folder, a video, an animated picture, a named motion."""
+    if pose.is_dir() or find_motion(pose) != pose:
+        return True
+    return pose.suffix.lower() in READABLE and not _is_still(pose)
 
 
 def open_frames(pose: Path, kind: PoseKind, span: Span, options: PrepareSettings) -> PoseFrames:
-    """The poses of a folder, a video or a motion file.
+    """The poses of a folder, a video, a motion file, or a motion that comes along.
 
     Raises InputError for what is none of them, or holds fewer than two poses.
     """
+    pose = find_motion(pose)
     if pose.is_dir():
         return FolderFrames(pose, span, kind)
     if is_body(pose):
@@ -227,7 +230,7 @@ def open_frames(pose: Path, kind: PoseKind, span: Span, options: PrepareSettings
     if one or not is_sequence(pose):
         raise InputError(
             f"{pose} is one pose, for which --out is a .png: a sequence is of a folder of them, a"
-            " video, or a motion (.npz)"
+            " video, a motion (.npz), or one of --list-poses"
         )
     return VideoFrames(pose, span)
 
