@@ -71,11 +71,11 @@ def main() -> None:
     views.add_argument("dataset", type=Path, help="a folder of `mcld prepare --mannequins`")
     views.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
     views.set_defaults(run=_views)
-    motion = commands.add_parser("motion", help="how steady sequences are, beside the truth")
-    motion.add_argument("--people", type=int, default=4, help="how many dolls (default 4)")
-    motion.add_argument("--frames", type=int, default=16, help="of each (default 16)")
-    motion.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
-    motion.set_defaults(run=_motion)
+    sequence = commands.add_parser("sequence", help="how steady sequences are, beside the truth")
+    sequence.add_argument("--people", type=int, default=6, help="how many dolls (default 6)")
+    sequence.add_argument("--frames", type=int, default=25, help="of each (default 25)")
+    sequence.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
+    sequence.set_defaults(run=_sequence)
     photos = commands.add_parser("photos", help="real photos, in their own and each other's poses")
     photos.add_argument("folder", type=Path, help="photos NAME.jpg, with maps NAME.map.png or none")
     photos.add_argument(
@@ -146,10 +146,10 @@ def _views(given):
     views.score(given.dataset, given.weights)
 
 
-def _motion(given):
-    from benchmarks import motion
+def _sequence(given):
+    from benchmarks import sequence
 
-    motion.score(given.people, given.frames, given.weights)
+    sequence.score(given.people, given.frames, given.weights)
 
 
 def _photos(given):

@@ -23,6 +23,7 @@ from mcld_cli.options import (
     Values,
     check_device,
     make_overrides,
+    refuse,
     setting_options,
     with_options,
 )
@@ -34,12 +35,20 @@ _REPORT, _DIFFERENCES = "report.html", "differences.json"
 def evaluate(
     *,
     save_path: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             metavar="DIR",
             help="Folder of results, with 256/ or 512/. Give several to compare them.",
         ),
-    ],
+    ] = None,
+    sequence: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="In place of --save-path: a video or a folder of frames, of which is told how"
+            " steady they are.",
+        ),
+    ] = None,
     flags: Values,
     gt_path: Annotated[
         Path | None,
@@ -98,7 +107,25 @@ def evaluate(
       mcld evaluate --save-path results/mcld --metrics psnr,ssim
 
       mcld evaluate --save-path results/mcld --save-path results/other --strict
+
+      mcld evaluate --sequence out.mp4
     """
+    if sequence is not None:
+        others: Values = {
+            "--save-path": save_path,
+            "--gt-path": gt_path,
+            "--metrics": metrics,
+            "--out": out,
+            "--baseline": baseline,
+            "--strict": strict,
+            "--processes": processes,
+            "--dataset": flags.get("evaluate.dataset"),
+        }
+        refuse(others, "goes with --save-path, not with --sequence")
+        _show_steadiness(sequence, load_settings(config, make_overrides(flags, overrides)))
+        return
+    if not save_path:
+        raise SettingsError("give --save-path, a folder of results, or --sequence")
     if len({path.resolve() for path in save_path}) < len(save_path):
         raise SettingsError("--save-path names one folder twice")
     if metrics is not None:
@@ -119,8 +146,14 @@ def evaluate(
         launch(processes)
         return
     scores = _score(settings, requests, listings, folder)
-    if not is_main():
-        return
+    if is_main():
+        _show_scores(scores, baselines, folder)
+        if strict and any(s.list_problems() for s in scores):
+            raise MCLDError("--strict: not everything could be measured, see above")
+
+
+def _show_scores(scores: list[Scores], baselines: list[Figures], folder: Path) -> None:
+    """Write the report, and print its table."""
     from mcld.evaluate.report import write_report
     from mcld.evaluate.table import (
         build_table,
@@ -151,8 +184,28 @@ def evaluate(
             "differences": describe_comparisons(compared),
         }
     )
-    if strict and any(s.list_problems() for s in scores):
-        raise MCLDError("--strict: not everything could be measured, see above")
+
+
+def _show_steadiness(sequence: Path, settings: Settings) -> None:
+    """Print how steady a sequence is."""
+    check_device(settings.evaluate, None)
+    with console.importing():
+        from mcld.evaluate.sequence import measure_steadiness
+
+    with console.progress("Reading frames", "frames") as count:
+        found = measure_steadiness(sequence, settings, say=console.say, on_frame=count)
+    shown = {
+        "warping error (levels of 255)": (found.warping_error, ".2f"),
+        "deviation of a place's colour": (found.deviation, ".2f"),
+        f"faces alike ({found.face_embedder})": (found.face_similarity, ".3f"),
+        "clothes alike": (found.clothes_similarity, ".3f"),
+    }
+    rows = [[name, "-" if n is None else f"{n:{digits}}"] for name, (n, digits) in shown.items()]
+    rows.append(["frames", str(found.frames)])
+    rows += [["of which show nobody", str(found.nobody)]] if found.nobody else []
+    console.show_table([sequence.name, ""], rows)
+    console.say("Measured on the surface of the body, along the maps' own flow: docs/evaluation.md")
+    console.show_result(found.describe())
 
 
 def _check_outputs(

@@ -78,7 +78,7 @@ def sample(
     list_poses: Annotated[
         bool,
         _picture_option(
-            "--list-poses", help="Show the poses and motions that come along, and end."
+            "--list-poses", help="Show the poses that come along, motions too, and end."
         ),
     ] = False,
     source_pose: Annotated[
