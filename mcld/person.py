@@ -30,6 +30,7 @@ from mcld.dataset.pictures import (
     read_image_and_iuv,
 )
 from mcld.dataset.poses import find_pose, frame_pose
+from mcld.dataset.views import split_views
 from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.estimators.body.keypoints import read_keypoints
 from mcld.estimators.face import InsightFace
@@ -41,6 +42,7 @@ from mcld.estimators.pose import (
     open_pose_estimator,
     resolve_pose_estimator,
 )
+from mcld.machine.processes import ignore
 from mcld.person_check import explain_missing_estimator, pair_sources, resolve_pose_kind
 from mcld.settings import PrepareSettings
 from mcld.surface.atlas import lay_atlas
@@ -153,9 +155,13 @@ def read_prepared(
 ) -> Person:
     """Read a prepared picture. Raises InputError for a file that is missing or cannot be used.
 
+    stem: of a picture, or of several that are gathered, as `mcld.dataset.views` joins them.
     face_embedder: of a network, as in `MCLDPipeline`; where the dataset's is another, the face is
     embedded anew if that takes no weights, else left open. None: it is taken as it is.
     """
+    if len(views := split_views(stem)) > 1:
+        read = [read_prepared(layout, split, view, face_embedder) for view in views]
+        return gather_person(read, ignore)
     path = layout.image(split, stem)
     face = layout.face(split, stem)
     photo, iuv = read_image_and_iuv(path, layout.densepose(split, stem))

@@ -287,6 +287,13 @@ class TrainSettings(SettingsGroup):
     noise_offset: float = Field(
         0.05, ge=0, le=1, description="Share of noise that is one number per sample and channel."
     )
+    views: int = Field(
+        1,
+        ge=1,
+        le=4,
+        description="The texture map of each pair's source is gathered from 1 to so many pictures"
+        " of the person, the target never among them; which, names tell.",
+    )
     face_loss_weight: float = Field(
         1.0, ge=0, description="How much the loss on the face counts, beside that on everything."
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcld.dataset.layout import SPLITS, DatasetLayout, parse_identity
+from mcld.dataset.views import group_by_wearer
 from mcld.errors import MCLDError, SettingsError
 from mcld.machine.processes import is_main
 from mcld.settings import PrepareSettings, load_settings
@@ -62,6 +63,14 @@ def prepare(
     overwrite: Annotated[
         bool, _photo_option("--overwrite", help="Make again what is there already.")
     ] = False,
+    gather: Annotated[
+        bool | None,
+        _photo_option(
+            "--gather/--no-gather",
+            help="Sample splits with texture maps that are gathered from all pictures of a person"
+            " in the same clothes but the target. Who is who, names tell: ann_front, ann_back.",
+        ),
+    ] = None,
     strict: Annotated[
         bool, _photo_option("--strict", help="End with exit code 1 if anything failed.")
     ] = False,
@@ -95,6 +104,8 @@ def prepare(
 
       mcld prepare dataset/fashion
 
+      mcld prepare my-shop --gather
+
       mcld prepare dataset/fashion --limit 100 --pose-estimator precomputed
 
       mcld prepare dataset/mannequin --mannequins 40
@@ -112,7 +123,7 @@ def prepare(
                 {"--person": flags.get("prepare.person")},
                 "does not go with --pose-estimator precomputed",
             )
-        request = PrepareRequest(root, _parse_stages(stages), split_dir, limit, overwrite)
+        request = PrepareRequest(root, _parse_stages(stages), split_dir, limit, overwrite, gather)
         if dry_run:
             _show_plan(request, settings)
         else:
@@ -125,6 +136,7 @@ def prepare(
             "--person": flags.get("prepare.person"),
             "--limit": limit,
             "--overwrite": overwrite,
+            "--gather/--no-gather": gather,
             "--strict": strict,
             "--dry-run": dry_run,
         }
@@ -157,6 +169,8 @@ def _prepare_photos(request: "PrepareRequest", settings: PrepareSettings, strict
     if is_main():
         _show_report(report, ("stage", "listed", "done", "skipped", "failed"))
         _show_files(request.root)
+        if report.estimators.get("gather"):
+            _show_people(DatasetLayout(request.root))
         if report.plain:
             console.say("Next:")
             console.show_command(
@@ -201,6 +215,22 @@ def _show_report(report: "PrepareReport", columns: tuple[str, ...]) -> None:
         console.say(
             "This is a split of our own by identity, not the paper's split: no published lists were"
             " given. Figures on it cannot stand beside published ones."
+        )
+
+
+def _show_people(layout: DatasetLayout) -> None:
+    """Say how many pictures show the same person, for whom it is gathered."""
+    stems = [Path(name).stem for split in SPLITS for name in layout.names(split)]
+    groups = group_by_wearer(stems).values()
+    if len(groups) == len(stems):
+        console.say(
+            "No two names say that they show one person in the same clothes (as ann_front and"
+            " ann_back do): nothing will be gathered."
+        )
+    else:
+        console.say(
+            f"Texture maps are gathered when a split is sampled: {len(stems):,} pictures show"
+            f" {len(groups):,} people, by their names."
         )
 
 

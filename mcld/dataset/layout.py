@@ -147,6 +147,14 @@ class DatasetLayout:
         """What made the face embeddings, as `MCLDPipeline` names it."""
         return str(self.read_record().get("face_embedder", "arcface"))
 
+    @property
+    def is_gathered(self) -> bool:
+        """Whether a split's sources get texture maps that are gathered from all of their pictures.
+
+        `mcld.dataset.views` tells which these are.
+        """
+        return bool(self.read_record().get("gather"))
+
     def names(self, split: str) -> list[str]:
         """The flat names of a split, with '.jpg', in the order of its list.
 

@@ -25,6 +25,7 @@ from mcld.surface.charts import TEXTURE_SIZE, find_texels
 
 _CELL = 2
 """Texels of a place on the surface, along a side: a frame shows few of them one by one."""
+_PLACES = (TEXTURE_SIZE // _CELL) ** 2
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 Frame = NDArray[np.uint8]
@@ -78,9 +79,6 @@ class SurfaceChange:
         mean = self._sums[often] / count
         variance = np.maximum(self._squares[often] / count - mean**2, 0)
         return float(np.sqrt(variance).mean())
-
-
-_PLACES = (TEXTURE_SIZE // _CELL) ** 2
 
 
 @dataclass(frozen=True)

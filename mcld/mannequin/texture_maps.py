@@ -12,8 +12,10 @@ from torch import Tensor
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
+from mcld.dataset.views import split_views
 from mcld.machine.files import write_whole
 from mcld.mannequin.pose_guider import TexturedPoseGuider
+from mcld.person import read_prepared
 from mcld.surface.parts import PARTS
 from mcld.surface.warp import warp_texture
 
@@ -50,15 +52,25 @@ class TextureMaps:
                 on_picture(done, len(missing))
 
     def _is_fresh(self, stem: str) -> bool:
-        png, array = self.layout.texture(self.split, stem), self.path(stem)
-        return array.exists() and array.stat().st_mtime_ns == png.stat().st_mtime_ns
+        array = self.path(stem)
+        return array.exists() and array.stat().st_mtime_ns == self._find_change(stem)
+
+    def _find_change(self, stem: str) -> int:
+        """When the map, or the last of the maps that are gathered, was written."""
+        pngs = (self.layout.texture(self.split, view) for view in split_views(stem))
+        return max(png.stat().st_mtime_ns for png in pngs)
 
     def _unpack(self, stem: str) -> None:
-        png = self.layout.texture(self.split, stem)
-        changed = png.stat().st_mtime_ns
+        changed = self._find_change(stem)
         with write_whole(self.path(stem)) as file:
-            np.save(file, TexturedPoseGuider.complete(read_image(png)), allow_pickle=False)
+            np.save(file, TexturedPoseGuider.complete(self._read(stem)), allow_pickle=False)
             os.utime(file, ns=(changed, changed))
+
+    def _read(self, stem: str) -> NDArray[np.uint8]:
+        """The texture map of a picture, or that gathered from several."""
+        if len(split_views(stem)) == 1:
+            return read_image(self.layout.texture(self.split, stem))
+        return np.asarray(read_prepared(self.layout, self.split, stem).texture)
 
     def warp(self, stem: str, pose: Tensor) -> Tensor:
         """What a textured pose guider sees of a source in a pose: uint8 [3, H, W] RGB.
@@ -66,7 +78,8 @@ class TextureMaps:
         stem: of the source; pose: uint8 [3, H, W] (I, U, V).
         """
         texture = np.load(self.path(stem), mmap_mode="r")
-        return TexturedPoseGuider.look(_clip(pose), texture)
+        warped: Tensor = TexturedPoseGuider.look(_clip(pose), texture)
+        return warped
 
     def find_shown(self, stem: str, pose: Tensor) -> Tensor:
         """What of the body of a pose a source's texture map shows: bool [H, W].

@@ -22,6 +22,7 @@ from mcld.conditions import FocalConditions
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_iuv, read_text, write_png
 from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_file
+from mcld.dataset.views import MOST_VIEWS, find_views, group_by_wearer, join_views
 from mcld.errors import InputError, SettingsError
 from mcld.machine.files import hash_file, make_folder, remove_unfinished, write_json
 from mcld.machine.lock import hold_folder
@@ -117,12 +118,15 @@ class SplitRun(PictureRun[Pair, ReadPair]):
                 " left open"
             )
         super().__init__(opened, pairs)
+        gathered = self.layout.is_gathered
+        self._groups = group_by_wearer(_list_prepared(self.layout, self.split)) if gathered else {}
         self.record: dict[str, Any] = {
             "dataset": str(request.dataset.resolve()),
             "split": request.split,
             "seed": seed,
             "weights": opened.weights,
             **opened.options.record(),
+            **({"gather": True} if gathered else {}),
         }
 
     def begin(self, held: ExitStack) -> list[Pair]:
@@ -158,6 +162,7 @@ class SplitRun(PictureRun[Pair, ReadPair]):
         """What tells the files that a pair's picture is made from, from others: 16 hex digits."""
         layout, split = self.layout, self.split
         face = layout.face(split, job.source)
+        others = self._find_views(job)[1:]
         files = [
             layout.image(split, job.source),
             layout.texture(split, job.source),
@@ -165,9 +170,18 @@ class SplitRun(PictureRun[Pair, ReadPair]):
             # What is behind the source is told by their own map.
             *([layout.densepose(split, job.source)] if self._keeps_background else []),
             *([face] if face.exists() else []),
+            *(
+                path(split, view)
+                for view in others
+                for path in (layout.image, layout.densepose, layout.texture)
+            ),
         ]
         hashes = "".join(map(self._hash_file, files))
         return hashlib.sha256(hashes.encode()).hexdigest()[:16]
+
+    def _find_views(self, job: Pair) -> list[str]:
+        """The source, and what else is gathered with it."""
+        return find_views(self._groups, job.source, job.target)[:MOST_VIEWS]
 
     def name(self, job: Pair) -> str:
         """Both stems."""
@@ -181,7 +195,8 @@ class SplitRun(PictureRun[Pair, ReadPair]):
         """The source's picture with all that was prepared of it, and the target's pose."""
         self._made_from[job] = self.hash_inputs(job)
         known = self.opened.pipeline.config.face_embedder
-        source = read_prepared(self.layout, self.split, job.source, known)
+        views = join_views(self._find_views(job))
+        source = read_prepared(self.layout, self.split, views, known)
         pose = read_iuv(self.layout.densepose(self.split, job.target))
         inputs = read_inputs(self.opened.pipeline, [source], pose, self.opened.options)
         return ReadPair(source, pose, inputs)
@@ -214,8 +229,7 @@ def _find_prepared_pairs(request: SplitRequest, say: Callable[[str], None]) -> l
     wanted = [Pair(a.removesuffix(".jpg"), b.removesuffix(".jpg")) for a, b in request.pairs]
     wanted = list(dict.fromkeys(wanted))
     poses = _list_stems(layout.densepose(split, "x").parent)
-    sources = _list_stems(layout.image(split, "x").parent) & poses
-    sources &= _list_stems(layout.texture(split, "x").parent)
+    sources = set(_list_prepared(layout, split))
     pairs = [pair for pair in wanted if pair.source in sources and pair.target in poses]
     if not pairs:
         raise InputError(
@@ -225,6 +239,12 @@ def _find_prepared_pairs(request: SplitRequest, say: Callable[[str], None]) -> l
     if len(pairs) < len(wanted):
         say(f"{len(wanted) - len(pairs):,} of {len(wanted):,} pairs are not prepared: left out")
     return pairs[: request.limit]
+
+
+def _list_prepared(layout: DatasetLayout, split: str) -> list[str]:
+    """The pictures that have all that a source needs."""
+    parts = (layout.image, layout.densepose, layout.texture)
+    return sorted(set.intersection(*(_list_stems(part(split, "x").parent) for part in parts)))
 
 
 def _list_stems(folder: Path) -> set[str]:

@@ -71,4 +71,4 @@ def find_places(iuv: NDArray[np.uint8]) -> NDArray[np.int64]:
     """
     part, u, v = np.moveaxis(iuv.astype(np.int64), -1, 0)
     row, column = locate_uv(u, v)
-    return (np.maximum(part, 1) - 1) * CHART_SIZE**2 + row * CHART_SIZE + column
+    return np.asarray((np.maximum(part, 1) - 1) * CHART_SIZE**2 + row * CHART_SIZE + column)

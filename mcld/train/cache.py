@@ -24,6 +24,7 @@ from torch import Tensor
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import READING
+from mcld.dataset.views import split_views
 from mcld.errors import InputError, WeightsError
 from mcld.machine.tensor_files import write_tensors
 
@@ -113,7 +114,8 @@ class EncodedCache:
         layout = self.layout
         return json.dumps(
             [
-                _size_and_time(path(self.split, stem))
+                _size_and_time(path(self.split, view))
+                for view in split_views(stem)
                 for path in (layout.image, layout.densepose, layout.texture, layout.face)
             ]
         )

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.views import draw_views
 from mcld.errors import MCLDError, StoppedError
 from mcld.machine.files import make_folder, remove_unfinished
 from mcld.machine.lock import hold_folder
@@ -105,6 +106,9 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     check_patches(settings, pipeline)
     check_correspondence(options, pipeline)
     encoding = count_stage(report, "Encoding pictures")
+    pictures = stems
+    if options.views > 1:
+        stems, pairs = draw_views(pictures, pairs, options.views, options.seed)
     cache = share_cache(pipeline, options, layout, stems, start, accelerator, encoding)
     textured = isinstance(pipeline.pose_guider, TexturedPoseGuider)
     maps = None
@@ -114,7 +118,7 @@ def _train(  # noqa: C901 - one story, read from top to bottom
         cache,
         stems,
         torch.tensor(pairs),
-        cache.source_std(stems),
+        cache.source_std(pictures),
         options,
         pipeline.config.reference_input,
         maps.warp if maps and textured else None,

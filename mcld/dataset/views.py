@@ -1,0 +1,71 @@
+"""Which pictures of a dataset show one person in the same clothes: views to gather a texture from.
+
+Names tell: DeepFashion's up to the outfit, others up to their last word ("ann_front", "ann-2").
+Several views are written as one stem, joined by a slash, which no picture's stem holds.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from mcld.dataset.layout import parse_outfit
+from mcld.errors import InputError
+
+MOST_VIEWS = 4
+"""Pictures of a person that are gathered, at most."""
+
+
+def parse_wearer(stem: str) -> str:
+    """The person and the clothes in a stem; of one that names nobody, all of it."""
+    try:
+        return parse_outfit(stem)
+    except InputError:
+        found = re.fullmatch(r"(.*[^\W_])[\W_]+[^\W_]+", stem)
+        return found[1] if found else stem
+
+
+def group_by_wearer(stems: Iterable[str]) -> dict[str, list[str]]:
+    """The stems of each wearer, in their order."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for stem in stems:
+        groups[parse_wearer(stem)].append(stem)
+    return dict(groups)
+
+
+def find_views(groups: Mapping[str, Sequence[str]], source: str, target: str) -> list[str]:
+    """All that may be gathered for a pair: the source first, and never the target."""
+    others = groups.get(parse_wearer(source), ())
+    return [source, *(stem for stem in others if stem not in (source, target))]
+
+
+def join_views(stems: Iterable[str]) -> str:
+    """Several stems as one; of a single one, that."""
+    return "/".join(stems)
+
+
+def split_views(stem: str) -> list[str]:
+    """The stems in one that `join_views` made, or that of a picture."""
+    return stem.split("/")
+
+
+def draw_views(
+    stems: Sequence[str], pairs: Sequence[tuple[int, int]], most: int, seed: int
+) -> tuple[list[str], list[tuple[int, int]]]:
+    """Give the source of every pair 1 to `most` views, as many as often.
+
+    pairs: rows of `stems`, source and target. Returns stems to which those of several views are
+    added, and the pairs as rows of them. A pair always has the same views.
+    """
+    groups = group_by_wearer(stems)
+    rows = {stem: row for row, stem in enumerate(stems)}
+    changed = []
+    for number, (source, target) in enumerate(pairs):
+        first, *others = find_views(groups, stems[source], stems[target])
+        rng = np.random.default_rng([seed, number])
+        count = min(int(rng.integers(most)), len(others))
+        chosen = sorted(rng.permutation(len(others))[:count].tolist())
+        joined = join_views([first, *(others[k] for k in chosen)])
+        changed.append((rows.setdefault(joined, len(rows)), target))
+    return list(rows), changed
