@@ -29,6 +29,7 @@ from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import PersonReader
 from mcld.pipeline import MCLDPipeline, PipelineInputs
 from mcld.settings import PrepareSettings
+from mcld.surface.warp import warp_texture
 
 
 @pytest.fixture
@@ -117,16 +118,22 @@ def test_a_refiner_that_enlarges_sees_the_finer_map_and_texture(textured, person
     inputs = inputs_of(textured, person)
     assert inputs.pose.shape == inputs.warped.shape == (1, 3, 64, 48)
     assert np.array_equal(inputs.fine_pose[0].permute(1, 2, 0), iuv)
-    guider = textured.pose_guider
-    look = guider.look(iuv, guider.complete(np.asarray(person["texture"])))
-    assert torch.equal(inputs.fine_warped[0], look)
+    completed = textured.pose_guider.complete(np.asarray(person["texture"]))
+    look = torch.from_numpy(warp_texture(iuv, completed)).permute(2, 0, 1)
+    assert torch.equal(inputs.fine_warped[0], look)  # of no map of the photo there is no more
     larger = run(textured, person)
     assert larger.shape == (1, 128, 96, 3)
     assert usual.shape == (1, 64, 48, 3)
     textured.refiner.conv_out.bias.data[12:] = 1
-    seen = (look > 0).any(dim=0).numpy()
     blended = run(textured, person)[0].transpose(2, 0, 1)
-    np.testing.assert_allclose(blended[:, seen], look.numpy()[:, seen] / 255, atol=1e-5)
+    seen = (look[:3] > 0).any(dim=0).numpy()
+    np.testing.assert_allclose(blended[:, seen], look[:3].numpy()[:, seen] / 255, atol=1e-5)
+    photo = person["source"].resize((96, 128))
+    own = {**person, "source": photo, "source_pose": Image.fromarray(iuv[..., ::-1])}
+    closer, body = run(textured, own)[0], iuv[..., 0] > 0
+    assert np.abs(closer - np.asarray(photo) / 255)[body].mean() < 0.01  # the photo itself
+    with pytest.raises(InputError, match="source_pose must be a map for each photo of source"):
+        run(textured, {**own, "source": photo.resize((48, 64))})
 
 
 def test_without_the_texture_nothing_of_it_reaches_the_picture(textured, person):

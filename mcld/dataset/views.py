@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from mcld.dataset.layout import parse_outfit
+from mcld.dataset.layout import parse_identity, parse_outfit
 from mcld.errors import InputError
 
+GENERATED = "Mannequins"
+"""The category in the names of generated people."""
 MOST_VIEWS = 4
 """Pictures of a person that are gathered, at most."""
 
@@ -20,7 +22,8 @@ MOST_VIEWS = 4
 def parse_wearer(stem: str) -> str:
     """The person and the clothes in a stem; of one that names nobody, all of it."""
     try:
-        return parse_outfit(stem)
+        # Generated people have one outfit, and their pictures' numbers in its place.
+        return (parse_identity if GENERATED in stem else parse_outfit)(stem)
     except InputError:
         found = re.fullmatch(r"(.*[^\W_])[\W_]+[^\W_]+", stem)
         return found[1] if found else stem

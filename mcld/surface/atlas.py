@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from mcld.surface.charts import CHART_SIZE, NOWHERE, locate_uv, smpl_scatter
 from mcld.surface.parts import PARTS
 
-_SPREAD = 2.0
-"""Standard deviation of the blur that fills gaps between the pixels of a photo, atlas pixels."""
-_LEAST = 0.02
-"""Share of a gap's neighbourhood that must be seen to fill it."""
+_WIDEST = 17
+"""Gaps between the pixels of a photo that are filled, atlas pixels across, at most."""
+_NEAR, _FAR, _RATIO = 2.0, 6.0, 1e-2
+"""Standard deviations of the two blurs that fill them, and the weight of the wider one: it counts
+where nothing is near."""
+_AROUND = np.ones((_WIDEST, _WIDEST), np.uint8)
 
 
 def lay_atlas(photo: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -37,9 +39,11 @@ def lay_atlas(photo: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.ui
     for chart, filled in zip(laid.reshape(atlas.shape), atlas, strict=True):
         here = chart[..., 3] > 0
         if here.any():
-            near = cv2.GaussianBlur(chart, (0, 0), _SPREAD)
-            gap = ~here & (near[..., 3] > _LEAST)
-            chart[gap] = near[gap] / near[gap][:, 3:]
+            closed = cv2.morphologyEx(here.view("u1"), cv2.MORPH_CLOSE, _AROUND)
+            gap = ~here & (closed > 0)
+            around = cv2.GaussianBlur(chart, (0, 0), _NEAR)[gap]
+            around += _RATIO * cv2.GaussianBlur(chart, (0, 0), _FAR)[gap]
+            chart[gap] = around / around[:, 3:]
             filled[:] = np.rint(chart * [1, 1, 1, 255])
     return atlas
 

@@ -5,9 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
-from mcld.body.parameters import list_gallery, read_body, read_gallery
+from mcld.body.parameters import (
+    find_motion,
+    list_gallery,
+    list_motions,
+    read_body,
+    read_gallery,
+    read_motion,
+)
 from mcld.body.pose_map import draw_pose_map
+from mcld.body.shape import plain_shape, pose_vertices
 from mcld.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -79,6 +88,32 @@ def test_each_pose_that_comes_along_is_drawn(name):
     assert len(np.unique(labels)) > 12
     assert not labels[[0, -1]].any()
     assert not labels[:, [0, -1]].any()
+
+
+@pytest.mark.parametrize("name", list_motions())
+def test_each_motion_that_comes_along_moves_on_the_ground_without_jumps(name):
+    motion = read_motion(find_motion(Path(name)))
+    assert 2 < len(motion.bodies) / 25 < 6
+    lowest, before = [], None
+    for body in motion.bodies[::5]:
+        turned = Rotation.from_rotvec(body.orientation)
+        vertices = pose_vertices(plain_shape(), body.rotations)
+        placed = turned.apply(vertices) + body.place
+        lowest.append(placed[:, 1].min())
+        if before is not None:
+            assert np.linalg.norm(placed - before, axis=1).max() < 0.75  # metres in a fifth of a s
+        before = placed
+    assert np.ptp(lowest) < 0.01
+    turns = np.stack([body.rotations for body in motion.bodies])
+    assert np.ptp(turns, axis=0).max() > 0.3
+
+
+def test_a_file_of_the_name_of_a_motion_counts_before_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_motion(Path("walk")).suffix == ".npz"
+    Path("walk").mkdir()
+    assert find_motion(Path("walk")) == Path("walk")
+    assert find_motion(Path("standing")) == Path("standing")
 
 
 class Hostile:

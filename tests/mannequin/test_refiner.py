@@ -1,4 +1,4 @@
-"""What refines a decoded picture: the texture map warped onto the pose."""
+"""What refines a decoded picture: the source's pixels, warped onto the pose."""
 
 from pathlib import Path
 
@@ -34,8 +34,9 @@ def pose() -> Tensor:
 
 @pytest.fixture
 def warped() -> Tensor:
-    """A texture that shows nothing in the upper half."""
-    made = 0.1 + 0.9 * torch.rand(2, 3, 32, 24, generator=torch.Generator().manual_seed(2))
+    """A photo that shows nothing of the upper half, and the left one."""
+    made = 0.1 + 0.9 * torch.rand(2, 4, 32, 24, generator=torch.Generator().manual_seed(2))
+    made[:, 3:] = (torch.arange(24) < 12).float()
     made[:, :, :16] = 0
     return made
 
@@ -59,8 +60,8 @@ def test_it_is_saved_and_loaded_and_looks_at_everything(
     loaded = TextureRefiner.from_pretrained(tmp_path)
     refined = refiner(decoded, pose, warped)
     assert torch.equal(loaded(decoded, pose, warped), refined)
-    for channel in range(3):
-        for k in (1, 2):
+    for k, channels in ((1, 3), (2, 4)):
+        for channel in range(channels):
             changed = [decoded, pose.clone(), warped.clone()]
             changed[k][:, channel] *= 0.5
             assert not torch.equal(refiner(*changed), refined)
@@ -70,7 +71,7 @@ def test_the_share_of_the_texture_counts_where_there_is_one(decoded, pose, warpe
     refiner = TextureRefiner()
     refiner.conv_out.bias[12:] = 1  # the share; three colours of 2x2 pixels before
     refined = refiner(decoded, pose, warped)
-    torch.testing.assert_close(refined[:, :, 16:], warped[:, :, 16:] * 2 - 1)
+    torch.testing.assert_close(refined[:, :, 16:], warped[:, :3, 16:] * 2 - 1)
     assert torch.equal(refined[:, :, :16], decoded[:, :, :16])
 
 
@@ -84,7 +85,7 @@ def test_it_enlarges_and_what_it_blends_in_is_as_fine_as_the_larger_map(decoded,
     assert (back - decoded).abs().mean() < 0.3 * decoded.std()
     refiner.conv_out.bias[12:] = 1
     refined = refiner(decoded, enlarge(pose), fine)
-    torch.testing.assert_close(refined[:, :, 32:], fine[:, :, 32:] * 2 - 1)
+    torch.testing.assert_close(refined[:, :, 32:], fine[:, :3, 32:] * 2 - 1)
     assert torch.equal(refined[:, :, :32], enlarged[:, :, :32])
 
 

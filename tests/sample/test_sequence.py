@@ -85,6 +85,15 @@ def test_a_motion_becomes_a_video_whose_ground_stands_still(source, weights, mot
     assert b"synthetic" in out.read_bytes()
 
 
+def test_a_motion_that_comes_along_is_named(source, weights, tmp_path):
+    out = tmp_path / "turn.gif"
+    run(SequenceRequest((source,), Path("turn"), out, weights, span=Span(5.0, 0.0, 1.0)))
+    with Image.open(out) as picture:
+        assert picture.n_frames == 5
+    with pytest.raises(InputError, match="standing is one pose"):
+        SequenceRequest((source,), Path("standing"), out, weights)
+
+
 def test_broken_off_it_goes_on_to_the_same_bytes(source, weights, motion, tmp_path):
     whole = tmp_path / "whole.gif"
     run(SequenceRequest((source,), motion, whole, weights))

@@ -53,6 +53,27 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.glob("*/*.png"))}
 
 
+def test_gathered_sources_are_of_all_pictures_but_the_target(own, weights, tmp_path):
+    plain, gathered = tmp_path / "plain", tmp_path / "gathered"
+    run(SplitRequest(own.root, "test", plain, weights, limit=1))
+    own.write_record({**own.read_record(), "gather": 1})
+    run(SplitRequest(own.root, "test", gathered, weights, limit=1))
+    assert contents(plain) != contents(gathered)
+    with pytest.raises(SettingsError, match="gather was None, now True"):
+        run(SplitRequest(own.root, "test", plain, weights, limit=1))
+    source, target = (Path(name).stem for name in own.pairs("test")[0])
+    (other,) = {Path(name).stem for name in own.names("test")} - {source, target}
+    before = contents(gathered)
+    for changed, counts in ((target, False), (other, True)):
+        texture = own.texture("test", changed)
+        with Image.open(texture) as picture:
+            pixels = np.array(picture)
+        Image.fromarray(np.where(pixels > 0, 255 - pixels // 2, 0).astype(np.uint8)).save(texture)
+        said, _ = run(SplitRequest(own.root, "test", gathered, weights, limit=1))
+        assert any("made again" in line for line in said) == counts
+        assert (contents(gathered) != before) == counts
+
+
 def test_every_pair_has_a_picture_of_both_sizes(dataset, weights, tmp_path):
     request = SplitRequest(dataset.root, "test", tmp_path / "results", weights)
     _, told = run(request)

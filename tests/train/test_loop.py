@@ -19,6 +19,7 @@ from torch import nn
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image
+from mcld.dataset.views import split_views
 from mcld.errors import InputError, MCLDError, SettingsError, StoppedError, WeightsError
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import runs_on_cpu
@@ -29,6 +30,7 @@ from mcld.networks.names import FILE_STEMS
 from mcld.person import read_prepared
 from mcld.settings import Settings, TrainSettings, load_settings
 from mcld.train import checkpoint
+from mcld.train.cache import EncodedCache
 from mcld.train.finish import save_pipeline
 from mcld.train.loop import learning_rate, train
 from mcld.train.report import TrainReport
@@ -355,6 +357,30 @@ def test_a_trained_network_is_trained_further_with_textured_maps_and_keeps_them(
     )
     with pytest.raises(SettingsError, match=r"mannequin\.pose_input: .* trained with textured"):
         run(back)
+
+
+@pytest.mark.parametrize("pose_input", ["iuv", "textured"])
+def test_sources_of_several_views_are_trained_on(short, tmp_path, pose_input):
+    further = with_settings(short, "mannequin", pose_input=pose_input)
+    several = with_train(further, views=3, cache=tmp_path / "cache", images=8)
+    run(several)
+    encoded = {
+        str(file.relative_to(tmp_path / "cache")).split("/", 2)[2].removesuffix(".safetensors")
+        for file in (tmp_path / "cache").rglob("*.safetensors")
+    }
+    joined = [stem for stem in encoded if "/" in stem]
+    assert joined
+    layout = DatasetLayout(several.train.dataset)
+    for stem in joined:
+        assert set(split_views(stem)) < {
+            name.removesuffix(".jpg") for name in layout.names("train")
+        }
+    (folder,) = {file.parent for file in (tmp_path / "cache").glob("*/*/*.safetensors")}
+    cache = EncodedCache(folder, layout, "train")
+    one, two = (
+        cache.read(stem, "texture_latents")[0] for stem in (joined[0].split("/")[0], joined[0])
+    )
+    assert not torch.equal(one, two)
 
 
 def test_a_damaged_cache_is_one_line_from_a_loading_process(short, tmp_path):
