@@ -55,7 +55,7 @@ def test_gaps_between_the_pixels_of_a_small_photo_are_filled_and_what_is_far_is_
     less = np.asarray(Image.fromarray(iuv).resize(small, Image.Resampling.NEAREST))
     atlas = lay_atlas(np.asarray(Image.fromarray(photo).resize(small)), less)
     front, both = atlas[1], (atlas[1, ..., 3] > 0) & (whole[1, ..., 3] > 0)
-    assert both.sum() > 0.85 * (whole[1, ..., 3] > 0).sum()
+    assert both.sum() > 0.75 * (whole[1, ..., 3] > 0).sum()
     assert np.abs(front[both].astype(int) - whole[1][both]).mean() < 20
     assert (atlas[..., 3] > 0).mean() < 0.5  # one side of a body
     assert set(np.unique(atlas[..., 3])) == {0, 255}
