@@ -204,7 +204,7 @@ def _show_steadiness(sequence: Path, settings: Settings) -> None:
     rows.append(["frames", str(found.frames)])
     rows += [["of which show nobody", str(found.nobody)]] if found.nobody else []
     console.show_table([sequence.name, ""], rows)
-    console.say("Measured on the surface of the body, along the maps' own flow: docs/evaluation.md")
+    console.say("Measured on the surface of the body, along the maps' own flow: docs/sequences.md")
     console.show_result(found.describe())
 
 

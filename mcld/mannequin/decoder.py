@@ -26,7 +26,7 @@ from mcld.pipeline import SCALE_FACTOR, MCLDPipeline, SamplingOptions
 from mcld.settings import TrainSettings
 from mcld.surface.parts import HEAD
 
-PICTURES = 1024
+PICTURES = 2048
 """At most so many pairs are sampled, and held in memory."""
 DECODER_BATCH = 32
 DECODER_LEARNING_RATE = 2e-3
@@ -76,14 +76,16 @@ def learn_to_paint(
     images: int,
     generator: torch.Generator,
     on_image: Callable[[int, int], None],
+    precision: torch.dtype = torch.float32,
     going: Going | None = None,
 ) -> None:
     """Train a part of a network to paint `count` pictures as they are.
 
     paint: what it is given -> pictures [B, 3, h, w] in -1..1. draw: rows of the pictures,
     int64 [B] -> what they show, and what `paint` is given of them. The order is drawn from
-    `generator`. images: to see. on_image: called with (pictures seen, pictures to see). going:
-    where it goes on, if there is anything of it, and where it stops.
+    `generator`. images: to see. on_image: called with (pictures seen, pictures to see). precision:
+    what is computed in, while weights stay float32. going: where it goes on, if there is anything
+    of it, and where it stops.
 
     Raises StoppedError when it was asked to stop, with its state written, and MCLDError when that
     cannot be written.
@@ -110,7 +112,8 @@ def learn_to_paint(
     while seen < images:
         rows = torch.randint(count, (min(DECODER_BATCH, images - seen),), generator=generator)
         pixels, *given = (tensor.to(device) for tensor in draw(rows))
-        loss = functional.l1_loss(paint(*given), pixels)
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            loss = functional.l1_loss(paint(*given), pixels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -239,6 +242,7 @@ def adapt_decoder(
     images: int,
     generator: torch.Generator,
     on_image: Callable[[int, int], None],
+    precision: torch.dtype = torch.float32,
     going: Going | None = None,
 ) -> None:
     """Train what decodes on what the trained network has sampled.
@@ -253,6 +257,7 @@ def adapt_decoder(
         images: pictures, or crops for a refiner, to see.
         generator: of the order, as `sample_pairs` left it.
         on_image: called with (pictures seen, pictures to see).
+        precision: what is computed in.
         going: how it is broken off and gone on with.
 
     Raises StoppedError and MCLDError as `train_decoder` does.
@@ -261,6 +266,7 @@ def adapt_decoder(
         "images": images,
         "generator": generator,
         "on_image": on_image,
+        "precision": precision,
         "going": going,
     }
     count, refiner = len(sampled.latents), pipeline.refiner

@@ -151,6 +151,8 @@ def _adapt(stage: TrainStage, report: Report, say: Callable[[str], None]) -> Non
             images=images,
             generator=generator,
             on_image=count_stage(report, "Adapting the decoder"),
+            # float16 would need its gradients scaled
+            precision=torch.bfloat16 if settings.train.precision == "bf16" else torch.float32,
             going=Going(
                 folder / "decoder.pt", settings.train.checkpoint_every, lambda: interrupt.wanted
             ),
@@ -174,6 +176,7 @@ def _hash_sampled(
         {name: weights_hash(part.state_dict()) for name, part in parts.items()},
         {name: value for name, value in pipeline.config.items() if not name.startswith("_")},
         [options.height, options.width, min(BATCH, options.batch_size), options.seed],
+        options.precision,
         stage.adapt_decoder_images,
         [(pair, *map(pictures.made_from, pair)) for pair in pairs],
     ]
