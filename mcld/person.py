@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -48,6 +48,9 @@ from mcld.settings import PrepareSettings
 from mcld.surface.atlas import lay_atlas
 from mcld.surface.charts import find_texels
 
+if TYPE_CHECKING:
+    from mcld.estimators.gather import View
+
 BATCH = 32
 """Prepared pictures that are read at once."""
 
@@ -81,7 +84,14 @@ class Person:
 
     @cached_property
     def atlas(self) -> NDArray[np.uint8]:
-        """What the photo shows, on the charts, as `lay_atlas` lays it: uint8 [24, 200, 200, 4]."""
+        """What the photo shows, or the photos do, on the charts: uint8 [24, 200, 200, 4].
+
+        As `lay_atlas` lays it: RGB, and 255 where it is shown.
+        """
+        if self.views:
+            from mcld.estimators.gather import gather_atlases
+
+            return gather_atlases(_make_views(self.views), np.asarray(self.texture))
         return lay_atlas(np.asarray(self.photo), self.iuv)
 
     @cached_property
@@ -118,12 +128,12 @@ def gather_person(views: Sequence[Person], say: Callable[[str], None]) -> Person
     Which photo is embedded is left to `Person.choose_view`, once a pose is known. `say` is told of
     photos that seem to show other clothes or another person.
     """
-    from mcld.estimators.gather import View, gather_textures, measure_face
+    from mcld.estimators.gather import gather_textures, measure_face
 
     first = views[0]
     if len(views) == 1:
         return first
-    arrays = [View(np.asarray(view.photo), view.iuv, np.asarray(view.texture)) for view in views]
+    arrays = _make_views(views)
     gathered = gather_textures(arrays)
     for view, difference in zip(views[1:], gathered.difference, strict=True):
         if difference is not None and difference > _OTHER_CLOTHES:
@@ -141,6 +151,13 @@ def gather_person(views: Sequence[Person], say: Callable[[str], None]) -> Person
         face=views[int(np.argmax(faces))].face,
         views=tuple(views),
     )
+
+
+def _make_views(people: Sequence[Person]) -> list[View]:
+    """What is gathered of people."""
+    from mcld.estimators.gather import View
+
+    return [View(np.asarray(one.photo), one.iuv, np.asarray(one.texture)) for one in people]
 
 
 def warn_of_no_face(person: Person, say: Callable[[str], None]) -> None:

@@ -106,8 +106,14 @@ def edit_person(source: Person, edits: Edits) -> Person:
         coloured = sew(_recolor(own, kept, source.name), pieces)
     photo = rewarp(np.asarray(source.photo), source.iuv, before, dressed)
     photo = tint(photo, source.iuv, dressed, coloured)
+    # Views would show what was worn before.
+    views = source.views if np.array_equal(coloured, before) else ()
     return replace(
-        source, photo=Image.fromarray(photo), texture=Image.fromarray(coloured), face=face
+        source,
+        photo=Image.fromarray(photo),
+        texture=Image.fromarray(coloured),
+        face=face,
+        views=views,
     )
 
 

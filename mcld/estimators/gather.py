@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcld.surface.atlas import lay_atlas
 from mcld.surface.charts import TEXTURE_SIZE, find_texels, smpl_borders, smpl_labels
 from mcld.surface.parts import PARTS
 
@@ -79,6 +80,23 @@ def gather_textures(views: Sequence[View]) -> Gathered:
     blended = np.rint(np.clip(_blend(matched, qualities), 1, 255)).astype(np.uint8)
     seen = np.max(qualities, axis=0) > 0
     return Gathered(np.where(seen[..., None], blended, 0).astype(np.uint8), differences)
+
+
+def gather_atlases(views: Sequence[View], texture: UInt8Array) -> UInt8Array:
+    """What the views show, closer than their gathered texture map: an atlas as `lay_atlas` has it.
+
+    Each shows what those before it do not. texture: uint8 [512, 512, 3] RGB, of `gather_textures`,
+    whose colours they get.
+    """
+    atlas = lay_atlas(views[0].photo, views[0].iuv)
+    for view in views[1:]:
+        own = lay_atlas(view.photo, view.iuv)
+        both = view.texture.all(axis=-1) & texture.all(axis=-1)
+        if both.any():
+            ratio = texture[both].astype(np.float32) / view.texture[both]
+            own[..., :3] = np.clip(np.rint(own[..., :3] * np.median(ratio, axis=0)), 0, 255)
+        atlas = np.where(atlas[..., 3:] > 0, atlas, own)
+    return atlas
 
 
 def measure_quality(view: View) -> FloatArray:

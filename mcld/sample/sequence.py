@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +189,7 @@ class SequenceRun(PictureRun[int, tuple[Map, PipelineInputs]]):
         self.behind = find_behind(person, opened.options)
         middle = read_iuv(_file(self.poses, count // 2))
         # One view for all frames: where the nearest changes, so would the picture.
-        self.person = replace(person, views=(person.choose_view(middle),))
+        self.person, self.view = person, person.choose_view(middle)
         self.frame = find_frame(self._cover(), person.photo.size)
 
     def begin(self, held: ExitStack) -> list[int]:
@@ -228,7 +227,7 @@ class SequenceRun(PictureRun[int, tuple[Map, PipelineInputs]]):
         """The pose, and what the network sees."""
         iuv = self.read_pose(job)
         pipeline, options = self.opened.pipeline, self.opened.options
-        return iuv, read_inputs(pipeline, [self.person], iuv, options)
+        return iuv, read_inputs(pipeline, [self.person], iuv, options, self.view)
 
     def encode(self, inputs: list[tuple[Map, PipelineInputs]]) -> list[FocalConditions]:
         """One picture a frame."""

@@ -21,13 +21,15 @@ def read_inputs(
     people: Sequence[Person],
     pose: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
     options: SamplingOptions,
+    view: Person | None = None,
 ) -> PipelineInputs:
     """People and the pose to show them in, uint8 [H, W, 3] (I, U, V), at the networks' sizes.
 
-    Of several photos of a person that which shows the most of the pose is embedded.
+    view: whose photo is embedded; None: of several photos of a person that which shows the most of
+    the pose.
     """
     return pipeline.inputs(
-        [person.choose_view(pose).photo for person in people],
+        [(view or person.choose_view(pose)).photo for person in people],
         [person.texture for person in people],
         [pose] * len(people),
         torch.stack([person.face for person in people]),

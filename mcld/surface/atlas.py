@@ -41,8 +41,8 @@ def lay_atlas(photo: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.ui
         if here.any():
             closed = cv2.morphologyEx(here.view("u1"), cv2.MORPH_CLOSE, _AROUND)
             gap = ~here & (closed > 0)
-            around = cv2.GaussianBlur(chart, (0, 0), _NEAR)[gap]
-            around += _RATIO * cv2.GaussianBlur(chart, (0, 0), _FAR)[gap]
+            near, far = (cv2.GaussianBlur(chart, (0, 0), s)[gap] for s in (_NEAR, _FAR))
+            around = near + _RATIO * far
             chart[gap] = around / around[:, 3:]
             filled[:] = np.rint(chart * [1, 1, 1, 255])
     return atlas

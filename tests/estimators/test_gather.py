@@ -7,10 +7,17 @@ import pytest
 import torch
 from PIL import Image
 
-from mcld.estimators.gather import View, gather_textures, measure_face, measure_quality
+from mcld.estimators.gather import (
+    View,
+    gather_atlases,
+    gather_textures,
+    measure_face,
+    measure_quality,
+)
 from mcld.estimators.texture import extract_texture
 from mcld.mannequin.world import identity, pose, render
 from mcld.person import Person, gather_person
+from mcld.surface.atlas import lay_atlas
 from mcld.surface.charts import find_texels, smpl_labels
 from mcld.surface.warp import complete_texture
 
@@ -44,6 +51,21 @@ def test_one_photo_alone_is_as_it_was(front):
     person = read_person(front)
     assert gather_person([person], pytest.fail) is person
     assert person.choose_view(front.iuv) is person
+
+
+def test_details_come_from_the_first_photo_that_shows_them_in_the_colours_of_the_map(front, back):
+    dark = replace(back, photo=back.photo // 2, texture=back.texture // 2)
+    texture = gather_textures([front, dark]).texture
+    atlas = gather_atlases([front, dark], texture)
+    own, true = lay_atlas(front.photo, front.iuv), lay_atlas(back.photo, back.iuv)
+    seen = own[..., 3] > 0
+    assert np.array_equal(atlas[seen], own[seen])
+    behind = ~seen & (true[..., 3] > 0)
+    assert (atlas[behind][:, 3] == 255).all()
+    off = np.abs(atlas[behind][:, :3].astype(int) - true[behind][:, :3])
+    assert off.mean() < 0.5 * np.abs(true[behind][:, :3] // 2 - true[behind][:, :3]).mean()
+    both = gather_person([read_person(front), read_person(back)], lambda _: None)
+    assert (both.atlas[..., 3] > 0).sum() > 1.5 * seen.sum()
 
 
 def test_front_and_back_together_show_what_either_does(front, back):
