@@ -32,6 +32,8 @@ demo: setup  ## anew: generate people, prepare them, repaint some with the shipp
 	@echo 'To use mcld by this name: . $(BIN)/activate'
 	$(BIN)/python -m benchmarks mannequin build/demo/people --out build/demo/pictures
 	$(BIN)/python -m benchmarks mannequin build/demo/dolls --out build/demo/pictures-of-dolls
+	$(BIN)/mcld sample --source build/demo/people/test/fashionWOMENMannequinsid0000000501_1front.jpg \
+		--pose turn --fps 6 --out build/demo/turn.gif
 
 test: setup  ## run all tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal

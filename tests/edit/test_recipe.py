@@ -113,6 +113,26 @@ def test_what_is_guessed_of_a_donor_is_said_of_one_edit_and_in_a_recipe(dataset,
         assert sum(line.endswith("of a head: the rest is guessed") for line in lines) == 1
 
 
+def test_the_photos_of_a_source_are_gathered_in_a_recipe_as_on_the_command_line(dataset, tmp_path):
+    photos = [str(dataset.image("test", Path(name).stem)) for name in dataset.names("test")[:2]]
+    edits = [
+        {"source": photos, "out": "both.png", "recolor": ["upper=red"]},
+        {"source": photos[0], "out": "one.png", "recolor": ["upper=red"]},
+    ]
+    run(written(tmp_path / "edits.yaml", edits))
+    request = parse_edit_request(
+        {"source": photos, "out": str(tmp_path / "c.png"), "recolor": ["upper=red"]}, ""
+    )
+    settings = load_settings(None, [])
+    edit_picture(request, None, settings, say=lambda _: None, on_step=lambda *_: None)
+    both, one, command = (
+        np.asarray(Image.open(path)).astype(int)
+        for path in (tmp_path / "made/both.png", tmp_path / "made/one.png", tmp_path / "c.png")
+    )
+    assert np.abs(both - command).max() <= 2  # in one thread sums may round otherwise
+    assert np.abs(both - one).max() > 8
+
+
 def test_an_edit_may_have_a_seed_of_its_own(photos, tmp_path):
     edits = [{"source": photos[0], "out": f"{seed}.png", "seed": seed} for seed in (1, 2)]
     run(written(tmp_path / "edits.yaml", edits), "edit.strength=1")

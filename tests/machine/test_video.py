@@ -1,7 +1,9 @@
 """Moving pictures, in and out of files."""
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -52,6 +54,21 @@ def test_frames_are_taken_at_another_rate_and_of_a_part(tmp_path: Path):
     assert len(list(read_frames(path, 24.0))) == 24
     some = [find_bar(frame) for frame in read_frames(path, 12.0, 0.25, 0.5)]
     assert some == pytest.approx([3 * 4 + 3.5, 4 * 4 + 3.5, 5 * 4 + 3.5], abs=1)
+
+
+def test_a_variable_rate_is_read_by_the_clock(tmp_path: Path):
+    path = tmp_path / "uneven.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for pixels, milliseconds in zip(draw(3), (0, 100, 500), strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = milliseconds, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    found = [find_bar(frame) for frame in read_frames(path, 10.0)]
+    assert found[:6] == pytest.approx([3.5, *[7.5] * 4, 11.5], abs=1)
 
 
 @pytest.mark.parametrize(("suffix", "kind"), [(".gif", "GIF"), (".webp", "WEBP")])

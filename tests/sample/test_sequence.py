@@ -85,6 +85,21 @@ def test_a_motion_becomes_a_video_whose_ground_stands_still(source, weights, mot
     assert b"synthetic" in out.read_bytes()
 
 
+def test_two_processes_make_the_bytes_of_one(source, weights, mcld, tmp_path):
+    words = ["sample", "--source", str(source), "--weights", str(weights), "--pose", "turn"]
+    words += ["--fps", "4", "--to", "1", "--config", str(write_settings(tmp_path))]
+    for name, how in (("one.gif", []), ("two.gif", ["--processes", "2"])):
+        done = mcld(*words, "--out", name, *how)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "one.gif").read_bytes() == (tmp_path / "two.gif").read_bytes()
+
+
+def write_settings(folder: Path) -> Path:
+    path = folder / "steps.yaml"
+    path.write_text("sample: {num_inference_steps: 1, keep: background, batch_size: 2}\n")
+    return path
+
+
 def test_a_motion_that_comes_along_is_named(source, weights, tmp_path):
     out = tmp_path / "turn.gif"
     run(SequenceRequest((source,), Path("turn"), out, weights, span=Span(5.0, 0.0, 1.0)))
