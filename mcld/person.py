@@ -76,6 +76,8 @@ class Person:
     views: tuple[Person, ...] = ()
     """Of a person who was gathered from several photos, each as it was read, the first among them;
     of any other, none."""
+    gains: tuple[NDArray[np.float32], ...] = ()
+    """Of each view, what its colours are multiplied by to be the first's: [3] RGB."""
 
     @property
     def has_face(self) -> bool:
@@ -91,7 +93,7 @@ class Person:
         if self.views:
             from mcld.estimators.gather import gather_atlases
 
-            return gather_atlases(_make_views(self.views), np.asarray(self.texture))
+            return gather_atlases(_make_views(self.views), self.gains)
         return lay_atlas(np.asarray(self.photo), self.iuv)
 
     @cached_property
@@ -150,6 +152,7 @@ def gather_person(views: Sequence[Person], say: Callable[[str], None]) -> Person
         texture=Image.fromarray(gathered.texture),
         face=views[int(np.argmax(faces))].face,
         views=tuple(views),
+        gains=tuple(gathered.gains),
     )
 
 
@@ -168,17 +171,22 @@ def warn_of_no_face(person: Person, say: Callable[[str], None]) -> None:
 
 
 def read_prepared(
-    layout: DatasetLayout, split: str, stem: str, face_embedder: str | None = None
+    layout: DatasetLayout,
+    split: str,
+    stem: str,
+    face_embedder: str | None = None,
+    say: Callable[[str], None] = ignore,
 ) -> Person:
     """Read a prepared picture. Raises InputError for a file that is missing or cannot be used.
 
     stem: of a picture, or of several that are gathered, as `mcld.dataset.views` joins them.
     face_embedder: of a network, as in `MCLDPipeline`; where the dataset's is another, the face is
-    embedded anew if that takes no weights, else left open. None: it is taken as it is.
+    embedded anew if that takes no weights, else left open. None: it is taken as it is. say: told of
+    pictures that seem to show other clothes or another person, where several are gathered.
     """
     if len(views := split_views(stem)) > 1:
         read = [read_prepared(layout, split, view, face_embedder) for view in views]
-        return gather_person(read, ignore)
+        return gather_person(read, say)
     path = layout.image(split, stem)
     face = layout.face(split, stem)
     photo, iuv = read_image_and_iuv(path, layout.densepose(split, stem))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcld.body.parameters import is_body, is_in_gallery, read_body, read_gallery
+from mcld.body.parameters import find_motion, is_body, is_in_gallery, read_body, read_gallery
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import PoseKind, check_image, read_image_and_iuv
 from mcld.dataset.poses import explain_no_map, find_pose
@@ -79,6 +79,10 @@ def check_pose(path: Path, kind: PoseKind, options: PrepareSettings) -> None:
     if kind == "gallery":
         read_gallery(str(path))
         return
+    if find_motion(path) != path:
+        raise InputError(
+            f"{path} is a motion, not a pose: mcld sample --pose {path} --out {path}.mp4"
+        )
     if kind == "auto" and not (path.suffix or path.exists()):
         raise InputError(
             f"{path} is neither a file nor a pose that comes with mcld: mcld sample --list-poses"

@@ -4,7 +4,7 @@ import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -21,8 +21,9 @@ from mcld.conditions import FOCAL_CONDITIONS, FocalConditions, scale_iuv
 from mcld.errors import InputError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 from mcld.picture_arguments import Pictures, read_iuv_maps, read_photos, read_texture_maps
-from mcld.surface.atlas import complete_atlas, lay_atlas, warp_atlas
+from mcld.surface.atlas import lay_atlas, warp_atlas
 
+_T = TypeVar("_T")
 logger = logging.get_logger(__name__)
 
 StepCallback = Callable[["MCLDPipeline", int, int, dict[str, Tensor]], dict[str, Tensor]]
@@ -87,16 +88,7 @@ def _stack_planes(pictures: list[NDArray[np.uint8]]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
 
 
-def _lay_atlases(photos: list[Image.Image], maps: Pictures) -> list[NDArray[np.uint8]]:
-    """Of photos and their own maps what they show. Raises InputError where they do not match."""
-    own = read_iuv_maps(maps, "source_pose")
-    own = own * len(photos) if len(own) == 1 else own
-    if [photo.size for photo in photos] != [iuv.shape[1::-1] for iuv in own]:
-        raise InputError("source_pose must be a map for each photo of source, of its size")
-    return [lay_atlas(np.asarray(p), iuv) for p, iuv in zip(photos, own, strict=True)]
-
-
-def _repeat(pictures: list[Image.Image], count: int) -> list[Image.Image]:
+def _repeat(pictures: list[_T], count: int) -> list[_T]:
     """One picture as often as it is needed; several as they are."""
     return pictures * count if len(pictures) == 1 else pictures
 
@@ -388,11 +380,8 @@ class MCLDPipeline(DiffusionPipeline):
         if self.refiner is not None:
             scale = self.refiner.scale
             fine = self._resize_poses(pose, height * scale, width * scale)
-            atlases = [
-                complete_atlas(a, t)
-                for a, t in zip(atlas or [None] * len(fine), textures, strict=True)
-            ]
-            looks = [warp_atlas(iuv, a) for iuv, a in zip(fine, atlases, strict=True)]
+            atlas = atlas or [None] * len(fine)
+            looks = [warp_atlas(*one) for one in zip(fine, atlas, textures, strict=True)]
             fine_pose, fine_warped = _stack_planes(fine), _stack_planes(looks)
         return PipelineInputs(
             source=self.encoder_pixels(source),
@@ -486,7 +475,16 @@ class MCLDPipeline(DiffusionPipeline):
         if departure := self.describe_departure(options):
             logger.warning(departure)
         maps = read_iuv_maps(pose, "pose")
-        sources = _repeat(read_photos(source, "source"), len(maps))
+        photos = read_photos(source, "source")
+        atlas = None
+        if source_pose is not None:
+            own = read_iuv_maps(source_pose, "source_pose")
+            if [photo.size for photo in photos] != [iuv.shape[1::-1] for iuv in own]:
+                raise InputError("source_pose must be a map for each photo of source, of its size")
+            if self.refiner is not None:
+                laid = [lay_atlas(np.asarray(p), i) for p, i in zip(photos, own, strict=True)]
+                atlas = _repeat(laid, len(maps))
+        sources = _repeat(photos, len(maps))
         textures = _repeat(read_texture_maps(texture, "texture"), len(maps))
         if face is not None and not (isinstance(face, Tensor) and face.isfinite().all()):
             raise InputError("face must be a tensor of finite numbers, [B, 512]")
@@ -495,7 +493,6 @@ class MCLDPipeline(DiffusionPipeline):
         if isinstance(generator, list) and len(generator) != len(maps):
             raise InputError(f"give one generator, or as many as poses: not {len(generator)}")
         self.check_inputs(sources, textures, maps, face, output_type)
-        atlas = None if source_pose is None else _lay_atlases(sources, source_pose)
         with self.progress_bar(total=options.num_inference_steps) as progress:
 
             def after_step(

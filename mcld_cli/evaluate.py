@@ -121,7 +121,7 @@ def evaluate(
             "--processes": processes,
             "--dataset": flags.get("evaluate.dataset"),
         }
-        refuse(others, "goes with --save-path, not with --sequence")
+        refuse(others, "does not go with --sequence")
         _show_steadiness(sequence, load_settings(config, make_overrides(flags, overrides)))
         return
     if not save_path:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcld.dataset.layout import SPLITS, DatasetLayout, parse_identity
+from mcld.dataset.layout import GENERATED_FILE, SPLITS, DatasetLayout, parse_identity
 from mcld.dataset.views import group_by_wearer
 from mcld.errors import MCLDError, SettingsError
 from mcld.machine.processes import is_main
@@ -123,11 +123,13 @@ def prepare(
                 {"--person": flags.get("prepare.person")},
                 "does not go with --pose-estimator precomputed",
             )
-        request = PrepareRequest(root, _parse_stages(stages), split_dir, limit, overwrite, gather)
+        request = PrepareRequest(root, _parse_stages(stages), split_dir, limit, overwrite)
         if dry_run:
             _show_plan(request, settings)
         else:
-            _prepare_photos(request, settings, strict)
+            generated = (root / GENERATED_FILE).exists()  # there is nothing to prepare
+            if not (generated and gather is not None):
+                _prepare_photos(request, settings, strict)
     else:
         photos = {
             "--stages": stages,
@@ -136,12 +138,15 @@ def prepare(
             "--person": flags.get("prepare.person"),
             "--limit": limit,
             "--overwrite": overwrite,
-            "--gather/--no-gather": gather,
             "--strict": strict,
             "--dry-run": dry_run,
         }
         refuse(photos, "is for photos; generated people need none of it")
         _generate_people(root, mannequins, settings)
+    if gather is not None and not dry_run and is_main():
+        layout = DatasetLayout(root)
+        layout.set_gathered(gather)
+        _show_people(layout)
 
 
 def _parse_stages(stages: str | None) -> tuple[str, ...]:
@@ -169,8 +174,6 @@ def _prepare_photos(request: "PrepareRequest", settings: PrepareSettings, strict
     if is_main():
         _show_report(report, ("stage", "listed", "done", "skipped", "failed"))
         _show_files(request.root)
-        if report.estimators.get("gather"):
-            _show_people(DatasetLayout(request.root))
         if report.plain:
             console.say("Next:")
             console.show_command(
@@ -220,16 +223,20 @@ def _show_report(report: "PrepareReport", columns: tuple[str, ...]) -> None:
 
 def _show_people(layout: DatasetLayout) -> None:
     """Say how many pictures show the same person, for whom it is gathered."""
-    stems = [Path(name).stem for split in SPLITS for name in layout.names(split)]
-    groups = group_by_wearer(stems).values()
-    if len(groups) == len(stems):
+    if not layout.is_gathered:
+        console.say("Every source's texture map is of its own picture alone.")
+        return
+    splits = [[Path(name).stem for name in layout.names(split)] for split in SPLITS]
+    groups = [group for stems in splits for group in group_by_wearer(stems).values()]
+    pictures = sum(map(len, splits))
+    if len(groups) == pictures:
         console.say(
             "No two names say that they show one person in the same clothes (as ann_front and"
             " ann_back do): nothing will be gathered."
         )
     else:
         console.say(
-            f"Texture maps are gathered when a split is sampled: {len(stems):,} pictures show"
+            f"Texture maps are gathered when a split is sampled: {pictures:,} pictures show"
             f" {len(groups):,} people, by their names."
         )
 

@@ -130,6 +130,7 @@ def test_a_refiner_that_enlarges_sees_the_finer_map_and_texture(textured, person
     np.testing.assert_allclose(blended[:, seen], look[:3].numpy()[:, seen] / 255, atol=1e-5)
     photo = person["source"].resize((96, 128))
     own = {**person, "source": photo, "source_pose": Image.fromarray(iuv[..., ::-1])}
+    own["texture"] = Image.new("RGB", (512, 512), "gray")  # without holes, where nothing is shown
     closer, body = run(textured, own)[0], iuv[..., 0] > 0
     assert np.abs(closer - np.asarray(photo) / 255)[body].mean() < 0.01  # the photo itself
     with pytest.raises(InputError, match="source_pose must be a map for each photo of source"):

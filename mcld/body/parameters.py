@@ -90,6 +90,11 @@ def find_motion(path: Path) -> Path:
     return MOTIONS / f"{path}.npz" if named else path
 
 
+def name_file(path: Path) -> str:
+    """What a record calls a file: a motion that comes along by its name, wherever it lies."""
+    return path.stem if path.parent == MOTIONS else str(path)
+
+
 def read_body(path: Path) -> BodyParameters:
     """Read one body: of a motion the first frame, or that of "NAME.npz#FRAME", from 0.
 

@@ -7,6 +7,7 @@
 <root>/split/{train,test}.lst            the names, one a line
 <root>/split/{train,test}.csv            the pairs, header `from,to`
 <root>/prepared.json                     which estimators made the maps and the embeddings
+<root>/GATHERED.txt                      whether sources are gathered when a split is sampled
 """
 
 import csv
@@ -26,6 +27,14 @@ from mcld.machine.processes import is_main
 
 SPLITS = ("train", "test")
 RECORD_FILE = "prepared.json"
+GENERATED_FILE = "mannequins.json"
+"""Which generated people a folder holds, if it holds any."""
+GATHERED_FILE = "GATHERED.txt"
+GATHERED_TEXT = """\
+Of a person's pictures in the same clothes all but the target are gathered into the texture map of
+a pair's source, whenever a split of this folder is sampled: `mcld prepare --gather`. --no-gather,
+or to delete this file, takes it back.
+"""
 LONGEST_NAME = 240
 """Bytes in a flat name: file systems take 255, some fewer."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -153,7 +162,15 @@ class DatasetLayout:
 
         `mcld.dataset.views` tells which these are.
         """
-        return bool(self.read_record().get("gather"))
+        return (self.root / GATHERED_FILE).exists()
+
+    def set_gathered(self, wanted: bool) -> None:
+        """Keep whether they do. Raises MCLDError when that cannot be written."""
+        file = self.root / GATHERED_FILE
+        if wanted:
+            write_text(file, GATHERED_TEXT)
+        else:
+            file.unlink(missing_ok=True)
 
     def names(self, split: str) -> list[str]:
         """The flat names of a split, with '.jpg', in the order of its list.

@@ -5,6 +5,7 @@ label 0..24 (0: background), U and V are 0..255. On disk the map's RGB order is 
 readers of BGR see (I, U, V).
 """
 
+import re
 import stat
 import warnings
 from collections.abc import Callable, Mapping
@@ -314,3 +315,18 @@ def cut_out(picture: Image.Image) -> Image.Image:
     """RGBA without what is more than half transparent, which comes out black."""
     pixels = np.asarray(picture)
     return Image.fromarray(np.where(pixels[..., 3:] > 127, pixels[..., :3], np.uint8(0)))
+
+
+FRAMES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+"""Suffixes of the pictures that a folder of frames may hold."""
+
+
+def is_frame(path: Path) -> bool:
+    """Whether a file is one of a folder of frames, by its name."""
+    return path.suffix.lower() in FRAMES and path.name[0] != "." and path.is_file()
+
+
+def split_numbers(path: Path) -> list[tuple[int, str]]:
+    """A name so that 2 comes before 10."""
+    words = re.split(r"(\d+)", path.name.lower())
+    return [(int(word), "") if word.isdecimal() else (-1, word) for word in words]

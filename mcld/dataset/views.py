@@ -15,6 +15,8 @@ from mcld.errors import InputError
 
 GENERATED = "Mannequins"
 """The category in the names of generated people."""
+_CAMERAS = ("img", "dsc", "dscn", "dscf", "pxl", "photo", "image", "picture", "screenshot")
+"""What cameras begin names with, which then say nothing of who is shown."""
 MOST_VIEWS = 4
 """Pictures of a person that are gathered, at most."""
 
@@ -25,8 +27,8 @@ def parse_wearer(stem: str) -> str:
         # Generated people have one outfit, and their pictures' numbers in its place.
         return (parse_identity if GENERATED in stem else parse_outfit)(stem)
     except InputError:
-        found = re.fullmatch(r"(.*[^\W_])[\W_]+[^\W_]+", stem)
-        return found[1] if found else stem
+        found = re.fullmatch(r"(.*[^\W_])[\W_]+[^\W_]+[\W_]*", stem)
+        return found[1] if found and found[1].lower() not in _CAMERAS else stem
 
 
 def group_by_wearer(stems: Iterable[str]) -> dict[str, list[str]]:
@@ -40,7 +42,13 @@ def group_by_wearer(stems: Iterable[str]) -> dict[str, list[str]]:
 def find_views(groups: Mapping[str, Sequence[str]], source: str, target: str) -> list[str]:
     """All that may be gathered for a pair: the source first, and never the target."""
     others = groups.get(parse_wearer(source), ())
-    return [source, *(stem for stem in others if stem not in (source, target))]
+    taken = {_find_shot(source), _find_shot(target)}
+    return [source, *(stem for stem in others if _find_shot(stem) not in taken)]
+
+
+def _find_shot(stem: str) -> str:
+    """What a picture shows; of generated people to train on two show the same, but for the wall."""
+    return stem.partition("_")[0] if GENERATED in stem else stem
 
 
 def join_views(stems: Iterable[str]) -> str:

@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcld.surface.atlas import lay_atlas
-from mcld.surface.charts import TEXTURE_SIZE, find_texels, smpl_borders, smpl_labels
+from mcld.surface.charts import (
+    TEXTURE_SIZE,
+    find_texels,
+    smpl_borders,
+    smpl_labels,
+    smpl_scatter,
+)
 from mcld.surface.parts import PARTS
 
 UInt8Array = NDArray[np.uint8]
@@ -32,6 +38,7 @@ _FEWEST = 300
 """Texels that two photos must share before their colours are compared."""
 _FACE = 0.8
 """How far from the middle of the head's front the face reaches, radians."""
+_AS_IT_IS = np.ones(3, np.float32)
 _LARGEST_GAIN = 1.8
 """Of a channel, that light and camera can account for."""
 
@@ -58,6 +65,8 @@ class Gathered:
     """By how many levels of 255 each view but the first differs from what was gathered before it,
     where both see the body, once colours are matched: the median; None where they share too little.
     """
+    gains: list[FloatArray]
+    """Of each view, what its colours are multiplied by to be the first's: [3] RGB."""
 
 
 def gather_textures(views: Sequence[View]) -> Gathered:
@@ -68,35 +77,39 @@ def gather_textures(views: Sequence[View]) -> Gathered:
     """
     first = views[0].texture
     if len(views) == 1:
-        return Gathered(first, [])
+        return Gathered(first, [], [_AS_IT_IS])
     qualities = [measure_quality(view) for view in views]
-    matched, differences = [first.astype(np.float32)], []
+    matched, differences, gains = [first.astype(np.float32)], [], [_AS_IT_IS]
     for count, view in enumerate(views[1:], 1):
         before = _blend(matched, qualities[:count])
         together = np.max(qualities[:count], axis=0)
-        colours, difference = _match_colours(view.texture, qualities[count], before, together)
-        matched.append(colours)
+        gain, difference = _match_colours(view.texture, qualities[count], before, together)
+        matched.append(np.clip(view.texture * gain, 0, 255).astype(np.float32))
         differences.append(difference)
+        gains.append(gain)
     blended = np.rint(np.clip(_blend(matched, qualities), 1, 255)).astype(np.uint8)
     seen = np.max(qualities, axis=0) > 0
-    return Gathered(np.where(seen[..., None], blended, 0).astype(np.uint8), differences)
+    texture = np.where(seen[..., None], blended, 0).astype(np.uint8)
+    return Gathered(texture, differences, gains)
 
 
-def gather_atlases(views: Sequence[View], texture: UInt8Array) -> UInt8Array:
+def gather_atlases(views: Sequence[View], gains: Sequence[FloatArray]) -> UInt8Array:
     """What the views show, closer than their gathered texture map: an atlas as `lay_atlas` has it.
 
-    Each shows what those before it do not. texture: uint8 [512, 512, 3] RGB, of `gather_textures`,
-    whose colours they get.
+    Each place is of the view that sees it best, of equals the first. gains: of `gather_textures`.
     """
-    atlas = lay_atlas(views[0].photo, views[0].iuv)
-    for view in views[1:]:
-        own = lay_atlas(view.photo, view.iuv)
-        both = view.texture.all(axis=-1) & texture.all(axis=-1)
-        if both.any():
-            ratio = texture[both].astype(np.float32) / view.texture[both]
-            own[..., :3] = np.clip(np.rint(own[..., :3] * np.median(ratio, axis=0)), 0, 255)
-        atlas = np.where(atlas[..., 3:] > 0, atlas, own)
+    atlas, best = lay_atlas(views[0].photo, views[0].iuv), _spread_quality(views[0])
+    for view, gain in zip(views[1:], gains[1:], strict=True):
+        own, quality = lay_atlas(view.photo, view.iuv), _spread_quality(view)
+        own[..., :3] = np.clip(np.rint(own[..., :3] * gain), own[..., 3:] > 0, 255)
+        better = (own[..., 3] > 0) & ((quality > best) | (atlas[..., 3] == 0))
+        atlas[better], best = own[better], np.where(better, quality, best)
     return atlas
+
+
+def _spread_quality(view: View) -> FloatArray:
+    """How well a view sees each place of the atlas: float32 [24, 200, 200]."""
+    return measure_quality(view).ravel()[smpl_scatter()]
 
 
 def measure_quality(view: View) -> FloatArray:
@@ -161,13 +174,13 @@ def _measure_depth(labels: UInt8Array) -> FloatArray:
 def _match_colours(
     texture: UInt8Array, quality: FloatArray, goal: FloatArray, goal_quality: FloatArray
 ) -> tuple[FloatArray, float | None]:
-    """A map with the colours of another, and by how much they differ then."""
+    """What a map's colours are multiplied by to be another's, and by how much they differ then."""
     colours = texture.astype(np.float32)
     shared = (quality > 1e-6) & (goal_quality > 1e-6)
     # Neither black nor burnt out, where no gain is told.
     shared &= (colours.min(-1) > 8) & (colours.max(-1) < 250) & (goal.max(-1) < 250)
     if np.count_nonzero(shared) < _FEWEST:
-        return colours, None
+        return _AS_IT_IS, None
     sure = np.minimum(quality, goal_quality)[shared]
     best = sure >= np.median(sure)
     ours, theirs = colours[shared][best], goal[shared][best]
@@ -176,8 +189,8 @@ def _match_colours(
     matched = np.clip(ours * gain, 0, 255)
     before, after = (float(np.median(np.abs(x - theirs).mean(-1))) for x in (ours, matched))
     if after >= before:  # other clothes rather than other light
-        return colours, before
-    return np.clip(colours * gain, 0, 255).astype(np.float32), after
+        return _AS_IT_IS, before
+    return gain.astype(np.float32), after
 
 
 def _blend(colours: Sequence[FloatArray], qualities: Sequence[FloatArray]) -> FloatArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,20 +12,20 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcld.dataset.pictures import read_image
+from mcld.dataset.pictures import is_frame, read_image, split_numbers
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.head_crop import HeadCrop
 from mcld.estimators.texture import extract_texture
 from mcld.machine.video import READABLE, count_seconds, read_frames, read_rate
 from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import PersonReader
+from mcld.sampling.device import choose_device
 from mcld.settings import Settings
 from mcld.surface.charts import TEXTURE_SIZE, find_texels
 
 _CELL = 2
 """Texels of a place on the surface, along a side: a frame shows few of them one by one."""
 _PLACES = (TEXTURE_SIZE // _CELL) ** 2
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 Frame = NDArray[np.uint8]
 
@@ -39,9 +38,8 @@ class SurfaceChange:
     memory does not grow with their number.
     """
 
-    changes: list[float] = field(default_factory=list)
-    """Of each two frames that follow each other the mean difference of the places both show: the
-    warping error along the flow that the maps tell."""
+    _changes: float = 0.0
+    _compared: int = 0
     _last: tuple[NDArray[np.float64], NDArray[np.bool_]] | None = None
     _sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((_PLACES, 3)))
     _squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros((_PLACES, 3)))
@@ -56,7 +54,8 @@ class SurfaceChange:
         sums = [np.bincount(places, frame[body][:, c], _PLACES) for c in range(3)]
         colours, seen = np.stack(sums, -1) / np.maximum(number, 1)[:, None], number > 0
         if self._last is not None and (both := seen & self._last[1]).any():
-            self.changes.append(float(np.abs(colours[both] - self._last[0][both]).mean()))
+            self._changes += float(np.abs(colours[both] - self._last[0][both]).mean())
+            self._compared += 1
         self._last = colours, seen
         self._sums += colours
         self._squares += colours**2
@@ -64,8 +63,10 @@ class SurfaceChange:
 
     @property
     def warping_error(self) -> float | None:
-        """The mean of `changes`; None where no two frames show the same."""
-        return float(np.mean(self.changes)) if self.changes else None
+        """Of two frames that follow each other the mean difference of the places both show, along
+        the flow that the maps tell: the mean over frames; None where no two show the same.
+        """
+        return self._changes / self._compared if self._compared else None
 
     @property
     def deviation(self) -> float | None:
@@ -79,6 +80,29 @@ class SurfaceChange:
         mean = self._sums[often] / count
         variance = np.maximum(self._squares[often] / count - mean**2, 0)
         return float(np.sqrt(variance).mean())
+
+
+@dataclass
+class Likeness:
+    """How alike embeddings are, of which none is remembered."""
+
+    _sum: NDArray[np.float64] | float = 0.0
+    _count: int = 0
+
+    def add(self, embedding: NDArray[np.float32] | None) -> None:
+        """Look at an embedding [D]; None of what is not seen does not count."""
+        if embedding is not None:
+            length = max(float(np.linalg.norm(embedding)), 1e-12)
+            self._sum = self._sum + embedding.astype(np.float64) / length
+            self._count += 1
+
+    @property
+    def mean_cosine(self) -> float | None:
+        """The mean cosine between each embedding and the mean of all, of two or more.
+
+        Of unit vectors it is the length of their mean.
+        """
+        return float(np.linalg.norm(self._sum)) / self._count if self._count > 1 else None
 
 
 @dataclass(frozen=True)
@@ -123,10 +147,11 @@ def measure_steadiness(
     estimators raise.
     """
     frames, total = open_pictures(path)
-    reader = PersonReader(settings.prepare, settings.evaluate.device or "cpu", say)
+    device = choose_device(settings.sample.model_copy(update={"device": settings.evaluate.device}))
+    reader = PersonReader(settings.prepare, str(device), say)
     embed_face, embedder = _choose_embedder(reader, say)
-    encoder = load_pipeline(EMBEDDED)
-    surface, faces, clothes = SurfaceChange(), [], []
+    encoder = load_pipeline(EMBEDDED).to(device)
+    surface, faces, clothes = SurfaceChange(), Likeness(), Likeness()
     count = nobody = 0
     for count, frame in enumerate(frames, 1):
         estimated = reader.estimate(frame)
@@ -134,22 +159,22 @@ def measure_steadiness(
             nobody += 1
         else:
             surface.add(frame, estimated.iuv)
-            face = embed_face(frame, estimated.iuv)
-            faces += [] if face is None else [face]
+            faces.add(embed_face(frame, estimated.iuv))
             texture = Image.fromarray(extract_texture(frame, estimated.iuv))
             with torch.no_grad():
-                clothes.append(encoder.embed(encoder.encoder_pixels([texture])).ravel().numpy())
+                embedded = encoder.embed(encoder.encoder_pixels([texture]))
+            clothes.add(embedded.ravel().float().cpu().numpy())
         on_frame(count, max(total, count))
     if count < 2 or count - nobody < 2:
-        shown = "holds" if count < 2 else "shows somebody in"
-        raise InputError(f"{path} {shown} {count - nobody} frames: two or more make a sequence")
+        shown = f"holds {count}" if count < 2 else f"shows somebody in {count - nobody}"
+        raise InputError(f"{path} {shown} frames: two or more make a sequence")
     return Steadiness(
         frames=count,
         nobody=nobody,
         warping_error=surface.warping_error,
         deviation=surface.deviation,
-        face_similarity=_compare_to_mean(faces),
-        clothes_similarity=_compare_to_mean(clothes),
+        face_similarity=faces.mean_cosine,
+        clothes_similarity=clothes.mean_cosine,
         pose_estimator=str(reader.record()["pose_estimator"]),
         face_embedder=embedder,
     )
@@ -161,8 +186,7 @@ def open_pictures(path: Path) -> tuple[Iterator[Frame], int]:
     Raises InputError for what is neither.
     """
     if path.is_dir():
-        names = (file for file in path.iterdir() if file.suffix.lower() in _PICTURES)
-        files = sorted(names, key=lambda file: [int(n) for n in re.findall(r"\d+", file.name)])
+        files = sorted(filter(is_frame, path.iterdir()), key=split_numbers)
         return map(read_image, files), len(files)
     if path.exists() and path.suffix.lower() not in READABLE:
         raise InputError(f"{path} is neither a folder of frames nor a video")
@@ -179,13 +203,3 @@ def _choose_embedder(
     except MCLDError as error:
         say(f"Faces are compared by small pictures of heads: {error}")
         return HeadCrop().embed, "head_crop"
-
-
-def _compare_to_mean(embeddings: list[NDArray[np.float32]]) -> float | None:
-    """The mean cosine between each embedding and the mean of all."""
-    if len(embeddings) < 2:
-        return None
-    rows = np.stack(embeddings).astype(float)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    mean = rows.mean(axis=0)
-    return float((rows @ mean / max(np.linalg.norm(mean), 1e-12)).mean())

@@ -11,12 +11,10 @@ import torch
 from diffusers import ModelMixin  # noqa: F401 - where diffusers looks up what it can load
 from diffusers.configuration_utils import register_to_config
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from mcld.model import PoseGuider
-from mcld.surface.charts import TEXTURE_SIZE
-from mcld.surface.warp import complete_texture, warp_texture
+from mcld.surface.warp import complete_texture, mark_shown, warp_texture
 
 
 class TexturedPoseGuider(PoseGuider):
@@ -61,16 +59,12 @@ class TexturedPoseGuider(PoseGuider):
 
     @staticmethod
     def complete(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A texture map of any size, uint8 RGB, (0, 0, 0) in its holes, with what it lacks guessed.
+        """A source's texture map, uint8 RGB of any size, with what it lacks guessed.
 
-        Returns uint8 [512, 512, 4], RGB, and 255 where the map itself shows it.
+        As `mark_shown` has it.
         """
-        square = TEXTURE_SIZE, TEXTURE_SIZE
-        if texture.shape[:2] != square:
-            resized = Image.fromarray(texture).resize(square, Image.Resampling.NEAREST)
-            texture = np.asarray(resized)
-        shown = texture.any(axis=-1).astype(np.uint8) * 255
-        return np.dstack([complete_texture(texture), shown])
+        marked = mark_shown(texture)
+        return np.dstack([complete_texture(marked[..., :3]), marked[..., 3]])
 
     def forward(self, pose: Tensor, warped: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] IUV map, (V, U, I) / 255, and [B, 3, H, W] RGB / 255 -> pose features.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mcld.body.shape import UInt8Array
-from mcld.dataset.layout import DatasetLayout, flat_name
+from mcld.dataset.layout import GENERATED_FILE, DatasetLayout, flat_name
 from mcld.dataset.pictures import (
     read_image,
     read_iuv,
@@ -157,7 +157,7 @@ def prepare_mannequins(
 
 def _claim(root: Path, world: _World) -> None:
     """Make sure that `root` is free or holds this very world, and mark it."""
-    mark = root / "mannequins.json"
+    mark = root / GENERATED_FILE
     wanted = asdict(world)
     if mark.exists():
         try:

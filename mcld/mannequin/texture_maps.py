@@ -1,5 +1,6 @@
 """The texture maps of training pictures, unpacked once: a sample that wears one decodes no PNG."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -56,9 +57,14 @@ class TextureMaps:
         return array.exists() and array.stat().st_mtime_ns == self._find_change(stem)
 
     def _find_change(self, stem: str) -> int:
-        """When the map, or the last of the maps that are gathered, was written."""
-        pngs = (self.layout.texture(self.split, view) for view in split_views(stem))
-        return max(png.stat().st_mtime_ns for png in pngs)
+        """When the map was written; of gathered ones a number that tells all their files."""
+        views, layout = split_views(stem), self.layout
+        if len(views) == 1:
+            return layout.texture(self.split, stem).stat().st_mtime_ns
+        parts = (layout.image, layout.densepose, layout.texture)
+        files = [part(self.split, view).stat() for view in views for part in parts]
+        told = repr([(file.st_size, file.st_mtime_ns) for file in files]).encode()
+        return int.from_bytes(hashlib.sha256(told).digest()[:7], "big")
 
     def _unpack(self, stem: str) -> None:
         changed = self._find_change(stem)

@@ -9,6 +9,8 @@ from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mcld.surface.warp import mark_shown
+
 
 class PoseGuider(ControlNetConditioningEmbedding, ModelMixin, ConfigMixin):
     """Eight-fold downsampling convolutions: a ControlNet's conditioning embedding.
@@ -45,8 +47,8 @@ class PoseGuider(ControlNetConditioningEmbedding, ModelMixin, ConfigMixin):
 
     @staticmethod
     def complete(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A source's texture map, uint8 [512, 512, 3] RGB, as `look` takes it: as it is."""
-        return texture
+        """A source's texture map, uint8 RGB of any size, as `look` takes it: `mark_shown`'s."""
+        return mark_shown(texture)
 
     def forward(self, pose: Tensor, warped: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] IUV map, (V, U, I) / 255 in 0..1 -> [B, C, H/8, W/8] pose features."""

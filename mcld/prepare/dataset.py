@@ -68,9 +68,6 @@ class PrepareRequest:
     """Only so many pictures of each split; None: all."""
     overwrite: bool = False
     """Make files again that are there already."""
-    gather: bool | None = None
-    """Whether splits are sampled with texture maps that are gathered from all of a person's
-    pictures; None: as before."""
 
 
 class _OneProcess:

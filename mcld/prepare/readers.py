@@ -71,8 +71,6 @@ def choose_readers(request: PrepareRequest, options: PrepareSettings) -> Readers
             f"{request.root} was prepared with {name}={earlier[name]}, not {record[name]}: go on"
             f" with it, or make all files again {how}"
         )
-    if request.gather is not None:
-        record["gather"] = int(request.gather)
     changed = tuple("face" if name == "face_embedder" else "pose" for name in differ)
     return Readers(plain, pose, face, earlier | record, changed)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcld.body.parameters import Motion, find_motion, is_body, is_in_gallery, read_motion
-from mcld.dataset.pictures import PoseKind
+from mcld.dataset.pictures import PoseKind, is_frame, split_numbers
 from mcld.errors import InputError
 from mcld.estimators.body.keypoints import is_keypoints
 from mcld.machine.video import READABLE, count_seconds, read_frames, read_rate
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 FPS = 25.0
 """Frames a second of a folder, and of a motion that does not say."""
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 Map = NDArray[np.uint8]
 
@@ -91,7 +89,7 @@ class FolderFrames(PoseFrames):
     def __init__(self, path: Path, span: Span, kind: PoseKind) -> None:
         super().__init__(path, span)
         self.kind = kind
-        files = sorted(filter(_is_pose, path.iterdir()), key=_split_numbers)
+        files = sorted(filter(_is_pose, path.iterdir()), key=split_numbers)
         first = round(span.start * self.fps)
         self.poses = files[first : None if span.end is None else round(span.end * self.fps)]
         if len(self.poses) < 2:
@@ -247,12 +245,4 @@ def _is_still(path: Path) -> bool:
 
 
 def _is_pose(path: Path) -> bool:
-    if path.name.startswith(".") or not path.is_file():
-        return False
-    return path.suffix.lower() in _PICTURES or is_keypoints(path)
-
-
-def _split_numbers(path: Path) -> list[tuple[int, str]]:
-    """A name so that 2 comes before 10."""
-    words = re.split(r"(\d+)", path.name.lower())
-    return [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
+    return is_frame(path) or (path.name[0] != "." and path.is_file() and is_keypoints(path))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mcld import __version__
+from mcld.body.parameters import name_file
 from mcld.conditions import FocalConditions
 from mcld.dataset.pictures import colour_iuv, read_image, read_iuv, write_iuv, write_png
 from mcld.dataset.poses import find_frame
@@ -84,7 +85,7 @@ def sample_sequence(
     record = {
         "source": name_files(request.sources),
         "pose": str(request.pose),
-        "files": {str(file): hash_file(file) for file in request.files()},
+        "files": {name_file(file): hash_file(file) for file in request.files()},
         "fps": frames.fps,
         "from": request.span.start,
         "to": request.span.end,

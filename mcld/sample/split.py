@@ -112,6 +112,8 @@ class SplitRun(PictureRun[Pair, ReadPair]):
         self._made_from: dict[Pair, str] = {}
         self.layout = DatasetLayout(request.dataset)
         self._keeps_background = opened.options.keep == "background"
+        self._is_refined = opened.pipeline.refiner is not None
+        self._say_once = cache(say)
         if self.layout.face_embedder != opened.pipeline.config.face_embedder == "arcface":
             say(
                 f"The faces of {request.dataset} are of another kind than the network knows:"
@@ -160,22 +162,13 @@ class SplitRun(PictureRun[Pair, ReadPair]):
 
     def hash_inputs(self, job: Pair) -> str:
         """What tells the files that a pair's picture is made from, from others: 16 hex digits."""
-        layout, split = self.layout, self.split
-        face = layout.face(split, job.source)
-        others = self._find_views(job)[1:]
-        files = [
-            layout.image(split, job.source),
-            layout.texture(split, job.source),
-            layout.densepose(split, job.target),
-            # What is behind the source is told by their own map.
-            *([layout.densepose(split, job.source)] if self._keeps_background else []),
-            *([face] if face.exists() else []),
-            *(
-                path(split, view)
-                for view in others
-                for path in (layout.image, layout.densepose, layout.texture)
-            ),
-        ]
+        layout, split, views = self.layout, self.split, self._find_views(job)
+        # Their own map tells what is behind the source, and which pixel shows what.
+        mapped = self._keeps_background or self._is_refined or len(views) > 1
+        parts = [layout.image, layout.texture, *([layout.densepose] if mapped else [])]
+        files = [part(split, view) for view in views for part in parts]
+        files += [face for view in views if (face := layout.face(split, view)).exists()]
+        files.append(layout.densepose(split, job.target))
         hashes = "".join(map(self._hash_file, files))
         return hashlib.sha256(hashes.encode()).hexdigest()[:16]
 
@@ -196,7 +189,7 @@ class SplitRun(PictureRun[Pair, ReadPair]):
         self._made_from[job] = self.hash_inputs(job)
         known = self.opened.pipeline.config.face_embedder
         views = join_views(self._find_views(job))
-        source = read_prepared(self.layout, self.split, views, known)
+        source = read_prepared(self.layout, self.split, views, known, self._say_once)
         pose = read_iuv(self.layout.densepose(self.split, job.target))
         inputs = read_inputs(self.opened.pipeline, [source], pose, self.opened.options)
         return ReadPair(source, pose, inputs)
@@ -260,9 +253,9 @@ def _check_settings(save_path: Path, record: dict[str, Any]) -> None:
         except (OSError, ValueError) as error:
             raise InputError(f"{path} cannot be read: {error}") from error
         changed = [
-            f"{name} was {earlier.get(name)}, now {value}"
-            for name, value in record.items()
-            if earlier.get(name) != value
+            f"{name} was {earlier.get(name)}, now {record.get(name)}"
+            for name in {**record, **earlier}
+            if name != "version" and earlier.get(name) != record.get(name)
         ]
         if changed:
             raise SettingsError(

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.surface.charts import CHART_SIZE, NOWHERE, locate_uv, smpl_scatter
+from mcld.surface.charts import CHART_SIZE, NOWHERE, locate_uv
 from mcld.surface.parts import PARTS
+from mcld.surface.warp import warp_texture
 
 _WIDEST = 17
 """Gaps between the pixels of a photo that are filled, atlas pixels across, at most."""
@@ -45,27 +46,31 @@ def lay_atlas(photo: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.ui
             around = near + _RATIO * far
             chart[gap] = around / around[:, 3:]
             filled[:] = np.rint(chart * [1, 1, 1, 255])
+            # What is shown is never black, as which texture maps have their holes.
+            filled[..., :3] = np.maximum(filled[..., :3], filled[..., 3:] > 0)
     return atlas
 
 
-def complete_atlas(
-    atlas: NDArray[np.uint8] | None, completed: NDArray[np.uint8]
+def warp_atlas(
+    iuv: NDArray[np.uint8], atlas: NDArray[np.uint8] | None, completed: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """An atlas as `lay_atlas` makes it, with what it does not show as a texture map has it.
-
-    completed: uint8 [512, 512, 4] in the SMPL layout, RGB, and 255 where it is seen rather than
-    guessed. Without an atlas it is the texture map alone.
-    """
-    layout: NDArray[np.uint8] = completed.reshape(-1, 4)[smpl_scatter()]
-    return layout if atlas is None else np.where(atlas[..., 3:] > 0, atlas, layout)
-
-
-def warp_atlas(iuv: NDArray[np.uint8], atlas: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """An atlas warped onto the body of an IUV map: uint8 [H, W, 4], 0 around the body.
 
-    iuv: uint8 [H, W, 3] (I, U, V); atlas: uint8 [24, 200, 200, 4].
+    What it does not show is the texture map's, and so is what that has as a hole, for it was erased
+    there; without an atlas all is.
+
+    Args:
+        iuv: uint8 [H, W, 3] (I, U, V).
+        atlas: uint8 [24, 200, 200, 4] as `lay_atlas` makes it, or None.
+        completed: the texture map, uint8 [512, 512, 4] in the SMPL layout, RGB, and 255 where it is
+            shown rather than guessed.
     """
-    return np.asarray(np.where(iuv[..., :1] > 0, atlas.reshape(-1, 4)[find_places(iuv)], 0), "u1")
+    by_map = warp_texture(iuv, completed)
+    if atlas is None:
+        return by_map
+    closer: NDArray[np.uint8] = atlas.reshape(-1, 4)[find_places(iuv)]
+    shown = (closer[..., 3:] > 0) & (by_map[..., 3:] > 0)
+    return np.where(shown, closer, by_map)
 
 
 def find_places(iuv: NDArray[np.uint8]) -> NDArray[np.int64]:

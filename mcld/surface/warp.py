@@ -5,9 +5,11 @@ from functools import cache
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mcld.surface.charts import (
     CHART_SIZE,
+    TEXTURE_SIZE,
     find_texels,
     smpl_gather,
     smpl_inner,
@@ -27,6 +29,18 @@ def warp_texture(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> NDArray[
     """
     colours = texture.reshape(-1, texture.shape[-1])[find_texels(iuv)]
     return np.asarray(np.where(iuv[..., :1] > 0, colours, 0), np.uint8)
+
+
+def mark_shown(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A texture map of any size, uint8 RGB, as [512, 512, 4]: RGB, and 255 where it shows anything.
+
+    It is (0, 0, 0) where it has a hole.
+    """
+    square = TEXTURE_SIZE, TEXTURE_SIZE
+    if texture.shape[:2] != square:
+        resized = Image.fromarray(texture).resize(square, Image.Resampling.NEAREST)
+        texture = np.asarray(resized)
+    return np.dstack([texture, texture.any(axis=-1).astype(np.uint8) * 255])
 
 
 _DARKENED = 15

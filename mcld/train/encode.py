@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.views import split_views
 from mcld.errors import WeightsError
 from mcld.person import BATCH, Person, read_batches
 from mcld.pipeline import MCLDPipeline
@@ -57,7 +58,8 @@ def fill_cache(
             stem = stems[done]
             if what := find_not_finite(vars(encoded)):
                 raise WeightsError(
-                    f"{what} of {cache.layout.image(cache.split, stem)} is not finite: the weights"
+                    f"{what} of {cache.layout.image(cache.split, split_views(stem)[0])} is not"
+                    " finite: the weights"
                     " of the encoders are damaged, or cannot stand this picture"
                 )
             cache.write(stem, encoded, made_from[stem])

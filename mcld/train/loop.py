@@ -11,7 +11,7 @@ from diffusers.training_utils import EMAModel
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.views import draw_views
-from mcld.errors import MCLDError, StoppedError
+from mcld.errors import MCLDError, SettingsError, StoppedError
 from mcld.machine.files import make_folder, remove_unfinished
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import gather_whole, ignore
@@ -109,6 +109,13 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     pictures = stems
     if options.views > 1:
         stems, pairs = draw_views(pictures, pairs, options.views, options.seed)
+        several = sum(source >= len(pictures) for source, _ in pairs)
+        if not several:
+            raise SettingsError(
+                f"train.views={options.views}: by their names no two pictures but source and target"
+                " show one person in the same clothes (ann_front and ann_back do): set it to 1"
+            )
+        say(f"gathered from several pictures: the sources of {several:,} of {len(pairs):,} pairs")
     cache = share_cache(pipeline, options, layout, stems, start, accelerator, encoding)
     textured = isinstance(pipeline.pose_guider, TexturedPoseGuider)
     maps = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from accelerate import Accelerator
 
+from mcld.dataset.views import split_views
 from mcld.model import MCLD
 from mcld.settings import TrainSettings
 from mcld.train.samples import TrainingSamples
@@ -67,7 +68,8 @@ def introduce(
     batch = options.batch_size * options.accumulation * processes
     steps = max(0, options.images - images) // batch
     begun = f" after {images:,} pictures" if images else ""
-    pairs, pictures = len(samples.pairs), len(samples.stems)
+    pairs = len(samples.pairs)
+    pictures = sum(len(split_views(stem)) == 1 for stem in samples.stems)
     say(
         f"{count_noun(pairs, 'pair')} of {count_noun(pictures, 'picture')} at"
         f" {options.height}x{options.width}; {count_noun(steps, 'step')} of {batch}{begun}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from mcld.conditions import FocalConditions
 from mcld.dataset.layout import DatasetLayout
@@ -16,6 +17,7 @@ from mcld.mannequin.decoder import (
     adapt_decoder,
     add_refiner,
     choose_pairs,
+    learn_to_paint,
     sample_pairs,
 )
 from mcld.mannequin.pose_guider import TexturedPoseGuider
@@ -65,7 +67,33 @@ def test_no_more_pairs_are_sampled_than_pictures_are_seen():
     assert len(choose_pairs(pairs, 100)) == 90
     assert choose_pairs(pairs, 1) == pairs[:1]
     assert choose_pairs(pairs, 540) == choose_pairs(pairs, 10**6) == pairs
-    assert len(choose_pairs(pairs * 20, 10**6)) <= 1024
+    assert 1024 < len(choose_pairs(pairs * 20, 10**6)) <= 2048
+
+
+def test_in_bfloat16_it_computes_so_and_its_weights_stay_float32():
+    part, seen = nn.Conv2d(3, 3, 1), []
+
+    def paint(pixels: torch.Tensor) -> torch.Tensor:
+        seen.append(part(pixels).dtype)
+        return part(pixels).float()
+
+    def learn(precision: torch.dtype) -> None:
+        pixels = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        learn_to_paint(
+            part,
+            paint,
+            4,
+            lambda rows: (pixels[rows], pixels[rows]),
+            images=32,
+            generator=torch.Generator().manual_seed(0),
+            on_image=lambda *_: None,
+            precision=precision,
+        )
+
+    learn(torch.bfloat16)
+    learn(torch.float32)
+    assert seen == [torch.bfloat16, torch.float32]
+    assert part.weight.dtype == torch.float32
 
 
 @pytest.mark.parametrize("textured", [False, True])

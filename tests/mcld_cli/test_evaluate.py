@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import write_png
 from mcld.errors import InputError, SettingsError
 from mcld.evaluate.baseline import Figures
 from mcld.evaluate.request import EvaluationRequest
+from mcld.mannequin.world import identity, pose, render
 from mcld.settings import load_settings
 from mcld_cli.evaluate import _load_baselines, _name_results, _score
 from tests.evaluate.test_run import results_of
@@ -35,6 +37,26 @@ def test_it_scores_and_reports_and_strict_fails_for_what_is_missing(in_process, 
     assert done.returncode == 1
     assert first.name in done.stdout.replace("\n", "")
     assert "Traceback" not in done.stderr
+
+
+def test_a_sequence_is_measured_and_goes_with_nothing_else(in_process, tmp_path):
+    photo = render(identity(5, 0), pose(5, 0, 0), (384, 264))[0]
+    for number in range(2):
+        write_png(tmp_path / "frames" / f"{number}.png", photo)
+    words = ("evaluate", "--sequence", "frames", "--set", "prepare.pose_estimator=embedded")
+    done = in_process(*words)
+    assert done.returncode == 0, done.stderr
+    assert "warping error" in done.stdout
+    assert "faces alike (head_crop)" in done.stdout
+    told = json.loads(in_process(*words, "--json").stdout)
+    assert (told["frames"], told["warping_error"]) == (2, 0)
+    for more in (("--save-path", "r"), ("--strict",), ("--metrics", "psnr")):
+        refused = in_process(*words, *more)
+        assert refused.returncode == 2
+        assert f"{more[0]} does not go with --sequence" in refused.stderr
+    nothing = in_process("evaluate")
+    assert nothing.returncode == 2
+    assert "give --save-path, a folder of results, or --sequence" in nothing.stderr
 
 
 def test_three_processes_one_without_a_picture_measure_what_one_does(

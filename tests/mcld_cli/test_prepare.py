@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mcld.dataset.layout import DatasetLayout
 from tests.prepare.raw_folder import precomputed_maps, publish_lists, raw_folder
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -43,6 +44,22 @@ def test_options_of_the_other_kind_of_dataset_are_refused(in_process: Run) -> No
         done = in_process("prepare", "people", "--seed", seed)
         assert (done.returncode, done.stdout) == (2, "")
         assert "--seed goes with --mannequins" in done.stderr
+
+
+def test_gathering_is_kept_told_and_taken_back(in_process: Run, tmp_path: Path) -> None:
+    made = ("prepare", "people", "--mannequins", "2", "--pictures", "2", "--height", "64")
+    done = in_process(*made, "--width", "48", "--style", "dolls", "--gather")
+    assert done.returncode == 0, done.stderr
+    layout = DatasetLayout(tmp_path / "people")
+    assert "gathered when a split is sampled: 4 pictures show 2 people" in " ".join(
+        done.stdout.split()
+    )
+    assert layout.is_gathered
+    done = in_process("prepare", "people", "--no-gather")
+    assert "of its own picture alone" in done.stdout
+    assert not layout.is_gathered
+    assert in_process("prepare", "people", "--gather").returncode == 0
+    assert layout.is_gathered
 
 
 def test_an_unknown_stage_is_named(in_process: Run) -> None:

@@ -56,11 +56,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_gathered_sources_are_of_all_pictures_but_the_target(own, weights, tmp_path):
     plain, gathered = tmp_path / "plain", tmp_path / "gathered"
     run(SplitRequest(own.root, "test", plain, weights, limit=1))
-    own.write_record({**own.read_record(), "gather": 1})
+    own.set_gathered(True)
     run(SplitRequest(own.root, "test", gathered, weights, limit=1))
     assert contents(plain) != contents(gathered)
     with pytest.raises(SettingsError, match="gather was None, now True"):
         run(SplitRequest(own.root, "test", plain, weights, limit=1))
+    own.set_gathered(False)
+    with pytest.raises(SettingsError, match="gather was True, now None"):
+        run(SplitRequest(own.root, "test", gathered, weights, limit=1))
+    own.set_gathered(True)
     source, target = (Path(name).stem for name in own.pairs("test")[0])
     (other,) = {Path(name).stem for name in own.names("test")} - {source, target}
     before = contents(gathered)
