@@ -97,7 +97,7 @@ class SequenceRequest:
     sources: tuple[Path, ...]
     """Photos of the person, one or more; the frames have size and background of the first."""
     pose: Path
-    """A folder of maps, photos or keypoints; a video; or a motion file (.npz)."""
+    """A folder of maps, photos or keypoints; a video; a motion file (.npz), or the name of one."""
     out: Path
     """A video (.mp4, .webm), an animated picture (.gif, .webp), or a folder of PNGs (no suffix)."""
     weights: Path | None = None
