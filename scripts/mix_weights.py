@@ -3,7 +3,7 @@
     python scripts/mix_weights.py FIRST SECOND 0.35 OUT
 
 writes the pipeline folder OUT: FIRST, with its weights a share of the way to those of SECOND.
-Autoencoder, image encoder and refiner stay as they are in FIRST.
+Autoencoder and image encoder stay as they are in FIRST, and so does a refiner of another shape.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-TRAINED = ("denoising_unet", "reference_unet", "pose_guider", "image_projector")
+TRAINED = ("denoising_unet", "reference_unet", "pose_guider", "image_projector", "refiner")
 FILE = "diffusion_pytorch_model.safetensors"
 
 
@@ -20,8 +20,15 @@ def mix_weights(first: Path, second: Path, share: float, out: Path) -> None:
     """Write the mixture, in the precision of the first; `out` must not exist."""
     shutil.copytree(first, out)
     for part in TRAINED:
-        ours, theirs = (load_file(folder / part / FILE) for folder in (first, second))
-        if ours.keys() != theirs.keys():
+        files = [folder / part / FILE for folder in (first, second)]
+        if part == "refiner" and not all(file.exists() for file in files):
+            continue
+        ours, theirs = map(load_file, files)
+        same = ours.keys() == theirs.keys()
+        same = same and all(w.shape == theirs[n].shape for n, w in ours.items())
+        if part == "refiner" and not same:
+            continue
+        if not same:
             raise SystemExit(f"the {part} of {first} and of {second} are of different networks")
         mixed = {
             name: (weight.float() * (1 - share) + theirs[name].float() * share).to(weight.dtype)
