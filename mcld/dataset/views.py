@@ -7,8 +7,7 @@ Several views are written as one stem, joined by a slash, which no picture's ste
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-
-import numpy as np
+from random import Random
 
 from mcld.dataset.layout import parse_identity, parse_outfit
 from mcld.errors import InputError
@@ -74,9 +73,9 @@ def draw_views(
     changed = []
     for number, (source, target) in enumerate(pairs):
         first, *others = find_views(groups, stems[source], stems[target])
-        rng = np.random.default_rng([seed, number])
-        count = min(int(rng.integers(most)), len(others))
-        chosen = sorted(rng.permutation(len(others))[:count].tolist())
+        rng = Random(f"{seed} {number}")  # noqa: S311 - nobody is kept out by it
+        count = min(rng.randrange(most), len(others))
+        chosen = sorted(rng.sample(range(len(others)), count))
         joined = join_views([first, *(others[k] for k in chosen)])
         changed.append((rows.setdefault(joined, len(rows)), target))
     return list(rows), changed
