@@ -41,8 +41,8 @@ TEST_SHARE = 0.1
 OWN_SPLIT = "NOT-THE-PAPERS-SPLIT.txt"
 PLAIN_NOTE = "PLAIN-FOLDER.txt"
 PLAIN_NOTE_TEXT = """\
-These lists were made by `mcld prepare` of a plain folder of photos: all are for testing, in pairs of
-each photo and the next one's pose.
+These lists were made by `mcld prepare` of a plain folder of photos: all are for testing, in pairs
+of each photo and the next one's pose.
 """
 OWN_SPLIT_NOTE = """\
 These lists were made by `mcld prepare`, because none were given: identities are drawn by a hash of

@@ -228,7 +228,7 @@ def test_the_recipe_from_dolls_to_people_goes_on_from_a_folder():
     assert first.settings.train.start_from == Path("before")
     assert (first.settings.train.images, first.adapt_decoder_images) == (27_000, 0)
     (last,) = read_stages(Path("configs/refiner-recipe.yaml"), ["train.start_from=before"])
-    assert last.adapt_decoder_images == 80_000
+    assert last.adapt_decoder_images == 200_000
     assert last.settings.mannequin.refiner_scale == 2
     for stage in (first, last):
         assert stage.settings.mannequin.pose_input == "textured"
