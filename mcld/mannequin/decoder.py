@@ -307,13 +307,13 @@ def sample_pairs(
     channels = pipeline.denoising_unet.config.in_channels
     # Made at once, since thousands of pictures are not copied for nothing
     count, refined = len(pairs), [side * scale for side in sides]
-    seen, looked = (0, 0) if pipeline.refiner is None else (3, 4)
+    colours, planes = (0, 0) if pipeline.refiner is None else (3, 4)
     sampled = SampledPictures(
         latents=torch.empty(count, channels, *(side // SCALE_FACTOR for side in sides)),
         photos=torch.empty(count, 3, *refined, dtype=torch.uint8),
         poses=torch.empty(count, 3, *refined, dtype=torch.uint8),
-        warped=torch.empty(count, looked, *refined, dtype=torch.uint8),
-        decoded=torch.empty(count, seen, *sides, dtype=torch.float16),
+        warped=torch.empty(count, planes, *refined, dtype=torch.uint8),
+        decoded=torch.empty(count, colours, *sides, dtype=torch.float16),
     )
     at_once = min(BATCH, settings.batch_size)  # a GPU that trained has room for so many
     for start in range(0, len(pairs), at_once):

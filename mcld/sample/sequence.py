@@ -191,6 +191,8 @@ class SequenceRun(PictureRun[int, tuple[Map, PipelineInputs]]):
         middle = read_iuv(_file(self.poses, count // 2))
         # One view for all frames: where the nearest changes, so would the picture.
         self.person, self.view = person, person.choose_view(middle)
+        if opened.pipeline.refiner is not None:
+            _ = person.atlas  # once, before several threads ask for it
         self.frame = find_frame(self._cover(), person.photo.size)
 
     def begin(self, held: ExitStack) -> list[int]:
