@@ -134,7 +134,10 @@ class SequenceRequest:
     def __post_init__(self) -> None:
         if not is_sequence_name(self.out):
             known = ", ".join([*VIDEOS, *ANIMATIONS])
-            raise SettingsError(f"--out {self.out}: a sequence is {known} or a folder of PNGs")
+            raise SettingsError(
+                f"--out {self.out}: --pose {self.pose} is a sequence of poses, whose result is"
+                f" {known} or a folder of PNGs"
+            )
         fps, start, end = self.span
         if fps is not None and not 0 < fps <= LARGEST_RATE:
             raise SettingsError(f"--fps {fps:g}: give more than 0 and at most {LARGEST_RATE:g}")

@@ -105,6 +105,8 @@ def test_a_motion_that_comes_along_is_named(source, weights, tmp_path):
     run(SequenceRequest((source,), Path("turn"), out, weights, span=Span(5.0, 0.0, 1.0)))
     with Image.open(out) as picture:
         assert picture.n_frames == 5
+    with pytest.raises(SettingsError, match=r"--pose turn is a sequence of poses, whose result is"):
+        SequenceRequest((source,), Path("turn"), tmp_path / "turn.png", weights)
     with pytest.raises(InputError, match="standing is one pose"):
         SequenceRequest((source,), Path("standing"), out, weights)
 
