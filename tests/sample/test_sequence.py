@@ -224,7 +224,9 @@ def test_what_cannot_be_a_sequence_is_refused_before_any_work(source, motion, tm
             SequenceRequest((source,), pose, tmp_path / out, span=Span(*span))
 
     refused(
-        SettingsError, r"--out .*a\.avi: a sequence is \.mp4, \.webm, .* or a folder", out="a.avi"
+        SettingsError,
+        r"--out .*a\.avi: --pose .* is a sequence .* result is \.mp4, \.webm, .* or a folder",
+        out="a.avi",
     )
     refused(SettingsError, r"--fps 0: give", span=(0.0, 0.0, None))
     refused(SettingsError, r"--from 2 --to 1", span=(None, 2.0, 1.0))
