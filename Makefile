@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@$(BIN)/pip show --quiet torch 2>/dev/null || echo 'Installing into .venv: about 7 GB, most of it PyTorch' \
 		'and its CUDA libraries; some four minutes, in silence. README.md says how to go without CUDA.'
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,studio]'
 	@# It asks for an OpenCV that needs a desktop's libraries; ours, the headless one, does as well.
 	$(BIN)/pip install --quiet -c constraints.txt --no-deps insightface
 	@touch $@

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -288,6 +289,12 @@ class PersonReader:
         self._estimating, self._fitting = Lock(), Lock()
         self._has_read = self._has_posed = False
         self._face_embedder = face_embedder
+
+    def listen(self, say: Callable[[str], None]) -> PersonReader:
+        """The same reader, with what it has loaded, telling somebody else."""
+        other = copy(self)
+        other.say = cache(say)
+        return other
 
     @cached_property
     def pose_estimator(self) -> PoseEstimator:

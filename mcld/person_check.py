@@ -51,8 +51,8 @@ def check_sources(sources: Sequence[Path], poses: Sequence[Path], options: Prepa
 
 
 def name_files(files: Sequence[Path]) -> str | list[str]:
-    """Files as records have them: one by its name, several as a list."""
-    names = [str(file) for file in files]
+    """Files as records have them, wherever they lie: one by its name, several as a list."""
+    names = [file.name for file in files]
     return names[0] if len(names) == 1 else names
 
 

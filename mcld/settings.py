@@ -187,6 +187,11 @@ class SampleSettings(SettingsGroup):
     batch_size: PositiveInt = Field(
         8, description="Pictures sampled at once, of a split or a recipe."
     )
+    threads: PositiveInt | None = Field(
+        None,
+        description="Threads that compute one picture on a CPU, which its last digits depend on;"
+        " null: of many pictures one each, of a single picture all.",
+    )
     workers: PositiveInt = Field(4, description="Threads that read and write pictures, of many.")
     height: int | None = Field(
         None,

@@ -22,6 +22,7 @@ from mcld_cli.options import Command, Group, answers_in_json
 from mcld_cli.prepare import prepare
 from mcld_cli.sample import sample
 from mcld_cli.settings import settings
+from mcld_cli.studio import studio
 from mcld_cli.train import train
 from mcld_cli.weights import weights
 
@@ -114,6 +115,7 @@ app.command(cls=Command)(answers_in_json(train))
 app.command(cls=Command)(answers_in_json(sample))
 app.command(cls=Command)(answers_in_json(edit))
 app.command(cls=Command)(answers_in_json(evaluate))
+app.command(cls=Command)(studio)
 app.add_typer(weights, name="weights")
 app.command(cls=Command)(answers_in_json(doctor))
 app.command(cls=Command)(answers_in_json(settings))

@@ -66,7 +66,8 @@ class Group(_PlainFlags, TyperGroup):
     """What every group of commands is made of."""
 
 
-def _check_weights(folder: Path | None) -> Path | None:
+def check_weights(folder: Path | None) -> Path | None:
+    """The folder of a network. Raises WeightsError for what is no folder."""
     if folder is not None and not folder.is_dir():
         what = "is no folder" if folder.exists() else "does not exist"
         raise WeightsError(
@@ -80,7 +81,7 @@ Weights = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        callback=_check_weights,
+        callback=check_weights,
         help="A pipeline folder, or one with the four files of the authors' layout."
         " (default: the network that came with mcld)",
         rich_help_panel=HOW,

@@ -27,7 +27,7 @@ from mcld.body.render import find_seen_vertices, render_placed_map
 from mcld.body.shape import BETAS, SEGMENTS, BodyShape, FloatArray, load_skin, pose_vertices
 from mcld.body.skinning import GIRTHS, BodyVector, SkinnedBody, make_shape
 from mcld.errors import InputError
-from mcld.machine.threads import one_thread
+from mcld.machine.threads import limit_threads
 from mcld.surface.parts import PARTS
 
 # What PyTorch loads to differentiate, the first time, warns of itself.
@@ -114,7 +114,7 @@ def fit_body(
             f"{name} shows too little of its body to be measured: leave out --fit-body"
         )
     problem = _Problem(vertices, places, {k: at / step for k, at in (joints or {}).items()})
-    with one_thread():  # and by "lm", whose steps start no threads either
+    with limit_threads():  # and by "lm", whose steps start no threads either
         found = least_squares(
             problem.measure,
             problem.start(),

@@ -91,8 +91,8 @@ def find_motion(path: Path) -> Path:
 
 
 def name_file(path: Path) -> str:
-    """What a record calls a file: a motion that comes along by its name, wherever it lies."""
-    return path.stem if path.parent == MOTIONS else str(path)
+    """What a record calls a file, wherever it lies; a motion that comes along has no suffix."""
+    return path.stem if path.parent == MOTIONS else path.name
 
 
 def read_body(path: Path) -> BodyParameters:

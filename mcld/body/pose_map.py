@@ -28,7 +28,7 @@ def draw_pose_map(
     shape: in place of that of its betas. turn: degrees that it is turned by about
     the vertical, its right side towards the camera; pitch: degrees that the camera looks down by.
     """
-    placed = _place(body, shape or plain_shape(body.betas.tolist()), turn, pitch)
+    placed = turn_body(body, shape or plain_shape(body.betas.tolist()), turn, pitch)
     return render_map(placed, _BEFORE, *SIZE)
 
 
@@ -48,8 +48,8 @@ def draw_motion_maps(
 
     def place(body: BodyParameters) -> FloatArray:
         own = shape or plain_shape(body.betas.tolist())
-        camera = Rotation.from_euler("yx", [turn, pitch], degrees=True)
-        placed = _place(body, own, turn, pitch) + camera.apply(body.place).astype(np.float32)
+        went = find_camera(turn, pitch).apply(body.place).astype(np.float32)
+        placed = turn_body(body, own, turn, pitch) + went
         return np.asarray(placed * (1, -1, 1), np.float32)  # y down
 
     ends = np.array([(seen.min(0), seen.max(0)) for seen in map(place, bodies)])
@@ -67,10 +67,14 @@ def draw_motion_maps(
         yield render_placed_map(np.asarray(seen, np.float32), height, width)
 
 
-def _place(body: BodyParameters, shape: BodyShape, turn: float, pitch: float) -> FloatArray:
-    """The skin's vertices as the camera sees them, [V, 3] metres."""
+def find_camera(turn: float, pitch: float) -> Rotation:
+    """What brings a body before a camera; the degrees are `draw_pose_map`'s."""
+    return Rotation.from_euler("yx", [turn, pitch], degrees=True)
+
+
+def turn_body(body: BodyParameters, shape: BodyShape, turn: float, pitch: float) -> FloatArray:
+    """The skin's vertices as a camera sees them, [V, 3] metres: x right, y up, z towards it."""
     vertices = pose_vertices(shape, body.rotations)
-    camera = Rotation.from_euler("yx", [turn, pitch], degrees=True)
     # The figure's own frame is its hips'.
-    turned = (camera * Rotation.from_rotvec(body.orientation)).apply(vertices)
-    return np.asarray(turned, np.float32)
+    turned = find_camera(turn, pitch) * Rotation.from_rotvec(body.orientation)
+    return np.asarray(turned.apply(vertices), np.float32)

@@ -81,13 +81,24 @@ def _place_before_camera(vertices: FloatArray, pose: Pose, height: int, width: i
     seen = vertices @ turn.T
     seen[:, 1] *= -1
     low, high = seen.min(0), seen.max(0)
-    # An arm held out may not leave the frame: a wide figure is drawn smaller.
-    scale = min(pose.fill * height / (high[1] - low[1]), 0.94 * width / (high[0] - low[0]))
-    seen = (seen - (low + high) / 2) * np.float32(scale)
+    scale = find_scale(low, high, pose.fill, height, width)
+    seen = (seen - (low + high) / 2) * scale
     free = (np.array([width, height]) - (high - low)[:2] * scale) / 2
     shift = np.clip(np.array(pose.shift) * height, -0.8 * free, 0.8 * free)
     seen[:, :2] += (np.array([width, height]) / 2 + shift).astype(np.float32)
     return np.asarray(seen, np.float32)
+
+
+def find_scale(
+    low: FloatArray, high: FloatArray, fill: float, height: float, width: float
+) -> np.float32:
+    """Pixels a metre at which a figure fills a frame.
+
+    low, high: its first and last (x, y), metres. fill: its height over the frame's; where it is
+    wide, such as with an arm held out, it is drawn smaller, for it may not leave the frame.
+    """
+    tall, wide = high[1] - low[1], high[0] - low[0]
+    return np.float32(min(fill * height / tall, 0.94 * width / wide))
 
 
 class _Hits(NamedTuple):

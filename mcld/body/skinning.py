@@ -110,6 +110,15 @@ def make_rotations(turns: Tensor) -> Tensor:
     return torch.eye(3, dtype=turns.dtype) + once * cross + twice * (cross @ cross)
 
 
+def load_skeleton() -> tuple[FloatArray, list[int]]:
+    """The joints of the plain body at rest, [22, 3] metres, and the parent of each of JOINTS.
+
+    As `SkinnedBody.pose` orders them: the pelvis, which is 0, and those of JOINTS.
+    """
+    rest = _load_rest()
+    return np.asarray(rest.joints), rest.parents
+
+
 class _Rest(NamedTuple):
     """The body at rest; joints are the pelvis and those of JOINTS, in that order."""
 

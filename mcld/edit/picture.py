@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from diffusers.utils import make_image_grid
@@ -12,6 +13,7 @@ from PIL import Image, ImageDraw
 from mcld.dataset.pictures import read_painted, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.edit.edits import (
+    EditedPeople,
     Edits,
     apply_edits,
     find_guesses,
@@ -22,11 +24,18 @@ from mcld.edit.edits import (
 from mcld.edit.request import EditRequest, ExportRequest, hash_content
 from mcld.edit.texture import GROUPS, check_texture, find_pieces
 from mcld.machine.files import write_whole
+from mcld.machine.threads import limit_threads
 from mcld.networks.folders import read_face_embedder
-from mcld.person import Person, PersonReader, gather_person, warn_of_no_face
+from mcld.person import (
+    Person,
+    PersonReader,
+    gather_person,
+    record_reading,
+    warn_of_no_face,
+)
 from mcld.person_check import pair_sources
 from mcld.sampling.device import choose_device
-from mcld.sampling.open import open_pipeline
+from mcld.sampling.open import OpenPipeline, open_pipeline
 from mcld.sampling.paint import OnStep
 from mcld.sampling.placement import explain_memory
 from mcld.sampling.record import png_text
@@ -62,7 +71,6 @@ def edit_picture(
     Raises InputError, WeightsError, SettingsError or MCLDError, before anything is written but for
     a disk that fills up.
     """
-    seed = settings.sample.seed if request.seed is None else request.seed
     device = choose_device(settings.sample)
     place = "cpu" if settings.sample.low_memory else str(device)
     reader = PersonReader(settings.prepare, place, say, read_face_embedder(weights, settings))
@@ -72,31 +80,63 @@ def edit_picture(
     if request.changes_nothing:
         say("No edit is given: the person is repainted as they are.")
     opened = open_pipeline(weights, settings, device, say)
-    strength = resolve_strength(opened.pipeline, settings.edit.strength)
-    record = {
-        **request.record(hash_content),
-        **reader.record(),
-        "seed": seed,
-        "weights": opened.weights,
-        **opened.options.record(),
-        "keep": resolve_keep(request, opened.options),
-        "strength": strength,
-    }
-    on_step(0, len(edited.persons) * opened.options.num_inference_steps)
-    with explain_memory(settings.sample, opened.options, device):
-        pictures = paint_edit(opened.pipeline, edited, opened.options, seed, strength, on_step)
-    write_png(request.out, np.asarray(join_strip(pictures)), png_text(record))
+    return write_edit(request, edited, opened, settings, sheet=sheet, on_step=on_step)
+
+
+def write_edit(
+    request: EditRequest,
+    edited: EditedPeople,
+    opened: OpenPipeline,
+    settings: Settings,
+    *,
+    sheet: bool,
+    on_step: OnStep,
+) -> list[Path]:
+    """Paint an edit that is carried out, and write its files; the rest is `edit_picture`'s.
+
+    What is written depends on the request, the settings and the network alone.
+    """
+    record = record_edit(request, opened, settings, hash_content)
+    options, text = opened.options, png_text(record)
+    on_step(0, len(edited.persons) * options.num_inference_steps)
+    memory = explain_memory(settings.sample, options, opened.device)
+    with memory, limit_threads(settings.sample.threads):
+        pictures = paint_edit(
+            opened.pipeline, edited, options, record["seed"], record["strength"], on_step
+        )
+    write_png(request.out, np.asarray(join_strip(pictures)), text)
     written = [request.out]
     if sheet:
         written.append(request.sheet)
-        columns = _sheet_columns(
-            source, edits, (edited.ends or edited.persons)[0].texture, pictures
-        )
-        width, height = source.photo.size
+        columns = _sheet_columns(edited, pictures)
+        width, height = edited.source.photo.size
         cell = (max(round(_CELL * width / height), _CELL // 2), _CELL)
         picture = contact_sheet([*columns], [[*columns.values()]], cell)
-        write_png(request.sheet, picture, png_text(record))
+        write_png(request.sheet, picture, text)
     return written
+
+
+def record_edit(
+    request: EditRequest,
+    opened: OpenPipeline,
+    settings: Settings,
+    hash_of: Callable[[Path], str | None],
+) -> dict[str, Any]:
+    """What an edit's picture is made of, for its metadata; hash_of: as `EditRequest.record`'s."""
+    strength = settings.edit.strength if request.strength is None else request.strength
+    return {
+        **request.record(hash_of),
+        **record_reading(
+            settings.prepare,
+            reads_photos=request.reads_photos(),
+            has_pose=request.pose is not None,
+        ),
+        "seed": settings.sample.seed if request.seed is None else request.seed,
+        "weights": opened.weights,
+        **opened.options.record(),
+        "keep": resolve_keep(request, opened.options),
+        "strength": resolve_strength(opened.pipeline, strength),
+    }
 
 
 def read_edit(
@@ -146,9 +186,9 @@ def join_strip(pictures: list[Image.Image]) -> Image.Image:
     return grid
 
 
-def _sheet_columns(
-    source: Person, edits: Edits, texture: Image.Image, pictures: list[Image.Image]
-) -> dict[str, Image.Image]:
+def _sheet_columns(edited: EditedPeople, pictures: list[Image.Image]) -> dict[str, Image.Image]:
+    source, edits = edited.source, edited.edits
+    texture = (edited.ends or edited.persons)[0].texture
     donors: dict[int, tuple[list[str], Image.Image]] = {}
     given = [*edits.garments.items(), ("face", edits.face), ("goal", edits.interpolate)]
     for name, donor in given:

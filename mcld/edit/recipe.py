@@ -20,16 +20,14 @@ from mcld.edit.edits import (
     blend_rows,
     finish,
     read_edit_inputs,
-    resolve_keep,
-    resolve_strength,
 )
-from mcld.edit.picture import REMEMBERED, join_strip, read_edit, warn_of_edit
+from mcld.edit.picture import REMEMBERED, join_strip, read_edit, record_edit, warn_of_edit
 from mcld.edit.request import EditRequest, hash_content
 from mcld.errors import InputError, SettingsError
 from mcld.machine.files import remove_unfinished_files
 from mcld.machine.lock import hold_file
-from mcld.person import PersonReader, record_reading
-from mcld.pipeline import MCLDPipeline, PipelineInputs
+from mcld.person import PersonReader
+from mcld.pipeline import PipelineInputs
 from mcld.sampling.open import OpenPipeline
 from mcld.sampling.paint import as_images
 from mcld.sampling.record import png_text
@@ -87,23 +85,7 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
         self.read_person = lru_cache(REMEMBERED)(self.reader.person)
         hash_once = cache(hash_content)
         jobs: list[Job] = [
-            (
-                request,
-                {
-                    **request.record(hash_once),
-                    **record_reading(
-                        settings.prepare,
-                        reads_photos=request.reads_photos(),
-                        has_pose=request.pose is not None,
-                    ),
-                    "seed": settings.sample.seed if request.seed is None else request.seed,
-                    "weights": opened.weights,
-                    **opened.options.record(),
-                    "keep": resolve_keep(request, opened.options),
-                    "strength": _resolve_strength(request, opened.pipeline, settings),
-                },
-            )
-            for request in requests
+            (request, record_edit(request, opened, settings, hash_once)) for request in requests
         ]
         super().__init__(opened, jobs)
 
@@ -151,12 +133,6 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
         options = self.opened.options
         finished = finish(inputs[0], as_images(pictures), record["strength"], options)
         write_png(request.out, np.asarray(join_strip(finished)), png_text(record))
-
-
-def _resolve_strength(request: EditRequest, pipeline: MCLDPipeline, settings: Settings) -> float:
-    """The edit's own, or else that of the settings, or of the weights."""
-    asked = settings.edit.strength if request.strength is None else request.strength
-    return resolve_strength(pipeline, asked)
 
 
 def _is_done(request: EditRequest, record: dict[str, Any]) -> bool:

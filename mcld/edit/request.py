@@ -133,11 +133,16 @@ class EditRequest(EditOptions):
         hash_of: `hash_content`, or one that remembers.
         """
         left_out = {"out", "seed", "strength"}
-        asked = self.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
+        asked = self.model_dump(exclude_defaults=True, exclude=left_out)
+        asked |= {n: file.name for n, file in asked.items() if isinstance(file, Path)}
+        asked |= {n: name_files(asked[n]) for n in ("source", "source_pose") if n in asked}
         # In whichever order they are given, the picture is the same.
-        asked |= {name: sorted(asked[name]) for name in ("garment", "recolor") if name in asked}
-        asked |= {n: name_files(getattr(self, n)) for n in ("source", "source_pose") if n in asked}
-        return {**asked, "files": {str(file): hash_of(file) for file in self.inputs()}}
+        if "recolor" in asked:
+            asked["recolor"] = sorted(asked["recolor"])
+        if "garment" in asked:
+            split = [text.partition("=") for text in asked["garment"]]
+            asked["garment"] = sorted(f"{parts}={Path(file).name}" for parts, _, file in split)
+        return {**asked, "files": [[file.name, hash_of(file)] for file in self.inputs()]}
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,15 @@ import torch
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Let PyTorch work in this thread alone: the same numbers everywhere, and no waiting.
+def limit_threads(count: int | None = 1) -> Iterator[None]:
+    """Let PyTorch work in so many threads; None: in as many as before.
 
-    Of several threads, small steps wait for each other, and sums depend on how they are shared out.
+    In one, the numbers are the same everywhere, and nothing waits: of several threads, small steps
+    wait for each other, and sums depend on how they are shared out.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)

@@ -213,9 +213,9 @@ def _open_reader() -> PoseEstimator:
 
 def _estimate_map(image: UInt8Array) -> UInt8Array | None:
     """The map that a photo would get; None where nobody is found."""
-    from mcld.machine.threads import one_thread
+    from mcld.machine.threads import limit_threads
 
-    with one_thread():  # so that no sum depends on how many there are
+    with limit_threads():  # so that no sum depends on how many there are
         (pose,) = _open_reader().estimate([image])
     return pose.iuv if pose is not None and pose.iuv[..., 0].any() else None
 

@@ -9,6 +9,8 @@ from PIL import Image
 
 from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
+from mcld.machine.files import hash_file
+from mcld.machine.threads import limit_threads
 from mcld.model.attention import AttentionRecorder
 from mcld.networks.folders import read_face_embedder
 from mcld.person import PersonReader, warn_of_no_face
@@ -66,7 +68,8 @@ def sample_picture(
         say("One step makes nearly the same picture of every seed: this network has no variety.")
     on_step(0, len(seeds) * options.num_inference_steps)
     recorder = AttentionRecorder()
-    with explain_memory(settings.sample, options, device):
+    memory = explain_memory(settings.sample, options, device)
+    with memory, limit_threads(settings.sample.threads):
         with torch.no_grad():
             conditions = pipeline.conditions(read_inputs(pipeline, [person], iuv, options))
         pictures = []
@@ -82,10 +85,12 @@ def sample_picture(
                 painted = paint(pipeline, conditions, options, [seed], on_step=count)
                 pictures += as_images(painted)
 
+    read = [*request.sources, *request.source_poses, request.pose]
     record = {
         "source": name_files(request.sources),
-        "pose": str(request.pose),
+        "pose": request.pose.name,
         **({"source_pose": name_files(request.source_poses)} if request.source_poses else {}),
+        "files": [[file.name, hash_file(file)] for file in read if file.is_file()],
         **reader.record(),
         "seed": request.seed,
         "weights": opened.weights,

@@ -33,7 +33,7 @@ from mcld.sample.frames import PoseFrames
 from mcld.sample.request import SequenceRequest
 from mcld.sampling.background import find_behind, finish_pictures
 from mcld.sampling.device import choose_device
-from mcld.sampling.open import OpenPipeline
+from mcld.sampling.open import OpenNetwork, OpenPipeline, open_pipeline
 from mcld.sampling.paint import as_images, read_inputs
 from mcld.sampling.record import png_text
 from mcld.sampling.run import PictureRun, encode_in_one_batch, run_many
@@ -57,6 +57,7 @@ def sample_sequence(
     say: Callable[[str], None],
     on_pose: Callable[[int, int], None],
     on_frame: Callable[[int, int], None],
+    open_network: OpenNetwork = open_pipeline,
 ) -> list[Path]:
     """Show a person in poses one after the other; return what was written.
 
@@ -68,6 +69,7 @@ def sample_sequence(
         settings: as for a picture.
         say: told, in one line each, what the user should know.
         on_pose, on_frame: called with (done, to do); all three in the main process only.
+        open_network: opens `request.weights`.
 
     Raises SettingsError when the folder holds frames of other settings, and InputError,
     WeightsError or MCLDError for what else the user can mend.
@@ -84,8 +86,8 @@ def sample_sequence(
     frames = request.frames
     record = {
         "source": name_files(request.sources),
-        "pose": str(request.pose),
-        "files": {name_file(file): hash_file(file) for file in request.files()},
+        "pose": request.pose.name,
+        "files": [[name_file(file), hash_file(file)] for file in request.files()],
         "fps": frames.fps,
         "from": request.span.start,
         "to": request.span.end,
@@ -109,7 +111,14 @@ def sample_sequence(
             runs.append(SequenceRun(request, person, count, opened, record))
             return runs[0]
 
-        run_many(make_run, request.weights, settings, say=say, on_job=on_frame)
+        run_many(
+            make_run,
+            request.weights,
+            settings,
+            say=say,
+            on_job=on_frame,
+            open_network=open_network,
+        )
         return run_on_main(state, lambda: _finish(request, runs[0], frames.fps))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from diffusers import SchedulerMixin
 
 from mcld.networks.folders import load_pipeline, load_weights
 from mcld.pipeline import MCLDPipeline, SamplingOptions
@@ -25,6 +26,43 @@ class OpenPipeline:
     """The hash of all its weights, as a record names them."""
 
 
+OpenNetwork = Callable[[Path | None, Settings, torch.device, Callable[[str], None]], OpenPipeline]
+"""`open_pipeline`, or one that keeps what it has loaded."""
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A pipeline as its folder has it, which may be placed again and again."""
+
+    pipeline: MCLDPipeline
+    weights: str
+    """The hash of all its weights."""
+    scheduler: SchedulerMixin
+    """That of the weights."""
+
+
+def load_network(
+    weights: Path | None, settings: Settings, say: Callable[[str], None]
+) -> LoadedNetwork:
+    """Load a pipeline; arguments and errors are `open_pipeline`'s."""
+    if weights is None:
+        say("Using the embedded mannequin network; give --weights for your own.")
+    pipeline = load_pipeline() if weights is None else load_weights(weights, settings)
+    return LoadedNetwork(pipeline, hash_pipeline(pipeline), pipeline.scheduler)
+
+
+def place_network(
+    loaded: LoadedNetwork, settings: Settings, device: torch.device, say: Callable[[str], None]
+) -> OpenPipeline:
+    """Bring a loaded pipeline to its place; arguments and errors are `open_pipeline`'s."""
+    pipeline = loaded.pipeline
+    pipeline.scheduler = loaded.scheduler
+    options = place(pipeline, settings, device)
+    if departure := pipeline.describe_departure(options):
+        say(departure)
+    return OpenPipeline(pipeline, device, options, loaded.weights)
+
+
 def open_pipeline(
     weights: Path | None, settings: Settings, device: torch.device, say: Callable[[str], None]
 ) -> OpenPipeline:
@@ -35,11 +73,4 @@ def open_pipeline(
 
     Raises WeightsError as `load_weights` does, MCLDError when it does not fit into memory.
     """
-    if weights is None:
-        say("Using the embedded mannequin network; give --weights for your own.")
-    pipeline = load_pipeline() if weights is None else load_weights(weights, settings)
-    hashed = hash_pipeline(pipeline)
-    options = place(pipeline, settings, device)
-    if departure := pipeline.describe_departure(options):
-        say(departure)
-    return OpenPipeline(pipeline, device, options, hashed)
+    return place_network(load_network(weights, settings, say), settings, device, say)

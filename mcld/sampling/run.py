@@ -19,7 +19,7 @@ from mcld.errors import MCLDError, StoppedError
 from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.pipeline import PipelineInputs
 from mcld.sampling.device import choose_device
-from mcld.sampling.open import OpenPipeline, open_pipeline
+from mcld.sampling.open import OpenNetwork, OpenPipeline, open_pipeline
 from mcld.sampling.paint import paint
 from mcld.sampling.placement import explain_memory
 from mcld.settings import SampleSettings, Settings
@@ -79,6 +79,7 @@ def run_many(
     *,
     say: Callable[[str], None],
     on_job: Callable[[int, int], None],
+    open_network: OpenNetwork = open_pipeline,
 ) -> int:
     """Make every picture that is not there yet; return how many jobs were done.
 
@@ -92,6 +93,7 @@ def run_many(
         say: told, in one line each, what the user should know.
         on_job: called with (jobs done, jobs to do) of the main process's share; both in the main
             process only.
+        open_network: opens `weights`.
 
     Raises what `open_pipeline` and the run raise, and MCLDError when jobs could not be done.
     """
@@ -100,7 +102,7 @@ def run_many(
         say, on_job = ignore, ignore
     options = settings.sample
     device = choose_device(options, state.device)
-    opened = open_pipeline(weights, settings, device, say)
+    opened = open_network(weights, settings, device, say)
     run = make_run(opened, say)
     with ExitStack() as held:
         left = run_on_main(state, lambda: run.begin(held))
@@ -147,7 +149,8 @@ def _paint_batches(
     size, done = settings.batch_size, 0
     batches = deque(jobs[start : start + size] for start in range(0, len(jobs), size))
     on_job(done, len(jobs))
-    with _pool(settings.workers) as pool, _painting(run, size) as paint_batch:
+    reading_and_writing = _pool(settings.workers, settings.threads or 1)
+    with reading_and_writing as pool, _painting(run, settings) as paint_batch:
         reading: deque[list[tuple[Job, Future[Inputs]]]] = deque()
         writing: deque[Future[None]] = deque()
         while batches or reading:
@@ -174,13 +177,13 @@ def _paint_batches(
 
 @contextmanager
 def _painting(
-    run: PictureRun[Job, Inputs], batch_size: int
+    run: PictureRun[Job, Inputs], settings: SampleSettings
 ) -> Iterator[Callable[[list[tuple[Job, Inputs]]], list[Tensor]]]:
     """What paints the pictures of a batch of jobs: on a GPU at once; on a CPU one job a core.
 
     A matrix product may round otherwise in another batch or another number of threads. On a CPU
-    every job is therefore done alone and in one thread, which makes it the same to the bit whatever
-    the batch size and the number of processes.
+    every job is therefore done alone and in one thread, or in `sample.threads`, which makes it the
+    same to the bit whatever the batch size and the number of processes.
     """
     stopped = False  # once nobody waits any more for what other threads are computing
 
@@ -208,9 +211,10 @@ def _painting(
         return list(torch.split(pictures, counts))
 
     if run.opened.device.type != "cpu":
-        yield lambda readable: paint_jobs(readable, batch_size)
+        yield lambda readable: paint_jobs(readable, settings.batch_size)
         return
-    with _pool(torch.get_num_threads()) as cores:
+    threads = settings.threads or 1
+    with _pool(max(torch.get_num_threads() // threads, 1), threads) as cores:
         try:
             yield lambda readable: [
                 pictures for (pictures,) in cores.map(lambda one: paint_jobs([one], 1), readable)
@@ -220,10 +224,10 @@ def _painting(
 
 
 @contextmanager
-def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that start none of their own, and when the block raises begin nothing more."""
+def _pool(count: int, threads: int = 1) -> Iterator[ThreadPoolExecutor]:
+    """Threads that compute in `threads` each, and when the block raises begin nothing more."""
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(threads,))
     try:
         yield pool
     finally:

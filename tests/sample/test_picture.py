@@ -10,6 +10,7 @@ from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
+from mcld.machine.files import hash_file
 from mcld.networks.folders import load_pipeline
 from mcld.pipeline import MCLDPipeline
 from mcld.sample.picture import sample_picture
@@ -103,7 +104,7 @@ def test_of_several_photos_of_a_person_all_are_in_the_picture(files, dataset):
     said, _ = run({**files, "source": (files["source"], other), "sheet": True})
     assert not [line for line in said if "other colours" in line]
     with Image.open(files["out"]) as picture:
-        assert json.loads(picture.text["mcld"])["source"] == [str(files["source"]), str(other)]
+        assert json.loads(picture.text["mcld"])["source"] == [files["source"].name, other.name]
         assert picture.size == alone.shape[1::-1]
         assert not np.array_equal(np.asarray(picture), alone)
 
@@ -185,8 +186,10 @@ def test_a_picture_tells_how_it_was_made_and_that_it_is_synthetic(files):
         text = picture.text
     assert "synthetic" in text["Comment"]
     record = json.loads(text["mcld"])
-    assert record["source"] == str(files["source"])
-    assert record["pose"] == str(files["pose"])
+    assert record["source"] == files["source"].name
+    assert record["pose"] == files["pose"].name
+    assert record["files"] == [[p.name, hash_file(p)] for p in (files["source"], files["pose"])]
+    assert str(files["source"].parent) not in str(text)
     assert record["seed"] == 7
     assert record["num_inference_steps"] == 2
     assert record["guidance_scale"] == 1.5

@@ -1,0 +1,33 @@
+"""Pictures as a browser shows them."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mcld.machine.files import write_whole
+
+_LARGEST = 1280
+"""Pixels along the longer side of what is shown."""
+_QUALITY = 90
+
+
+def write_jpeg(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write a picture, uint8 [H, W, 3] RGB, as a JPEG of at most 1280 pixels a side."""
+    image = Image.fromarray(picture)
+    image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
+    with write_whole(path) as temporary:
+        image.save(temporary, "JPEG", quality=_QUALITY)
+
+
+def make_data_url(picture: NDArray[np.uint8], kind: str = "JPEG") -> str:
+    """A picture, uint8 [H, W, 3] RGB, as a URL that holds it; kind: JPEG or PNG."""
+    buffer = BytesIO()
+    how = {"quality": _QUALITY} if kind == "JPEG" else {"compress_level": 1}
+    Image.fromarray(picture).save(buffer, kind, **how)
+    return f"data:image/{kind.lower()};base64,{b64encode(buffer.getvalue()).decode()}"
