@@ -20,6 +20,7 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 from mcld.conditions import FOCAL_CONDITIONS, FocalConditions, scale_iuv
 from mcld.errors import InputError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
+from mcld.model.attention import FocalContext
 from mcld.picture_arguments import Pictures, read_iuv_maps, read_photos, read_texture_maps
 from mcld.surface.atlas import lay_atlas, warp_atlas
 
@@ -401,19 +402,31 @@ class MCLDPipeline(DiffusionPipeline):
         resized = {id(iuv): self.resize_iuv(iuv, height, width) for iuv in pose}
         return [resized[id(iuv)] for iuv in pose]
 
-    def conditions(self, inputs: PipelineInputs) -> FocalConditions:
-        """Encode what was read of B people."""
+    def conditions(
+        self, inputs: PipelineInputs, same: FocalConditions | None = None
+    ) -> FocalConditions:
+        """Encode what was read of B people.
+
+        same: [1] conditions of the one person that all B are; then the poses are encoded alone.
+        """
         device = self._execution_device
 
         def scale_pixels(pixels: Tensor | None) -> Tensor | None:
             return None if pixels is None else pixels.to(device).float() / 255
 
         fine = inputs.fine_pose
+        if same is None:
+            source, texture = self.embed(inputs.source), self.embed(inputs.texture)
+            reference, face = self.encode_moments(inputs.reference)[0], inputs.face
+        else:
+            parts = same.source, same.texture, same.reference_latents, same.face
+            rows = len(inputs.face)
+            source, texture, reference, face = (p.expand(rows, *p.shape[1:]) for p in parts)
         conditions = FocalConditions(
-            source=self.embed(inputs.source),
-            texture=self.embed(inputs.texture),
-            reference_latents=self.encode_moments(inputs.reference)[0],
-            face=inputs.face,
+            source=source,
+            texture=texture,
+            reference_latents=reference,
+            face=face,
             pose=scale_iuv(inputs.pose.to(device)),
             warped=scale_pixels(inputs.warped),
             fine_pose=None if fine is None else scale_iuv(fine.to(device)),
@@ -533,15 +546,18 @@ class MCLDPipeline(DiffusionPipeline):
         eta: float = 0.0,
         generator: torch.Generator | list[torch.Generator] | None = None,
         callback_on_step_end: StepCallback | None = None,
+        focal: FocalContext | None = None,
     ) -> Tensor:
         """From noise to latents, [B, C, h, w] float32 both, in whatever dtype the network is.
 
-        noise: of unit variance. options: steps and guidance count. The other arguments are those of
-        `__call__`. What the steps share is computed once. The scheduler is copied first, so that
-        threads may call this at once.
+        noise: of unit variance. options: steps and guidance count. focal: of one person whom all B
+        show, as `network.encode` makes it. The other arguments are those of `__call__`. What the
+        steps share is computed once. The scheduler is copied first, so that threads may call this
+        at once.
         """
         network, scale = self.network, options.guidance_scale
-        focal, pose_features = network.encode(conditions), network.guide_pose(conditions, scale)
+        focal = network.encode(conditions) if focal is None else focal.expand(len(noise))
+        pose_features = network.guide_pose(conditions, scale)
         scheduler = copy.deepcopy(self.scheduler)
         scheduler.set_timesteps(options.num_inference_steps, device=noise.device)
         known = inspect.signature(scheduler.step).parameters

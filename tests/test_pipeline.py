@@ -22,6 +22,7 @@ from PIL import Image
 from transformers import CLIPImageProcessor
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import read_iuv
 from mcld.errors import InputError, WeightsError
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.mannequin.refiner import TextureRefiner
@@ -241,6 +242,23 @@ def test_a_batch_is_its_pictures_one_by_one(pipeline, person):
     first = run(pipeline, person, latents=latents[:1])
     second = run(pipeline, person, latents=latents[1:], **turned)
     np.testing.assert_allclose(both, np.concatenate([first, second]), atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_person_encoded_once_is_the_same_in_all_poses(pipeline, person, dataset):
+    options = pipeline.resolve_options(num_inference_steps=2, guidance_scale=2.0)
+    maps = [read_iuv(path) for path in sorted(dataset.root.glob("test_densepose/*.png"))[:2]]
+    several = [[person[name]] * 2 for name in ("source", "texture")]
+    size = options.height, options.width
+    inputs = pipeline.inputs(*several, maps, person["face"].expand(2, -1), *size)
+    whole = pipeline.conditions(inputs)
+    same = pipeline.conditions(inputs[0:1])
+    shared = pipeline.conditions(inputs, same)
+    noise = pipeline.draw_noise(2, options, torch.Generator().manual_seed(0))
+    apart = pipeline.denoise(whole, noise, options)
+    focal = pipeline.network.encode(same)
+    assert torch.allclose(pipeline.denoise(shared, noise, options, focal=focal), apart, atol=1e-4)
+    assert not torch.allclose(apart[0], apart[1], atol=1e-2)
 
 
 @settings(max_examples=8, deadline=None)

@@ -26,6 +26,10 @@ class KeysValues:
     keys: Tensor
     values: Tensor
 
+    def expand(self, rows: int) -> KeysValues:
+        """Those of one picture, for so many."""
+        return KeysValues(*(part.expand(rows, -1, -1, -1) for part in (self.keys, self.values)))
+
 
 @dataclass(frozen=True)
 class FocalContext:
@@ -41,6 +45,15 @@ class FocalContext:
     """Of source and texture embeddings, chosen by stage."""
     face: dict[str, KeysValues]
     """Of the face tokens."""
+
+    def expand(self, rows: int) -> FocalContext:
+        """That of one picture, for so many; nothing is copied."""
+        return FocalContext(
+            *(
+                {name: one.expand(rows) for name, one in part.items()}
+                for part in (self.reference, self.aggregated, self.face)
+            )
+        )
 
 
 def split_heads(attn: Attention, tokens: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from mcld.errors import InputError, SettingsError
 from mcld.machine.files import hash_file, make_folder, remove_unfinished, write_json
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, processes, run_on_main
+from mcld.machine.threads import limit_threads
 from mcld.machine.video import write_video
 from mcld.networks.folders import read_face_embedder
 from mcld.person import Person, PersonReader, record_reading, warn_of_no_face
@@ -36,8 +37,8 @@ from mcld.sampling.device import choose_device
 from mcld.sampling.open import OpenNetwork, OpenPipeline, open_pipeline
 from mcld.sampling.paint import as_images, read_inputs
 from mcld.sampling.record import png_text
-from mcld.sampling.run import PictureRun, encode_in_one_batch, run_many
-from mcld.settings import Settings
+from mcld.sampling.run import PictureRun, run_many
+from mcld.settings import SampleSettings, Settings
 from mcld.surface.smooth import smooth_maps
 
 Map = NDArray[np.uint8]
@@ -108,7 +109,7 @@ def sample_sequence(
         runs: list[SequenceRun] = []
 
         def make_run(opened: OpenPipeline, _: Callable[[str], None]) -> SequenceRun:
-            runs.append(SequenceRun(request, person, count, opened, record))
+            runs.append(SequenceRun(request, person, count, opened, record, settings.sample))
             return runs[0]
 
         run_many(
@@ -190,6 +191,7 @@ class SequenceRun(PictureRun[int, tuple[Map, PipelineInputs]]):
         count: int,
         opened: OpenPipeline,
         record: dict[str, Any],
+        settings: SampleSettings,
     ) -> None:
         super().__init__(opened, list(range(count)))
         self.request, self.folder = request, request.folder
@@ -203,6 +205,10 @@ class SequenceRun(PictureRun[int, tuple[Map, PipelineInputs]]):
         if opened.pipeline.refiner is not None:
             _ = person.atlas  # once, before several threads ask for it
         self.frame = find_frame(self._cover(), person.photo.size)
+        # Who it is, is encoded once; in as many threads as every frame, or it would round otherwise
+        with torch.no_grad(), limit_threads(settings.threads or 1):
+            self.same = opened.pipeline.conditions(self.read(0)[1])
+            self.focal = opened.pipeline.network.encode(self.same)
 
     def begin(self, held: ExitStack) -> list[int]:
         """Check that what is there is of the same network; the folder is held already."""
@@ -243,7 +249,8 @@ class SequenceRun(PictureRun[int, tuple[Map, PipelineInputs]]):
 
     def encode(self, inputs: list[tuple[Map, PipelineInputs]]) -> list[FocalConditions]:
         """One picture a frame."""
-        conditions = encode_in_one_batch(self.opened, [read for _, read in inputs], len(inputs))
+        whole = PipelineInputs.cat([read for _, read in inputs])
+        conditions = self.opened.pipeline.conditions(whole, self.same)
         return [conditions[k : k + 1] for k in range(len(inputs))]
 
     def write(self, job: int, inputs: tuple[Map, PipelineInputs], pictures: torch.Tensor) -> None:

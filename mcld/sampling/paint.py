@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mcld.conditions import FocalConditions
 from mcld.machine.processes import ignore
+from mcld.model.attention import FocalContext
 from mcld.person import Person
 from mcld.pipeline import MCLDPipeline, PipelineInputs, SamplingOptions
 
@@ -48,6 +49,7 @@ def paint(
     *,
     at_once: int = 1,
     on_step: OnStep = ignore,
+    focal: FocalContext | None = None,
 ) -> Tensor:
     """The pictures of N people and poses, float32 [N, 3, H, W] in 0..1, on the CPU.
 
@@ -58,6 +60,7 @@ def paint(
         seeds: of each picture's starting noise.
         at_once: pictures that share a batch.
         on_step: told how far it is; what it raises stops the work.
+        focal: of the one person whom all show, as `MCLDPipeline.denoise` has it.
     """
     steps, total = options.num_inference_steps, options.num_inference_steps * len(seeds)
     pictures = []
@@ -82,6 +85,7 @@ def paint(
             options,
             generator=generators,
             callback_on_step_end=count,
+            focal=focal,
         )
         pictures.append(pipeline.decode(latents, conditions[rows]).cpu())
     pipeline.maybe_free_model_hooks()

@@ -17,6 +17,7 @@ from torch import Tensor
 from mcld.conditions import FocalConditions
 from mcld.errors import MCLDError, StoppedError
 from mcld.machine.processes import ignore, processes, run_on_main
+from mcld.model.attention import FocalContext
 from mcld.pipeline import PipelineInputs
 from mcld.sampling.device import choose_device
 from mcld.sampling.open import OpenNetwork, OpenPipeline, open_pipeline
@@ -38,6 +39,8 @@ class PictureRun(ABC, Generic[Job, Inputs]):
 
     unit: ClassVar[str]
     """What jobs are called in messages."""
+    focal: FocalContext | None = None
+    """Of one person whom all pictures show, as `paint` has it; None where they are of several."""
 
     def __init__(self, opened: OpenPipeline, jobs: list[Job]) -> None:
         self.opened = opened
@@ -207,6 +210,7 @@ def _painting(
             seeds,
             at_once=at_once,
             on_step=stop_if_unwanted,
+            focal=run.focal,
         )
         return list(torch.split(pictures, counts))
 

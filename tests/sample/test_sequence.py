@@ -15,6 +15,7 @@ from mcld.errors import InputError, SettingsError, StoppedError
 from mcld.estimators.pose import EstimatedPose
 from mcld.machine.video import count_seconds, read_frames, write_video
 from mcld.mannequin.world import identity, pose, render
+from mcld.model import ReferenceNet
 from mcld.pipeline import MCLDPipeline
 from mcld.sample.frames import WHOLE, Span, VideoFrames
 from mcld.sample.request import SequenceRequest
@@ -98,6 +99,20 @@ def write_settings(folder: Path) -> Path:
     path = folder / "steps.yaml"
     path.write_text("sample: {num_inference_steps: 1, keep: background, batch_size: 2}\n")
     return path
+
+
+def test_who_it_is_is_encoded_once_for_all_frames(source, weights, motion, tmp_path, monkeypatch):
+    encoded = []
+    forward = ReferenceNet.forward
+
+    def count(self, *given):
+        encoded.append(len(given[0]))
+        return forward(self, *given)
+
+    monkeypatch.setattr(ReferenceNet, "forward", count)
+    run(SequenceRequest((source,), motion, tmp_path / "frames", weights))
+    assert len(list((tmp_path / "frames").glob("0*.png"))) > 3
+    assert encoded == [1]
 
 
 def test_a_motion_that_comes_along_is_named(source, weights, tmp_path):
