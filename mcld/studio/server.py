@@ -45,6 +45,7 @@ _YOUNG = 60.0
 """Seconds in which a folder may have been made and not be held yet."""
 _LAST = 10.0
 """Seconds that a job is given to notice that the studio ends."""
+_REPORTS = ("report.html", "sheet.png", "*-sheet.png")
 _LEVELS = 3
 """Folders deep that reports are looked for."""
 
@@ -100,9 +101,9 @@ def make_app(
 
 
 def find_reports(root: Path) -> list[Path]:
-    """The reports of `mcld evaluate` in a folder and the folders in it."""
-    depths = ("*/" * depth for depth in range(_LEVELS + 1))
-    return sorted(path for depth in depths for path in root.glob(f"{depth}report.html"))
+    """The reports of `mcld evaluate` in a folder and the folders in it, and sheets of pictures."""
+    places = [("*/" * depth) + name for depth in range(_LEVELS + 1) for name in _REPORTS]
+    return sorted(path for place in places for path in root.glob(place) if path.is_file())
 
 
 def _answer_errors(app: FastAPI) -> None:

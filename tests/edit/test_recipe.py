@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
+import mcld.edit.recipe
+import mcld.sampling.run
 from mcld.dataset.layout import DatasetLayout
 from mcld.edit.picture import draw_guide_layer, edit_picture, export_texture
 from mcld.edit.recipe import edit_recipe
@@ -63,6 +66,37 @@ def run(recipe: Path, *overrides: str) -> tuple[list[str], list[tuple[int, int]]
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.png"))}
+
+
+@pytest.mark.parametrize(("overrides", "threads"), [((), 1), (("sample.threads=3",), 3)])
+def test_a_picture_of_many_is_computed_in_one_thread_or_as_many_as_asked(
+    recipe, monkeypatch, overrides, threads
+):
+    seen = set()
+    for module, name in ((mcld.sampling.run, "paint"), (mcld.edit.recipe, "finish")):
+        plain = getattr(module, name)
+
+        def look(*given, plain=plain, **named):
+            seen.add(torch.get_num_threads())
+            return plain(*given, **named)
+
+        monkeypatch.setattr(module, name, look)
+    run(recipe, *overrides)
+    assert seen == {threads}
+
+
+def test_the_picture_of_a_recipe_is_that_of_the_command(photos, tmp_path):
+    alice, bob = photos[:2]
+    edit = {"source": alice, "out": "1.png", "upper": bob, "pose": bob, "seed": 3}
+    recipe = written(tmp_path / "edits.yaml", [edit])
+    run(recipe, "sample.threads=2")
+    made = tmp_path / "made" / "1.png"
+    content = made.read_bytes()
+    made.unlink()
+    (request,) = read_recipe(recipe)
+    settings = load_settings(None, ["sample.threads=2"])
+    edit_picture(request, None, settings, say=print, on_step=lambda *_: None)
+    assert made.read_bytes() == content
 
 
 def test_every_edit_has_its_picture_and_a_second_run_makes_only_what_is_missing(recipe, photos):

@@ -437,10 +437,13 @@ def test_the_history_comes_back_when_the_page_is_loaded_again(page):
     assert len(page.get().json()["jobs"]) == 1
 
 
-def test_reports_are_found_below_where_it_was_started(tmp_path):
+def test_reports_and_sheets_are_found_below_where_it_was_started(tmp_path):
     (tmp_path / "results" / "mcld").mkdir(parents=True)
     (tmp_path / "results" / "mcld" / "report.html").write_text("<p>")
-    assert find_reports(tmp_path) == [tmp_path / "results" / "mcld" / "report.html"]
+    (tmp_path / "out-sheet.png").write_bytes(b"")
+    (tmp_path / "out.png").write_bytes(b"")
+    expected = [tmp_path / "out-sheet.png", tmp_path / "results" / "mcld" / "report.html"]
+    assert find_reports(tmp_path) == expected
 
 
 def test_a_port_in_use_is_told_in_a_line():
@@ -466,11 +469,15 @@ def test_interrupted_it_removes_what_pages_left(tmp_path, ending):
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
-    address = run.stdout.readline().split()[-1]
-    token = requests.post(f"{address}/api/sessions", timeout=30).json()["session"]
-    requests.post(f"{address}/api/sessions/{token}/examples", json={"example": "ada"}, timeout=30)
-    assert any(tmp_path.rglob("ada.jpg"))
-    run.send_signal(ending)
-    assert run.wait(60) == 0
-    assert "the files of its pages are removed" in run.stdout.read()
-    assert not list(Path(tmp_path).glob("mcld-studio-*"))
+    try:
+        address = run.stdout.readline().split()[-1]
+        token = requests.post(f"{address}/api/sessions", timeout=30).json()["session"]
+        taken = f"{address}/api/sessions/{token}/examples"
+        requests.post(taken, json={"example": "ada"}, timeout=30)
+        assert any(tmp_path.rglob("ada.jpg"))
+        run.send_signal(ending)
+        assert run.wait(60) == 0
+        assert "the files of its pages are removed" in run.stdout.read()
+        assert not list(Path(tmp_path).glob("mcld-studio-*"))
+    finally:
+        run.kill()
