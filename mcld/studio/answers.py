@@ -68,6 +68,7 @@ def describe_job(queue: Queue, session: Session, job: Job) -> dict[str, Any]:
         "video": {
             "url": f"{base}/files/{quote(video)}",
             "download": f"{base}/files/{quote(video)}?save=true",
+            "poster": f"{base}/files/poster.jpg",
         }
         if video
         else None,

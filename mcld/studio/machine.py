@@ -25,6 +25,8 @@ from mcld.studio.work import Studio
 
 EXAMPLES = Path(str(files("mcld.studio"))) / "examples"
 """Photos of generated people to try with."""
+_PARTS = {"upper": "upper body", "lower": "legs"}
+"""Parts that are not called as people call them."""
 _SMALL = (256, 176)
 """Height and width of a pose's small picture, pixels."""
 _SMALLER, _FRAMES = (192, 132), 12
@@ -37,7 +39,7 @@ def describe_machine(studio: Studio, reports: list[Path]) -> dict[str, Any]:
     return {
         "version": __version__,
         "notice": SYNTHETIC,
-        "weights": [{"id": one.id, "label": one.label} for one in weights],
+        "weights": [{"id": one.id, "label": one.label, "note": one.note} for one in weights],
         "schedulers": list(SCHEDULERS),
         "examples": [
             {"id": name, "label": name, "url": f"/api/examples/{name}"} for name in list_examples()
@@ -47,7 +49,7 @@ def describe_machine(studio: Studio, reports: list[Path]) -> dict[str, Any]:
             for name in list_gallery()
         ],
         "motions": [_describe_motion(name) for name in list_motions()],
-        "parts": [{"id": group, "label": group} for group in GROUPS],
+        "parts": [{"id": group, "label": _PARTS.get(group, group)} for group in GROUPS],
         "handles": [{"id": name, "label": label} for name, label in HANDLES.items()],
         "bones": list_bones(),
         "guide_url": "/api/guide",

@@ -21,6 +21,7 @@ from mcld.studio.requests import SamplingRequest
 from mcld.weights.catalogue import catalogue
 
 EMBEDDED = "embedded"
+_NOTE = "Small, and trained on generated people: it works in one step, which it is best left at."
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Weights:
     label: str
     folder: Path | None
     """As `open_pipeline` has it."""
+    note: str = ""
+    """What to know of it."""
 
 
 class Networks:
@@ -112,7 +115,7 @@ class Networks:
 def _find_weights(settings: Settings, given: Sequence[Path]) -> list[Weights]:
     """Every network on this machine, the default first."""
     found = [Weights(str(k), _label(folder), folder) for k, folder in enumerate(given, 1)]
-    found.append(Weights(EMBEDDED, "Embedded network (generated people)", None))
+    found.append(Weights(EMBEDDED, "Embedded network", None, _NOTE))
     authors = next(item for item in catalogue(settings) if item.name == "mcld")
     if authors.is_present():
         found.append(Weights("mcld", "The paper's network", authors.folder))

@@ -227,12 +227,14 @@ def show_result(job: OfJob, name: str, save: bool = False) -> FileResponse:
 
 
 @sessions.get("/{token}/jobs/{number}/frames/{frame}")
-def show_frame(job: OfJob, frame: int) -> FileResponse:
-    """A frame of a sequence while it is painted."""
+def show_frame(job: OfJob, frame: int) -> Response:
+    """A frame of a sequence while it is painted; nothing once the video is there instead."""
     path = job.frames / f"{frame:06d}.png" if job.frames else None
-    if path is None or not path.is_file():
-        raise RefusedError(f"frame {frame} is not there", 404)
-    return FileResponse(path)
+    try:
+        content = path.read_bytes() if path else b""
+    except OSError:
+        content = b""
+    return Response(content, 200 if content else 204, media_type="image/png")
 
 
 @sessions.get("/{token}/jobs/{number}/recipe")
@@ -255,7 +257,8 @@ def _answer_download(path: Path) -> FileResponse:
 def _find_result(job: Job, name: str) -> Path:
     """A file that came of a job. Raises RefusedError for any other."""
     known = {result["name"] for result in job.answer.get("results", [])}
-    known |= {job.answer.get("video")}
+    if "video" in job.answer:
+        known |= {job.answer["video"], "poster.jpg"}
     if job.kind == "person":
         known |= {"photo.jpg", "map.jpg", "texture.png", "face.jpg"}
     path = job.folder / name

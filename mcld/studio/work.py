@@ -30,6 +30,7 @@ from mcld.edit.texture import GROUPS, group_mask, shows
 from mcld.errors import InputError, MCLDError
 from mcld.machine.files import make_folder
 from mcld.machine.processes import ignore
+from mcld.machine.video import read_frames, read_rate
 from mcld.networks.folders import read_face_embedder
 from mcld.person import Person, PersonReader, gather_person
 from mcld.person_check import check_pose, resolve_pose_kind
@@ -194,6 +195,7 @@ class Studio:
                 )
             finally:  # there is no going on with a job that was broken off
                 shutil.rmtree(request.folder, ignore_errors=True)
+            write_jpeg(job.folder / "poster.jpg", next(read_frames(out, read_rate(out))))
             job.answer["video"] = out.name
 
         title = ", ".join([*asked.source, asked.motion])
@@ -245,12 +247,13 @@ class Studio:
         kind = resolve_pose_kind(path, "auto")
         if kind == "body":
             return figure.draw(read_body(path), View()).picture
-        iuv = find_pose(path) if kind == "auto" else self._estimate(path)
-        return read_image(path) if iuv is None else colour_iuv(iuv)
-
-    def _estimate(self, path: Path) -> NDArray[np.uint8]:
         with self._reading:
-            return self._open_reader(self.networks.settings, None, ignore).pose(path)
+            iuv = self._open_reader(self.networks.settings, None, ignore).pose(path)
+        colours = colour_iuv(iuv)
+        if kind != "auto" or find_pose(path) is not None:
+            return colours
+        body = iuv[..., :1] > 0
+        return np.where(body, colours // 2 + read_image(path) // 2, read_image(path))
 
     def pose_figure(self, session: Session, asked: PoseRequest) -> dict[str, Any]:
         """The next picture of a figure that is posed by hand, and where its joints are.

@@ -16,7 +16,7 @@ import requests
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from mcld.body.parameters import read_body
+from mcld.body.parameters import MOTIONS, list_motions, read_body
 from mcld.dataset.pictures import read_iuv
 from mcld.studio.address import LOCAL, open_socket
 from mcld.studio.guard import Guard
@@ -176,21 +176,43 @@ def test_an_edit_is_shown_on_the_body_without_the_network(page):
     assert told["texture"] != page.post("/preview", {"source": ["ada.jpg"]}).json()["texture"]
 
 
-def test_a_sequence_grows_and_is_a_video_at_last_or_nothing_once_cancelled(page):
+@pytest.fixture
+def nod(tmp_path, monkeypatch):
+    """A motion of four bodies that comes along, and no other."""
+    with (MOTIONS / "wave.npz").open("rb") as file:
+        arrays = {name: array[:4] if array.ndim else array for name, array in np.load(file).items()}
+    np.savez(tmp_path / "nod.npz", **arrays)
+    monkeypatch.setattr("mcld.body.parameters.MOTIONS", tmp_path)
+    list_motions.cache_clear()
+    yield "nod"
+    list_motions.cache_clear()
+
+
+def test_a_sequence_becomes_a_video_and_its_frames_are_gone(page, nod):
+    page.take("ben")
+    asked = {"kind": "sequence", "source": ["ben.jpg"], "motion": nod}
+    job = page.finish(page.post("/jobs", asked))
+    assert job["state"] == "done", job["error"]
+    assert page.client.get(job["video"]["url"]).content[4:8] == b"ftyp"
+    assert page.client.get(job["video"]["poster"]).headers["content-type"] == "image/jpeg"
+    assert job["frames"] == []
+    assert job["command"] == "mcld sample --source ben.jpg --pose nod --seed 0 --out ben-nod.mp4"
+    assert page.get(f"/jobs/{job['id']}/frames/0").status_code == 204
+
+
+def test_a_sequence_that_is_cancelled_leaves_nothing(page):
     page.take("ben")
     asked = {"kind": "sequence", "source": ["ben.jpg"], "motion": "wave"}
     job = page.post("/jobs", asked).json()["job"]
     for _ in range(1200):
         job = page.get(f"/jobs/{job['id']}").json()["job"]
-        if job["frames"] or job["state"] not in ("queued", "running"):
+        if job["done"] > 2 or job["state"] not in ("queued", "running"):
             break
         time.sleep(0.05)
-    assert job["frames"], job
-    assert page.client.get(job["frames"][0]).content.startswith(b"\x89PNG")
+    assert job["stage"] == "reading poses"
     page.client.delete(f"{page.base}/jobs/{job['id']}")
     ended = page.finish(page.get(f"/jobs/{job['id']}"))
     assert ended["state"] == "cancelled"
-    assert ended["frames"] == []
     assert not list(served_folder(page).glob("jobs/*/*"))
 
 
@@ -461,8 +483,7 @@ def test_a_port_in_use_is_told_in_a_line():
     assert "Traceback" not in run.stderr
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_removes_what_pages_left(tmp_path, ending):
+def test_ended_it_removes_what_pages_left(tmp_path):
     run = subprocess.Popen(
         [sys.executable, "-m", "mcld_cli", "studio", "--no-browser", "--port", "0"],
         stdout=subprocess.PIPE,
@@ -475,7 +496,7 @@ def test_interrupted_it_removes_what_pages_left(tmp_path, ending):
         taken = f"{address}/api/sessions/{token}/examples"
         requests.post(taken, json={"example": "ada"}, timeout=30)
         assert any(tmp_path.rglob("ada.jpg"))
-        run.send_signal(ending)
+        run.send_signal(signal.SIGTERM)
         assert run.wait(60) == 0
         assert "the files of its pages are removed" in run.stdout.read()
         assert not list(Path(tmp_path).glob("mcld-studio-*"))

@@ -1,0 +1,102 @@
+"""The studio as people have it: the real server, and its page in a real browser."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the studio's packages are not installed")
+playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright to drive a browser")
+
+CHROMIUM = shutil.which("chromium")
+playwright.expect.set_options(timeout=15_000)  # on two busy cores
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory) -> Iterator[str]:
+    """The address of a studio that runs while a module's tests do."""
+    log = tmp_path_factory.mktemp("studio") / "log.txt"
+    command = [sys.executable, "-m", "mcld_cli", "studio", "--port", "0", "--no-browser"]
+    command += ["--set", "sample.batch_size=2"]  # so that the first frames come soon
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as server,
+    ):
+        assert server.stdout is not None
+        said = ""
+        for line in server.stdout:
+            said += line
+            if address := re.search(r"http://\S+", line):
+                break
+        else:
+            pytest.fail(f"the studio did not start: {said}{log.read_text()}")
+        yield address[0]
+        server.terminate()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(studio, browser) -> Iterator[object]:
+    """Opens the page as one more person would; nothing may go wrong in it that was not foreseen."""
+    contexts, wrong = [], []
+
+    def listen(page, foreseen: str | None) -> None:
+        def note(what: str) -> None:
+            if foreseen is None or not re.search(foreseen, what):
+                wrong.append(what)
+
+        page.on(
+            "console", lambda said: said.type in ("error", "warning") and note(f"said {said.text}")
+        )
+        page.on("pageerror", lambda error: note(f"threw {error}"))
+        page.on(
+            "response",
+            lambda answer: answer.status >= 400 and note(f"{answer.status} {answer.url}"),
+        )
+        page.on(
+            "requestfailed",
+            # A picture that is replaced before it came is given up, and that is well.
+            lambda asked: (
+                "ERR_ABORTED" not in asked.failure and note(f"{asked.failure} {asked.url}")
+            ),
+        )
+
+    def open_one(width=1280, height=900, foreseen: str | None = None, motion="reduce"):
+        """foreseen: what may go wrong, a pattern. motion: "reduce", or "no-preference"."""
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, reduced_motion=motion
+        )
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = context.new_page()
+        listen(page, foreseen)
+        page.goto(studio)
+        playwright.expect(page.locator("#poses label").first).to_be_visible(timeout=20_000)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+@pytest.fixture
+def photos() -> list[Path]:
+    """Photos of two generated people, as files."""
+    from mcld.studio.machine import EXAMPLES
+
+    return sorted(EXAMPLES.glob("*.jpg"))[:2]
