@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import body, densepose, fit_body, random_weights, sample, speed, train
+from benchmarks import body, densepose, fit_body, random_weights, sample, speed, studio, train
 from mcld.errors import MCLDError
 from mcld_cli.console import quiet_libraries
 
@@ -24,6 +24,7 @@ def main() -> None:
         one.set_defaults(run=lambda _, name=name: speed.report(name, speed.MEASURES[name]))
     for name, figures, what in (
         ("sample", sample.sample, "seconds and memory of a picture, by parts (minutes)"),
+        ("studio", studio.measure, "seconds from a click to its answer"),
         ("train", train.train, "images a second and memory to train at full size (minutes)"),
     ):
         one = commands.add_parser(name, help=what)
