@@ -2,6 +2,7 @@
 
 import webbrowser
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -81,12 +82,14 @@ def studio(
     listening = open_socket(host, port)
     with console.importing():
         try:
+            import python_multipart  # noqa: F401  # which FastAPI asks for late
+
             from mcld.studio.server import run_studio
         except ModuleNotFoundError as error:
-            if error.name not in ("fastapi", "uvicorn", "starlette"):
+            if error.name not in ("fastapi", "uvicorn", "python_multipart"):
                 raise
             raise MCLDError(
-                "the studio needs FastAPI and uvicorn: pip install 'mcld[studio]'"
+                "the studio needs FastAPI, uvicorn and python-multipart: pip install 'mcld[studio]'"
             ) from error
         from mcld.studio.networks import Networks
     networks = Networks(config, make_overrides(flags, overrides), weights or [])
@@ -99,7 +102,7 @@ def studio(
             console.say("Whoever reaches this address can use it.")
         console.say("Ctrl-C ends it.")
         if browser:
-            webbrowser.open(address)
+            Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     run_studio(networks, listening, host, on_ready=tell)
     console.say("Ended; the files of its pages are removed.")

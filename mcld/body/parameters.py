@@ -84,10 +84,17 @@ def is_in_gallery(path: Path) -> bool:
     return str(path) in list_gallery() and not path.exists()
 
 
+def locate_motion(name: str) -> Path:
+    """The file of a motion that comes with mcld. Raises InputError for another name."""
+    if name not in list_motions():
+        raise InputError(f"there is no motion {name}: there are {', '.join(list_motions())}")
+    return MOTIONS / f"{name}.npz"
+
+
 def find_motion(path: Path) -> Path:
     """The file of a motion that comes with mcld, where a path is no file but its name."""
     named = str(path) in list_motions() and not path.exists()
-    return MOTIONS / f"{path}.npz" if named else path
+    return locate_motion(str(path)) if named else path
 
 
 def name_file(path: Path) -> str:

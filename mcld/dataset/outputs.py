@@ -1,11 +1,12 @@
-"""Where pictures go: nowhere that is an input."""
+"""Where pictures go: nowhere that is an input; and what tells inputs apart."""
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from mcld.dataset.layout import SPLITS, DatasetLayout, list_files
 from mcld.errors import SettingsError
-from mcld.machine.files import check_writable
+from mcld.machine.files import check_writable, hash_file
 
 _OWN_FOLDERS = {
     "split",
@@ -41,6 +42,19 @@ def check_outputs(option: str, outputs: Iterable[Path], inputs: Iterable[Path] =
                 " give another place"
             )
         check_writable(path)
+
+
+def hash_content(file: Path) -> str | None:
+    """What tells apart what is read of a picture, and of what was prepared beside it.
+
+    Of one frame of a motion, the file's. None for what cannot be read.
+    """
+    named = file.with_name(file.name.partition("#")[0]) if ".npz#" in file.name else file
+    try:
+        hashes = [hash_file(path) for path in list_files(named)]
+    except OSError:
+        return None
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 
 
 def find_dataset(path: Path) -> Path | None:

@@ -10,6 +10,7 @@ from diffusers.utils import make_image_grid
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from mcld.dataset.outputs import hash_content
 from mcld.dataset.pictures import read_painted, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.edit.edits import (
@@ -21,7 +22,7 @@ from mcld.edit.edits import (
     resolve_keep,
     resolve_strength,
 )
-from mcld.edit.request import EditRequest, ExportRequest, hash_content
+from mcld.edit.request import EditRequest, ExportRequest
 from mcld.edit.texture import GROUPS, check_texture, find_pieces
 from mcld.machine.files import write_whole
 from mcld.machine.threads import limit_threads

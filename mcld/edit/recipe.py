@@ -12,6 +12,7 @@ import torch
 
 from mcld import __version__
 from mcld.conditions import FocalConditions
+from mcld.dataset.outputs import hash_content
 from mcld.dataset.pictures import read_text, write_png
 from mcld.edit.edits import (
     ROWS,
@@ -22,7 +23,7 @@ from mcld.edit.edits import (
     read_edit_inputs,
 )
 from mcld.edit.picture import REMEMBERED, join_strip, read_edit, record_edit, warn_of_edit
-from mcld.edit.request import EditRequest, hash_content
+from mcld.edit.request import EditRequest
 from mcld.errors import InputError, SettingsError
 from mcld.machine.files import remove_unfinished_files
 from mcld.machine.lock import hold_file

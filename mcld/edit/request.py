@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,16 +12,22 @@ import numpy as np
 from PIL import ImageColor
 from pydantic import ValidationError
 
-from mcld.dataset.layout import DatasetLayout, list_files
+from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.outputs import check_outputs
 from mcld.dataset.pictures import read_painted
 from mcld.edit.options import EditOptions
 from mcld.edit.recolor import Colour
 from mcld.edit.texture import GROUPS, check_group, check_texture
 from mcld.errors import SettingsError
-from mcld.machine.files import expand_home, hash_file
+from mcld.machine.files import expand_home
 from mcld.machine.yaml_file import read_yaml
-from mcld.person_check import check_person, check_pose, check_sources, name_files
+from mcld.person_check import (
+    check_person,
+    check_pose,
+    check_sources,
+    name_files,
+    resolve_pose_kind,
+)
 from mcld.settings import PrepareSettings
 
 
@@ -113,11 +118,20 @@ class EditRequest(EditOptions):
     def inputs(self) -> list[Path]:
         """Every file that is read, the source first, each once."""
         given = [*self.source, *self.source_pose]
-        given += [p for p in (self.pose, self.face, self.texture, self.interpolate) if p]
+        pose = None if self._resolve_kind() == "gallery" else self.pose
+        given += [p for p in (pose, self.face, self.texture, self.interpolate) if p]
         return list(dict.fromkeys([*given, *self.garments().values()]))
 
+    def _resolve_kind(self) -> str:
+        """What the pose is, as `resolve_pose_kind` tells; of none, "auto"."""
+        return (
+            "auto" if self.pose is None else resolve_pose_kind(self.pose, self.pose_kind or "auto")
+        )
+
     def reads_photos(self) -> bool:
-        """Whether a file is read that no `mcld prepare` has prepared."""
+        """Whether a file is read that no `mcld prepare` has prepared, or a pose that is no file."""
+        if self._resolve_kind() == "gallery":
+            return True
         beside = [(file, DatasetLayout.beside(file)) for file in self.inputs()]
         return any(found is None or not found[0].is_prepared(*found[1:]) for _, found in beside)
 
@@ -130,11 +144,13 @@ class EditRequest(EditOptions):
     def record(self, hash_of: Callable[[Path], str | None]) -> dict[str, Any]:
         """What was asked for, as JSON has it, without what was not; and what the files hold.
 
-        hash_of: `hash_content`, or one that remembers.
+        hash_of: `mcld.dataset.outputs.hash_content`, or one that remembers.
         """
         left_out = {"out", "seed", "strength"}
         asked = self.model_dump(exclude_defaults=True, exclude=left_out)
         asked |= {n: file.name for n, file in asked.items() if isinstance(file, Path)}
+        if self.pose is not None:
+            asked |= {"pose_kind": kind} if (kind := self._resolve_kind()) != "auto" else {}
         asked |= {n: name_files(asked[n]) for n in ("source", "source_pose") if n in asked}
         # In whichever order they are given, the picture is the same.
         if "recolor" in asked:
@@ -173,18 +189,6 @@ class ExportRequest:
         read = [*self.sources, *self.source_poses]
         check_outputs("--export-texture", [self.out, self.guide], read)
         check_sources(self.sources, self.source_poses, self.estimators)
-
-
-def hash_content(file: Path) -> str | None:
-    """What tells apart what is read of a picture, and of what was prepared beside it.
-
-    None for what cannot be read: its edit will be refused.
-    """
-    try:
-        hashes = [hash_file(path) for path in list_files(file)]
-    except OSError:
-        return None
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 
 
 def parse_amounts(text: str) -> tuple[float, ...]:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from mcld.dataset.outputs import hash_content
 from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.machine.files import hash_file
 from mcld.machine.threads import limit_threads
 from mcld.model.attention import AttentionRecorder
 from mcld.networks.folders import read_face_embedder
@@ -90,7 +90,7 @@ def sample_picture(
         "source": name_files(request.sources),
         "pose": request.pose.name,
         **({"source_pose": name_files(request.source_poses)} if request.source_poses else {}),
-        "files": [[file.name, hash_file(file)] for file in read if file.is_file()],
+        "files": [[file.name, found] for file in read if (found := hash_content(file))],
         **reader.record(),
         "seed": request.seed,
         "weights": opened.weights,

@@ -87,7 +87,7 @@ def sample_sequence(
     frames = request.frames
     record = {
         "source": name_files(request.sources),
-        "pose": request.pose.name,
+        "pose": name_file(request.pose),
         "files": [[name_file(file), hash_file(file)] for file in request.files()],
         "fps": frames.fps,
         "from": request.span.start,
@@ -196,7 +196,10 @@ class SequenceRun(PictureRun[int, tuple[Map, PipelineInputs]]):
         super().__init__(opened, list(range(count)))
         self.request, self.folder = request, request.folder
         self.poses = self.folder / "poses"
-        self.record = {**record, "weights": opened.weights, **opened.options.record()}
+        # In how many threads a frame is computed, its last digits depend on.
+        threads = {"threads": settings.threads} if settings.threads else {}
+        own = {"weights": opened.weights, **opened.options.record()}
+        self.record = {**record, **threads, **own}
         self.estimated = bool(_read_json(self.poses / POSES_FILE).get("estimated"))
         self.behind = find_behind(person, opened.options)
         middle = read_iuv(_file(self.poses, count // 2))

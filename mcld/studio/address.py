@@ -19,6 +19,6 @@ def open_socket(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SettingsError(
-            f"--host {host} --port {port} cannot be listened at: {reason}; give another --port"
+            f"--host {host} --port {port} cannot be listened at: {reason}; give another port"
         ) from error
     return opened

@@ -18,14 +18,12 @@ def describe_file(session: Session, file: StoredFile) -> dict[str, Any]:
         "kind": file.kind,
         "url": f"{base}/shown",
         "download": f"{base}/content",
-        "width": file.size[0],
-        "height": file.size[1],
     }
 
 
 def describe_person(session: Session, told: dict[str, Any]) -> dict[str, Any]:
     """A person who was read."""
-    base = f"/api/sessions/{session.token}/jobs/{told['id']}/files"
+    base = f"/api/sessions/{session.token}/people/{told['id']}"
     return {
         **{name: value for name, value in told.items() if name != "has_face"},
         "photo_url": f"{base}/photo.jpg",

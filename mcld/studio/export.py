@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import zipfile
 from collections.abc import Sequence
@@ -9,23 +10,20 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from mcld.edit.options import DONORS
 from mcld.edit.request import EditRequest
-from mcld.settings import Override
+from mcld.machine.files import expand_home
 from mcld.studio.networks import Networks, Weights
 from mcld.studio.requests import PictureRequest, SamplingRequest, SequenceRequest
 
 RECIPE = "recipe.yaml"
 _ROOT = "mcld"
-
-
-def name_result(request: EditRequest) -> str:
-    """The name of a picture: whose it is, in which pose, and its seed."""
-    pose = [request.pose.stem] if request.pose else []
-    return "-".join([request.source[0].stem, *pose, f"seed-{request.seed or 0}"]) + ".png"
+_GROUPS = ("sample", "scheduler", "edit", "prepare", "model")
+"""The settings that a picture depends on, however they were set."""
+_LEFT_OUT = ("sample.batch_size", "sample.workers", "sample.dataset")
+"""Those of them that a picture does not depend on."""
 
 
 def describe_command(
@@ -38,7 +36,7 @@ def describe_command(
     words += ["--seed", str(request.seed)]
     if request.strength is not None:
         words += ["--strength", str(request.strength)]
-    words += [*_list_sampling(asked, weights, networks), "--out", name_result(request)]
+    words += [*_list_sampling(asked, weights, networks), "--out", request.out.name]
     return shlex.join(words)
 
 
@@ -67,15 +65,14 @@ def write_recipe(
             name: values if name in ("source", "recolor") else values[0]
             for name, values in options.items()
         }
-        entry |= {"seed": request.seed, "out": name_result(request)}
+        entry |= {"seed": request.seed, "out": request.out.name}
         if request.strength is not None:
             entry["strength"] = request.strength
         entries.append(entry)
     # Of many pictures, several are computed at once, or each in a thread, which rounds otherwise.
     alone = ["--set", "sample.batch_size=1"]
     if networks.device.type == "cpu":
-        threads = networks.settings.sample.threads or torch.get_num_threads()
-        alone = ["--set", f"sample.threads={threads}"]
+        alone = ["--set", f"sample.threads={networks.threads}"]
     sampling = _list_sampling(asked, weights, networks)
     command = shlex.join([_ROOT, "edit", "--recipe", RECIPE, *sampling, *alone])
     text = f"# In this folder: {command}\n{yaml.safe_dump(entries, sort_keys=False)}"
@@ -108,12 +105,16 @@ def _list_sampling(asked: SamplingRequest, weights: Weights, networks: Networks)
     if isinstance(asked, PictureRequest) and asked.fit_body:
         words.append("--fit-body")
     if weights.folder is not None:
-        words += ["--weights", str(weights.folder)]
-    if networks.config is not None:
-        words += ["--config", str(networks.config)]
-    for override in networks.overrides:
-        text = f"{override.key}={override.value}" if isinstance(override, Override) else override
-        words += ["--set", text]
+        words += ["--weights", str(weights.folder.absolute())]
+    for group in _GROUPS:
+        settings = getattr(networks.settings, group)
+        for name, field in type(settings).model_fields.items():
+            value, usual = getattr(settings, name), field.default
+            if isinstance(value, Path):
+                value, usual = value.absolute(), expand_home(usual).absolute()
+            if value != usual and f"{group}.{name}" not in _LEFT_OUT:
+                text = str(value) if isinstance(value, Path) else json.dumps(value)
+                words += ["--set", f"{group}.{name}={text}"]
     for name in ("steps", "guidance", "scheduler"):
         value = getattr(asked, name)
         if value is not None:

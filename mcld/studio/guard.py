@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
-from mcld.studio.session import UPLOAD, RefusedError
+from mcld.studio.session import UPLOAD
 
 _HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data: blob:;"
@@ -42,15 +44,14 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        left = UPLOAD + _SLACK
+        left, is_too_large = UPLOAD + _SLACK, False
 
         async def receive_some() -> Message:
-            nonlocal left
+            nonlocal left, is_too_large
             message = await receive()
             left -= len(message.get("body", b""))
-            if left < 0:
-                raise RefusedError(TOO_LARGE, 413)
-            return message
+            is_too_large = is_too_large or left < 0
+            return {"type": "http.disconnect"} if is_too_large else message
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -59,9 +60,17 @@ class Guard:
                 message["headers"] += [(name, value) for name, value in own if name not in given]
             await send(message)
 
+        async def send_unless_refused(message: Message) -> None:
+            if not is_too_large:
+                await send_with_headers(message)
+
         refusal = self._refuse(scope)
-        answer = self.app if refusal is None else make_error(*refusal)
-        await answer(scope, receive_some, send_with_headers)
+        if refusal is None:
+            with suppress(ClientDisconnect):
+                await self.app(scope, receive_some, send_unless_refused)
+            refusal = (TOO_LARGE, 413) if is_too_large else None
+        if refusal is not None:
+            await make_error(*refusal)(scope, receive, send_with_headers)
 
     def _refuse(self, scope: Message) -> tuple[str, int] | None:
         """Why a request is refused, and with which status; None where it is not."""

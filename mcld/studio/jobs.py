@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import shutil
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -56,6 +57,11 @@ class Job:
         return self.root / self.id
 
     @property
+    def is_shown(self) -> bool:
+        """Whether it makes something to look at in the history."""
+        return self.kind != "person"
+
+    @property
     def has_ended(self) -> bool:
         """Whether nothing more will come."""
         return self.state in ("done", "failed", "cancelled")
@@ -92,8 +98,11 @@ class Job:
         self.state = "running"
         try:
             self.work(self)
+            self.look()
             self.state = "done"
         except StoppedError:
+            self.answer = {}
+            shutil.rmtree(self.folder, ignore_errors=True)
             self.state = "cancelled"
         except MCLDError as error:
             self.error = self.describe(str(error))

@@ -12,14 +12,20 @@ import numpy as np
 from PIL import Image
 
 from mcld import __version__
-from mcld.body.parameters import MOTIONS, list_gallery, list_motions, read_gallery, read_motion
+from mcld.body.parameters import (
+    list_gallery,
+    list_motions,
+    locate_motion,
+    read_gallery,
+    read_motion,
+)
 from mcld.body.posing import HANDLES, list_bones
 from mcld.edit.picture import draw_guide_layer
 from mcld.edit.texture import GROUPS
 from mcld.sampling.placement import SCHEDULERS
 from mcld.sampling.record import SYNTHETIC
 from mcld.studio.figure import View, draw
-from mcld.studio.requests import SEEDS
+from mcld.studio.requests import PHOTOS, SEEDS
 from mcld.studio.session import UPLOAD, RefusedError
 from mcld.studio.work import Studio
 
@@ -56,8 +62,7 @@ def describe_machine(studio: Studio, reports: list[Path]) -> dict[str, Any]:
         "reports": [
             {"label": str(path), "url": f"/api/reports/{k}"} for k, path in enumerate(reports)
         ],
-        "limits": {"upload_bytes": UPLOAD, "seeds": SEEDS},
-        "queue": studio.queue.count(),
+        "limits": {"upload_bytes": UPLOAD, "seeds": SEEDS, "photos": PHOTOS},
     }
 
 
@@ -83,10 +88,8 @@ def draw_pose(name: str) -> bytes:
 
 @lru_cache
 def draw_motion(name: str) -> bytes:
-    """A motion's small moving picture, WebP. Raises RefusedError for another name."""
-    if name not in list_motions():
-        raise RefusedError(f"there is no motion {name}", 404)
-    motion = read_motion(MOTIONS / f"{name}.npz")
+    """A motion's small moving picture, WebP. Raises InputError for another name."""
+    motion = read_motion(locate_motion(name))
     numbers = np.linspace(0, len(motion.bodies) - 1, _FRAMES).round().astype(int)
     drawn = [draw(motion.bodies[k], View(), size=_SMALLER).picture for k in numbers]
     first, *others = map(Image.fromarray, drawn)
@@ -106,7 +109,7 @@ def draw_guide() -> bytes:
 
 @lru_cache
 def _describe_motion(name: str) -> dict[str, Any]:
-    motion = read_motion(MOTIONS / f"{name}.npz")
+    motion = read_motion(locate_motion(name))
     frames = len(motion.bodies)
     seconds = round(frames / (motion.fps or 25.0), 1)
     address = f"/api/motions/{name}"

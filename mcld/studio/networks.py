@@ -55,8 +55,9 @@ class Networks:
         overrides: Sequence[str | Override],
         weights: Sequence[Path],
     ) -> None:
-        self.config, self.overrides = config, tuple(overrides)
-        self.settings = load_settings(config, self.overrides)
+        self._config, self._overrides = config, tuple(overrides)
+        self.settings = load_settings(config, self._overrides)
+        self.threads = self.settings.sample.threads or torch.get_num_threads()
         self.device = choose_device(self.settings.sample)
         self.weights = {one.id: one for one in _find_weights(self.settings, weights)}
         self._loaded: tuple[Path | None, LoadedNetwork] | None = None
@@ -71,8 +72,10 @@ class Networks:
             "--scheduler": ("sample.scheduler", request.scheduler),
             "--fit-body": ("prepare.fit_body", fit_body or None),
         }
-        given = [Override(name, *setting) for name, setting in chosen.items() if setting[1]]
-        return load_settings(self.config, [*self.overrides, *given])
+        given = [
+            Override(name, *setting) for name, setting in chosen.items() if setting[1] is not None
+        ]
+        return load_settings(self._config, [*self._overrides, *given])
 
     def find(self, request: SamplingRequest) -> Weights:
         """The weights of a request. Raises SettingsError for others than there are."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from mcld.body.pose import JOINTS
 
-SEEDS = 8
-"""Pictures of one job, at most."""
+SEEDS, PHOTOS = 8, 8
+"""Pictures of one job, and photos of one person, at most."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=120)]
 """Of a file of the session, a pose, a motion or weights: looked up among those that there are."""
+Photos = Annotated[list[Name], Field(min_length=1, max_length=PHOTOS)]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 Vector = Annotated[
     list[Annotated[float, Field(ge=-100, le=100)]], Field(min_length=3, max_length=3)
@@ -30,7 +31,7 @@ class _Request(BaseModel):
 class PeopleRequest(_Request):
     """One person is read of one or several photos."""
 
-    photos: Annotated[list[Name], Field(min_length=1, max_length=8)]
+    photos: Photos
 
 
 class ExampleRequest(_Request):
@@ -55,7 +56,7 @@ class DressRequest(_Request):
 class PreviewRequest(_Request):
     """An edit, pasted."""
 
-    source: Annotated[list[Name], Field(min_length=1, max_length=8)]
+    source: Photos
     edits: DressRequest = DressRequest()
 
 
@@ -72,7 +73,7 @@ class PictureRequest(SamplingRequest):
     """Pictures of one person, of one or several seeds."""
 
     kind: Literal["picture"]
-    source: Annotated[list[Name], Field(min_length=1, max_length=8)]
+    source: Photos
     pose: Name | None = None
     """A pose of the gallery, or a file of the session; None: as in the photo."""
     edits: DressRequest = DressRequest()
@@ -83,12 +84,17 @@ class PictureRequest(SamplingRequest):
         list[Annotated[int, Field(ge=0, lt=2**53)]], Field(min_length=1, max_length=SEEDS)
     ] = [0]
 
+    @field_validator("seeds")
+    @classmethod
+    def _are_others(cls, seeds: list[int]) -> list[int]:
+        return list(dict.fromkeys(seeds))
+
 
 class SequenceRequest(SamplingRequest):
     """A person in the poses of a motion."""
 
     kind: Literal["sequence"]
-    source: Annotated[list[Name], Field(min_length=1, max_length=8)]
+    source: Photos
     motion: Name
     seed: Annotated[int, Field(ge=0, lt=2**53)] = 0
 

@@ -37,6 +37,7 @@ machine = APIRouter(prefix="/api")
 sessions = APIRouter(prefix="/api/sessions")
 """A session, its files and its jobs."""
 
+_OF_PERSON = ("photo.jpg", "map.jpg", "texture.png", "face.jpg")
 _KEEP = {"Cache-Control": "max-age=3600"}
 _ALONE = {
     "Content-Security-Policy": "sandbox; default-src 'none'; img-src data:;"
@@ -100,7 +101,7 @@ def show_guide() -> Response:
 def show_report(number: int, request: Request) -> FileResponse:
     """A report of `mcld evaluate`."""
     reports: list[Path] = request.app.state.reports
-    if not 0 <= number < len(reports):
+    if not 0 <= number < len(reports) or not reports[number].is_file():
         raise RefusedError(f"there is no report {number}", 404)
     return FileResponse(reports[number], headers=_ALONE)
 
@@ -167,6 +168,22 @@ def download_file(session: OfSession, name: str) -> FileResponse:
     return _answer_download(session.file(name).path)
 
 
+@sessions.delete("/{token}/files/{name}")
+def remove_file(session: OfSession, name: str) -> Answer:
+    """Remove a file that nothing was made of."""
+    session.remove(name)
+    return {}
+
+
+@sessions.get("/{token}/people/{person}/{name}")
+def show_person(session: OfSession, person: str, name: str) -> FileResponse:
+    """A picture of a person who was read."""
+    path = session.find_person_folder(person) / name
+    if person not in session.people or name not in _OF_PERSON or not path.is_file():
+        raise RefusedError(f"there is no {name} of this person", 404)
+    return FileResponse(path)
+
+
 @sessions.post("/{token}/pose")
 def pose_figure(session: OfSession, studio: OfStudio, asked: PoseRequest) -> Answer:
     """The figure that is posed by hand."""
@@ -182,8 +199,7 @@ def save_pose(session: OfSession, studio: OfStudio, asked: SavePoseRequest) -> A
 @sessions.post("/{token}/preview")
 def preview_edit(session: OfSession, studio: OfStudio, asked: PreviewRequest) -> Answer:
     """An edit without the network."""
-    picture, texture = studio.preview(session, asked.source, asked.edits)
-    return {"picture": make_data_url(picture), "texture": make_data_url(texture, "PNG")}
+    return {"picture": make_data_url(studio.preview(session, asked.source, asked.edits))}
 
 
 @sessions.post("/{token}/people")
@@ -210,13 +226,20 @@ def show_job(session: OfSession, studio: OfStudio, job: OfJob) -> Answer:
     return _answer_job(studio, session, job)
 
 
-@sessions.delete("/{token}/jobs/{number}")
+@sessions.post("/{token}/jobs/{number}/cancel")
 def cancel_job(session: OfSession, studio: OfStudio, job: OfJob) -> Answer:
-    """Cancel a job, or forget one that has ended."""
-    if job.has_ended:
-        session.forget(job)
+    """Cancel a job; one that has ended stays as it is."""
     job.cancel()
     return _answer_job(studio, session, job)
+
+
+@sessions.delete("/{token}/jobs/{number}")
+def remove_job(session: OfSession, job: OfJob) -> Answer:
+    """Remove a job that has ended, with what came of it."""
+    if not job.has_ended:
+        raise RefusedError("this job has not ended: cancel it first", 409)
+    session.forget(job)
+    return {}
 
 
 @sessions.get("/{token}/jobs/{number}/files/{name}")
@@ -259,8 +282,6 @@ def _find_result(job: Job, name: str) -> Path:
     known = {result["name"] for result in job.answer.get("results", [])}
     if "video" in job.answer:
         known |= {job.answer["video"], "poster.jpg"}
-    if job.kind == "person":
-        known |= {"photo.jpg", "map.jpg", "texture.png", "face.jpg"}
     path = job.folder / name
     if name not in known or not path.is_file():
         raise RefusedError(f"there is no {name} of this job", 404)

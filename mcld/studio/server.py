@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import uvicorn
@@ -41,8 +42,10 @@ from mcld.studio.work import Studio
 _PAGE = Path(str(files("mcld.studio"))) / "page"
 _PREFIX = "mcld-studio-"
 """How the folders of sessions begin, among the system's temporary files."""
-_YOUNG = 60.0
+_YOUNG = 5.0
 """Seconds in which a folder may have been made and not be held yet."""
+_OFTEN = 60.0
+"""Seconds between two looks for pages that nobody uses."""
 _LAST = 10.0
 """Seconds that a job is given to notice that the studio ends."""
 _REPORTS = ("report.html", "sheet.png", "*-sheet.png")
@@ -71,6 +74,7 @@ def run_studio(
             guarded, log_level="warning", access_log=False, timeout_graceful_shutdown=2
         )
         queue.start(studio.load)
+        Thread(target=_end_idle, args=(pages,), name="idle", daemon=True).start()
         try:
             with suppress(KeyboardInterrupt):  # which is how a server ends
                 uvicorn.Server(config).run(sockets=[listening])
@@ -100,6 +104,13 @@ def make_app(
     return app
 
 
+def _end_idle(pages: Sessions) -> None:
+    """End pages that nobody uses any more, as long as the process runs."""
+    while True:
+        time.sleep(_OFTEN)
+        pages.end_idle()
+
+
 def find_reports(root: Path) -> list[Path]:
     """The reports of `mcld evaluate` in a folder and the folders in it, and sheets of pictures."""
     places = [("*/" * depth) + name for depth in range(_LEVELS + 1) for name in _REPORTS]
@@ -116,6 +127,8 @@ def _answer_errors(app: FastAPI) -> None:
 
     def explain_request(_: Request, error: Any) -> JSONResponse:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            return make_error("the request is no JSON", 400)
         where = ".".join(str(part) for part in first["loc"][1:])
         return make_error(f"{where or 'the request'}: {first['msg'].lower()}", 400)
 
@@ -136,7 +149,7 @@ def _make_root() -> Iterator[Path]:
     """A folder for the sessions, which is removed; and so are those that killed studios left."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError, InputError, MCLDError):
-            facts = left.stat()
+            facts = left.lstat()
             if facts.st_uid == os.getuid() and time.time() - facts.st_mtime > _YOUNG:
                 with hold_folder(left):
                     shutil.rmtree(left, ignore_errors=True)

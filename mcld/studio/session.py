@@ -6,7 +6,9 @@ import re
 import secrets
 import shutil
 import time
+import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, RLock
@@ -14,11 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mcld.dataset.pictures import read_image, read_painted
 from mcld.edit.texture import check_texture
 from mcld.errors import InputError, MCLDError
-from mcld.machine.files import make_folder
+from mcld.machine.files import make_folder, write_whole
 from mcld.person import Person
 from mcld.studio.jobs import Job
 from mcld.studio.shown import write_jpeg
@@ -29,15 +32,26 @@ _FILES, _BYTES = 200, 500_000_000
 """Files of a session, and bytes of all, at most."""
 _SESSIONS = 64
 """Sessions at once, at most."""
+_PIXELS = 40_000_000
+"""Of a picture, at most: several may be read at once."""
 _JOBS = 60
 """Jobs that a session remembers."""
-_PEOPLE = 16
-"""People that a session keeps read."""
+_PEOPLE, _TOLD = 8, 40
+"""People that a session keeps read, and that it remembers the pictures of."""
 _IDLE = 3600.0
 """Seconds without a request after which a session ends."""
 _LONGEST_NAME = 80
-_SUFFIXES = {"pose": (".npz", ".json", ".csv")}
-"""Of what is no picture."""
+"""Bytes of a file's name, without its suffix, at most."""
+_RESERVED = ("recipe.yaml",)
+"""What lies beside the files when they are exported."""
+_NUMBERS = (".npz", ".json", ".csv")
+"""Suffixes of poses that are no pictures."""
+_UNPACKED = 100_000_000
+"""Bytes of the arrays of an .npz, at most."""
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+"""Of pictures, as Pillow calls them: no other program is started to read them."""
+_decoding = Lock()
+"""One picture at a time, for a large one takes much memory."""
 
 
 class RefusedError(MCLDError):
@@ -57,8 +71,6 @@ class StoredFile:
     """photo, pose or texture."""
     shown: Path
     """A picture of it that a browser shows."""
-    size: tuple[int, int]
-    """Width and height of what it shows, pixels."""
 
 
 @dataclass
@@ -73,6 +85,7 @@ class Session:
     jobs: dict[str, Job] = field(default_factory=dict)
     """In the order in which they were asked for."""
     used: float = field(default_factory=time.monotonic)
+    has_ended: bool = False
     lock: RLock = field(default_factory=RLock)
     _read: dict[Any, Person] = field(default_factory=dict)
 
@@ -92,7 +105,7 @@ class Session:
 
     def tell(self, text: str) -> str:
         """A message, with this session's files called by their names alone."""
-        return text.replace(f"{self.folder / 'files'}/", "")
+        return text.replace(f"{self.folder / 'files'}/", "").replace(f"{self.folder}/", "")
 
     def store(
         self,
@@ -107,13 +120,18 @@ class Session:
         InputError for what cannot be used as what it was given for, without a trace of it.
         """
         with self.lock:
-            if len(self.files) >= _FILES or self._count_bytes() + len(content) > _BYTES:
-                raise RefusedError("this session holds too many files: open a new page", 413)
-            path = self._choose_path(name, kind)
-            path.write_bytes(content)
-            self.files[path.name] = StoredFile(path, kind, path, (0, 0))  # its name is taken
+            if self.has_ended:
+                raise RefusedError("this session has ended", 404)
+            self.make_room(len(content))
+            if len(self.files) >= _FILES:
+                raise RefusedError(f"this session holds {_FILES} files: remove some", 413)
+            path = self._choose_path(name)
+            self.files[path.name] = StoredFile(path, kind, path)  # its name is taken
         try:
-            picture = _draw_file(path, kind, draw)
+            with write_whole(path) as temporary:
+                temporary.write_bytes(content)
+            with _decoding:
+                picture = _draw_file(path, kind, draw)
             shown = self.folder / "shown" / f"{path.name}.jpg"
             write_jpeg(shown, picture)
         except BaseException:
@@ -121,17 +139,13 @@ class Session:
             with self.lock:
                 del self.files[path.name]
             raise
-        stored = StoredFile(path, kind, shown, (picture.shape[1], picture.shape[0]))
+        finally:
+            if self.has_ended:
+                self.remove_files()
+        stored = StoredFile(path, kind, shown)
         with self.lock:
             self.files[path.name] = stored
         return stored
-
-    def reserve(self, name: str) -> Path:
-        """A path for a file of the session's own making. Raises RefusedError as `store` does."""
-        with self.lock:
-            if len(self.files) >= _FILES:
-                raise RefusedError("this session holds too many files: open a new page", 413)
-            return self._choose_path(name, "pose")
 
     def remember(self, key: Any, read: Callable[[], Person]) -> Person:
         """The person of a key; of those that were not asked for longest, some are forgotten."""
@@ -141,12 +155,35 @@ class Session:
             del self._read[next(iter(self._read))]
         return person
 
-    def add(self, job: Job) -> None:
-        """Remember a job; the oldest ended ones are forgotten, with their files."""
+    def is_busy(self) -> bool:
+        """Whether a job of it waits or is done now."""
+        return any(not job.has_ended for job in list(self.jobs.values()))
+
+    def remove_files(self) -> None:
+        """Remove its folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def make_room(self, size: int) -> None:
+        """Let so many bytes more fit in, if need be by forgetting the oldest pictures.
+
+        Raises RefusedError where they do not fit even so.
+        """
         with self.lock:
+            while self._count_bytes() + size > _BYTES:
+                old = next((j for j in self.jobs.values() if j.has_ended and j.is_shown), None)
+                if old is None:
+                    raise RefusedError("this session holds too much: remove some files", 413)
+                self.forget(old)
+
+    def add(self, job: Job) -> None:
+        """Remember a job; the oldest ended ones of its kind are forgotten, with their files."""
+        with self.lock:
+            if self.has_ended:
+                raise RefusedError("this session has ended", 404)
             self.jobs[job.id] = job
-            ended = [known for known in self.jobs.values() if known.has_ended]
-            for old in ended[: max(len(self.jobs) - _JOBS, 0)]:
+            alike = [known for known in self.jobs.values() if known.is_shown == job.is_shown]
+            ended = [known for known in alike if known.has_ended]
+            for old in ended[: max(len(alike) - _JOBS, 0)]:
                 self.forget(old)
 
     def forget(self, job: Job) -> None:
@@ -155,29 +192,80 @@ class Session:
             self.jobs.pop(job.id, None)
         shutil.rmtree(job.folder, ignore_errors=True)
 
-    def _choose_path(self, name: str, kind: str) -> Path:
+    def keep_person(self, told: dict[str, Any]) -> None:
+        """Remember a person who was read; the oldest are forgotten, with their pictures."""
+        with self.lock:
+            self.people[told["id"]] = told
+            while len(self.people) > _TOLD:
+                oldest = next(iter(self.people))
+                del self.people[oldest]
+                shutil.rmtree(self.find_person_folder(oldest), ignore_errors=True)
+
+    def find_person_folder(self, person: str) -> Path:
+        """Where the pictures of a person lie."""
+        return self.folder / "people" / person
+
+    def remove(self, name: str) -> None:
+        """Remove a file. Raises RefusedError for one that there is not, or that is used."""
+        with self.lock:
+            file = self.file(name)
+            users = [job.request for job in self.jobs.values() if job.is_shown]
+            users += [{"photos": told["photos"]} for told in self.people.values()]
+            if any(name in _list_texts(user) for user in users):
+                raise RefusedError(f"{name} is used: remove what was made of it first", 409)
+            del self.files[name]
+        for path in (file.path, file.shown):
+            path.unlink(missing_ok=True)
+
+    def _choose_path(self, name: str) -> Path:
         """Where a file of a given name goes: no other's place, and nowhere else."""
-        plain = re.sub(r"[^\w. -]+", "-", name.replace("\\", "/").rpartition("/")[2]).strip(" .-")
-        stem, dot, suffix = plain.rpartition(".")
-        if not dot:
-            stem, suffix = plain, "png" if kind != "pose" else ""
-        stem = stem[:_LONGEST_NAME].strip(" .-") or kind
-        end = f".{suffix[:8].lower()}" if suffix else ""
-        candidates = (f"{stem}{'' if k == 1 else f'-{k}'}{end}" for k in range(1, _FILES + 2))
-        folder = make_folder(self.folder / "files")
-        return folder / next(one for one in candidates if one not in self.files)
+        plain = re.sub(r"[\x00-\x1f\x7f#]+", "-", name.replace("\\", "/").rpartition("/")[2])
+        stem, dot, suffix = plain.strip(" .-").rpartition(".")
+        stem, suffix = (stem, suffix) if dot else (suffix, "png")
+        cut = stem.encode()[:_LONGEST_NAME].decode(errors="ignore").strip(" .-") or "file"
+        numbers = (cut if k == 1 else f"{cut}-{k}" for k in range(1, _FILES + 3))
+        taken = {*self.files, *_RESERVED}
+        names = (f"{one}.{suffix[:8]}" for one in numbers)
+        return make_folder(self.folder / "files") / next(n for n in names if n not in taken)
 
     def _count_bytes(self) -> int:
-        return sum(one.path.stat().st_size for one in self.files.values() if one.path.exists())
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+
+def _list_texts(value: Any) -> list[str]:
+    """Every text in a request."""
+    if isinstance(value, dict):
+        return [text for one in value.values() for text in _list_texts(one)]
+    if isinstance(value, list):
+        return [text for one in value for text in _list_texts(one)]
+    return [value] if isinstance(value, str) else []
+
+
+def _check_size(path: Path) -> None:
+    """Raise InputError for what would take too much memory, or another program, to read."""
+    if path.suffix.lower() == ".npz":
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _UNPACKED:
+                raise InputError(f"{path} holds more than {_UNPACKED / 1e6:.0f} MB of numbers")
+        return
+    with suppress(OSError, ValueError, SyntaxError), Image.open(path) as picture:
+        if picture.format not in _FORMATS:
+            raise InputError(f"{path} is {picture.format}: save it as JPEG or PNG")
+        pixels = picture.width * picture.height
+        if pixels > _PIXELS:
+            raise InputError(
+                f"{path} has {pixels / 1e6:.0f} megapixels: give one of at most {_PIXELS / 1e6:.0f}"
+            )
 
 
 def _draw_file(
     path: Path, kind: str, draw: Callable[[Path], NDArray[np.uint8]]
 ) -> NDArray[np.uint8]:
     """What is shown of a file. Raises InputError for what is not what it was given for."""
+    _check_size(path)
     if kind == "pose":
         return draw(path)
-    if path.suffix in _SUFFIXES["pose"]:
+    if path.suffix.lower() in _NUMBERS:
         raise InputError(f"{path} is no picture: as a pose it may be what it is")
     if kind == "texture":
         painted = read_painted(path)
@@ -198,12 +286,17 @@ class Sessions:
         self._lock = Lock()
 
     def open(self) -> Session:
-        """Begin a session. Raises RefusedError where there are too many."""
-        self.end_idle()
+        """Begin a session; of too many, that ends which was not used for longest.
+
+        Raises RefusedError where all have jobs left to do.
+        """
+        if len(self._sessions) >= _SESSIONS:
+            unused = [one for one in list(self._sessions.values()) if not one.is_busy()]
+            if not unused:
+                raise RefusedError("too many pages are at work: try again later", 429)
+            self.end(min(unused, key=lambda one: one.used))
         token = secrets.token_urlsafe(24)
         with self._lock:
-            if len(self._sessions) >= _SESSIONS:
-                raise RefusedError("too many pages are open: close some", 429)
             session = Session(token, self.root / secrets.token_hex(8))
             self._sessions[token] = session
         make_folder(session.folder / "shown")
@@ -221,16 +314,16 @@ class Sessions:
         """End a session: its jobs stop, its files are removed."""
         with self._lock:
             self._sessions.pop(session.token, None)
+        session.has_ended = True
         for job in list(session.jobs.values()):
             job.cancel()
-        shutil.rmtree(session.folder, ignore_errors=True)
+        session.remove_files()
 
     def end_idle(self, longest: float = _IDLE) -> None:
         """End those that were not used for so many seconds and have no job left to do."""
         now = time.monotonic()
         for session in list(self._sessions.values()):
-            busy = any(not job.has_ended for job in list(session.jobs.values()))
-            if now - session.used > longest and not busy:
+            if now - session.used > longest and not session.is_busy():
                 self.end(session)
 
     def end_all(self) -> None:

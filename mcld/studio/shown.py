@@ -25,9 +25,8 @@ def write_jpeg(path: Path, picture: NDArray[np.uint8]) -> None:
         image.save(temporary, "JPEG", quality=_QUALITY)
 
 
-def make_data_url(picture: NDArray[np.uint8], kind: str = "JPEG") -> str:
-    """A picture, uint8 [H, W, 3] RGB, as a URL that holds it; kind: JPEG or PNG."""
+def make_data_url(picture: NDArray[np.uint8]) -> str:
+    """A picture, uint8 [H, W, 3] RGB, as a URL that holds it, a JPEG."""
     buffer = BytesIO()
-    how = {"quality": _QUALITY} if kind == "JPEG" else {"compress_level": 1}
-    Image.fromarray(picture).save(buffer, kind, **how)
-    return f"data:image/{kind.lower()};base64,{b64encode(buffer.getvalue()).decode()}"
+    Image.fromarray(picture).save(buffer, "JPEG", quality=_QUALITY)
+    return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"

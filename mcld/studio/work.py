@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -16,7 +17,7 @@ from mcld.body.parameters import (
     BodyParameters,
     is_body,
     list_gallery,
-    list_motions,
+    locate_motion,
     read_body,
     read_gallery,
 )
@@ -24,21 +25,23 @@ from mcld.body.posing import mirror_body, pack_body
 from mcld.dataset.pictures import colour_iuv, read_image, write_png
 from mcld.dataset.poses import find_pose
 from mcld.edit.edits import apply_edits
+from mcld.edit.photo import resize_iuv
 from mcld.edit.picture import read_edit, warn_of_edit, write_edit
 from mcld.edit.request import EditRequest, parse_edit_request
 from mcld.edit.texture import GROUPS, group_mask, shows
 from mcld.errors import InputError, MCLDError
 from mcld.machine.files import make_folder
 from mcld.machine.processes import ignore
+from mcld.machine.threads import limit_threads
 from mcld.machine.video import read_frames, read_rate
 from mcld.networks.folders import read_face_embedder
 from mcld.person import Person, PersonReader, gather_person
-from mcld.person_check import check_pose, resolve_pose_kind
+from mcld.person_check import check_pose, pair_sources, resolve_pose_kind
 from mcld.sample.request import SequenceRequest as Sequence
 from mcld.sample.sequence import sample_sequence
 from mcld.settings import PrepareSettings, Settings
 from mcld.studio import figure
-from mcld.studio.export import describe_command, describe_sequence, name_result, write_recipe
+from mcld.studio.export import describe_command, describe_sequence, write_recipe
 from mcld.studio.figure import View
 from mcld.studio.jobs import Job, Queue
 from mcld.studio.networks import Networks
@@ -53,6 +56,8 @@ from mcld.studio.session import RefusedError, Session, StoredFile
 from mcld.studio.shown import make_data_url, write_jpeg
 from mcld.surface.parts import head_box
 
+_SHOWN = (1280, 1280)
+"""Pixels of a preview, at most."""
 _WORDS = {
     "head": "no head",
     "upper": "no upper body",
@@ -88,6 +93,7 @@ class Studio:
     def read_person(self, session: Session, photos: list[str]) -> Job:
         """A job that reads one person of one or several photos."""
         paths = [session.file(name).path for name in photos]
+        pair_sources(paths, ())  # which refuses one that is given twice
 
         def work(job: Job) -> None:
             job.begin("reading the photo" if len(paths) == 1 else "reading the photos")
@@ -96,7 +102,7 @@ class Studio:
             job.look()
             person = gather_person(views, job.say)
             face = head_box(person.iuv) if person.has_face else None
-            folder = make_folder(job.folder)
+            folder = make_folder(session.find_person_folder(job.id))
             write_jpeg(folder / "photo.jpg", np.asarray(person.photo))
             write_jpeg(folder / "map.jpg", colour_iuv(person.iuv))
             write_png(folder / "texture.png", np.asarray(person.texture), {})
@@ -104,8 +110,7 @@ class Studio:
                 write_jpeg(folder / "face.jpg", np.asarray(person.photo)[face])
             told = {"id": job.id, "photos": photos, "has_face": face is not None}
             job.answer["person"] = {**told, **describe_person(person), "said": job.said}
-            with session.lock:
-                session.people[job.id] = job.answer["person"]
+            session.keep_person(job.answer["person"])
 
         asked = {"kind": "person", "photos": photos}
         return self._add(session, "person", asked, ", ".join(photos), work)
@@ -114,12 +119,12 @@ class Studio:
         """A job that paints one person. Raises an MCLDError for what can be refused at once."""
         weights = self.networks.find(asked)
         settings = self.networks.choose(asked, fit_body=asked.fit_body)
-        first = make_edit_request(session, asked, asked.seeds[0], Path("first.png"))
+        first = make_edit_request(session, asked, asked.seeds[0], "")
         first.check_files(settings.prepare, sheet=False)
 
         def work(job: Job) -> None:
-            folder = make_folder(job.folder)
-            requests = [make_edit_request(session, asked, seed, folder) for seed in asked.seeds]
+            make_folder(job.folder)
+            requests = make_edit_requests(session, asked, job)
             job.begin("reading")
             reader = self._open_reader(settings, weights.folder, job.say)
 
@@ -142,7 +147,8 @@ class Studio:
                 def count(done: int, total: int, before: int = k) -> None:
                     job.count(before * total + done, len(requests) * total)
 
-                write_edit(request, edited, opened, settings, sheet=False, on_step=count)
+                with limit_threads(self.networks.threads):
+                    write_edit(request, edited, opened, settings, sheet=False, on_step=count)
                 width, height = source.photo.size
                 job.answer.setdefault("results", []).append(
                     {
@@ -162,16 +168,14 @@ class Studio:
         weights = self.networks.find(asked)
         settings = self.networks.choose(asked)
         sources = tuple(session.file(name).path for name in asked.source)
-        if asked.motion not in list_motions():
-            known = ", ".join(list_motions())
-            raise InputError(f"there is no motion {asked.motion}: there are {known}")
+        motion = locate_motion(asked.motion)
 
         def work(job: Job) -> None:
             out = make_folder(job.folder) / f"{sources[0].stem}-{asked.motion}.mp4"
             job.begin("reading")
             request = Sequence(
                 sources,
-                Path(asked.motion),
+                motion,
                 out,
                 weights.folder,
                 settings.prepare,
@@ -208,7 +212,7 @@ class Studio:
         if job.kind != "picture":
             raise RefusedError("only pictures have a recipe", 404)
         asked = PictureRequest.model_validate(job.request)
-        requests = [make_edit_request(session, asked, seed, job.folder) for seed in asked.seeds]
+        requests = make_edit_requests(session, asked, job)
         return write_recipe(requests, asked, self.networks.find(asked), self.networks)
 
     def _add(
@@ -219,27 +223,39 @@ class Studio:
         title: str,
         work: Callable[[Job], None],
     ) -> Job:
-        job = Job(kind, asked, title, session.folder / "jobs", work, session.tell)
-        if not self.queue.add(job):
-            raise RefusedError("too many jobs are waiting: try again when some are done", 429)
+        def run(job: Job) -> None:
+            try:
+                work(job)
+            finally:
+                if session.has_ended:  # and what was written since its files were removed
+                    session.remove_files()
+
+        job = Job(kind, asked, title, session.folder / "jobs", run, session.tell)
+        session.make_room(0)
         session.add(job)
+        if not self.queue.add(job):
+            session.forget(job)
+            raise RefusedError("too many jobs are waiting: try again when some are done", 429)
         return job
 
     # At once
 
     def preview(
         self, session: Session, source: list[str], edits: DressRequest
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """A person's photo with edits pasted onto it, and the edited texture map; both RGB."""
+    ) -> NDArray[np.uint8]:
+        """A person's photo with edits pasted onto it, RGB, no larger than a page shows it."""
         asked = PictureRequest(kind="picture", source=source, edits=edits)
-        request = make_edit_request(session, asked, 0, Path("preview.png"))
+        request = make_edit_request(session, asked, 0, "")
         with self._reading:
             reader = self._open_reader(self.networks.settings, None, ignore)
             person, changes = read_edit(
                 request, reader, lambda photo, _: self._read(session, reader, None, photo)
             )
-            (edited,) = apply_edits(person, changes).persons
-        return np.asarray(edited.photo), np.asarray(edited.texture)
+        photo = person.photo.copy()
+        photo.thumbnail(_SHOWN)
+        iuv = resize_iuv(person.iuv, photo.size[::-1])
+        (edited,) = apply_edits(replace(person, photo=photo, iuv=iuv, views=()), changes).persons
+        return np.asarray(edited.photo)
 
     def draw_pose_file(self, path: Path) -> NDArray[np.uint8]:
         """What is shown of a pose's file, [H, W, 3] RGB. Raises as `PersonReader.pose` does."""
@@ -291,7 +307,9 @@ class Studio:
     def _find_texture(self, session: Session, person: str | None) -> NDArray[np.uint8] | None:
         if person is None:
             return None
-        return read_image(session.job(person).folder / "texture.png")
+        if person not in session.people:
+            raise RefusedError(f"there is no person {person} in this session", 404)
+        return read_image(session.find_person_folder(person) / "texture.png")
 
     # Reading
 
@@ -310,8 +328,16 @@ class Studio:
             return session.remember(key, lambda: reader.person(photo))
 
 
-def make_edit_request(session: Session, asked: PictureRequest, seed: int, out: Path) -> EditRequest:
-    """The edit of one seed. out: its file, or the folder that its own goes to.
+def make_edit_requests(session: Session, asked: PictureRequest, job: Job) -> list[EditRequest]:
+    """The edits of a job, one a seed, each with its file; raises as `make_edit_request`."""
+    requests = [make_edit_request(session, asked, seed, job.id) for seed in asked.seeds]
+    return [
+        request.model_copy(update={"out": job.folder / request.out.name}) for request in requests
+    ]
+
+
+def make_edit_request(session: Session, asked: PictureRequest, seed: int, mark: str) -> EditRequest:
+    """The edit of one seed. mark: what tells its file's name from that of others.
 
     Raises RefusedError for files that there are not, SettingsError for what cannot be.
     """
@@ -327,8 +353,10 @@ def make_edit_request(session: Session, asked: PictureRequest, seed: int, out: P
     if asked.pose is not None:
         in_gallery = asked.pose in list_gallery()
         given["pose"] = Path(asked.pose) if in_gallery else session.file(asked.pose).path
-    request = parse_edit_request({**given, "out": out if out.suffix else out / "out.png"}, "")
-    return request if out.suffix else request.model_copy(update={"out": out / name_result(request)})
+        given["pose_kind"] = "gallery" if in_gallery else None
+    pose = [given["pose"].stem] if asked.pose else []
+    words = [given["source"][0].stem, *pose, mark[:4], f"seed-{seed}"]
+    return parse_edit_request({**given, "out": Path("-".join(words) + ".png")}, "")
 
 
 def describe_person(person: Person) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.outputs import hash_content
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
-from mcld.machine.files import hash_file
 from mcld.networks.folders import load_pipeline
 from mcld.pipeline import MCLDPipeline
 from mcld.sample.picture import sample_picture
@@ -188,7 +188,7 @@ def test_a_picture_tells_how_it_was_made_and_that_it_is_synthetic(files):
     record = json.loads(text["mcld"])
     assert record["source"] == files["source"].name
     assert record["pose"] == files["pose"].name
-    assert record["files"] == [[p.name, hash_file(p)] for p in (files["source"], files["pose"])]
+    assert record["files"] == [[p.name, hash_content(p)] for p in (files["source"], files["pose"])]
     assert str(files["source"].parent) not in str(text)
     assert record["seed"] == 7
     assert record["num_inference_steps"] == 2

@@ -191,6 +191,9 @@ def test_a_dragged_joint_moves_the_body_that_is_painted(open_page):
     assert "--pose reaching.npz" in command(page)
     page.get_by_role("tab", name="Gallery").click()
     expect(page.locator("#poses").get_by_role("radio", name="reaching")).to_be_checked()
+    with page.expect_download() as coming:
+        page.locator("#pose-gallery").get_by_role("link", name="Download reaching.npz").click()
+    assert zipfile.is_zipfile(coming.value.path())
 
 
 def test_a_patch_that_is_painted_shows_on_the_body_and_in_the_picture(open_page):
@@ -459,3 +462,217 @@ def test_a_session_that_has_gone_is_followed_by_a_new_one_and_said(open_page):
     page.reload()
     expect(page.locator("#notice")).to_have_text("The earlier session has gone; this is a new one.")
     choose_example(page, "Ben")
+
+
+def ask_server(page, method: str, path: str = "", **given):
+    """Ask for something of the page's session behind the page's back."""
+    token = page.evaluate("sessionStorage.getItem('mcld-session')")
+    root = re.match(r"https?://[^/]+", page.url)[0]
+    return page.request.fetch(f"{root}/api/sessions/{token}{path}", method=method, **given)
+
+
+def list_textures(page) -> list[str]:
+    """Painted texture maps that the session keeps."""
+    files = ask_server(page, "GET").json()["files"]
+    return [file["id"] for file in files if file["kind"] == "texture"]
+
+
+def open_painting(page) -> None:
+    page.get_by_role("button", name="Paint on the texture map").click()
+    await_that(page, lambda: page.evaluate(IS_LAID))
+
+
+def test_all_of_it_is_removed_and_the_page_goes_on(open_page, photos):
+    page = open_page()
+    choose_example(page, "Ben")
+    page.get_by_role("tab", name="From a file").click()
+    page.locator("#pose-files").set_input_files(photos[0])
+    expect(page.locator("#pose-file-picture")).to_be_visible()
+    page.locator("#first-seed").fill("7")
+    paint(page)
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Remove all of it").click()
+    expect(page.locator("#jobs li")).to_have_count(0)
+    expect(page.locator("#person-drop")).to_be_visible()
+    expect(page.locator("#pose-now")).to_have_text("Own pose")
+    expect(page.locator("#pose-file-picture")).to_be_hidden()
+    expect(page.locator("#outcome")).to_be_hidden()
+    expect(page.locator("#first-seed")).to_have_value("0")
+    choose_example(page, "Ada")
+    expect(page.locator("#found-pictures img")).to_have_count(4)
+
+
+def test_jobs_of_one_second_keep_their_order_and_are_cancelled(open_page):
+    page = open_page()
+    choose_example(page, "Ben")
+    poses = ["standing", "walking", "waving", "sitting"]
+    asked = {"kind": "picture", "source": ["ben.jpg"], "seeds": list(range(8))}
+    for pose in poses:
+        assert ask_server(page, "POST", "/jobs", data=asked | {"pose": pose}).ok
+    page.reload()
+    titles = page.locator("#jobs .title")
+    expect(titles).to_have_text([f"ben.jpg, {pose}" for pose in reversed(poses)])
+    for entry in page.locator("#jobs li").all():
+        entry.locator(".entry").click()
+        page.get_by_role("button", name="Cancel").click()
+        expect(entry).to_contain_text("cancelled")
+    page.get_by_role("button", name="Remove ben.jpg, sitting").click()
+    expect(titles).to_have_count(3)
+    assert len(list_painted(page)) == 3
+
+
+def list_painted(page) -> list[dict]:
+    """The session's jobs that are in the history."""
+    return [job for job in ask_server(page, "GET").json()["jobs"] if job["kind"] != "person"]
+
+
+def test_a_job_that_ends_as_it_is_cancelled_keeps_its_picture(open_page):
+    page = open_page()
+    choose_example(page, "Ben")
+    expect(page.locator("#found-pictures img")).to_have_count(4)
+    page.route("**/jobs/*", lambda route: None)  # no poll is answered any more
+    page.locator("#paint").click()
+    expect(page.locator("#jobs li")).to_have_count(1)
+    await_that(page, lambda: list_painted(page)[0]["state"] == "done")
+    page.get_by_role("button", name="Cancel").click()
+    await_picture(page)
+    assert result(page).shape == (512, 352, 3)
+
+
+def test_of_what_is_painted_only_the_last_is_kept_unless_a_job_has_it(open_page):
+    page = open_page(foreseen="413")
+    choose_example(page, "Ben")
+    open_painting(page)
+    for y in (330, 350, 370):
+        before = list_textures(page)
+        stroke(page, (130, y), (190, y))
+        await_that(
+            page, lambda before=before: len(now := list_textures(page)) == 1 != before == now
+        )
+    with page.expect_download() as coming:
+        page.locator("#painting").get_by_role("link", name="Download").click()
+    texture = np.asarray(Image.open(coming.value.path()).convert("RGB"))
+    assert texture[370, 160].tolist() == [200, 69, 47]
+    page.get_by_role("button", name="Done").click()
+    paint(page)
+
+    open_painting(page)
+    stroke(page, (130, 390), (190, 390))
+    await_that(page, lambda: len(list_textures(page)) == 2)
+    page.route("**/files", lambda route: route.fulfill(status=413, json={"error": "it is full"}))
+    stroke(page, (130, 400), (190, 400))
+    expect(page.locator("#painting-error")).to_have_text("it is full")
+    page.get_by_role("button", name="Done").click()
+    page.locator("#paint").click()
+    expect(page.locator("#result-error")).to_have_text("it is full")
+    expect(page.locator("#jobs li")).to_have_count(1)
+
+
+def test_what_was_painted_on_one_person_is_never_saved_for_another(open_page):
+    page = open_page()
+    choose_example(page, "Ben")
+    open_painting(page)
+    stroke(page, (130, 330), (190, 330))
+    page.evaluate("""() => {
+        document.getElementById("painting-done").click();
+        document.querySelector("#examples [title=Ada]").click();
+    }""")
+    expect(page.locator("#person-now")).to_have_text("ada.jpg")
+    expect(page.locator("#found-pictures img")).to_have_count(4)
+    page.wait_for_timeout(700)
+    expect(page.locator("#dress-now")).to_have_text("As they are")
+    assert list_textures(page) == []
+
+
+def test_a_session_that_ends_meanwhile_is_followed_by_a_new_one(open_page):
+    page = open_page(foreseen="404")
+    choose_example(page, "Ben")
+    for _ in range(2):
+        paint(page)
+    (job, _) = list_painted(page)
+    assert ask_server(page, "DELETE", f"/jobs/{job['id']}").ok
+    page.get_by_role("button", name=f"Remove {job['title']}").nth(1).click()
+    expect(page.locator("#jobs li")).to_have_count(1)  # though the server had forgotten it
+    expect(page.locator("#notice")).to_be_hidden()
+
+    assert ask_server(page, "DELETE").ok
+    page.get_by_role("button", name=f"Remove {job['title']}").click()
+    expect(page.locator("#notice")).to_contain_text("this is a new one")
+    expect(page.locator("#jobs li")).to_have_count(0)
+    expect(page.locator("#person-drop")).to_be_visible()
+    choose_example(page, "Ben")
+    expect(page.locator("#found-pictures img")).to_have_count(4)
+
+
+def test_a_studio_that_does_not_answer_is_said(open_page):
+    page = open_page(foreseen="ERR_")
+    choose_example(page, "Ben")
+    paint(page)
+    page.route("**/jobs/*", lambda route: route.abort("connectionrefused"))
+    page.get_by_role("button", name="Remove ben.jpg").last.click()
+    expect(page.locator("#notice")).to_contain_text("does not answer")
+    expect(page.locator("#jobs li")).to_have_count(1)
+
+
+def test_settings_that_cannot_be_are_said_and_not_painted_with(open_page):
+    page = open_page()
+    choose_example(page, "Ben")
+    page.get_by_role("button", name="Weights and settings").click()
+    page.get_by_label("Steps").fill("1500")
+    line = "Steps: give a whole number from 1 to 1000, or leave it empty."
+    expect(page.locator("#settings-error")).to_have_text(line)
+    page.locator("#close-settings").click()
+    choose_pose(page, "Walking")
+    page.locator("#paint").click()
+    expect(page.locator("#result-error")).to_have_text(line)
+    expect(page.locator("#jobs li")).to_have_count(0)
+    page.get_by_role("button", name="Weights and settings").click()
+    expect(page.get_by_label("Steps")).to_have_value("1500")
+    page.get_by_label("Steps").fill("2")
+    expect(page.locator("#settings-error")).to_be_empty()
+    page.get_by_label("Guidance scale").fill("0")
+    expect(page.locator("#settings-error")).to_contain_text("Guidance scale")
+
+
+def test_photos_that_cannot_be_read_are_said_and_waited_for_no_longer(open_page, photos):
+    page = open_page(foreseen="429")
+    page.locator("#photo-files").set_input_files([photos[0]] * 9)
+    expect(page.locator("#person-error")).to_contain_text("At most 8 photos")
+    assert ask_server(page, "GET").json()["files"] == []
+    page.route("**/people", lambda route: route.fulfill(status=429, json={"error": "too many"}))
+    choose_example(page, "Ben")
+    expect(page.locator("#person-error")).to_have_text("too many")
+    expect(page.locator("#found-pictures .blank")).to_have_text(["Not read"] * 3)
+    expect(page.locator("#found-pictures .waiting")).to_have_count(0)
+
+
+def test_nothing_that_is_done_to_the_figure_is_lost(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="By hand").click()
+    expect(page.locator("#figure-picture[src]")).to_be_visible()
+    page.get_by_label("Start from").select_option("waving")
+    page.wait_for_timeout(600)
+    start = find_joint(page, "left hand")
+    click = (
+        "times => { for (let k = 0; k < times; k += 1) document.getElementById('mirror').click() }"
+    )
+    page.evaluate(click, 3)
+    page.wait_for_timeout(900)
+    mirrored = find_joint(page, "left hand")
+    assert not np.allclose(mirrored, start, atol=0.05)
+    page.evaluate(click, 3)
+    await_that(page, lambda: np.allclose(find_joint(page, "left hand"), start, atol=0.01))
+
+
+def test_a_preview_is_given_up_for_a_newer_one(open_page):
+    page = open_page()
+    choose_example(page, "Ben")
+    expect(page.locator("#found-pictures img")).to_have_count(4)
+    asked = []
+    page.route("**/preview", lambda route: route.continue_() if asked else asked.append(route))
+    colour = page.get_by_label("Colour: Upper body", exact=True)
+    with page.expect_event("requestfailed", lambda request: "/preview" in request.url):
+        colour.fill("#c01010")
+        await_that(page, lambda: bool(asked))
+        colour.fill("#1010c0")
+    expect(page.locator("#preview-picture")).to_have_attribute("src", re.compile("^data:"))

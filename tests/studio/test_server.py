@@ -1,6 +1,7 @@
 """What the studio's server answers, without a browser."""
 
 import io
+import json
 import os
 import shlex
 import signal
@@ -19,10 +20,12 @@ from PIL import Image
 from mcld.body.parameters import MOTIONS, list_motions, read_body
 from mcld.dataset.pictures import read_iuv
 from mcld.studio.address import LOCAL, open_socket
+from mcld.studio.export import describe_sequence
 from mcld.studio.guard import Guard
 from mcld.studio.jobs import Queue
 from mcld.studio.machine import EXAMPLES
 from mcld.studio.networks import Networks
+from mcld.studio.requests import SequenceRequest
 from mcld.studio.server import find_reports, make_app
 from mcld.studio.session import UPLOAD, Sessions
 from mcld.studio.work import Studio
@@ -172,8 +175,7 @@ def test_an_edit_is_shown_on_the_body_without_the_network(page):
     asked = {"source": ["ada.jpg"], "edits": {"recolor": {"lower": "#ff0000"}}}
     told = page.post("/preview", asked).json()
     assert told["picture"].startswith("data:image/jpeg;base64,")
-    assert told["texture"].startswith("data:image/png;base64,")
-    assert told["texture"] != page.post("/preview", {"source": ["ada.jpg"]}).json()["texture"]
+    assert told["picture"] != page.post("/preview", {"source": ["ada.jpg"]}).json()["picture"]
 
 
 @pytest.fixture
@@ -210,7 +212,7 @@ def test_a_sequence_that_is_cancelled_leaves_nothing(page):
             break
         time.sleep(0.05)
     assert job["stage"] == "reading poses"
-    page.client.delete(f"{page.base}/jobs/{job['id']}")
+    page.post(f"/jobs/{job['id']}/cancel", {})
     ended = page.finish(page.get(f"/jobs/{job['id']}"))
     assert ended["state"] == "cancelled"
     assert not list(served_folder(page).glob("jobs/*/*"))
@@ -222,7 +224,7 @@ def test_a_job_that_waits_says_how_many_come_before_and_can_be_cancelled(page):
     jobs = [page.post("/jobs", asked).json()["job"] for _ in range(4)]
     assert jobs[3]["ahead"] >= 1
     assert jobs[3]["queue"] >= 2
-    page.client.delete(f"{page.base}/jobs/{jobs[3]['id']}")
+    page.post(f"/jobs/{jobs[3]['id']}/cancel", {})
     states = [page.finish(page.get(f"/jobs/{job['id']}"))["state"] for job in jobs]
     assert states == ["done", "done", "done", "cancelled"]
 
@@ -271,13 +273,16 @@ def test_pages_that_nobody_uses_end(served):
     [
         ("../../../etc/passwd.png", "passwd.png"),
         ("..\\..\\boot.png", "boot.png"),
-        ("-rf *.png", "rf.png"),
+        ("-rf *.png", "rf *.png"),
         (".hidden.png", "hidden.png"),
-        ("a#2,b=c;d.png", "a-2-b-c-d.png"),
+        ("photo (1) o'k.JPG", "photo (1) o'k.JPG"),
+        ("a#2,b=c.png", "a-2,b=c.png"),
         ("\u00e9t\u00e9 \u5409.png", "\u00e9t\u00e9 \u5409.png"),
         ("x" * 300 + ".png", "x" * 80 + ".png"),
+        ("\u5409" * 90 + ".png", "\u5409" * 26 + ".png"),
+        ("<img src=x onerror=alert(1)>.png", "<img src=x onerror=alert(1)>.png"),
         ("noend", "noend.png"),
-        ("...", "photo.png"),
+        ("...", "file.png"),
     ],
 )
 def test_a_file_lies_in_its_sessions_folder_whatever_it_is_called(page, name, kept):
@@ -287,7 +292,7 @@ def test_a_file_lies_in_its_sessions_folder_whatever_it_is_called(page, name, ke
     assert (served_folder(page) / "files" / kept).read_bytes() == content
     assert page.client.get(told["download"]).content == content
     assert page.client.get(told["url"]).headers["content-type"] == "image/jpeg"
-    assert page.upload(name, content).json()["file"]["id"] == kept.replace(".png", "-2.png")
+    assert page.upload(name, content).json()["file"]["id"] == kept[:-4] + "-2" + kept[-4:]
 
 
 @pytest.mark.parametrize(
@@ -388,9 +393,9 @@ def test_no_answer_may_run_what_is_not_the_pages(served, page):
         ({"source": ["ada.jpg"], "edits": {"recolor": {"upper": "red; x"}}}, "upper"),
         ({"source": ["ada.jpg"], "edits": {"recolor": {"wings": "#ff0000"}}}, "no part 'wings'"),
         ({"source": ["ada.jpg"], "unknown": 1}, "unknown"),
-        ({"source": ["ada.jpg"], "steps": -1}, "--steps"),
+        ({"source": ["ada.jpg"], "steps": 0}, "--steps"),
         ({"source": ["ada.jpg"], "scheduler": "best"}, "--scheduler"),
-        ({"source": ["ada.jpg"], "guidance": 0.5}, "--guidance"),
+        ({"source": ["ada.jpg"], "guidance": 0}, "--guidance"),
         ({"source": ["ada.jpg", "ada.jpg"]}, "is given twice"),
         ({"source": ["ada.jpg"], "weights": "/etc"}, "there are no weights /etc"),
     ],
@@ -429,7 +434,7 @@ def test_a_pose_by_hand_is_kept_and_begun_from_again(page):
         ({"start": "standing", "drag": {"handle": "Tail", "x": 0, "y": 0}}, "no joint 'Tail'"),
         ({"start": "standing", "turn": 1e9}, "turn"),
         ({"rotations": [[0, 0, 0]], "orientation": [0, 0, 0]}, "rotations"),
-        ({"start": "standing", "person": "../x"}, "there is no job ../x"),
+        ({"start": "standing", "person": "../x"}, "there is no person ../x"),
     ],
 )
 def test_a_pose_that_cannot_be_is_told_in_a_line(page, asked, words):
@@ -442,7 +447,8 @@ def test_a_map_made_elsewhere_is_a_pose(page, dataset):
     page.take("ada")
     path = next(dataset.root.glob("test_densepose/*.png"))
     told = page.upload("map.png", path.read_bytes(), "pose").json()["file"]
-    assert told["height"] == read_iuv(path).shape[0]
+    with Image.open(io.BytesIO(page.client.get(told["url"]).content)) as shown:
+        assert shown.height == read_iuv(path).shape[0]
     assert page.paint(source=["ada.jpg"], pose="map.png")["state"] == "done"
 
 
@@ -479,7 +485,7 @@ def test_a_port_in_use_is_told_in_a_line():
             timeout=120,
         )
     assert run.returncode == 2
-    assert "Address already in use; give another --port" in run.stderr
+    assert "Address already in use; give another port" in run.stderr
     assert "Traceback" not in run.stderr
 
 
@@ -502,3 +508,120 @@ def test_ended_it_removes_what_pages_left(tmp_path):
         assert not list(Path(tmp_path).glob("mcld-studio-*"))
     finally:
         run.kill()
+
+
+def test_what_lies_where_it_was_started_is_not_taken_for_a_pose_or_a_motion(
+    page, nod, tmp_path, monkeypatch
+):
+    (tmp_path / nod).mkdir()
+    (tmp_path / "standing").write_text("secret")
+    monkeypatch.chdir(tmp_path)
+    page.take("ada")
+    job = page.paint(source=["ada.jpg"], pose="standing")
+    assert job["state"] == "done", job["error"]
+    picture = Image.open(io.BytesIO(page.client.get(job["results"][0]["url"]).content))
+    assert [name for name, _ in json.loads(picture.text["mcld"])["files"]] == ["ada.jpg"]
+    asked = {"kind": "sequence", "source": ["ada.jpg"], "motion": nod}
+    assert page.finish(page.post("/jobs", asked))["state"] == "done"
+
+
+def test_a_result_may_be_painted_from(page):
+    page.take("ada")
+    job = page.paint(source=["ada.jpg"])
+    result = job["results"][0]
+    again = page.upload(result["name"], page.client.get(result["url"]).content).json()["file"]
+    other = page.paint(source=["ada.jpg"], edits={"upper": again["id"]})
+    assert other["state"] == "done", other["error"]
+    assert other["results"][0]["name"] != result["name"]
+
+
+def test_a_person_stays_however_much_is_painted(page, monkeypatch):
+    monkeypatch.setattr("mcld.studio.session._JOBS", 2)
+    page.take("ada")
+    person = page.finish(page.post("/people", {"photos": ["ada.jpg"]}))["person"]
+    for _ in range(4):
+        page.paint(source=["ada.jpg"])
+    told = page.get().json()
+    assert [job["kind"] for job in told["jobs"]].count("picture") == 2
+    assert page.client.get(person["texture_url"]).status_code == 200
+    worn = page.post("/pose", {"start": "standing", "person": person["id"]})
+    assert worn.status_code == 200
+
+
+def test_a_job_that_has_ended_keeps_its_picture_when_it_is_cancelled(page):
+    page.take("ada")
+    job = page.paint(source=["ada.jpg"])
+    page.post(f"/jobs/{job['id']}/cancel", {})
+    assert page.get(f"/jobs/{job['id']}").json()["job"]["state"] == "done"
+    assert page.client.get(job["results"][0]["url"]).status_code == 200
+
+
+def test_a_session_that_ends_while_it_paints_leaves_nothing(page):
+    page.take("ada")
+    job = page.post("/jobs", {"kind": "picture", "source": ["ada.jpg"], "seeds": [0, 1, 2]})
+    session = page.client.app.app.state.sessions.find(page.token)
+    page.client.delete(page.base)
+    (ending,) = [one for one in session.jobs.values() if one.id == job.json()["job"]["id"]]
+    for _ in range(600):
+        if ending.has_ended:
+            break
+        time.sleep(0.05)
+    time.sleep(0.2)
+    assert ending.state == "cancelled"
+    assert not session.folder.exists()
+
+
+def test_a_file_that_nothing_was_made_of_can_be_removed(page):
+    page.take("ada", "ben")
+    page.finish(page.post("/people", {"photos": ["ada.jpg"]}))
+    assert page.client.delete(f"{page.base}/files/ben.jpg").status_code == 200
+    assert [file["id"] for file in page.get().json()["files"]] == ["ada.jpg"]
+    assert "is used" in error_of(page.client.delete(f"{page.base}/files/ada.jpg"), 409)
+
+
+def test_settings_that_were_set_elsewhere_are_part_of_the_command(tmp_path, monkeypatch):
+    (tmp_path / "own.yaml").write_text("prepare: {body_turn: 30}")
+    monkeypatch.setenv("MCLD_SAMPLE__GUIDANCE_SCALE", "2")
+    networks = Networks(tmp_path / "own.yaml", ["edit.strength=0.5", "sample.threads=1"], [])
+    asked = SequenceRequest(kind="sequence", source=["a.jpg"], motion="walk", steps=3)
+    command = describe_sequence([Path("a.jpg")], asked, networks.find(asked), networks)
+    words = shlex.split(command)
+    given = {words[k + 1] for k, word in enumerate(words) if word == "--set"}
+    wanted = {"prepare.body_turn=30.0", "sample.guidance_scale=2.0", "edit.strength=0.5"}
+    assert given == {*wanted, "sample.threads=1"}
+    assert words[-4:-2] == ["--steps", "3"]
+
+
+def test_pictures_and_numbers_that_would_fill_the_memory_are_refused(page):
+    buffer = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(buffer, "PNG")
+    message = error_of(page.upload("large.png", buffer.getvalue()), 400)
+    assert message == "large.png has 81 megapixels: give one of at most 40"
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, body_pose=np.zeros(30_000_000, np.float32))
+    assert "holds more than 100 MB" in error_of(
+        page.upload("a.npz", buffer.getvalue(), "pose"), 400
+    )
+
+
+def test_an_upload_that_does_not_say_how_large_it_is_is_refused_as_well(page):
+    begin = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+
+    def send():
+        yield begin
+        for _ in range(30):
+            yield b"\0" * 1_000_000
+
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    refusal = page.client.post(f"{page.base}/files", content=send(), headers=headers)
+    assert "larger than 25 MB" in error_of(refusal, 413)
+
+
+def test_of_too_many_pages_the_one_unused_for_longest_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr("mcld.studio.session._SESSIONS", 2)
+    pages = Sessions(tmp_path)
+    first, second = pages.open(), pages.open()
+    first.used -= 10
+    pages.open()
+    assert not first.folder.exists()
+    assert pages.find(second.token) is second

@@ -21,6 +21,13 @@ export function showText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Link to a file of the session, if there is one. */
+export function showDownload(link, file) {
+  link.hidden = !file;
+  link.textContent = file ? `Download ${file.id}` : "";
+  if (file) link.href = file.download;
+}
+
 /** A list's lines, one `li` each. */
 export const showLines = (list, lines) => list.replaceChildren(...lines.map((line) => make("li", {}, line)));
 

@@ -1,10 +1,12 @@
 // The pose made by hand: a skeleton of handles over a figure that the studio draws.
 //
-// One request is under way at a time. What is moved meanwhile is sent when its answer has come, and
-// of that only the latest place: so the figure follows as fast as it can be drawn, and no faster.
+// One request is under way at a time. What is moved meanwhile waits in a queue, each change for its turn, and
+// of one that goes on, like a drag, only the latest place: so the figure follows as fast as it can be drawn,
+// and no faster. A place in the picture means what it meant to the eye: a joint is not dragged while another
+// camera is on its way.
 
-import { capital, find } from "./element.js";
-import { choices, choose, keepFile, on, session } from "./session.js";
+import { capital, find, showDownload } from "./element.js";
+import { choices, choose, on, savePose as keepPose, session } from "./session.js";
 
 const WIDTH = 352;
 const HEIGHT = 512;
@@ -15,32 +17,42 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 let figure = null; // the last answer
 let chosen = null; // name of the joint whose depth the slider moves
 let dragged = null; // {handle, x, y}, while a pointer holds it
-let isAsking = false;
-let pending = null; // what is to be sent next
+let queue = []; // changes, of which the first may be under way
+let asking = null; // settles when the queue is empty, while it is not
 let isFramed = false; // whether the last answer chose its own camera
 let saved = null; // the file of the figure as it is, until it is moved
 
 export function setUpFigure() {
   drawSkeleton();
-  find("figure-start").addEventListener("change", (event) => ask({ start: event.target.value }));
+  find("figure-start").addEventListener("change", (event) => begin(event.target.value));
   find("depth").addEventListener("input", (event) => {
-    const [x, y] = figure.joints[chosen];
-    move({ drag: { handle: chosen, x, y, depth: Number(event.target.value) } });
+    const [handle, depth] = [chosen, Number(event.target.value)];
+    move({
+      name: `depth of ${handle}`,
+      make: ({ joints: { [handle]: [x, y] } }) => ({ drag: { handle, x, y, depth } }),
+    });
   });
   for (const name of ["turn", "pitch"]) {
     find(name).addEventListener("input", (event) => {
       find(`${name}-value`).textContent = `${event.target.value}°`;
-      move({ [name]: Number(event.target.value), camera: null });
+      const angle = Number(event.target.value);
+      move({ name, isFraming: true, make: () => ({ [name]: angle, camera: null }) });
     });
   }
-  find("mirror").addEventListener("click", () => move({ mirror: true, camera: null }));
-  find("wear").addEventListener("change", () => ask({}));
+  find("mirror").addEventListener("click", () => {
+    move({ isFraming: true, make: () => ({ mirror: true, camera: null }) });
+  });
+  find("wear").addEventListener("change", redraw);
   find("use-pose").addEventListener("click", () => attempt(usePose));
   find("save-pose").addEventListener("click", () => attempt(savePose));
-  on("files", listStarts);
+  on("files", () => {
+    if (saved && !session.files.has(saved.id)) saved = null;
+    showSaved();
+    listStarts();
+  });
   on("person", () => {
     find("wear").disabled = !session.person;
-    if (find("wear").checked && figure && !find("pose-hand").hidden) ask({});
+    if (find("wear").checked && figure && !find("pose-hand").hidden) redraw();
   });
   find("wear").disabled = true;
   listStarts();
@@ -52,8 +64,16 @@ export function openFigure() {
   const starts = [...find("figure-start").options].map((option) => option.value);
   const start = starts.includes(choices.pose) ? choices.pose : starts.find((one) => one === "standing") ?? starts[0];
   find("figure-start").value = start;
-  ask({ start });
+  begin(start);
 }
+
+/** Begin with a pose anew, whatever was to become of the one before. */
+function begin(start) {
+  queue.splice(asking ? 1 : 0);
+  ask({ isFraming: true, make: () => ({ start }) });
+}
+
+const redraw = () => figure && ask({ name: "redraw", make: () => ({}) });
 
 /** Bodies to start from: the gallery's, and files of body parameters. Of others the page has a map alone. */
 function listStarts() {
@@ -95,17 +115,19 @@ function grab(event, handle) {
 }
 
 function drag(event) {
+  if (isFraming()) return;
   const box = find("skeleton").getBoundingClientRect();
   dragged.x = clamp((event.clientX - box.left) / box.width);
   dragged.y = clamp((event.clientY - box.top) / box.height);
   placeSkeleton();
-  move({ drag: { ...dragged } });
+  const drag = { ...dragged };
+  move({ name: `drag of ${drag.handle}`, make: () => ({ drag }) });
 }
 
 function drop(handle) {
   if (dragged?.handle !== handle) return;
   dragged = null;
-  if (!isAsking) settleDown();
+  if (!asking) settleDown();
 }
 
 function nudge(event, handle) {
@@ -113,8 +135,15 @@ function nudge(event, handle) {
   if (!way || !figure) return;
   event.preventDefault();
   const step = STEP * (event.shiftKey ? 5 : 1);
-  const from = pending?.drag?.handle === handle ? [pending.drag.x, pending.drag.y] : figure.joints[handle];
-  move({ drag: { handle, x: clamp(from[0] + way[0] * step), y: clamp(from[1] + way[1] * step) } });
+  const name = `nudge of ${handle}`;
+  const before = waiting().at(-1);
+  const by = before?.name === name ? before.by : [0, 0]; // what waits is added to
+  const [right, down] = [by[0] + way[0] * step, by[1] + way[1] * step];
+  move({
+    name,
+    by: [right, down],
+    make: ({ joints: { [handle]: [x, y] } }) => ({ drag: { handle, x: clamp(x + right), y: clamp(y + down) } }),
+  });
 }
 
 const clamp = (share) => Math.min(1, Math.max(0, share));
@@ -132,28 +161,42 @@ function chooseHandle(id) {
 
 /** Ask for a changed figure, which is then not the saved one any more. */
 function move(change) {
+  if (!figure) return;
   saved = null;
+  showSaved();
   ask(change);
 }
 
-async function ask(change) {
-  pending = { ...pending, ...change };
-  if (isAsking) return;
-  isAsking = true;
+/** Changes whose turn has not come. */
+const waiting = () => queue.slice(asking ? 1 : 0);
+
+/** Whether the picture will be of another camera. */
+const isFraming = () => queue.some((change) => change.isFraming);
+
+/** Queue a change: `make` says what to send, of the figure that it changes; it takes the place of the last
+ *  one of the same name. */
+function ask(change) {
+  const isLatest = change.name && waiting().at(-1)?.name === change.name;
+  if (isLatest) queue.pop();
+  queue.push(change);
+  asking ??= Promise.resolve().then(sendAll);
+}
+
+async function sendAll() {
   try {
-    while (pending) {
-      const request = completed(pending);
-      pending = null;
+    while (queue.length) {
+      const request = completed(queue[0].make(figure));
       figure = await session.api.poseFigure(request);
+      queue.shift();
       isFramed = !request.camera;
       showFigure();
     }
     find("pose-error").textContent = "";
   } catch (error) {
-    pending = null;
+    queue = [];
     find("pose-error").textContent = error.message;
   } finally {
-    isAsking = false;
+    asking = null;
   }
   if (!dragged) settleDown();
 }
@@ -171,7 +214,7 @@ function settleDown() {
   if (!figure) return;
   placeSkeleton();
   const leaves = ([x, y]) => Math.min(x, y) < RIM || Math.max(x, y) > 1 - RIM;
-  if (!isFramed && Object.values(figure.joints).some(leaves)) ask({ camera: null });
+  if (!isFramed && Object.values(figure.joints).some(leaves)) ask({ isFraming: true, make: () => ({ camera: null }) });
 }
 
 function showFigure() {
@@ -218,13 +261,21 @@ async function attempt(step) {
 }
 
 async function savePose() {
+  await asking;
   const { rotations, orientation, turn, pitch } = figure;
   const name = find("pose-name").value.trim() || "my pose";
-  saved = keepFile(await session.api.savePose({ name, rotations, orientation, turn, pitch }));
+  saved = await keepPose({ name, rotations, orientation, turn, pitch });
   find("figure-state").textContent = `Saved as ${saved.id}; it stands in the gallery.`;
+  showSaved();
+}
+
+function showSaved() {
+  if (!saved) find("figure-state").textContent = "";
+  showDownload(find("download-saved"), saved);
 }
 
 async function usePose() {
+  await asking;
   if (!saved) await savePose();
   choose({ pose: saved.id, motion: null });
   find("figure-state").textContent = `${saved.id} is chosen.`;

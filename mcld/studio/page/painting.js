@@ -2,7 +2,7 @@
 
 import { change } from "./dress.js";
 import { find } from "./element.js";
-import { choices, on, session, upload } from "./session.js";
+import { choices, on, removeFile, session, upload } from "./session.js";
 
 const SIZE = 512;
 const WAIT_MS = 500; // after the last stroke, before it is tried on the body
@@ -14,7 +14,9 @@ const BLACK = { "#000000": "#010101" };
 const canvas = find("texture");
 const pen = canvas.getContext("2d", { willReadFrequently: true });
 
-let original = null; // the picture of the person's own texture map
+let owner = null; // the person whose texture map lies on the canvas
+let original = null; // the picture of that map
+let loads = 0; // of which the last one holds
 let strokes = []; // the canvas before each stroke
 let last = null; // where the brush was, while it is down
 let at = { x: SIZE / 2, y: SIZE / 2 }; // where the keyboard holds it
@@ -28,6 +30,7 @@ export function setUpPainting() {
   find("guide").hidden = false;
   find("open-painting").addEventListener("click", () => find("painting").showModal());
   find("painting-done").addEventListener("click", () => find("painting").close());
+  find("painting").addEventListener("close", () => savePainting().catch(ignoreTold));
   find("show-guide").addEventListener("change", (event) => (find("guide").hidden = !event.target.checked));
   find("brush-size").addEventListener("input", (event) => (find("brush-size-value").textContent = event.target.value));
   find("undo").addEventListener("click", undo);
@@ -48,27 +51,28 @@ export function setUpPainting() {
   });
 }
 
-/** Lay the person's texture map, and what was painted on it, on the canvas. */
+/** Lay the person's texture map, and what was painted on it, on the canvas. Until it lies there nobody
+ *  paints, and what was not saved of another's is given up. */
 async function load() {
-  const { person } = session;
+  const { person, api } = session;
   const painted = session.files.get(choices.edits.texture);
-  find("open-painting").disabled = !person;
-  if (!person) {
-    used = null;
-    find("use-painting-label").hidden = true;
-    return;
-  }
-  const [own, top] = await Promise.all([loadPicture(person.texture_url), painted && loadPicture(painted.download)]);
-  if (person !== session.person) return;
-  original = own;
+  const number = (loads += 1);
+  clearTimeout(waiting);
+  isUnsaved = false;
+  if (session.files.has(used) && used !== painted?.id) removeFile(used); // nobody comes back to it
+  last = owner = original = null;
   used = painted?.id ?? null;
   strokes = [];
+  pen.clearRect(0, 0, SIZE, SIZE);
+  showState();
+  if (!person) return;
+  const [own, top] = await Promise.all([person.texture_url, painted?.download].map((url) => url && api.readPicture(url)));
+  if (number !== loads) return;
+  owner = person;
+  original = own;
   lay(top ?? own);
-  isUnsaved = false;
   showState();
 }
-
-const loadPicture = async (url) => createImageBitmap(await (await fetch(url)).blob());
 
 function lay(picture) {
   pen.clearRect(0, 0, SIZE, SIZE);
@@ -180,7 +184,7 @@ function keepStroke() {
 }
 
 function undo() {
-  if (!strokes.length) return;
+  if (!owner || !strokes.length) return;
   pen.putImageData(strokes.pop(), 0, 0);
   changed();
 }
@@ -195,13 +199,16 @@ function changed() {
   isUnsaved = true;
   showState();
   clearTimeout(waiting);
-  waiting = setTimeout(savePainting, WAIT_MS);
+  waiting = setTimeout(() => savePainting().catch(ignoreTold), WAIT_MS);
 }
 
-/** Make what is painted a file of the session, and use it. Resolves when that has been done. */
+/** `save` has told it where one paints. */
+function ignoreTold() {}
+
+/** Make what is painted a file of the session, and use it. Rejects where that cannot be done. */
 export function savePainting() {
   clearTimeout(waiting);
-  if (isUnsaved) saving = saving.then(save);
+  if (isUnsaved) saving = saving.catch(ignoreTold).then(save);
   return saving;
 }
 
@@ -209,23 +216,36 @@ async function save() {
   if (!isUnsaved) return;
   isUnsaved = false;
   find("painting-error").textContent = "";
-  const { person } = session;
-  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  const number = loads;
   try {
+    const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
     const file = await upload(new File([blob], "painted.png", { type: "image/png" }), "texture");
-    if (person !== session.person) return;
+    if (number !== loads) {
+      removeFile(file.id); // another's map lies on the canvas by now
+      return;
+    }
+    const earlier = used;
     used = file.id;
     change({ texture: used });
+    if (earlier) removeFile(earlier); // which stays if a job has it
   } catch (error) {
+    if (number !== loads) return; // it was another's
     isUnsaved = true;
     find("painting-error").textContent = error.message;
+    throw error;
+  } finally {
+    showState();
   }
-  showState();
 }
 
 function showState() {
+  const file = session.files.get(used);
+  find("open-painting").disabled = !session.person;
   find("undo").disabled = !strokes.length;
-  find("start-over").disabled = !strokes.length && !used;
+  find("start-over").disabled = !owner || (!strokes.length && !used);
+  find("download-painting").hidden = !file;
+  if (file && !isUnsaved) find("download-painting").href = file.download;
+  else find("download-painting").removeAttribute("href"); // until it is what one sees
   find("use-painting-label").hidden = !used;
   find("use-painting").checked = Boolean(choices.edits.texture);
 }

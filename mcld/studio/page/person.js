@@ -40,6 +40,7 @@ async function attempt(step) {
 }
 
 async function takePhotos(files) {
+  checkCount(files.length);
   const taken = [];
   for (const file of files) taken.push((await upload(file, "photo")).id);
   choosePhotos(taken);
@@ -50,7 +51,13 @@ async function chooseExample(id) {
   choosePhotos([takenExamples.get(id)]);
 }
 
+function checkCount(count) {
+  const most = session.studio.limits.photos;
+  if (count > most) throw new Error(`At most ${most} photos of one person are taken, and these are ${count}.`);
+}
+
 async function addPhoto() {
+  checkCount(choices.source.length + 1);
   const file = await pickPhoto("Another photo of this person");
   if (file && !choices.source.includes(file.id)) choosePhotos([...choices.source, file.id]);
 }
@@ -87,7 +94,7 @@ function showPhotos() {
           onclick: () => choosePhotos(choices.source.filter((one) => one !== id)),
         }, "×"),
       )),
-    make("button", { type: "button", onclick: addPhoto }, "Add a photo"),
+    make("button", { type: "button", onclick: () => attempt(addPhoto) }, "Add a photo"),
     make("button", { type: "button", onclick: () => find("photo-files").click() }, "Someone else"),
   );
 }
@@ -100,16 +107,17 @@ function showReading(job) {
 }
 
 function showPerson() {
-  const { person } = session;
+  const { person, isReading } = session;
+  const orElse = (line) => (person ? line : isReading ? null : "Not read");
   find("reading").hidden = true;
   find("found").hidden = !choices.source.length;
   if (!choices.source.length) return;
   const photo = person?.photo_url ?? session.files.get(choices.source[0]).url;
   find("found-pictures").replaceChildren(
     foundPicture("Photo", photo),
-    foundPicture("Body map", person?.map_url, person && "No body found"),
-    foundPicture("Texture map", person?.texture_url, person && "No texture map"),
-    foundPicture("Face", person?.face_url, person && "No face found"),
+    foundPicture("Body map", person?.map_url, orElse("No body found")),
+    foundPicture("Texture map", person?.texture_url, orElse("No texture map")),
+    foundPicture("Face", person?.face_url, orElse("No face found")),
   );
   showLines(find("missing"), person?.missing ?? []);
   showLines(find("person-said"), person?.said ?? []);

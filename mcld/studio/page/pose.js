@@ -1,11 +1,13 @@
 // The pose to paint them in: of the gallery, of a file, made by hand, or a motion in its place.
 
 import { takeFiles } from "./drop.js";
-import { capital, find, isStill, make, pictureButton, pictureChoice } from "./element.js";
+import { capital, find, isStill, make, pictureButton, pictureChoice, showDownload } from "./element.js";
 import { openFigure } from "./figure.js";
 import { choices, choose, on, session, takeExample, upload } from "./session.js";
 
 const TABS = ["gallery", "file", "hand", "motion"];
+
+let readFile = null; // id of the file whose pose was read last
 
 export function setUpPose() {
   for (const name of TABS) find(`tab-${name}`).addEventListener("click", () => openTab(name));
@@ -21,7 +23,10 @@ export function setUpPose() {
     ...session.studio.examples.map(({ id, label, url }) =>
       pictureButton({ url, label: capital(label), press: () => takePose(label, () => takeExample(id)) })),
   );
-  on("files", showPoses);
+  on("files", () => {
+    if (readFile && !session.files.has(readFile)) showReadPose(null, "");
+    showPoses();
+  });
   on("choices", (changed) => {
     if (changed.includes("source") || !isListed(choices.pose)) showPoses();
     markChosen();
@@ -55,18 +60,22 @@ function moveAmongTabs(event) {
 
 async function takePose(name, take) {
   find("pose-error").textContent = "";
-  find("pose-file-state").textContent = `Reading the pose of ${name} …`;
-  find("pose-file-picture").hidden = true;
+  showReadPose(null, `Reading the pose of ${name} …`);
   try {
     const file = await take();
     choose({ pose: file.id, motion: null });
-    find("pose-file-picture").src = file.url;
-    find("pose-file-picture").hidden = false;
-    find("pose-file-state").textContent = `The pose of ${file.id} is chosen. It stands in the gallery, too.`;
+    showReadPose(file, `The pose of ${file.id} is chosen. It stands in the gallery, too.`);
   } catch (error) {
-    find("pose-file-state").textContent = "";
+    showReadPose(null, "");
     find("pose-error").textContent = error.message;
   }
+}
+
+function showReadPose(file, line) {
+  readFile = file?.id ?? null;
+  find("pose-file-picture").hidden = !file;
+  if (file) find("pose-file-picture").src = file.url;
+  find("pose-file-state").textContent = line;
 }
 
 /** The poses to choose from: the photo's own first, then those of this session, then the gallery. */
@@ -122,5 +131,7 @@ function markChosen() {
   const { pose, motion } = choices;
   for (const input of find("poses").elements) input.checked = !motion && input.value === (pose ?? "");
   for (const input of find("motions").elements) input.checked = input.value === motion;
+  const file = session.files.get(pose);
+  showDownload(find("download-pose"), file?.kind === "pose" && !motion ? file : null);
   find("pose-now").textContent = motion ? nameMotion(motion) : namePose(pose);
 }

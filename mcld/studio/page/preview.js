@@ -6,7 +6,7 @@ import { choices, on, session } from "./session.js";
 const WAIT_MS = 250; // after the last change
 
 let waiting = null;
-let latest = 0;
+let asking = null; // aborts the preview that is under way
 
 export function setUpPreview() {
   on("choices", (changed) => {
@@ -17,24 +17,27 @@ export function setUpPreview() {
 }
 
 async function refresh() {
-  latest += 1;
-  const number = latest;
+  asking?.abort();
+  asking = null;
   const { source, edits } = choices;
   find("dress-error").textContent = "";
+  find("preview").classList.remove("waiting");
   if (!source.length || !hasEdits(edits)) {
     show(session.files.get(source[0])?.url, "The photo. Changes show here at once.");
     return;
   }
+  const own = new AbortController();
+  asking = own;
   find("preview").classList.add("waiting");
   try {
-    const { picture } = await session.api.preview(source, edits);
-    if (number === latest) show(picture, "Pasted onto the photo, synthetic. Painting blends it in.");
+    const picture = await session.api.preview(source, edits, own.signal);
+    if (own === asking) show(picture, "Pasted onto the photo, synthetic. Painting blends it in.");
   } catch (error) {
-    if (number !== latest) return;
+    if (own !== asking) return;
     show(null, "");
     find("dress-error").textContent = error.message;
   } finally {
-    if (number === latest) find("preview").classList.remove("waiting");
+    if (own === asking) find("preview").classList.remove("waiting");
   }
 }
 

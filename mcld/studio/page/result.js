@@ -8,6 +8,7 @@ import { nameMotion, namePose } from "./pose.js";
 import { describeProgress, showBar } from "./progress.js";
 import { showSequence, showVideo } from "./sequence.js";
 import { cancel, choices, choose, findJob, isLive, makeRequest, on, session, show, startJob } from "./session.js";
+import { findMistake } from "./settings.js";
 
 let drawn = null; // what the stage shows, so that a poll does not draw it again
 let growing = null; // the sequence that grows on it
@@ -15,7 +16,7 @@ let picked = 0; // which of the seeds
 let share = null; // of the photo in the comparison, once the slider was moved
 let refused = null; // the line of a job that was not taken
 let isStarting = false;
-let cancelled = null; // id of the job whose end was asked for: asked for twice, it would be removed
+let cancelled = null; // id of the job whose end was asked for
 
 export function setUpResult() {
   find("bar").addEventListener("submit", (event) => {
@@ -34,7 +35,13 @@ export function setUpResult() {
   }
   find("cancel").addEventListener("click", () => {
     cancelled = session.shown;
-    attempt(() => cancel(cancelled));
+    attempt(async () => {
+      try {
+        await cancel(cancelled);
+      } finally {
+        cancelled = null;
+      }
+    });
   });
   find("copy-command").addEventListener("click", copyCommand);
   on("choices", showBarOfChoices);
@@ -62,6 +69,8 @@ async function paint() {
   isStarting = true;
   showBarOfChoices();
   await attempt(async () => {
+    const mistake = findMistake();
+    if (mistake) throw new Error(mistake);
     await savePainting();
     show((await startJob(makeRequest())).id);
   });
@@ -178,7 +187,7 @@ function showOutcome(job) {
   find("outcome").hidden = !download;
   if (!download) return;
   find("download").href = download;
-  find("export-recipe").hidden = !job.recipe_url;
+  find("export-recipe").hidden = find("files-note").hidden = !job.recipe_url;
   if (job.recipe_url) find("export-recipe").href = job.recipe_url;
   const command = result?.command ?? job.command;
   if (find("command").textContent !== command) {

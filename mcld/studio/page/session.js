@@ -17,6 +17,7 @@ export const session = {
   people: [],
   jobs: [], // newest first
   person: null, // of the photos that are chosen
+  isReading: false, // whether they are being read
   shown: null, // id of the job whose result is shown
 };
 
@@ -38,8 +39,10 @@ const UNCHOSEN = {
 export const choices = structuredClone(UNCHOSEN);
 
 const listeners = new Map();
+let replacing = null; // while another session is opened
 
-/** Hear of "choices" (with the names of what changed), "files", "person", "jobs" or "shown". */
+/** Hear of "choices" (with the names of what changed), "files", "person", "jobs", "shown", or of a session
+ *  that has "ended" and was followed by a new one. */
 export function on(topic, listener) {
   listeners.set(topic, [...(listeners.get(topic) ?? []), listener]);
 }
@@ -81,11 +84,10 @@ export async function load() {
     await open();
     return token !== null;
   }
-  session.token = token;
-  session.api = sessionApi(token);
+  enter(token);
   for (const file of kept.files) session.files.set(file.id, file);
   session.people = kept.people;
-  session.jobs = kept.jobs.toSorted((one, other) => other.created.localeCompare(one.created));
+  session.jobs = kept.jobs.toReversed();
   return false;
 }
 
@@ -102,7 +104,7 @@ function ignoreGone(error) {
   if (error.status !== 404) throw error;
 }
 
-/** What was chosen before a reload, as far as its files are still there. */
+/** What was chosen once, as far as its files are still there. */
 function readChoices(kept) {
   const isThere = (id) => session.files.has(id);
   const isListed = (list, id) => list.some((one) => one.id === id);
@@ -118,24 +120,38 @@ function readChoices(kept) {
   };
 }
 
+function enter(token) {
+  session.token = token;
+  session.api = sessionApi(token, () => {
+    if (token === session.token) replace(async () => announce("ended"));
+  });
+}
+
+/** Begin a session in which nothing is chosen: no panel hears of files that are gone while they are chosen. */
 async function open() {
-  session.token = (await openSession()).session;
-  session.api = sessionApi(session.token);
+  enter((await openSession()).session);
   sessionStorage.setItem(TOKEN, session.token);
   sessionStorage.removeItem(CHOICES);
+  Object.assign(choices, structuredClone(UNCHOSEN), { weights: session.studio.weights[0].id });
   session.files.clear();
   session.people = [];
   session.jobs = [];
+  announce("files");
+  announce("jobs");
+  show(null);
+  announce("choices", Object.keys(choices));
+}
+
+/** Open a session in place of this one, once. */
+function replace(after) {
+  replacing ??= open().then(after).finally(() => (replacing = null));
+  return replacing;
 }
 
 /** Remove the session with all that is in it, and begin another. */
 export async function forget() {
   await removeSession(session.token).catch(ignoreGone);
-  await open();
-  announce("files");
-  announce("jobs");
-  show(null);
-  choose({ ...UNCHOSEN, weights: session.studio.weights[0].id });
+  await replace();
 }
 
 export async function upload(file, kind) {
@@ -143,18 +159,36 @@ export async function upload(file, kind) {
   if (file.size > most) {
     throw new Error(`${file.name} has ${Math.ceil(file.size / 1e6)} MB; at most ${Math.floor(most / 1e6)} MB are taken.`);
   }
-  return keepFile(await session.api.upload(file, kind));
+  return keepFile((api) => api.upload(file, kind));
 }
 
-export async function takeExample(example) {
-  return keepFile(await session.api.takeExample(example));
-}
+export const takeExample = (example) => keepFile((api) => api.takeExample(example));
+export const savePose = (pose) => keepFile((api) => api.savePose(pose));
 
-export function keepFile(file) {
+/** Let what comes of asking be a file of the session. */
+async function keepFile(ask) {
+  const { api } = session;
+  const file = await ask(api);
+  if (api !== session.api) throw new Error(`${file.id} came too late: its session has ended.`);
   session.files.set(file.id, file);
   announce("files");
   return file;
 }
+
+/** Remove a file, unless something still uses it. */
+export async function removeFile(id) {
+  const { api } = session;
+  if (session.jobs.some(({ request }) => uses(request, id))) return;
+  try {
+    await api.removeFile(id);
+  } catch (error) {
+    if (error.status === 409) return;
+    if (error.status !== 404) throw error;
+  }
+  if (api === session.api && session.files.delete(id)) announce("files");
+}
+
+const uses = ({ source = [], pose, edits = {} }, id) => [...source, pose, ...Object.values(edits)].includes(id);
 
 export function show(id) {
   session.shown = id;
@@ -174,23 +208,32 @@ export async function readPerson(report) {
   const photos = choices.source;
   const isWanted = () => choices.source === photos;
   session.person = session.people.find((person) => person.photos.join("\n") === photos.join("\n")) ?? null;
+  session.isReading = !session.person && photos.length > 0;
   announce("person");
-  if (session.person || !photos.length) return;
-  const job = await follow(await session.api.readPerson(photos), (now) => {
-    if (isWanted()) report(now);
-  });
-  if (job.person) session.people = [...session.people, job.person];
-  if (!isWanted()) return;
-  session.person = job.person;
-  announce("person");
+  if (!session.isReading) return;
+  const { api } = session;
+  try {
+    const job = await follow(await api.readPerson(photos), (now) => {
+      if (isWanted()) report(now);
+    });
+    if (api !== session.api) return;
+    if (job.person) session.people = [...session.people, job.person];
+    if (isWanted()) session.person = job.person;
+  } finally {
+    if (isWanted()) {
+      session.isReading = false;
+      announce("person");
+    }
+  }
 }
 
 export async function cancel(id) {
-  keepJob(await session.api.removeJob(id));
+  keepJob(await session.api.cancelJob(id));
 }
 
+/** Remove a job that has ended, or that the studio has forgotten. */
 export async function removeJob(id) {
-  await session.api.removeJob(id);
+  await session.api.removeJob(id).catch(ignoreGone);
   session.jobs = session.jobs.filter((job) => job.id !== id);
   if (session.shown === id) show(null);
   announce("jobs");
@@ -214,6 +257,7 @@ async function follow(job, report = keepJob) {
       job = await api.getJob(job.id);
       failures = 0;
     } catch (error) {
+      if (api !== session.api) return job;
       failures += 1;
       if (error.status === 0 && failures <= PATIENCE) continue;
       job = { ...job, state: "failed", error: error.message };
@@ -244,9 +288,9 @@ export function chooseAsIn(request) {
   const { source, motion = null, pose = null, edits = {}, keep = null, strength = null } = request;
   const { fit_body = false, weights, steps = null, guidance = null, scheduler = null } = request;
   const seeds = request.seeds ?? [request.seed ?? 0];
-  choose({
+  choose(readChoices({
     source, motion, pose, edits: listEdits(edits), keep, strength, fit_body,
     weights, steps, guidance, scheduler,
     seed: seeds[0], seeds: seeds.length,
-  });
+  }));
 }

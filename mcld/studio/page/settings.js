@@ -1,7 +1,9 @@
 // Weights, and how they paint. What is left empty is as the weights were made for.
 
-import { find, make } from "./element.js";
+import { find, make, showText } from "./element.js";
 import { choices, choose, on, session } from "./session.js";
+
+const NUMBERS = ["steps", "guidance"];
 
 export function setUpSettings() {
   const { weights, schedulers, reports, version } = session.studio;
@@ -15,9 +17,10 @@ export function setUpSettings() {
     )));
   find("scheduler").append(new Option("As the weights were made for", ""), ...schedulers.map((name) => new Option(name, name)));
   find("scheduler").addEventListener("change", ({ target }) => choose({ scheduler: target.value || null }));
-  for (const name of ["steps", "guidance"]) {
+  for (const name of NUMBERS) {
     find(name).addEventListener("input", ({ target }) => {
       if (target.validity.valid) choose({ [name]: target.value === "" ? null : target.valueAsNumber });
+      showMistake();
     });
   }
   find("keep").addEventListener("change", ({ target }) => choose({ keep: target.value || null }));
@@ -31,19 +34,42 @@ export function setUpSettings() {
   find("report-links").append(...reports.map(({ label, url }) =>
     make("li", {}, make("a", { href: url, target: "_blank" }, label))));
   find("version").textContent = `mcld ${version}. Every picture carries the note: ${session.studio.notice}.`;
-  on("choices", showSettings);
+  on("choices", (changed) => {
+    showSettings();
+    showNumbers(changed);
+  });
+  on("shown", () => showNumbers(NUMBERS)); // what was brought back is what holds
   showSettings();
+  showNumbers(NUMBERS);
+}
+
+/** Why the settings cannot be used, naming the field; null if they can. */
+export function findMistake() {
+  const wrong = NUMBERS.map(find).find((input) => !input.validity.valid);
+  if (!wrong) return null;
+  const { min, max, step, dataset } = wrong;
+  return `${dataset.label}: give a ${step ? "number" : "whole number"} from ${min} to ${max}, or leave it empty.`;
+}
+
+function showMistake() {
+  for (const input of NUMBERS.map(find)) input.setAttribute("aria-invalid", String(!input.validity.valid));
+  showText(find("settings-error"), findMistake() ?? "");
+}
+
+/** Write numbers into their fields; one that is just being typed stays as it is. */
+function showNumbers(names) {
+  for (const name of NUMBERS.filter((one) => names.includes(one))) {
+    if (document.activeElement !== find(name)) find(name).value = choices[name] ?? "";
+  }
+  showMistake();
 }
 
 function showSettings() {
-  const { steps, guidance, scheduler, keep, strength } = choices;
+  const { scheduler, keep, strength } = choices;
   const weights = session.studio.weights.find((one) => one.id === choices.weights);
   find("weights-now").textContent = weights.label;
   for (const input of document.querySelectorAll("input[name=weights]")) input.checked = input.value === weights.id;
   for (const input of document.querySelectorAll("input[name=keep]")) input.checked = input.value === (keep ?? "");
-  for (const [name, value] of [["steps", steps], ["guidance", guidance]]) {
-    if (document.activeElement !== find(name)) find(name).value = value ?? "";
-  }
   find("scheduler").value = scheduler ?? "";
   find("fit-body").checked = choices.fit_body;
   find("set-strength").checked = strength !== null;

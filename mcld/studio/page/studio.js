@@ -2,9 +2,9 @@
 
 import { setUpDress } from "./dress.js";
 import { keepPage } from "./drop.js";
-import { find } from "./element.js";
 import { setUpFigure } from "./figure.js";
 import { setUpHistory } from "./history.js";
+import { say, setUpNotice } from "./notice.js";
 import { setUpPainting } from "./painting.js";
 import { setUpPerson } from "./person.js";
 import { setUpPicker } from "./picker.js";
@@ -15,14 +15,9 @@ import { load, resume } from "./session.js";
 import { setUpSettings } from "./settings.js";
 
 const PANELS = [
-  setUpPicker, setUpPerson, setUpFigure, setUpPose, setUpDress, setUpPainting, setUpPreview, setUpSettings,
-  setUpResult, setUpHistory,
+  setUpNotice, setUpPicker, setUpPerson, setUpFigure, setUpPose, setUpDress, setUpPainting, setUpPreview,
+  setUpSettings, setUpResult, setUpHistory,
 ];
-
-function say(line) {
-  find("notice").textContent = line;
-  find("notice").hidden = false;
-}
 
 keepPage();
 try {
