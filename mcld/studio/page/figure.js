@@ -21,6 +21,7 @@ let queue = []; // changes, of which the first may be under way
 let asking = null; // settles when the queue is empty, while it is not
 let isFramed = false; // whether the last answer chose its own camera
 let saved = null; // the file of the figure as it is, until it is moved
+let isMoved = false; // since it was used as the pose
 
 export function setUpFigure() {
   drawSkeleton();
@@ -163,6 +164,7 @@ function chooseHandle(id) {
 function move(change) {
   if (!figure) return;
   saved = null;
+  isMoved = true;
   showSaved();
   ask(change);
 }
@@ -274,9 +276,15 @@ function showSaved() {
   showDownload(find("download-saved"), saved);
 }
 
+/** Use the figure as the pose if it was moved and is on the screen: who sees it means it. */
+export async function takeFigure() {
+  if (isMoved && !find("pose-hand").hidden) await usePose();
+}
+
 async function usePose() {
   await asking;
   if (!saved) await savePose();
+  isMoved = false;
   choose({ pose: saved.id, motion: null });
   find("figure-state").textContent = `${saved.id} is chosen.`;
 }

@@ -243,7 +243,6 @@ function showState() {
   find("open-painting").disabled = !session.person;
   find("undo").disabled = !strokes.length;
   find("start-over").disabled = !owner || (!strokes.length && !used);
-  find("download-painting").hidden = !file;
   if (file && !isUnsaved) find("download-painting").href = file.download;
   else find("download-painting").removeAttribute("href"); // until it is what one sees
   find("use-painting-label").hidden = !used;

@@ -121,6 +121,7 @@ function showPerson() {
   );
   showLines(find("missing"), person?.missing ?? []);
   showLines(find("person-said"), person?.said ?? []);
+  find("shown-parts").hidden = !person && !isReading;
   find("shown-parts").replaceChildren(
     ...session.studio.parts.flatMap(({ id, label }) => showShare(capital(label), person?.shown[id])),
   );

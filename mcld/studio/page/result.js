@@ -3,6 +3,7 @@
 import { compare } from "./compare.js";
 import { describeEdits, describeRequest } from "./describe.js";
 import { find, make, showLines, showText } from "./element.js";
+import { takeFigure } from "./figure.js";
 import { savePainting } from "./painting.js";
 import { nameMotion, namePose } from "./pose.js";
 import { describeProgress, showBar } from "./progress.js";
@@ -72,6 +73,7 @@ async function paint() {
     const mistake = findMistake();
     if (mistake) throw new Error(mistake);
     await savePainting();
+    await takeFigure();
     show((await startJob(makeRequest())).id);
   });
   isStarting = false;
