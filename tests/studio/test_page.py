@@ -192,14 +192,14 @@ def test_a_dragged_joint_moves_the_body_that_is_painted(open_page):
     assert "--pose reaching.npz" in command(page)
     page.get_by_role("tab", name="Gallery").click()
     expect(page.locator("#poses").get_by_role("radio", name="reaching")).to_be_checked()
+    with page.expect_download() as coming:
+        page.locator("#pose-gallery").get_by_role("link", name="Download reaching.npz").click()
+    assert zipfile.is_zipfile(coming.value.path())
 
     page.get_by_role("tab", name="By hand").click()
     hand.press("Shift+ArrowLeft")
     paint(page)  # what was moved and is on the screen is meant
     assert "--pose reaching-2.npz" in command(page)
-    with page.expect_download() as coming:
-        page.locator("#pose-gallery").get_by_role("link", name="Download reaching.npz").click()
-    assert zipfile.is_zipfile(coming.value.path())
 
 
 def test_a_patch_that_is_painted_shows_on_the_body_and_in_the_picture(open_page):
