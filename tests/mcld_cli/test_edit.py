@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def test_a_garment_a_colour_and_a_sheet_in_one_go(in_process: Run, dataset, tmp_
         record = json.loads(picture.text["mcld"])
         corner = np.asarray(picture)[0, 0].tolist()
         assert corner == np.asarray(photo)[0, 0].tolist()
-    assert record["upper"] == bob
+    assert record["upper"] == Path(bob).name
     assert record["recolor"] == ["lower=navy"]
 
 
