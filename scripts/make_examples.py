@@ -1,6 +1,6 @@
 """Makes the example people of the studio: mcld/studio/examples, photos of generated people.
 
-    .venv/bin/python scripts/make_examples.py
+.venv/bin/python scripts/make_examples.py
 """
 
 import shutil
