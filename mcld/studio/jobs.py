@@ -100,17 +100,18 @@ class Job:
             self.work(self)
             self.look()
             self.state = "done"
-        except StoppedError:
-            self.answer = {}
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.state = "cancelled"
-        except MCLDError as error:
-            self.error = self.describe(str(error))
-            self.state = "failed"
         except Exception as error:
-            self.error = f"unexpected {type(error).__name__}: {error}; please report it"
+            if self._cancelled:  # its files may be gone, and whatever came of that
+                self.answer = {}
+                shutil.rmtree(self.folder, ignore_errors=True)
+                self.state = "cancelled"
+                return
+            is_told = isinstance(error, MCLDError)
+            told = f"unexpected {type(error).__name__}: {error}; please report it"
+            self.error = self.describe(str(error)) if is_told else told
             self.state = "failed"
-            raise
+            if not is_told:
+                raise
         finally:
             self.stage = ""
 
