@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from mcld.body.parameters import MOTIONS, read_gallery
 from mcld.body.pose import JOINTS
+from mcld.body.posing import SIDES
 from mcld.body.shape import plain_shape, pose_vertices
 
 FPS = 25
@@ -21,13 +22,6 @@ Turns = NDArray[np.float64]
 Frame = tuple[Turns, Rotation]
 """A body's turns, and which way it faces."""
 
-SIDES = [
-    JOINTS.index(
-        {"L": "R", "R": "L"}[name[0]] + name[1:] if name[1] == "_" else name
-    )
-    for name in JOINTS
-]  # fmt: skip
-"""Of each joint, that of the other side."""
 SWING, LIFT = 0.9, 0.35
 """Radians that the knee and the hip of the swinging leg are bent."""
 

@@ -21,6 +21,12 @@ Point = NDArray[np.float64]
 NAMES = ("Pelvis", *JOINTS)
 """The joints of a body; a rotation of each but the first is in `BodyParameters.rotations`."""
 
+SIDES = [
+    JOINTS.index({"L": "R", "R": "L"}[name[0]] + name[1:]) if name[1] == "_" else k
+    for k, name in enumerate(JOINTS)
+]
+"""Of each of JOINTS, that of the other side."""
+
 _LIMBS = {
     "L_Wrist": ("L_Shoulder", "L_Elbow"),
     "R_Wrist": ("R_Shoulder", "R_Elbow"),
@@ -124,14 +130,9 @@ def find_root(handle: str) -> str:
 
 def mirror_body(body: BodyParameters) -> BodyParameters:
     """The body with left and right swapped."""
-    swapped = {"L": "R", "R": "L"}
-    order = [
-        JOINTS.index(f"{swapped[name[0]]}{name[1:]}") if name[1] == "_" else k
-        for k, name in enumerate(JOINTS)
-    ]
     flip = np.array([1, -1, -1], np.float32)
     return body._replace(
-        rotations=body.rotations[order] * flip,
+        rotations=body.rotations[SIDES] * flip,
         orientation=body.orientation * flip,
         place=body.place * (-1, 1, 1),
     )

@@ -56,7 +56,6 @@ def describe_job(queue: Queue, session: Session, job: Job) -> dict[str, Any]:
         "total": job.total,
         "said": job.said,
         "error": job.error,
-        "created": job.created,
         "request": job.request,
         "title": job.title,
         "person": describe_person(session, answer["person"]) if "person" in answer else None,

@@ -8,7 +8,6 @@ import shutil
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Literal
@@ -38,7 +37,6 @@ class Job:
     describe: Callable[[str], str]
     """What becomes of messages before they are shown."""
     id: str = field(default_factory=lambda: secrets.token_hex(6))
-    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     state: State = "queued"
     stage: str = ""
     done: int = 0

@@ -22,6 +22,7 @@ from mcld.body.parameters import (
     read_gallery,
 )
 from mcld.body.posing import mirror_body, pack_body
+from mcld.body.shape import BETAS
 from mcld.dataset.pictures import colour_iuv, read_image, write_png
 from mcld.dataset.poses import find_pose
 from mcld.edit.edits import apply_edits
@@ -268,8 +269,8 @@ class Studio:
         colours = colour_iuv(iuv)
         if kind != "auto" or find_pose(path) is not None:
             return colours
-        body = iuv[..., :1] > 0
-        return np.where(body, colours // 2 + read_image(path) // 2, read_image(path))
+        photo = read_image(path)
+        return np.where(iuv[..., :1] > 0, colours // 2 + photo // 2, photo)
 
     def pose_figure(self, session: Session, asked: PoseRequest) -> dict[str, Any]:
         """The next picture of a figure that is posed by hand, and where its joints are.
@@ -296,11 +297,7 @@ class Studio:
 
     def save_pose(self, session: Session, asked: SavePoseRequest) -> StoredFile:
         """Keep a body that was posed by hand as a pose of the session."""
-        body = BodyParameters(
-            np.asarray(asked.rotations, np.float32),
-            np.asarray(asked.orientation, np.float32),
-            np.zeros(10, np.float32),
-        )
+        body = _make_body(asked.rotations, asked.orientation)
         seen = figure.bake_view(body, View(asked.turn, asked.pitch))
         return session.store(f"{asked.name}.npz", pack_body(seen), "pose", self.draw_pose_file)
 
@@ -384,8 +381,10 @@ def _find_body(session: Session, asked: PoseRequest) -> BodyParameters:
         return read_body(path)
     if asked.rotations is None or asked.orientation is None:
         raise InputError("give a pose to start from, or rotations and orientation")
-    return BodyParameters(
-        np.asarray(asked.rotations, np.float32),
-        np.asarray(asked.orientation, np.float32),
-        np.zeros(10, np.float32),
-    )
+    return _make_body(asked.rotations, asked.orientation)
+
+
+def _make_body(rotations: list[list[float]], orientation: list[float]) -> BodyParameters:
+    """A body of plain build, as the page has it."""
+    turns = np.asarray(rotations, np.float32), np.asarray(orientation, np.float32)
+    return BodyParameters(*turns, np.zeros(BETAS, np.float32))
