@@ -74,6 +74,15 @@ def _find_pipeline(folder: Path, settings: Settings) -> Path | None:
     return next((place for place in places if (place / _INDEX).is_file()), None)
 
 
+def check_weights(folder: Path) -> None:
+    """Raise WeightsError for a folder that `load_weights` has nothing to load in."""
+    if not (folder / _INDEX).is_file() and not any(four_files(folder).values()):
+        raise WeightsError(
+            f"{folder} holds no network: give a pipeline folder, or one with the four files of the"
+            " authors' layout"
+        )
+
+
 def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:
     """The pipeline in a folder: as diffusers writes it, or four files in the authors' layout.
 

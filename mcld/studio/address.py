@@ -1,5 +1,6 @@
 """Where the studio listens; light, so that what is not free is told at once."""
 
+import errno
 import socket
 
 from mcld.errors import SettingsError
@@ -18,7 +19,8 @@ def open_socket(host: str, port: int) -> socket.socket:
         opened.listen()
     except (OSError, UnicodeError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
+        other = "--port" if getattr(error, "errno", None) == errno.EADDRINUSE else "--host"
         raise SettingsError(
-            f"--host {host} --port {port} cannot be listened at: {reason}; give another port"
+            f"--host {host} --port {port} cannot be listened at: {reason}; give another {other}"
         ) from error
     return opened

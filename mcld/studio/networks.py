@@ -13,6 +13,7 @@ import torch
 
 from mcld.errors import MCLDError, SettingsError
 from mcld.machine.processes import ignore
+from mcld.networks.folders import check_weights
 from mcld.person import PersonReader
 from mcld.sampling.device import choose_device
 from mcld.sampling.open import LoadedNetwork, OpenPipeline, load_network, place_network
@@ -46,7 +47,7 @@ class Networks:
         weights: folders of networks to choose among, the first of them the default; what else is
             on this machine is added.
 
-    Raises SettingsError for settings that cannot be.
+    Raises SettingsError for settings that cannot be, WeightsError for a folder without a network.
     """
 
     def __init__(
@@ -117,6 +118,8 @@ class Networks:
 
 def _find_weights(settings: Settings, given: Sequence[Path]) -> list[Weights]:
     """Every network on this machine, the default first."""
+    for folder in given:
+        check_weights(folder)
     found = [Weights(str(k), _label(folder), folder) for k, folder in enumerate(given, 1)]
     found.append(Weights(EMBEDDED, "Embedded network", None, _NOTE))
     authors = next(item for item in catalogue(settings) if item.name == "mcld")

@@ -19,6 +19,8 @@ from PIL import Image
 
 from mcld.body.parameters import MOTIONS, list_motions, read_body
 from mcld.dataset.pictures import read_iuv
+from mcld.errors import SettingsError, WeightsError
+from mcld.networks.folders import EMBEDDED as EMBEDDED_FOLDER
 from mcld.studio.address import LOCAL, open_socket
 from mcld.studio.export import describe_sequence
 from mcld.studio.guard import Guard
@@ -485,7 +487,7 @@ def test_a_port_in_use_is_told_in_a_line():
             timeout=120,
         )
     assert run.returncode == 2
-    assert "Address already in use; give another port" in run.stderr
+    assert "Address already in use; give another --port" in run.stderr
     assert "Traceback" not in run.stderr
 
 
@@ -625,3 +627,14 @@ def test_of_too_many_pages_the_one_unused_for_longest_ends(tmp_path, monkeypatch
     pages.open()
     assert not first.folder.exists()
     assert pages.find(second.token) is second
+
+
+def test_an_address_that_is_none_is_told_in_a_line():
+    with pytest.raises(SettingsError, match=r"--host nowhere\.invalid .*; give another --host"):
+        open_socket("nowhere.invalid", 0)
+
+
+def test_a_folder_without_a_network_is_told_before_the_page_opens(tmp_path):
+    with pytest.raises(WeightsError, match="holds no network: give a pipeline folder"):
+        Networks(None, [], [tmp_path])
+    assert [*Networks(None, [], [EMBEDDED_FOLDER]).weights] == ["1", "embedded"]
