@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -9,20 +11,26 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from mcld.errors import InputError, MCLDError
 from mcld.machine.files import write_whole
 
 VIDEOS = {".mp4": "libx264", ".webm": "libvpx-vp9"}
 """Suffix of a video -> the codec that it is written in."""
-ANIMATIONS = {".gif": "GIF", ".webp": "WEBP"}
-"""Suffix of an animated picture -> Pillow's name of its format."""
+ANIMATIONS = {".gif": "gif", ".webp": "libwebp"}
+"""Suffix of an animated picture -> the codec that it is written in."""
 READABLE = (".mp4", ".webm", ".mov", ".mkv", ".avi", ".m4v", ".gif", ".webp")
 """Suffixes of what may be a video to read."""
 LARGEST_RATE = 240.0
 """Frames a second, at most."""
-_QUALITY = {"libx264": {"crf": "16", "preset": "medium"}, "libvpx-vp9": {"crf": "20", "b": "0"}}
+_CODECS: dict[str, tuple[str, dict[str, str]]] = {
+    "libx264": ("yuv420p", {"crf": "16", "preset": "medium"}),
+    "libvpx-vp9": ("yuv420p", {"crf": "20", "b": "0"}),
+    "gif": ("pal8", {}),
+    "libwebp": ("yuv420p", {"quality": "90"}),
+}
+"""Codec -> its pixels' format and its options."""
 
 
 def write_video(
@@ -36,52 +44,114 @@ def write_video(
     suffix = path.suffix.lower()
     with write_whole(path) as temporary:
         try:
-            if suffix in ANIMATIONS:
-                _write_animation(temporary, ANIMATIONS[suffix], frames, fps, text)
-            else:
-                _write_video(temporary, suffix, frames, fps, text)
+            _write_frames(temporary, suffix, frames, fps, text)
+            if suffix == ".gif":
+                _add_comment(temporary, "\n".join(text.values()))
+            elif suffix == ".webp":
+                _add_exif(temporary, text)
         except OSError as error:
             raise MCLDError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _write_video(
+def _write_frames(
     path: Path, suffix: str, frames: Iterable[NDArray[np.uint8]], fps: float, text: dict[str, str]
 ) -> None:
     import av  # here, because it loads much
 
-    codec = VIDEOS[suffix]
-    with av.open(str(path), "w", format=suffix[1:]) as container:
+    codec = {**VIDEOS, **ANIMATIONS}[suffix]
+    pixels, options = _CODECS[codec]
+    rate = Fraction(fps).limit_denominator(1001)
+    endless = {"loop": "0"} if suffix in ANIMATIONS else {}
+    with av.open(str(path), "w", format=suffix[1:], options=endless) as container:
         container.metadata.update({"title": text["Software"], "comment": "\n".join(text.values())})
         stream: Any = None
-        for frame in frames:
-            even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
+        palettes: Any = None
+        for number, frame in enumerate(frames):
+            height, width = frame.shape[:2]
+            if pixels == "yuv420p":
+                height, width = height // 2 * 2, width // 2 * 2
             if stream is None:
-                rate = Fraction(fps).limit_denominator(1001)
-                stream = container.add_stream(codec, rate=rate, options=_QUALITY[codec])
-                stream.height, stream.width = even.shape[:2]
-                stream.pix_fmt = "yuv420p"
+                stream = container.add_stream(codec, rate=rate, options=options)
+                stream.height, stream.width, stream.pix_fmt = height, width, pixels
                 stream.codec_context.thread_count = 1  # the same bytes on every machine
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+            picture: Any = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(frame[:height, :width]), format="rgb24"
+            )
+            if pixels == "pal8":
+                palettes = palettes or _open_palettes(width, height, rate)
+                picture.pts, picture.time_base = number, 1 / rate
+                palettes.push(picture)
+                picture = palettes.pull()
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
 
 
-def _write_animation(
-    path: Path, kind: str, frames: Iterable[NDArray[np.uint8]], fps: float, text: dict[str, str]
-) -> None:
-    first, *others = (Image.fromarray(frame) for frame in frames)
-    how: dict[str, Any] = {"lossless": False, "quality": 90} if kind == "WEBP" else {}
-    if kind == "GIF":
-        how["comment"] = "\n".join(text.values()).encode()
-    first.save(
-        path,
-        kind,
-        save_all=True,
-        append_images=others,
-        duration=round(1000 / fps),
-        loop=0,
-        **how,
-    )
+def _open_palettes(width: int, height: int, rate: Fraction) -> Any:
+    """A filter that gives each frame the 256 colours that suit it."""
+    from av.filter import Graph
+    from av.video.format import VideoFormat
+
+    graph = Graph()
+    pixels = VideoFormat("rgb24", width, height)
+    start = graph.add_buffer(width=width, height=height, format=pixels, time_base=1 / rate)
+    split = graph.add("split")
+    chosen = graph.add("palettegen", "stats_mode=single")
+    # Dithering would flicker from frame to frame, and is further from the frames' colours.
+    drawn = graph.add("paletteuse", "new=1:dither=none")
+    start.link_to(split)
+    split.link_to(chosen, 0, 0)
+    split.link_to(drawn, 1, 0)
+    chosen.link_to(drawn, 0, 1)
+    drawn.link_to(graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
+def _add_comment(path: Path, text: str) -> None:
+    """Put a comment before the frames of a GIF (specification 89a, section 24), where readers look
+    for it. FFmpeg writes none.
+    """
+    content = text.encode()
+    blocks = (content[k : k + 255] for k in range(0, len(content), 255))
+    with path.open("r+b") as file, tempfile.TemporaryFile(dir=path.parent) as frames:
+        colours = 3 << (file.read(13)[10] & 7) + 1  # the table that FFmpeg begins with
+        start = 13 + colours + _LOOP_EXTENSION
+        file.seek(start)
+        shutil.copyfileobj(file, frames)
+        file.seek(start)
+        file.write(b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0")
+        frames.seek(0)
+        shutil.copyfileobj(frames, file)
+
+
+def _add_exif(path: Path, text: dict[str, str]) -> None:
+    """Put EXIF behind the frames of a WebP (RFC 9649, section 2.7). FFmpeg writes none."""
+    exif = Image.Exif()
+    exif[_EXIF_SOFTWARE], exif[_EXIF_DESCRIPTION] = text["Software"], "\n".join(text.values())
+    content = exif.tobytes().removeprefix(b"Exif\0\0")
+    content += b"\0" * (len(content) % 2)
+    with path.open("r+b") as file:
+        header = file.read(30)
+        if header[12:16] != b"VP8X":  # one frame, which FFmpeg writes without its extended header
+            frame = header[12:] + file.read()
+            with Image.open(path) as picture:
+                sides = b"".join((side - 1).to_bytes(3, "little") for side in picture.size)
+            header = header[:12] + b"VP8X" + (10).to_bytes(4, "little") + bytes(4) + sides
+            file.seek(0)
+            file.write(header + frame)
+        file.seek(0, 2)
+        file.write(b"EXIF" + len(content).to_bytes(4, "little") + content)
+        size = file.tell() - 8
+        file.seek(4)
+        file.write(size.to_bytes(4, "little"))
+        file.seek(20)
+        file.write(bytes([header[20] | _HAS_EXIF]))
+
+
+_LOOP_EXTENSION = 19
+"""Bytes of the extension that says for how often a GIF is played."""
+_EXIF_DESCRIPTION, _EXIF_SOFTWARE = 0x010E, 0x0131
+_HAS_EXIF = 1 << 3
 
 
 def read_rate(path: Path) -> float:
@@ -100,6 +170,10 @@ def _read(path: Path) -> tuple[float, float]:
     if not path.exists():
         raise InputError(f"{path} does not exist")
     try:
+        if path.suffix.lower() == _BY_PILLOW:
+            times = [(time, shown) for time, shown, _ in _decode_webp(path)]
+            length = sum(times[-1])
+            return min(len(times) / length, LARGEST_RATE), length
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise InputError(f"{path} holds no video")
@@ -122,30 +196,22 @@ def read_frames(
     """
     import av
 
-    number, time = 0, 0.0
+    number, stop = 0, 0.0
     last: NDArray[np.uint8] | None = None
+    decode = _decode_webp if path.suffix.lower() == _BY_PILLOW else _decode_video
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            first = None
-            for frame in container.decode(stream):
-                if frame.time is None:
-                    continue
-                first = frame.time if first is None else first
-                time = frame.time - first
-                # What is due before this frame is shown is the one before.
-                while last is not None and start + number / fps < time - _INSTANT:
-                    if end is not None and start + number / fps >= end - _INSTANT:
-                        return
-                    yield last
-                    number += 1
-                last = _turn(frame)
-            # The last one is shown as long as any.
-            stop = time + 1 / float(stream.average_rate or fps) if last is not None else 0.0
-            stop = stop if end is None else min(stop, end)
-            while last is not None and start + number / fps < stop - _INSTANT:
+        for time, shown, frame in decode(path):
+            # What is due before this frame is shown is the one before.
+            while last is not None and start + number / fps < time - _INSTANT:
+                if end is not None and start + number / fps >= end - _INSTANT:
+                    return
                 yield last
                 number += 1
+            last, stop = frame, time + shown
+        stop = stop if end is None else min(stop, end)
+        while last is not None and start + number / fps < stop - _INSTANT:
+            yield last
+            number += 1
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path} breaks off after {number} frames: {reason}") from error
@@ -153,6 +219,37 @@ def read_frames(
 
 _INSTANT = 1.5e-3
 """Seconds that times differ by because they are rounded, to milliseconds in some files."""
+_BY_PILLOW = ".webp"
+"""The suffix of what FFmpeg writes, but does not read when it is animated."""
+
+
+def _decode_video(path: Path) -> Iterator[tuple[float, float, NDArray[np.uint8]]]:
+    """When each frame is shown, for how long on average, in seconds, and its pixels."""
+    import av
+
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        shown = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+        first = None
+        for frame in container.decode(stream):
+            if frame.time is not None:
+                first = frame.time if first is None else first
+                yield frame.time - first, shown, _turn(frame)
+
+
+def _decode_webp(path: Path) -> Iterator[tuple[float, float, NDArray[np.uint8]]]:
+    """When each frame is shown, for how long, in seconds, and its pixels."""
+    time = 0.0
+    with Image.open(path) as picture:
+        for frame in ImageSequence.Iterator(picture):
+            pixels = np.asarray(frame.convert("RGB"))  # decodes it, and tells its duration
+            shown = (frame.info.get("duration") or _SHOWN) / 1000
+            yield time, shown, pixels
+            time += shown
+
+
+_SHOWN = 100
+"""Milliseconds that a picture is shown which does not say for how long, as browsers have it."""
 
 
 def _turn(frame: Any) -> NDArray[np.uint8]:
