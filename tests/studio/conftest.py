@@ -15,18 +15,17 @@ from mcld.body.parameters import MOTIONS
 pytest.importorskip("fastapi", reason="the studio's packages are not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright to drive a browser")
 
-_BODIES = 16
+_BODIES = 10
 """Of a motion that takes some seconds to paint."""
 CHROMIUM = shutil.which("chromium")
-playwright.expect.set_options(timeout=15_000)  # on two busy cores
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def studio(tmp_path_factory) -> Iterator[str]:
-    """The address of a studio that runs while a module's tests do."""
+    """The address of a studio that runs while the tests do."""
     log = tmp_path_factory.mktemp("studio") / "log.txt"
-    # Every motion is cut short, or a test would wait for all its poses to be drawn.
-    for file in MOTIONS.glob("*.npz"):
+    # Few motions, cut short, or tests would wait for all their poses to be drawn.
+    for file in (MOTIONS / "sit.npz", MOTIONS / "walk.npz"):
         arrays = np.load(file)
         short = {
             name: arrays[name][:_BODIES] if arrays[name].ndim else arrays[name] for name in arrays
@@ -54,20 +53,31 @@ def studio(tmp_path_factory) -> Iterator[str]:
         server.terminate()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield browser
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def contexts(browser) -> Iterator[dict]:
+    """Of the browser, by what they differ in. Each page in one has a session of its own."""
+    kept: dict = {}
+    yield kept
+    for context in kept.values():
+        context.close()
+
+
 @pytest.fixture
-def open_page(studio, browser) -> Iterator[object]:
+def open_page(studio, browser, contexts) -> Iterator[object]:
     """Opens the page as one more person would; nothing may go wrong in it that was not foreseen."""
-    contexts, wrong = [], []
+    pages, wrong = [], []
 
     def listen(page, foreseen: str | None) -> None:
         def note(what: str) -> None:
@@ -92,21 +102,23 @@ def open_page(studio, browser) -> Iterator[object]:
 
     def open_one(width=1280, height=900, foreseen: str | None = None, motion="reduce"):
         """foreseen: what may go wrong, a pattern. motion: "reduce", or "no-preference"."""
-        context = browser.new_context(
-            viewport={"width": width, "height": height}, reduced_motion=motion
-        )
-        context.grant_permissions(["clipboard-read", "clipboard-write"])
-        context.set_default_timeout(20_000)
-        contexts.append(context)
-        page = context.new_page()
+        kind = (width, height, motion)
+        if kind not in contexts:
+            contexts[kind] = context = browser.new_context(
+                viewport={"width": width, "height": height}, reduced_motion=motion
+            )
+            context.grant_permissions(["clipboard-read", "clipboard-write"])
+            context.set_default_timeout(20_000)
+        page = contexts[kind].new_page()
+        pages.append(page)
         listen(page, foreseen)
         page.goto(studio)
-        playwright.expect(page.locator("#poses label").first).to_be_visible(timeout=20_000)
+        page.locator("#poses label").first.wait_for(timeout=20_000)
         return page
 
     yield open_one
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert not wrong
 
 

@@ -114,13 +114,14 @@ function showMotions() {
       group: "motion", value: id, label: `${capital(label)}, ${seconds} s`, url,
       choose: () => choose({ motion: id }),
     })));
-  if (isStill()) find("motions").querySelectorAll("img").forEach(showFirstFrame);
+  if (!isStill()) return;
+  for (const picture of find("motions").querySelectorAll("img")) {
+    picture.addEventListener("load", () => showFirstFrame(picture), { once: true });
+  }
 }
 
 /** In place of an animated picture. */
-async function showFirstFrame(picture) {
-  picture.loading = "eager";
-  await picture.decode();
+function showFirstFrame(picture) {
   const frame = make("canvas", { width: picture.naturalWidth, height: picture.naturalHeight });
   frame.getContext("2d").drawImage(picture, 0, 0);
   picture.replaceWith(frame);
