@@ -4,7 +4,17 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import body, densepose, fit_body, random_weights, sample, speed, studio, train
+from benchmarks import (
+    body,
+    densepose,
+    fit_body,
+    random_weights,
+    sample,
+    speed,
+    steps,
+    studio,
+    train,
+)
 from mcld.errors import MCLDError
 from mcld_cli.console import quiet_libraries
 
@@ -46,12 +56,16 @@ def main() -> None:
     fits.set_defaults(
         run=lambda given: _tell("fit-body", fit_body.measure(given.people, given.out))
     )
-    steps = commands.add_parser("steps", help="what fewer denoising steps cost, by scheduler")
-    steps.add_argument("dataset", type=Path, help="a prepared dataset with a test split")
-    steps.add_argument("--pairs", type=int, default=6, help="how many pairs (default 6)")
-    steps.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
-    steps.add_argument("--guidance", type=float, help="guidance scale (default: the network's)")
-    steps.set_defaults(run=_steps)
+    for name, measure, what in (
+        ("steps", steps.steps, "what fewer denoising steps cost, by scheduler"),
+        ("shortcuts", steps.shortcuts, "what guidance in an interval and DeepCache cost"),
+    ):
+        one = commands.add_parser(name, help=what)
+        one.add_argument("dataset", type=Path, help="a prepared dataset with a test split")
+        one.add_argument("--pairs", type=int, default=6, help="how many pairs (default 6)")
+        one.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
+        one.add_argument("--guidance", type=float, help="guidance scale (default: the network's)")
+        one.set_defaults(run=lambda given, measure=measure: _steps(given, measure))
     random = commands.add_parser("random-weights", help="write random weights of the true shapes")
     random.add_argument("folder", type=Path, help="where; 14 GB")
     random.set_defaults(run=lambda given: random_weights.write(given.folder))
@@ -116,8 +130,8 @@ def _densepose(given):
     return densepose.measure(given.photos, given.weights, given.runs)
 
 
-def _steps(given):
-    for line in sample.steps(given.dataset, given.pairs, given.weights, given.guidance):
+def _steps(given, measure):
+    for line in measure(given.dataset, given.pairs, given.weights, given.guidance):
         print(json.dumps(line), flush=True)
 
 

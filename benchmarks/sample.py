@@ -1,4 +1,4 @@
-"""How fast and in how much memory pictures are made, and what fewer steps cost.
+"""How fast and in how much memory pictures are made.
 
 At Stable Diffusion 1.5's size the weights are random; that changes neither time nor memory.
 """
@@ -144,75 +144,3 @@ def _full_size(changes: dict[str, Any]) -> dict[str, float]:
         f"{name}, s": round(whole, 3),
         "peak GB": peak,
     }
-
-
-STEP_COUNTS = (1, 2, 4, 6, 8, 10, 12, 20, 50)
-MANY_STEPS = 100
-
-
-def steps(
-    dataset: Path, count: int, weights: Path | None, guidance: float | None
-) -> Iterator[dict[str, Any]]:
-    """Every scheduler at few steps: its PSNR to a run of 100 DDIM steps and to the truth, and time.
-
-    The pictures of `count` test pairs, each from the same noise; the PSNR of pictures of the
-    network's own size, their mean; seconds of denoising a picture.
-    """
-    import torch
-
-    from mcld.dataset.layout import DatasetLayout
-    from mcld.errors import InputError
-    from mcld.networks.folders import EMBEDDED, load_weights
-    from mcld.person import read_prepared
-    from mcld.pipeline import PipelineInputs
-    from mcld.sampling.paint import read_inputs
-    from mcld.sampling.placement import SCHEDULERS, choose_device, place
-    from mcld.settings import load_settings
-
-    settings = load_settings(None, [])
-    pipeline = load_weights(weights or EMBEDDED, settings)
-    place(pipeline, settings, choose_device(settings.sample))
-    own = pipeline.scheduler
-    options = pipeline.resolve_options(guidance_scale=guidance)
-    size = options.height, options.width
-    layout = DatasetLayout(dataset)
-    inputs, truths = [], []
-    pairs = layout.pairs("test")[:count]
-    if not pairs:
-        raise InputError(f"{layout.pairs_file('test')} names no pair")
-    for source, target in pairs:
-        person = read_prepared(layout, "test", Path(source).stem)
-        goal = read_prepared(layout, "test", Path(target).stem)
-        inputs.append(read_inputs(pipeline, [person], goal.iuv, options))
-        truths.append(pipeline.image_processor.preprocess(goal.photo, *size)[0])
-    truth = torch.stack(truths) / 2 + 0.5
-    with torch.no_grad():
-        conditions = pipeline.conditions(PipelineInputs.cat(inputs))
-    generators = [torch.Generator().manual_seed(k) for k in range(len(inputs))]
-    noise = pipeline.draw_noise(len(inputs), options, generators)
-
-    def run(name: str, number: int) -> tuple[torch.Tensor, float]:
-        kind, also = SCHEDULERS[name]
-        pipeline.scheduler = kind.from_config(own.config, **also)
-        start = time.perf_counter()
-        latents = pipeline.denoise(conditions, noise, replace(options, num_inference_steps=number))
-        with torch.no_grad():
-            pictures = pipeline.decode(latents, conditions)
-        return pictures.cpu(), (time.perf_counter() - start) / len(inputs)
-
-    def psnr(pictures: torch.Tensor, other: torch.Tensor) -> float:
-        error = (pictures - other).square().mean(dim=(1, 2, 3))
-        return round(float((-10 * error.log10()).mean()), 2)
-
-    many, _ = run("ddim", MANY_STEPS)
-    run("ddim", 1)
-    for name in SCHEDULERS:
-        for number in STEP_COUNTS:
-            pictures, seconds = run(name, number)
-            yield {
-                "scheduler": name,
-                "steps": number,
-                "PSNR to 100 steps": psnr(pictures, many),
-                "PSNR to the truth": psnr(pictures, truth),
-                "s a picture": round(seconds, 3),
-            }

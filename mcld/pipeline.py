@@ -20,7 +20,7 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 from mcld.conditions import FOCAL_CONDITIONS, FocalConditions, scale_iuv
 from mcld.errors import InputError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
-from mcld.model.attention import FocalContext
+from mcld.model.attention import DeepFeatures, FocalContext
 from mcld.picture_arguments import Pictures, read_iuv_maps, read_photos, read_texture_maps
 from mcld.surface.atlas import lay_atlas, warp_atlas
 
@@ -34,6 +34,8 @@ SCALE_FACTOR = 8
 """Pixels of a picture along one latent pixel's side: the pose guider's downsampling is fixed."""
 TIMESTEPS = 1000
 """Of the noise schedule that networks are trained on."""
+EVERYWHERE = (0.0, 1.0)
+"""The guidance interval that is the whole noise schedule."""
 SQUARE = 512
 """Side, in pixels, of the square that a picture is squashed to before an image encoder crops it."""
 
@@ -144,12 +146,19 @@ class SamplingOptions:
     """Denoising steps, at least 1."""
     guidance_scale: float
     """s of classifier-free guidance, at least 1, which is none."""
+    guidance_interval: list[float]
+    """[low, high] of the timesteps that are guided, as shares of the schedule: 0 is the clean
+    picture, 1 is noise."""
+    cache_interval: int
+    """Steps that share their deep features (DeepCache); 1: each has its own."""
     height: int
     """Of what the network makes, pixels, a multiple of 8."""
     width: int
     """Likewise."""
     dtype: str
     """Of the networks, such as "float32"."""
+    storage_dtype: str | None
+    """What the UNets' weights are kept in between their layers' turns; None: in `dtype`."""
     focal_conditions: list[str]
     """Which of source, texture and face the network gets."""
     reference_input: str
@@ -448,6 +457,8 @@ class MCLDPipeline(DiffusionPipeline):
         width: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
+        guidance_interval: Sequence[float] = EVERYWHERE,
+        cache_interval: int = 1,
         eta: float = 0.0,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: Tensor | None = None,
@@ -470,6 +481,11 @@ class MCLDPipeline(DiffusionPipeline):
             num_inference_steps: denoising steps; None: as saved with the weights.
             guidance_scale: s of classifier-free guidance, at least 1; 1 switches it off; None: as
                 saved with the weights.
+            guidance_interval: (low, high) of the timesteps that are guided, as shares of the noise
+                schedule, 0 the clean picture and 1 noise; outside, a step costs half (arXiv
+                2404.07724).
+            cache_interval: steps that share the deep features of the denoising UNet (DeepCache,
+                arXiv 2312.00858); all but the first of them run its outermost layers alone.
             eta: DDIM's noise between steps, 0..1.
             generator: where the starting noise comes from; one for all, or one a picture.
             latents: [B, C, height / 8, width / 8] starting noise instead of the generator's.
@@ -484,7 +500,14 @@ class MCLDPipeline(DiffusionPipeline):
                 scale is below 1, the numbers of pictures differ, one of them is none, the scheduler
                 cannot sample this method, or the output type is unknown.
         """
-        options = self.resolve_options(height, width, num_inference_steps, guidance_scale)
+        options = self.resolve_options(
+            height,
+            width,
+            num_inference_steps,
+            guidance_scale,
+            guidance_interval=guidance_interval,
+            cache_interval=cache_interval,
+        )
         if departure := self.describe_departure(options):
             logger.warning(departure)
         maps = read_iuv_maps(pose, "pose")
@@ -555,18 +578,28 @@ class MCLDPipeline(DiffusionPipeline):
         steps share is computed once. The scheduler is copied first, so that threads may call this
         at once.
         """
-        network, scale = self.network, options.guidance_scale
+        network = self.network
         focal = network.encode(conditions) if focal is None else focal.expand(len(noise))
-        pose_features = network.guide_pose(conditions, scale)
+        pose_features = network.guide_pose(conditions, options.guidance_scale)
         scheduler = copy.deepcopy(self.scheduler)
         scheduler.set_timesteps(options.num_inference_steps, device=noise.device)
         known = inspect.signature(scheduler.step).parameters
         arguments = {"eta": eta, "generator": generator}
         arguments = {name: value for name, value in arguments.items() if name in known}
         latents = noise * float(scheduler.init_noise_sigma)
-        for step, timestep in enumerate(scheduler.timesteps):
+        low, high = (share * (TIMESTEPS - 1) for share in options.guidance_interval)
+        deep, deep_scale = None, None
+        for step, (timestep, at) in enumerate(
+            zip(scheduler.timesteps, scheduler.timesteps.tolist(), strict=True)
+        ):
             scaled = scheduler.scale_model_input(latents, timestep).to(pose_features.dtype)
-            prediction = network.predict_guided(scaled, timestep, pose_features, focal, scale)
+            scale = options.guidance_scale if low <= at <= high else 1.0
+            anew = step % options.cache_interval == 0 or scale != deep_scale
+            if options.cache_interval > 1 and anew:
+                deep, deep_scale = DeepFeatures(), scale
+            prediction = network.predict_guided(scaled, timestep, pose_features, focal, scale, deep)
+            if deep is not None and anew:
+                deep.detach()
             latents = scheduler.step(prediction.float(), timestep, latents, **arguments).prev_sample
             if callback_on_step_end is not None:
                 state = callback_on_step_end(self, step, timestep, {"latents": latents})
@@ -580,12 +613,16 @@ class MCLDPipeline(DiffusionPipeline):
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         keep: str | None = None,
+        guidance_interval: Sequence[float] = EVERYWHERE,
+        cache_interval: int = 1,
+        storage_dtype: str | None = None,
     ) -> SamplingOptions:
         """How pictures are sampled: as told, and where nothing is, as the weights were saved with.
 
         Scheduler and dtype are those that the pipeline has now. Raises InputError for a size that
-        is no positive multiple of 8 or too small for the network, for steps and for a guidance
-        scale below 1, and for a scheduler that cannot sample this method.
+        is no positive multiple of 8 or too small for the network, for steps, a guidance scale and a
+        cache interval below 1, for a guidance interval that is none, and for a scheduler that
+        cannot sample this method.
         """
         check_scheduler(self.scheduler)
         config, scheduler = self.config, self.scheduler
@@ -599,13 +636,21 @@ class MCLDPipeline(DiffusionPipeline):
             raise InputError(f"num_inference_steps {steps} is above {TIMESTEPS}")
         if not scale >= 1:  # nor NaN
             raise InputError(f"guidance_scale {scale} is below 1, which is no guidance")
+        low, high = guidance_interval
+        if not 0 <= low <= high <= 1:
+            raise InputError(f"guidance_interval {low:g} to {high:g} is not within 0 to 1")
+        if not isinstance(cache_interval, int) or cache_interval < 1:
+            raise InputError(f"cache_interval {cache_interval} is no whole number of at least 1")
         height, width = self.picture_size(height, width)
         return SamplingOptions(
             num_inference_steps=int(steps),
             guidance_scale=float(scale),
+            guidance_interval=[float(low), float(high)],
+            cache_interval=cache_interval,
             height=height,
             width=width,
             dtype=str(self.denoising_unet.dtype).removeprefix("torch."),
+            storage_dtype=storage_dtype,
             focal_conditions=list(config.focal_conditions),
             reference_input=config.reference_input,
             pose_resample=config.pose_resample,

@@ -154,6 +154,18 @@ class SampleSettings(SettingsGroup):
         ge=1,
         description="How far to follow the conditions, 1 for no guidance; null: the weights' own.",
     )
+    guidance_interval: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+        (0.0, 1.0),
+        min_length=2,
+        max_length=2,
+        description="From which to which timesteps guidance applies, as shares of the noise"
+        " schedule: 0 is the clean picture, 1 is noise. A step outside takes half the time.",
+    )
+    cache_interval: PositiveInt = Field(
+        1,
+        description="Steps that share the deep features of the denoising UNet (DeepCache); 1: none"
+        " do. A step that finds them takes a fraction of the time.",
+    )
     pretrained: Path = Field(
         Path("pretrained_weights"),
         description="Folder of Stable Diffusion and its companions, for weights that come as four"
@@ -181,8 +193,22 @@ class SampleSettings(SettingsGroup):
     compile: bool = Field(
         False, description="Compile the network before sampling; pays off over many pictures."
     )
+    compile_mode: Literal["default", "regional", "reduce-overhead", "max-autotune"] = Field(
+        "default",
+        description="How sample.compile compiles: each network whole (the denoising UNet in a mode"
+        " of torch.compile), or, regional, the UNet's transformer blocks alone, which takes a"
+        " fraction of the time. With sample.low_memory it is always regional.",
+    )
     low_memory: bool = Field(
         False, description="Bring each network to the GPU only when it is needed; slower."
+    )
+    storage_dtype: Literal["float8"] | None = Field(
+        None,
+        description="Keep the UNets' weights in 8 bits, and cast each layer's when it is run: half"
+        " the memory of bfloat16; null: in sample.dtype.",
+    )
+    tf32: bool = Field(
+        False, description="On a GPU, multiply float32 matrices in TF32: faster, 3 digits."
     )
     batch_size: PositiveInt = Field(
         8, description="Pictures sampled at once, of a split or a recipe."

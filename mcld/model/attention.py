@@ -56,6 +56,22 @@ class FocalContext:
         )
 
 
+@dataclass
+class DeepFeatures:
+    """What the deep layers of the denoising UNet made of a step, for steps that follow to share.
+
+    DeepCache (arXiv 2312.00858): between two steps, what changes least lies deepest.
+    """
+
+    hidden_states: Tensor | None = None
+    """[B, channels, h, w] what the last layer gets from below; None before the first step."""
+
+    def detach(self) -> None:
+        """Hold them in memory of their own: a compiled network may write over its outputs."""
+        if self.hidden_states is not None:
+            self.hidden_states = self.hidden_states.clone()
+
+
 def split_heads(attn: Attention, tokens: Tensor) -> Tensor:
     """[B, T, H * E] -> [B, H, T, E]."""
     batch, length, inner_dim = tokens.shape

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mcld.conditions import FocalConditions
-from mcld.model.attention import ReferenceFlows
+from mcld.model.attention import DeepFeatures, ReferenceFlows
 from mcld.model.pose_guider import PoseGuider
 from mcld.model.projector import ImageProjector
 from mcld.model.unets import DenoisingUNet, FocalContext, ReferenceNet
@@ -104,16 +104,19 @@ class MCLD(nn.Module):
         pose_features: Tensor,
         focal: FocalContext,
         guidance_scale: float,
+        deep: DeepFeatures | None = None,
     ) -> Tensor:
         """Classifier-free guidance: v_u + s (v_c - v_u). At scale 1 the first is not computed.
 
         Args:
-            latents: [B, C, h, w]; timestep: scalar; pose_features: as `guide_pose` gives them;
-            focal: of the B pictures; guidance_scale: s >= 1.
+            latents: [B, C, h, w]; timestep: scalar; pose_features: as `guide_pose` gives them, or
+            more: of 2B at scale 1 the last B count; focal: of the B pictures; guidance_scale: s >=
+            1; deep: as `DenoisingUNet.forward` has it.
         """
         if guidance_scale == 1:
-            return self.denoising_unet(latents, timestep, pose_features, focal)  # type: ignore[no-any-return]
+            of_pictures = pose_features[-len(latents) :]
+            return self.denoising_unet(latents, timestep, of_pictures, focal, deep=deep)  # type: ignore[no-any-return]
         unconditional, conditional = self.denoising_unet(
-            torch.cat([latents, latents]), timestep, pose_features, focal
+            torch.cat([latents, latents]), timestep, pose_features, focal, deep=deep
         ).chunk(2)
         return unconditional + guidance_scale * (conditional - unconditional)  # type: ignore[no-any-return]

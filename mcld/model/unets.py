@@ -10,6 +10,7 @@ import contextlib
 import functools
 from abc import abstractmethod
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, cast
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from mcld.errors import InputError
 from mcld.model.attention import (
     AttentionRecorder,
+    DeepFeatures,
     FeatureSelfAttention,
     FocalContext,
     FocalCrossAttention,
@@ -239,6 +241,7 @@ class DenoisingUNet(MCLDUNet):
         pose_features: Tensor,
         focal: FocalContext,
         flows: ReferenceFlows | None = None,
+        deep: DeepFeatures | None = None,
     ) -> Tensor:
         """Predict v for B noisy latents, of which the last R are conditioned on `focal`.
 
@@ -248,15 +251,73 @@ class DenoisingUNet(MCLDUNet):
             pose_features: [B, first width, h, w] from the pose guider.
             focal: of R <= B pictures.
             flows: is filled, if given.
+            deep: where it holds an earlier step's features, only the layers around them are run;
+                else it is filled with this step's.
 
         Returns:
             [B, C, h, w].
         """
         no_context = latents.new_zeros(len(latents), 1, self.config.cross_attention_dim)
-        output = super().forward(
-            torch.cat([latents, pose_features], dim=1),
-            timesteps,
-            encoder_hidden_states=no_context,  # the processors read `focal` instead
-            cross_attention_kwargs={"focal": focal, "flows": flows},
-        )
-        return output.sample  # type: ignore[no-any-return]
+        context = {
+            "encoder_hidden_states": no_context,  # the processors read `focal` instead
+            "cross_attention_kwargs": {"focal": focal, "flows": flows},
+        }
+        inputs = torch.cat([latents, pose_features], dim=1)
+        if deep is not None:
+            return self._forward_around(deep, inputs, timesteps, context)
+        return super().forward(inputs, timesteps, **context).sample  # type: ignore[no-any-return]
+
+    def _forward_around(
+        self, deep: DeepFeatures, inputs: Tensor, timesteps: Tensor, context: dict[str, Any]
+    ) -> Tensor:
+        """`forward` in two parts: what fills `deep`, unless it is filled, and the layer after it.
+
+        That layer sees the deep features and, by the outermost skip connection, this step's input.
+        """
+        emb = self.time_embedding(self.get_time_embed(sample=inputs, timestep=timesteps))
+        hidden = self.conv_in(inputs)
+        outermost = hidden
+        *blocks, last = self.up_blocks
+        layers = list(zip(last.resnets, getattr(last, "attentions", repeat(None)), strict=False))
+        if deep.hidden_states is None:
+            skips: tuple[Tensor, ...] = (outermost,)
+            for block in self.down_blocks:
+                hidden, outputs = block(hidden, emb, **_attended(block, context))
+                skips += outputs
+            hidden = self.mid_block(hidden, emb, **context)
+            for block in blocks:
+                count = len(block.resnets)
+                hidden = block(
+                    hidden,
+                    skips[-count:],
+                    emb,
+                    upsample_size=skips[-count - 1].shape[2:],
+                    **_attended(block, context),
+                )
+                skips = skips[:-count]
+            for layer in layers[:-1]:
+                hidden = _run_layer(*layer, hidden, skips[-1], emb, context)
+                skips = skips[:-1]
+            deep.hidden_states = hidden
+        hidden = _run_layer(*layers[-1], deep.hidden_states, outermost, emb, context)
+        return self.conv_out(self.conv_act(self.conv_norm_out(hidden)))  # type: ignore[no-any-return]
+
+
+def _attended(block: nn.Module, context: dict[str, Any]) -> dict[str, Any]:
+    """What a block of a UNet is told besides; those without attention take nothing."""
+    return context if getattr(block, "has_cross_attention", False) else {}
+
+
+def _run_layer(
+    resnet: nn.Module,
+    attention: nn.Module | None,
+    hidden: Tensor,
+    skip: Tensor,
+    emb: Tensor,
+    context: dict[str, Any],
+) -> Tensor:
+    """A layer of an up block."""
+    hidden = resnet(torch.cat([hidden, skip], dim=1), emb)
+    if attention is not None:
+        (hidden,) = attention(hidden, **context, return_dict=False)
+    return hidden

@@ -21,8 +21,11 @@ def choose_device(options: SampleSettings, default: torch.device | None = None) 
         raise SettingsError(
             "--low-memory spares a GPU's memory, and this runs on the CPU: leave it out"
         )
-    if options.low_memory and options.compile:
-        raise SettingsError("--low-memory and --compile do not go together: leave one out")
+    if options.storage_dtype and options.compile:
+        raise SettingsError(
+            f"--compile and sample.storage_dtype={options.storage_dtype} do not go together: leave"
+            " one out"
+        )
     return device
 
 

@@ -16,6 +16,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from torch import nn
+from torch.compiler import config as compiler
 
 from mcld.errors import MCLDError
 from mcld.pipeline import MCLDPipeline, SamplingOptions
@@ -75,9 +76,11 @@ def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> S
         pipeline.enable_model_cpu_offload(device=device)
         if isinstance(pipeline.vae, AutoencoderKL):
             pipeline.vae.enable_slicing()
+    if options.storage_dtype:
+        store_in_float8(pipeline)
     if options.compile:
-        pipeline.denoising_unet.compile()
-        pipeline.vae.decoder.compile()
+        compile_networks(pipeline, "regional" if options.low_memory else options.compile_mode)
+    torch.set_float32_matmul_precision("high" if options.tf32 else "highest")
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.resolve_options(
         options.height,
@@ -85,7 +88,44 @@ def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> S
         FAST_STEPS if fewer else steps,
         options.guidance_scale,
         options.keep,
+        options.guidance_interval,
+        options.cache_interval,
+        options.storage_dtype,
     )
+
+
+def compile_networks(pipeline: MCLDPipeline, mode: str, backend: str = "inductor") -> None:
+    """Have the networks compiled when they first run, without a break in any graph.
+
+    mode: "regional" for the denoising UNet's transformer blocks alone; else each network whole, the
+    denoising UNet in this mode of `torch.compile`. CUDA graphs, which two of the modes use, write
+    over a network's last outputs: they suit the denoising UNet alone, which is run again and again.
+    backend: of `torch.compile`.
+    """
+    if mode == "regional":
+        # Every block looks up its own part of the conditions: all have one code, but each a graph.
+        compiler.recompile_limit = max(compiler.recompile_limit, _GRAPHS)
+        pipeline.denoising_unet.compile_repeated_blocks(fullgraph=True, backend=backend)
+        return
+    given = {} if mode == "default" else {"mode": mode}
+    pipeline.denoising_unet.compile(fullgraph=True, backend=backend, **given)
+    vae = pipeline.vae
+    for network in (pipeline.reference_unet, pipeline.image_encoder, vae.encoder, vae.decoder):
+        network.compile(fullgraph=True, backend=backend)
+
+
+_GRAPHS = 128
+"""Of the transformer blocks, at most: 16 of Stable Diffusion's UNet, each for several sizes."""
+
+
+def store_in_float8(pipeline: MCLDPipeline) -> None:
+    """Keep the weights of the UNets in 8 bits; each layer is cast to its dtype while it runs.
+
+    Norms stay as they are. It happens once to a network, however often it is placed.
+    """
+    for unet in (pipeline.denoising_unet, pipeline.reference_unet):
+        if not any(hasattr(module, "_diffusers_hook") for module in unet.modules()):
+            unet.enable_layerwise_casting(torch.float8_e4m3fn)
 
 
 def _make_scheduler(
@@ -130,7 +170,7 @@ def _save_memory(options: SampleSettings, device: torch.device) -> list[str]:
     """What would need less of a GPU's memory, in words; the last is to go without one."""
     ways = []
     if not options.low_memory:
-        ways.append("give --low-memory" + (" and not --compile" if options.compile else ""))
+        ways.append("give --low-memory")
     if choose_dtype(options, device) == torch.float32:
         ways.append("give --dtype bfloat16")
     return [*ways, "give --device cpu"]
