@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup demo test lint bench mannequin-model body-network clean
+.PHONY: help setup demo test lint bench gpu mannequin-model body-network clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -46,6 +46,9 @@ lint: setup  ## ruff, mypy --strict, import-linter
 
 bench: setup  ## measure; one JSON line per figure
 	$(BIN)/python -m benchmarks
+
+gpu: setup  ## everything of full-size networks on this machine's GPU, in ten minutes
+	$(BIN)/python -m benchmarks gpu --minutes 9
 
 mannequin-model: setup  ## a network like the shipped one from nothing (hours); goes on if broken off
 	$(BIN)/mcld prepare build/model/mannequin --mannequins 800 --pictures 6 --seed 0 --style dolls

@@ -8,6 +8,7 @@ from benchmarks import (
     body,
     densepose,
     fit_body,
+    full_size,
     random_weights,
     sample,
     speed,
@@ -33,7 +34,7 @@ def main() -> None:
         one = commands.add_parser(name, help=what)
         one.set_defaults(run=lambda _, name=name: speed.report(name, speed.MEASURES[name]))
     for name, figures, what in (
-        ("sample", sample.sample, "seconds and memory of a picture, by parts (minutes)"),
+        ("sample", sample.sample, "seconds from the shell prompt to a picture"),
         ("studio", studio.measure, "seconds from a click to its answer"),
         ("train", train.train, "images a second and memory to train at full size (minutes)"),
     ):
@@ -66,6 +67,16 @@ def main() -> None:
         one.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
         one.add_argument("--guidance", type=float, help="guidance scale (default: the network's)")
         one.set_defaults(run=lambda given, measure=measure: _steps(given, measure))
+    for name, measure, what in (
+        ("gpu", full_size.gpu, "everything of full-size networks on a GPU, in one run"),
+        ("cpu", full_size.cpu, "sampling by full-size networks on the CPU"),
+    ):
+        one = commands.add_parser(name, help=what)
+        one.add_argument("--minutes", type=float, default=9, help="to measure in (default 9)")
+        one.add_argument("--toy", action="store_true", help="small networks")
+        one.set_defaults(
+            run=lambda given, measure=measure: _lines(measure(given.minutes, given.toy))
+        )
     random = commands.add_parser("random-weights", help="write random weights of the true shapes")
     random.add_argument("folder", type=Path, help="where; 14 GB")
     random.set_defaults(run=lambda given: random_weights.write(given.folder))
@@ -131,7 +142,11 @@ def _densepose(given):
 
 
 def _steps(given, measure):
-    for line in measure(given.dataset, given.pairs, given.weights, given.guidance):
+    _lines(measure(given.dataset, given.pairs, given.weights, given.guidance))
+
+
+def _lines(lines):
+    for line in lines:
         print(json.dumps(line), flush=True)
 
 

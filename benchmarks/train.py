@@ -8,6 +8,7 @@ changes neither time nor memory.
 
 from __future__ import annotations
 
+import itertools
 import resource
 import sys
 import time
@@ -128,9 +129,6 @@ def _trained(changes: dict[str, Any]) -> dict[str, float]:
 
     from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
     from mcld.settings import load_settings
-    from mcld.train.loop import take_steps
-    from mcld.train.samples import TrainingSamples
-    from mcld.train.setup import prepare_network
 
     gpu = torch.cuda.is_available()
     batch, warm_up, steps = (GPU_BATCH, 2, GPU_STEPS) if gpu else (1, 1, 1)
@@ -149,21 +147,38 @@ def _trained(changes: dict[str, Any]) -> dict[str, float]:
             PoseGuider(SD15["block_out_channels"][0]),
             ImageProjector(**PAPER_PROJECTOR),
         )
-    prepared = prepare_network(network, options, accelerator)
-    if not gpu:
-        prepared[1].step = lambda: None  # the optimizer's
+    times = time_steps(network, settings, accelerator, SIZE[0], optimize=gpu)
+    rate = batch * steps / sum(times[warm_up:])
+    return {"images/s": round(rate, 4), "peak GB": peak_gigabytes()}
+
+
+def time_steps(
+    network: Any, settings: Any, accelerator: Any, side: int, optimize: bool = True
+) -> list[float]:
+    """Seconds of each step of a run that `settings` describe, on square pictures of that side.
+
+    optimize: False leaves out the optimizer's own steps.
+    """
+    import torch
+
+    from mcld.train.loop import take_steps
+    from mcld.train.samples import TrainingSamples
+    from mcld.train.setup import prepare_network
+
+    prepared = prepare_network(network, settings.train, accelerator)
+    if not optimize:
+        prepared[1].step = lambda: None
     with TemporaryDirectory() as folder:
-        cache, stems = sd_cache(Path(folder))
+        cache, stems = sd_cache(Path(folder), side)
         pairs = torch.cartesian_prod(torch.arange(len(stems)), torch.arange(len(stems)))
-        samples = TrainingSamples(cache, stems, pairs, torch.ones(1, 768), options)
+        samples = TrainingSamples(cache, stems, pairs, torch.ones(1, 768), settings.train)
         times = [time.perf_counter()]
         conditions = settings.model.focal_conditions
         for _ in take_steps(*prepared, accelerator, samples, settings, conditions, 0):
-            if gpu:
+            if torch.cuda.is_available():
                 torch.cuda.synchronize()
             times.append(time.perf_counter())
-    rate = batch * steps / (times[-1] - times[warm_up])
-    return {"images/s": round(rate, 4), "peak GB": peak_gigabytes()}
+    return [after - before for before, after in itertools.pairwise(times)]
 
 
 def _encoded(_: dict[str, Any]) -> dict[str, float]:
@@ -198,8 +213,8 @@ def peak_gigabytes() -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 1)
 
 
-def sd_cache(root: Path) -> tuple[Any, list[str]]:
-    """A cache of encoded pictures of Stable Diffusion's sizes, and their stems."""
+def sd_cache(root: Path, side: int = 512) -> tuple[Any, list[str]]:
+    """A cache of encoded square pictures of Stable Diffusion's kind, and their stems."""
     import torch
 
     from mcld.dataset.layout import DatasetLayout
@@ -209,10 +224,10 @@ def sd_cache(root: Path) -> tuple[Any, list[str]]:
     cache = EncodedCache(root, DatasetLayout(root), "train")
     stems = [f"{k:03d}" for k in range(PICTURES)]
     for k, stem in enumerate(stems):
-        _, iuv = render(identity(0, k), pose(0, k, 0), SIZE)
+        _, iuv = render(identity(0, k), pose(0, k, 0), (side, side))
         encoded = EncodedPicture(
-            latents=torch.rand(2, 4, 64, 64),
-            texture_latents=torch.rand(2, 4, 64, 64),
+            latents=torch.rand(2, 4, side // 8, side // 8),
+            texture_latents=torch.rand(2, 4, side // 8, side // 8),
             source=torch.rand(1, 768),
             texture=torch.rand(1, 768),
             face=torch.rand(512),

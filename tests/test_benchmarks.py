@@ -1,0 +1,47 @@
+"""The benchmark of full-size networks, on small ones and without a GPU."""
+
+import math
+
+import pytest
+import torch
+
+from benchmarks.full_size import GPU_SAMPLING, TOY, Bench, Mode
+
+TRAINING = Mode("bf16", (), 2)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench(torch.device("cpu"), TOY, math.inf, steps=2)
+
+
+def test_the_most_important_is_told_first_and_none_fails(bench):
+    cached = Mode("cache of 3 steps", ("sample.cache_interval=3",))
+    checks, *modes = bench.lines((Mode("bfloat16"), cached), (TRAINING,))
+    assert checks["measured"] == "checks"
+    assert checks["float32, largest difference to the CPU"] < 1e-4
+    assert checks["bfloat16 is close"]
+    assert [mode["measured"] for mode in modes] == [
+        "sampling, bfloat16",
+        "training, bf16",
+        "where a step's time goes",
+        "sampling, cache of 3 steps",
+    ]
+    assert all("failed" not in mode for mode in modes)
+    assert modes[0]["picture of 20 steps, s"] > modes[0]["picture, s"] > 0
+    assert modes[1]["images/s"] > 0
+
+
+def test_what_the_time_left_does_not_suffice_for_is_named(bench):
+    bench.end = 0
+    lines = list(bench.lines(GPU_SAMPLING, (TRAINING,)))
+    assert len(lines) == 3 + len(GPU_SAMPLING)
+    assert all("left out" in line for line in lines)
+
+
+def test_a_mode_that_fails_is_told_and_the_others_are_measured(bench):
+    wrong = Mode("wrong", ("sample.guidance_interval=[0.9,0.1]",))
+    (told,) = bench._sample(wrong)
+    assert "guidance_interval 0.9 to 0.1" in told["failed"]
+    (told,) = bench._sample(Mode("float32", ("sample.dtype=float32",)))
+    assert "failed" not in told
