@@ -1,24 +1,25 @@
 # make help   lists the targets.
 PYTHON ?= python3
-BIN := .venv/bin
-READY := .venv/.ready
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup demo test lint bench gpu mannequin-model body-network clean
+.PHONY: help setup demo test matrix lint bench gpu wheel mannequin-model body-network clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## install everything into .venv (once)
+setup: $(READY)  ## install everything into .venv, or VENV=DIR (once)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 		|| { echo 'make: mcld needs Python 3.11 or newer; name one: make PYTHON=python3.12' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || test -x $(BIN)/pip \
 		|| { echo 'make: Python cannot make environments here; on Debian: sudo apt install python3-venv' >&2; exit 1; }
-	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	@$(BIN)/pip show --quiet torch 2>/dev/null || echo 'Installing into .venv: about 7 GB, most of it PyTorch' \
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip show --quiet torch 2>/dev/null || echo 'Installing into $(VENV): about 7 GB, most of it PyTorch' \
 		'and its CUDA libraries; some four minutes, in silence. README.md says how to go without CUDA.'
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,studio]'
 	@# It asks for an OpenCV that needs a desktop's libraries; ours, the headless one, does as well.
@@ -38,6 +39,9 @@ demo: setup  ## anew: generate people, prepare them, repaint some with the shipp
 test: setup  ## run all tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
+matrix:  ## the light tests on every Python of 3.11 to 3.14 that is here; each gets an environment, in build/matrix
+	@MAKE='$(MAKE)' scripts/test_matrix.sh
+
 lint: setup  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -49,6 +53,9 @@ bench: setup  ## measure; one JSON line per figure
 
 gpu: setup  ## everything of full-size networks on this machine's GPU, in ten minutes
 	$(BIN)/python -m benchmarks gpu --minutes 9
+
+wheel: setup  ## build the wheel into dist
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 mannequin-model: setup  ## a network like the shipped one from nothing (hours); goes on if broken off
 	$(BIN)/mcld prepare build/model/mannequin --mannequins 800 --pictures 6 --seed 0 --style dolls

@@ -183,6 +183,14 @@ class SampleSettings(SettingsGroup):
         description="What of the source's photo stays in a new pose: what lies behind the person,"
         " or nothing; null: the weights' own.",
     )
+    c2pa_certificate: Path | None = Field(
+        None,
+        description="PEM file of the certificate in whose name pictures are signed (C2PA), with the"
+        " chain of those that vouch for it; null: pictures are not signed.",
+    )
+    c2pa_key: Path | None = Field(
+        None, description="PEM file of that certificate's private key, without a password."
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the starting noise.")
     device: str | None = Field(
         None, description="Such as cuda:1 or cpu; null: a GPU where there is one."

@@ -19,6 +19,7 @@ from mcld_cli.options import (
     Values,
     Weights,
     check_device,
+    check_signing,
     demand,
     make_overrides,
     option,
@@ -129,6 +130,7 @@ def edit(
             refuse({"--fit-body": flags.get("prepare.fit_body")}, "goes with --pose")
     settings = load_settings(config, make_overrides(flags, overrides))
     check_device(settings.sample, processes)
+    check_signing(settings.sample)
     if recipe:
         _carry_out_recipe(recipe, weights, settings, processes)
     elif export_texture:

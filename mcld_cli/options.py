@@ -236,6 +236,13 @@ def check_device(options: SampleSettings | EvaluateSettings, processes: int | No
         open_device(options.device, f"{group}.device")
 
 
+def check_signing(options: SampleSettings) -> None:
+    """Raise an MCLDError where pictures are to be signed, and cannot be."""
+    from mcld.machine.signing import open_signer
+
+    open_signer(options.c2pa_certificate, options.c2pa_key)
+
+
 def _parse_size(text: str) -> tuple[str, str]:
     found = re.fullmatch(r"(\d+)x(\d+)", text)
     if not found or any(int(side) < 8 or int(side) % 8 for side in found.groups()):

@@ -19,6 +19,7 @@ from mcld_cli.options import (
     Values,
     Weights,
     check_device,
+    check_signing,
     demand,
     make_overrides,
     reading_options,
@@ -185,6 +186,7 @@ def sample(
         refuse(one, "goes with one picture, not with --split")
     settings = load_settings(config, make_overrides(flags, overrides))
     check_device(settings.sample, processes)
+    check_signing(settings.sample)
     from mcld.sample.frames import Span
     from mcld.sample.request import PictureRequest, SequenceRequest, SplitRequest
 

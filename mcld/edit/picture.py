@@ -25,6 +25,7 @@ from mcld.edit.edits import (
 from mcld.edit.request import EditRequest, ExportRequest
 from mcld.edit.texture import GROUPS, check_texture, find_pieces
 from mcld.machine.files import write_whole
+from mcld.machine.provenance import COMPOSITE, GENERATED
 from mcld.machine.threads import limit_threads
 from mcld.networks.folders import read_face_embedder
 from mcld.person import (
@@ -39,7 +40,7 @@ from mcld.sampling.device import choose_device
 from mcld.sampling.open import OpenPipeline, open_pipeline
 from mcld.sampling.paint import OnStep
 from mcld.sampling.placement import explain_memory
-from mcld.sampling.record import png_text
+from mcld.sampling.record import make_provenance
 from mcld.settings import Settings
 from mcld.surface.charts import smpl_labels
 
@@ -98,14 +99,15 @@ def write_edit(
     What is written depends on the request, the settings and the network alone.
     """
     record = record_edit(request, opened, settings, hash_content)
-    options, text = opened.options, png_text(record)
+    options = opened.options
+    made = make_provenance(record, opened.signer, find_source_type(request, record))
     on_step(0, len(edited.persons) * options.num_inference_steps)
     memory = explain_memory(settings.sample, options, opened.device)
     with memory, limit_threads(settings.sample.threads):
         pictures = paint_edit(
             opened.pipeline, edited, options, record["seed"], record["strength"], on_step
         )
-    write_png(request.out, np.asarray(join_strip(pictures)), text)
+    write_png(request.out, np.asarray(join_strip(pictures)), made)
     written = [request.out]
     if sheet:
         written.append(request.sheet)
@@ -113,7 +115,7 @@ def write_edit(
         width, height = edited.source.photo.size
         cell = (max(round(_CELL * width / height), _CELL // 2), _CELL)
         picture = contact_sheet([*columns], [[*columns.values()]], cell)
-        write_png(request.sheet, picture, text)
+        write_png(request.sheet, picture, made)
     return written
 
 
@@ -138,6 +140,15 @@ def record_edit(
         "keep": resolve_keep(request, opened.options),
         "strength": resolve_strength(opened.pipeline, strength),
     }
+
+
+def find_source_type(request: EditRequest, record: dict[str, Any]) -> str:
+    """IPTC's digital source type of an edit; record: of it, as `record_edit` makes it.
+
+    In the photo's own pose, what the network has no share in is the photo.
+    """
+    keeps_photo = record["strength"] < 1 or record["keep"] == "background"
+    return COMPOSITE if request.pose is None and keeps_photo else GENERATED
 
 
 def read_edit(

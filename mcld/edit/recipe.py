@@ -22,7 +22,14 @@ from mcld.edit.edits import (
     finish,
     read_edit_inputs,
 )
-from mcld.edit.picture import REMEMBERED, join_strip, read_edit, record_edit, warn_of_edit
+from mcld.edit.picture import (
+    REMEMBERED,
+    find_source_type,
+    join_strip,
+    read_edit,
+    record_edit,
+    warn_of_edit,
+)
 from mcld.edit.request import EditRequest
 from mcld.errors import InputError, SettingsError
 from mcld.machine.files import remove_unfinished_files
@@ -31,7 +38,7 @@ from mcld.person import PersonReader
 from mcld.pipeline import PipelineInputs
 from mcld.sampling.open import OpenPipeline
 from mcld.sampling.paint import as_images
-from mcld.sampling.record import png_text
+from mcld.sampling.record import make_provenance
 from mcld.sampling.run import PictureRun, encode_in_one_batch, run_many
 from mcld.settings import Settings
 
@@ -133,7 +140,8 @@ class RecipeRun(PictureRun[Job, tuple[EditedPeople, PipelineInputs]]):
         request, record = job
         options = self.opened.options
         finished = finish(inputs[0], as_images(pictures), record["strength"], options)
-        write_png(request.out, np.asarray(join_strip(finished)), png_text(record))
+        made = make_provenance(record, self.opened.signer, find_source_type(request, record))
+        write_png(request.out, np.asarray(join_strip(finished)), made)
 
 
 def _is_done(request: EditRequest, record: dict[str, Any]) -> bool:

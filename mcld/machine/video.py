@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from PIL import Image, ImageSequence
 
 from mcld.errors import InputError, MCLDError
 from mcld.machine.files import write_whole
+from mcld.machine.provenance import Provenance
 
 VIDEOS = {".mp4": "libx264", ".webm": "libvpx-vp9"}
 """Suffix of a video -> the codec that it is written in."""
@@ -34,35 +35,40 @@ _CODECS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def write_video(
-    path: Path, frames: Iterable[NDArray[np.uint8]], fps: float, text: dict[str, str]
+    path: Path, frames: Iterable[NDArray[np.uint8]], fps: float, provenance: Provenance
 ) -> None:
     """Write frames, uint8 [H, W, 3] RGB of one size, as the format that the suffix names.
 
-    Of an odd number of rows or columns, the last is left out of videos, which have none. text:
-    metadata by name. Raises MCLDError when it cannot be written.
+    Of an odd number of rows or columns, the last is left out of videos, which have none. How they
+    were made is written as text, and as XMP but in WebM, which has no place for it. Raises
+    MCLDError when it cannot be written.
     """
     suffix = path.suffix.lower()
     with write_whole(path) as temporary:
         try:
-            _write_frames(temporary, suffix, frames, fps, text)
-            if suffix == ".gif":
-                _add_comment(temporary, "\n".join(text.values()))
-            elif suffix == ".webp":
-                _add_exif(temporary, text)
+            _write_frames(temporary, suffix, frames, fps, provenance.text)
+            if suffix in _ADD_METADATA:
+                _ADD_METADATA[suffix](temporary, provenance)
+            provenance.sign(temporary, path.name)
         except OSError as error:
             raise MCLDError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _write_frames(
-    path: Path, suffix: str, frames: Iterable[NDArray[np.uint8]], fps: float, text: dict[str, str]
+    path: Path,
+    suffix: str,
+    frames: Iterable[NDArray[np.uint8]],
+    fps: float,
+    text: Mapping[str, str],
 ) -> None:
     import av  # here, because it loads much
 
     codec = {**VIDEOS, **ANIMATIONS}[suffix]
     pixels, options = _CODECS[codec]
     rate = Fraction(fps).limit_denominator(1001)
-    endless = {"loop": "0"} if suffix in ANIMATIONS else {}
-    with av.open(str(path), "w", format=suffix[1:], options=endless) as container:
+    # Without what would be another at every writing, such as the random numbers of WebM's tracks.
+    settings = {"fflags": "bitexact", **({"loop": "0"} if suffix in ANIMATIONS else {})}
+    with av.open(str(path), "w", format=suffix[1:], options=settings) as container:
         container.metadata.update({"title": text["Software"], "comment": "\n".join(text.values())})
         stream: Any = None
         palettes: Any = None
@@ -107,29 +113,32 @@ def _open_palettes(width: int, height: int, rate: Fraction) -> Any:
     return graph
 
 
-def _add_comment(path: Path, text: str) -> None:
-    """Put a comment before the frames of a GIF (specification 89a, section 24), where readers look
-    for it. FFmpeg writes none.
+def _add_to_gif(path: Path, provenance: Provenance) -> None:
+    """Put a comment (specification 89a, section 24) and XMP (ISO 16684-3) before the frames of a
+    GIF, where readers look for them. FFmpeg writes none.
     """
-    content = text.encode()
+    content = "\n".join(provenance.text.values()).encode()
     blocks = (content[k : k + 255] for k in range(0, len(content), 255))
+    comment = b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0"
+    # Whoever takes the packet for blocks of their length comes out, wherever, at the one that ends.
+    trailer = bytes([1, *range(255, -1, -1), 0])
+    xmp = b"!\xff\x0bXMP DataXMP" + provenance.make_xmp() + trailer
     with path.open("r+b") as file, tempfile.TemporaryFile(dir=path.parent) as frames:
         colours = 3 << (file.read(13)[10] & 7) + 1  # the table that FFmpeg begins with
         start = 13 + colours + _LOOP_EXTENSION
         file.seek(start)
         shutil.copyfileobj(file, frames)
         file.seek(start)
-        file.write(b"!\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0")
+        file.write(comment + xmp)
         frames.seek(0)
         shutil.copyfileobj(frames, file)
 
 
-def _add_exif(path: Path, text: dict[str, str]) -> None:
-    """Put EXIF behind the frames of a WebP (RFC 9649, section 2.7). FFmpeg writes none."""
-    exif = Image.Exif()
+def _add_to_webp(path: Path, provenance: Provenance) -> None:
+    """Put EXIF and XMP behind the frames of a WebP (RFC 9649, section 2.7). FFmpeg writes none."""
+    text, exif = provenance.text, Image.Exif()
     exif[_EXIF_SOFTWARE], exif[_EXIF_DESCRIPTION] = text["Software"], "\n".join(text.values())
-    content = exif.tobytes().removeprefix(b"Exif\0\0")
-    content += b"\0" * (len(content) % 2)
+    chunks = {b"EXIF": exif.tobytes().removeprefix(b"Exif\0\0"), b"XMP ": provenance.make_xmp()}
     with path.open("r+b") as file:
         header = file.read(30)
         if header[12:16] != b"VP8X":  # one frame, which FFmpeg writes without its extended header
@@ -140,18 +149,37 @@ def _add_exif(path: Path, text: dict[str, str]) -> None:
             file.seek(0)
             file.write(header + frame)
         file.seek(0, 2)
-        file.write(b"EXIF" + len(content).to_bytes(4, "little") + content)
+        for name, content in chunks.items():
+            odd = b"\0" * (len(content) % 2)
+            file.write(name + len(content).to_bytes(4, "little") + content + odd)
         size = file.tell() - 8
         file.seek(4)
         file.write(size.to_bytes(4, "little"))
         file.seek(20)
-        file.write(bytes([header[20] | _HAS_EXIF]))
+        file.write(bytes([header[20] | _HAS_EXIF | _HAS_XMP]))
+
+
+def _add_to_mp4(path: Path, provenance: Provenance) -> None:
+    """Put XMP into a box behind all others of an MP4 (ISO 16684-3), where it moves no frame.
+
+    FFmpeg writes none.
+    """
+    content = provenance.make_xmp()
+    with path.open("ab") as file:
+        size = 8 + len(_XMP_BOX) + len(content)
+        file.write(size.to_bytes(4, "big") + b"uuid" + _XMP_BOX + content)
+
+
+_ADD_METADATA = {".gif": _add_to_gif, ".webp": _add_to_webp, ".mp4": _add_to_mp4}
+"""Suffix -> what puts into a file what FFmpeg does not."""
+_XMP_BOX = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")
+"""The UUID of a box that holds XMP."""
 
 
 _LOOP_EXTENSION = 19
 """Bytes of the extension that says for how often a GIF is played."""
 _EXIF_DESCRIPTION, _EXIF_SOFTWARE = 0x010E, 0x0131
-_HAS_EXIF = 1 << 3
+_HAS_EXIF, _HAS_XMP = 1 << 3, 1 << 2
 
 
 def read_rate(path: Path) -> float:

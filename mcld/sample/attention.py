@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from mcld.machine.files import write_whole
+from mcld.machine.provenance import Provenance
 from mcld.model.attention import AttentionRecorder
 
 if TYPE_CHECKING:
@@ -117,17 +117,18 @@ def draw_attention_sheet(
     return figure
 
 
-def write_attention_sheet(path: Path, sheet: Figure, text: Mapping[str, str]) -> None:
+def write_attention_sheet(path: Path, sheet: Figure, provenance: Provenance) -> None:
     """Write a sheet in the format that the file's name ends in: PNG, PDF or SVG.
 
-    text: how the picture was made, as `png_text` tells it; PDF and SVG have fields of their own for
-    it. Raises MCLDError when the file cannot be written.
+    PDF and SVG have fields of their own for how the picture was made. Raises MCLDError when the
+    file cannot be written.
     """
     from matplotlib import rc_context
 
     # Fonts of type 42, since many publishers take none of matplotlib's usual type 3.
     with rc_context({"pdf.fonttype": 42, "svg.hashsalt": "mcld"}), write_whole(path) as file:
-        sheet.savefig(file, dpi=_DPI, metadata=_metadata(path.suffix, text))
+        sheet.savefig(file, dpi=_DPI, metadata=_metadata(path.suffix, provenance))
+        provenance.sign(file, path.name)
 
 
 def write_attention(path: Path, recorder: AttentionRecorder) -> None:
@@ -158,11 +159,12 @@ def _stretch(values: NDArray[np.float32], seen_in: Image.Image) -> float:
     return float(seen_in.height / rows / (seen_in.width / columns))
 
 
-def _metadata(suffix: str, text: Mapping[str, str]) -> dict[str, str | None]:
+def _metadata(suffix: str, provenance: Provenance) -> dict[str, str | None]:
+    text = provenance.text
     if suffix == ".pdf":
         fields = {"Creator": "Software", "Subject": "Comment", "Keywords": "mcld"}
         return {"CreationDate": None, **{field: text[name] for field, name in fields.items()}}
     if suffix == ".svg":
         description = f"{text['Comment']} {text['mcld']}"
         return {"Date": None, "Creator": text["Software"], "Description": description}
-    return dict(text)
+    return {**provenance.make_png_text()}

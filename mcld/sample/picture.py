@@ -22,7 +22,7 @@ from mcld.sampling.device import choose_device
 from mcld.sampling.open import open_pipeline
 from mcld.sampling.paint import OnStep, as_images, paint, read_inputs
 from mcld.sampling.placement import explain_memory
-from mcld.sampling.record import png_text
+from mcld.sampling.record import make_provenance
 from mcld.settings import Settings
 
 _CELL = 384
@@ -100,19 +100,21 @@ def sample_picture(
     results = finish_pictures(pictures, person, iuv, options)
     written = [request.picture(seed) for seed in seeds]
     for path, seed, result in zip(written, seeds, results, strict=True):
-        write_png(path, np.asarray(result), png_text({**record, "seed": seed}))
+        made = make_provenance({**record, "seed": seed}, opened.signer)
+        write_png(path, np.asarray(result), made)
+    provenance = make_provenance(record, opened.signer)
     if request.sheet:
         columns = ["source", "pose", "texture", *(f"result, seed {seed}" for seed in seeds)]
         row = [person.photo, Image.fromarray(colour_iuv(iuv)), person.texture, *results]
         cell = (max(round(_CELL * size[0] / size[1]), _CELL // 2), _CELL)
         written.append(request.beside("sheet"))
-        write_png(written[-1], contact_sheet(columns, [row], cell), png_text(record))
+        write_png(written[-1], contact_sheet(columns, [row], cell), provenance)
     if request.attention_maps:
         latents = options.height // 8, options.width // 8
         seen = person.photo if options.reference_input == "source" else person.texture
         sheet, numbers = request.attention_files
         drawn = draw_attention_sheet(recorder, latents, pictures[-1], seen)
-        write_attention_sheet(sheet, drawn, png_text(record))
+        write_attention_sheet(sheet, drawn, provenance)
         write_attention(numbers, recorder)
         written += request.attention_files
     return written

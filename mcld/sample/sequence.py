@@ -24,6 +24,7 @@ from mcld.errors import InputError, SettingsError
 from mcld.machine.files import hash_file, make_folder, remove_unfinished, write_json
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, processes, run_on_main
+from mcld.machine.signing import open_signer
 from mcld.machine.threads import limit_threads
 from mcld.machine.video import write_video
 from mcld.networks.folders import read_face_embedder
@@ -36,7 +37,7 @@ from mcld.sampling.background import find_behind, finish_pictures
 from mcld.sampling.device import choose_device
 from mcld.sampling.open import OpenNetwork, OpenPipeline, open_pipeline
 from mcld.sampling.paint import as_images, read_inputs
-from mcld.sampling.record import png_text
+from mcld.sampling.record import make_provenance
 from mcld.sampling.run import PictureRun, run_many
 from mcld.settings import SampleSettings, Settings
 from mcld.surface.smooth import smooth_maps
@@ -78,6 +79,9 @@ def sample_sequence(
     state = processes()
     main = state.is_main_process
     say, on_pose = (say, on_pose) if main else (ignore, ignore)
+    signer = open_signer(settings.sample.c2pa_certificate, settings.sample.c2pa_key)
+    if signer and request.out != request.folder:
+        signer.check_format(request.out)
     device = choose_device(settings.sample, state.device)
     place = "cpu" if settings.sample.low_memory else str(device)
     embedder = read_face_embedder(request.weights, settings)
@@ -261,15 +265,15 @@ class SequenceRun(PictureRun[int, tuple[Map, PipelineInputs]]):
         (finished,) = finish_pictures(
             as_images(pictures), self.person, inputs[0], self.opened.options, self.behind
         )
-        write_png(
-            _file(self.folder, job), np.asarray(finished), png_text({**self.record, "frame": job})
-        )
+        signer = self.opened.signer if self.request.out == self.folder else None
+        made = make_provenance({**self.record, "frame": job}, signer)
+        write_png(_file(self.folder, job), np.asarray(finished), made)
 
 
 def _finish(request: SequenceRequest, run: SequenceRun, fps: float) -> list[Path]:
     """Make the video of the frames, and the sheet; what was kept to go on is removed."""
     folder, written, count = request.folder, [request.out], len(run.jobs)
-    text = png_text(run.record)
+    made = make_provenance(run.record, run.opened.signer)
 
     def read_all() -> Iterator[NDArray[np.uint8]]:
         for number in range(count):
@@ -285,11 +289,11 @@ def _finish(request: SequenceRequest, run: SequenceRun, fps: float) -> list[Path
         blank = Image.new("RGB", cell, "white")
         columns = ["source", *(f"{n / fps:.2f} s" for n in chosen)]
         rows = [[photo, *shown], [blank, *poses]]
-        write_png(request.sheet_file, contact_sheet(columns, rows, cell), text)
+        write_png(request.sheet_file, contact_sheet(columns, rows, cell), made)
         written.append(request.sheet_file)
     if request.out == folder:
         shutil.rmtree(folder / "poses", ignore_errors=True)
     else:
-        write_video(request.out, read_all(), fps, text)
+        write_video(request.out, read_all(), fps, made)
         shutil.rmtree(folder, ignore_errors=True)
     return written

@@ -33,7 +33,7 @@ from mcld.sample.request import SplitRequest
 from mcld.sampling.background import finish_pictures
 from mcld.sampling.open import OpenPipeline
 from mcld.sampling.paint import as_images, read_inputs
-from mcld.sampling.record import png_text
+from mcld.sampling.record import make_provenance
 from mcld.sampling.run import PictureRun, encode_in_one_batch, run_many
 from mcld.settings import Settings
 
@@ -207,13 +207,13 @@ class SplitRun(PictureRun[Pair, ReadPair]):
             )
             pictures = torch.from_numpy(np.array(kept)).movedim(-1, 0)[None] / 255
         pair = {"source": job.source, "pose": job.target, MADE_FROM: self._made_from.pop(job)}
-        text = png_text({**pair, **self.record})
+        made = make_provenance({**pair, **self.record}, self.opened.signer)
         for folder, size in RESULT_SIZES.items():
             resized = functional.interpolate(
                 pictures, size, mode="bicubic", antialias=True, align_corners=False
             )
             pixels = (resized[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-            write_png(job.result(self.save_path, folder), pixels.numpy(), text)
+            write_png(job.result(self.save_path, folder), pixels.numpy(), made)
 
 
 def _find_prepared_pairs(request: SplitRequest, say: Callable[[str], None]) -> list[Pair]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from diffusers import SchedulerMixin
 
+from mcld.machine.signing import Signer, open_signer
 from mcld.networks.folders import load_pipeline, load_weights
 from mcld.pipeline import MCLDPipeline, SamplingOptions
 from mcld.sampling.placement import place
@@ -24,6 +25,8 @@ class OpenPipeline:
     """How it samples."""
     weights: str
     """The hash of all its weights, as a record names them."""
+    signer: Signer | None = None
+    """Who signs what it paints."""
 
 
 OpenNetwork = Callable[[Path | None, Settings, torch.device, Callable[[str], None]], OpenPipeline]
@@ -60,7 +63,8 @@ def place_network(
     options = place(pipeline, settings, device)
     if departure := pipeline.describe_departure(options):
         say(departure)
-    return OpenPipeline(pipeline, device, options, loaded.weights)
+    signer = open_signer(settings.sample.c2pa_certificate, settings.sample.c2pa_key)
+    return OpenPipeline(pipeline, device, options, loaded.weights, signer)
 
 
 def open_pipeline(
@@ -71,6 +75,7 @@ def open_pipeline(
     weights: a pipeline folder, or one with the four files of the authors' layout; None: the
     embedded one, which is said in a line, as is that `sample` departs from what it was made for.
 
-    Raises WeightsError as `load_weights` does, MCLDError when it does not fit into memory.
+    Raises WeightsError as `load_weights` does, MCLDError when it does not fit into memory, and what
+    `open_signer` raises.
     """
     return place_network(load_network(weights, settings, say), settings, device, say)

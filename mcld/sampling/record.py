@@ -6,19 +6,24 @@ from typing import Any
 from torch import nn
 
 from mcld import __version__
+from mcld.machine.provenance import GENERATED, Provenance
+from mcld.machine.signing import Signer
 from mcld.networks.checkpoints import weights_hash
 from mcld.pipeline import MCLDPipeline
 
 SYNTHETIC = "synthetic image, made by a generative model"
 
 
-def png_text(record: dict[str, Any]) -> dict[str, str]:
-    """A record as a PNG's text metadata, with what tells the picture from a photo."""
-    return {
+def make_provenance(
+    record: dict[str, Any], signer: Signer | None = None, source_type: str = GENERATED
+) -> Provenance:
+    """A record as it is written into a picture, with what tells that from a photo."""
+    text = {
         "Software": f"mcld {__version__}",
         "Comment": SYNTHETIC,
         "mcld": json.dumps({**record, "version": __version__}),
     }
+    return Provenance(text, source_type, signer)
 
 
 def hash_pipeline(pipeline: MCLDPipeline) -> str:

@@ -22,7 +22,13 @@ RECIPE = "recipe.yaml"
 _ROOT = "mcld"
 _GROUPS = ("sample", "scheduler", "edit", "prepare", "model")
 """The settings that a picture depends on, however they were set."""
-_LEFT_OUT = ("sample.batch_size", "sample.workers", "sample.dataset")
+_LEFT_OUT = (
+    "sample.batch_size",
+    "sample.workers",
+    "sample.dataset",
+    "sample.c2pa_certificate",
+    "sample.c2pa_key",
+)
 """Those of them that a picture does not depend on."""
 
 

@@ -13,6 +13,7 @@ import torch
 
 from mcld.errors import MCLDError, SettingsError
 from mcld.machine.processes import ignore
+from mcld.machine.signing import open_signer
 from mcld.networks.folders import check_weights
 from mcld.person import PersonReader
 from mcld.sampling.device import choose_device
@@ -47,7 +48,8 @@ class Networks:
         weights: folders of networks to choose among, the first of them the default; what else is
             on this machine is added.
 
-    Raises SettingsError for settings that cannot be, WeightsError for a folder without a network.
+    Raises SettingsError for settings that cannot be, WeightsError for a folder without a network,
+    and what `open_signer` raises.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class Networks:
         self.settings = load_settings(config, self._overrides)
         self.threads = self.settings.sample.threads or torch.get_num_threads()
         self.device = choose_device(self.settings.sample)
+        sample = self.settings.sample
+        open_signer(sample.c2pa_certificate, sample.c2pa_key)  # which refuses what cannot sign
         self.weights = {one.id: one for one in _find_weights(self.settings, weights)}
         self._loaded: tuple[Path | None, LoadedNetwork] | None = None
         self._readers: dict[Any, PersonReader] = {}

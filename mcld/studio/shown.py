@@ -11,18 +11,27 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mcld.machine.files import write_whole
+from mcld.machine.provenance import Provenance
 
 _LARGEST = 1280
 """Pixels along the longer side of what is shown."""
 _QUALITY = 90
 
 
-def write_jpeg(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write a picture, uint8 [H, W, 3] RGB, as a JPEG of at most 1280 pixels a side."""
+def write_jpeg(
+    path: Path, picture: NDArray[np.uint8], provenance: Provenance | None = None
+) -> None:
+    """Write a picture, uint8 [H, W, 3] RGB, as a JPEG of at most 1280 pixels a side.
+
+    provenance: of one that a network painted.
+    """
     image = Image.fromarray(picture)
     image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
     with write_whole(path) as temporary:
-        image.save(temporary, "JPEG", quality=_QUALITY)
+        xmp = provenance.make_xmp() if provenance else b""
+        image.save(temporary, "JPEG", quality=_QUALITY, xmp=xmp)
+        if provenance:
+            provenance.sign(temporary, path.name)
 
 
 def make_data_url(picture: NDArray[np.uint8]) -> str:

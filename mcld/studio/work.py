@@ -33,6 +33,7 @@ from mcld.edit.texture import GROUPS, group_mask, shows
 from mcld.errors import InputError, MCLDError
 from mcld.machine.files import make_folder
 from mcld.machine.processes import ignore
+from mcld.machine.signing import open_signer
 from mcld.machine.threads import limit_threads
 from mcld.machine.video import read_frames, read_rate
 from mcld.networks.folders import read_face_embedder
@@ -40,6 +41,7 @@ from mcld.person import Person, PersonReader, gather_person
 from mcld.person_check import check_pose, pair_sources, resolve_pose_kind
 from mcld.sample.request import SequenceRequest as Sequence
 from mcld.sample.sequence import sample_sequence
+from mcld.sampling.record import make_provenance
 from mcld.settings import PrepareSettings, Settings
 from mcld.studio import figure
 from mcld.studio.export import describe_command, describe_sequence, write_recipe
@@ -106,7 +108,7 @@ class Studio:
             folder = make_folder(session.find_person_folder(job.id))
             write_jpeg(folder / "photo.jpg", np.asarray(person.photo))
             write_jpeg(folder / "map.jpg", colour_iuv(person.iuv))
-            write_png(folder / "texture.png", np.asarray(person.texture), {})
+            write_png(folder / "texture.png", np.asarray(person.texture))
             if face is not None:
                 write_jpeg(folder / "face.jpg", np.asarray(person.photo)[face])
             told = {"id": job.id, "photos": photos, "has_face": face is not None}
@@ -200,7 +202,9 @@ class Studio:
                 )
             finally:  # there is no going on with a job that was broken off
                 shutil.rmtree(request.folder, ignore_errors=True)
-            write_jpeg(job.folder / "poster.jpg", next(read_frames(out, read_rate(out))))
+            signer = open_signer(settings.sample.c2pa_certificate, settings.sample.c2pa_key)
+            poster = make_provenance({"frame of": out.name}, signer)
+            write_jpeg(job.folder / "poster.jpg", next(read_frames(out, read_rate(out))), poster)
             job.answer["video"] = out.name
 
         title = ", ".join([*asked.source, asked.motion])

@@ -22,6 +22,7 @@ from mcld.dataset.sheet import contact_sheet
 from mcld.person import read_prepared
 from mcld.pipeline import MCLDPipeline
 from mcld.sampling.paint import as_images, paint, read_inputs
+from mcld.sampling.record import make_provenance
 from mcld.settings import Settings
 from mcld.train.trackers import log_validation
 
@@ -88,7 +89,7 @@ class Validation:
         pictures = self._sample_pairs(accelerator.device)
         psnr, ssim = self._score(pictures)
         path = self.settings.train.output / FOLDER / f"{images:09d}.png"
-        write_png(path, self._draw_sheet(pictures))
+        write_png(path, self._draw_sheet(pictures), make_provenance({"images": images}))
         log_validation(accelerator, images, path, psnr, ssim)
         say(f"after {images:,} pictures: PSNR {psnr:.2f} dB, SSIM {ssim:.3f}; see {path}")
 

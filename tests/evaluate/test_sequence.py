@@ -16,6 +16,7 @@ from mcld.evaluate.sequence import (
     measure_steadiness,
     open_pictures,
 )
+from mcld.machine.provenance import Provenance
 from mcld.machine.video import write_video
 from mcld.mannequin.world import identity, pose, render
 from mcld.settings import load_settings
@@ -68,7 +69,7 @@ def test_a_still_is_steady_and_a_flickering_one_is_not(photo, tmp_path) -> None:
 
 def test_a_video_is_read_and_frames_without_anybody_do_not_count(photo, tmp_path) -> None:
     nobody = np.full_like(photo, 200)
-    write_video(tmp_path / "a.mp4", [photo, nobody, photo], 10, {"Software": "test"})
+    write_video(tmp_path / "a.mp4", [photo, nobody, photo], 10, Provenance({"Software": "test"}))
     found = measure(tmp_path / "a.mp4")
     assert (found.frames, found.nobody) == (3, 1)
     assert found.warping_error < 10  # as far as the codec has it, and the map of what it left

@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from mcld.errors import InputError, MCLDError
+from mcld.machine.provenance import Provenance
 from mcld.machine.video import count_seconds, read_frames, read_rate, write_video
 
 TEXT = {"Software": "mcld", "Comment": "synthetic image, made by a generative model"}
+MADE = Provenance(TEXT)
 
 
 def draw(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
@@ -32,7 +34,7 @@ def find_bar(frame: np.ndarray) -> float:
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif", ".webp"])
 def test_what_is_written_is_read_again_frame_by_frame(tmp_path: Path, suffix: str):
     path = tmp_path / f"moving{suffix}"
-    write_video(path, draw(10), 10.0, TEXT)
+    write_video(path, draw(10), 10.0, MADE)
     assert read_rate(path) == pytest.approx(10)
     assert count_seconds(path) == pytest.approx(1, abs=0.11)
     frames = list(read_frames(path, 10.0))
@@ -43,7 +45,7 @@ def test_what_is_written_is_read_again_frame_by_frame(tmp_path: Path, suffix: st
 
 def test_the_same_frames_are_the_same_bytes_and_say_that_they_are_synthetic(tmp_path: Path):
     for name in ("a.mp4", "b.mp4"):
-        write_video(tmp_path / name, draw(5), 25.0, TEXT)
+        write_video(tmp_path / name, draw(5), 25.0, MADE)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
     assert TEXT["Comment"].encode() in (tmp_path / "a.mp4").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
@@ -51,7 +53,7 @@ def test_the_same_frames_are_the_same_bytes_and_say_that_they_are_synthetic(tmp_
 
 def test_frames_are_taken_at_another_rate_and_of_a_part(tmp_path: Path):
     path = tmp_path / "moving.mp4"
-    write_video(path, draw(12), 12.0, TEXT)
+    write_video(path, draw(12), 12.0, MADE)
     assert len(list(read_frames(path, 6.0))) == 6
     assert len(list(read_frames(path, 24.0))) == 24
     some = [find_bar(frame) for frame in read_frames(path, 12.0, 0.25, 0.5)]
@@ -76,7 +78,7 @@ def test_a_variable_rate_is_read_by_the_clock(tmp_path: Path):
 @pytest.mark.parametrize(("suffix", "kind"), [(".gif", "GIF"), (".webp", "WEBP")])
 def test_animated_pictures_have_all_frames_and_play_for_ever(tmp_path: Path, suffix: str, kind):
     path = tmp_path / f"moving{suffix}"
-    write_video(path, draw(6), 10.0, TEXT)
+    write_video(path, draw(6), 10.0, MADE)
     with Image.open(path) as picture:
         assert picture.format == kind
         assert picture.n_frames == 6
@@ -91,7 +93,7 @@ def test_animated_pictures_have_all_frames_and_play_for_ever(tmp_path: Path, suf
 def test_animated_pictures_say_that_they_are_synthetic(tmp_path: Path, suffix: str, count: int):
     path = tmp_path / f"moving{suffix}"
     long = {**TEXT, "Comment": TEXT["Comment"] + " of " + "something " * 60}
-    write_video(path, draw(count, 49, 65), 10.0, long)
+    write_video(path, draw(count, 49, 65), 10.0, Provenance(long))
     with Image.open(path) as picture:
         comment = picture.info["comment"].decode() if suffix == ".gif" else picture.getexif()[270]
         assert comment == "\n".join(long.values())
@@ -107,11 +109,12 @@ def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path: Path, suff
     def measure(count: int) -> int:
         code = (
             "import resource, sys, numpy as np; from pathlib import Path;"
+            "from mcld.machine.provenance import Provenance;"
             "from mcld.machine.video import read_frames, write_video;"
             "slope = np.arange(256, dtype=np.uint8)[:, None, None] // 32 * 32;"
             "slope = np.ascontiguousarray(np.broadcast_to(slope, (256, 256, 3)));"
             "frames = (np.roll(slope, k, 0) for k in range(int(sys.argv[2])));"
-            "write_video(Path(sys.argv[1]), frames, 10, {'Software': 'mcld'});"
+            "write_video(Path(sys.argv[1]), frames, 10, Provenance({'Software': 'mcld'}));"
             "assert sum(1 for _ in read_frames(Path(sys.argv[1]), 10)) == int(sys.argv[2]);"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
         )
@@ -125,7 +128,7 @@ def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path: Path, suff
 
 def test_an_odd_size_loses_its_last_row_and_column(tmp_path: Path):
     path = tmp_path / "odd.mp4"
-    write_video(path, draw(3, 49, 65), 25.0, TEXT)
+    write_video(path, draw(3, 49, 65), 25.0, MADE)
     assert next(read_frames(path, 25.0)).shape == (48, 64, 3)
 
 
@@ -137,7 +140,7 @@ def test_what_is_no_video_is_told(tmp_path: Path):
     with pytest.raises(InputError, match=r"broken\.mp4 cannot be read as a video"):
         read_rate(broken)
     whole = tmp_path / "whole.mp4"
-    write_video(whole, draw(30), 25.0, TEXT)
+    write_video(whole, draw(30), 25.0, MADE)
     content = whole.read_bytes()
     broken.write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"broken\.mp4"):
@@ -147,5 +150,5 @@ def test_what_is_no_video_is_told(tmp_path: Path):
 def test_a_place_that_cannot_be_written_is_named_and_nothing_left(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(MCLDError, match="cannot write"):
-        write_video(tmp_path / "file" / "a.mp4", draw(2), 25.0, TEXT)
+        write_video(tmp_path / "file" / "a.mp4", draw(2), 25.0, MADE)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -42,6 +42,25 @@ def test_what_was_photographed_from_behind_has_no_face_to_give(in_process: Run, 
 
 
 @pytest.mark.parametrize(
+    ("how", "source_type"),
+    [
+        (["--strength", "0.5"], "compositeWithTrainedAlgorithmicMedia"),
+        (["--strength", "1", "--keep", "background"], "compositeWithTrainedAlgorithmicMedia"),
+        (["--strength", "1", "--keep", "nothing"], "trainedAlgorithmicMedia"),
+        (["--pose", "walking", "--strength", "0.5"], "trainedAlgorithmicMedia"),
+    ],
+)
+def test_what_keeps_the_photo_says_that_it_is_a_composite(
+    in_process: Run, dataset, tmp_path, how, source_type
+):
+    photo = str(fronts(dataset)[0])
+    assert in_process("edit", "--source", photo, *how, "--out", "a.png").returncode == 0
+    with Image.open(tmp_path / "a.png") as picture:
+        told = picture.getxmp()["xmpmeta"]["RDF"]["Description"]["DigitalSourceType"]
+    assert told.rpartition("/")[2] == source_type
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         ([], 2, "--source and --out are missing"),

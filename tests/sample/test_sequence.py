@@ -13,6 +13,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_iuv, write_iuv
 from mcld.errors import InputError, SettingsError, StoppedError
 from mcld.estimators.pose import EstimatedPose
+from mcld.machine.provenance import Provenance
 from mcld.machine.video import count_seconds, read_frames, write_video
 from mcld.mannequin.world import identity, pose, render
 from mcld.model import ReferenceNet
@@ -166,7 +167,7 @@ def test_a_folder_of_maps_becomes_a_folder_of_frames(source, weights, tmp_path):
 def test_a_video_is_read_by_the_estimator_frame_by_frame(source, weights, tmp_path):
     video = tmp_path / "moving.mp4"
     photos = [render(identity(0, 1), pose(0, 1, 0), (192, 128))[0]] * 4
-    write_video(video, photos, 8.0, {"Software": "", "Comment": ""})
+    write_video(video, photos, 8.0, Provenance({"Software": ""}))
     options = load_settings(None, ["prepare.pose_estimator=embedded"]).prepare
     request = SequenceRequest((source,), video, tmp_path / "out.webp", weights, options)
     with pytest.raises(StoppedError):
@@ -196,7 +197,7 @@ def test_frames_that_show_nobody_have_the_pose_beside_them_and_so_they_have_when
     video = tmp_path / "dim.mp4"
     levels = (20, 20, 120, 20, 160, 200)
     shades = [np.full((32, 32, 3), level, np.uint8) for level in levels]
-    write_video(video, shades, 6.0, {"Software": "", "Comment": ""})
+    write_video(video, shades, 6.0, Provenance({"Software": ""}))
     frames = VideoFrames(video, WHOLE)
     whole = dict(frames.read(Estimator(), lambda _: None))
     assert list(whole) == list(range(6))
@@ -210,7 +211,7 @@ def test_frames_that_show_nobody_have_the_pose_beside_them_and_so_they_have_when
         for number, iuv in again.items():
             assert iuv is None if number < done else np.array_equal(iuv, whole[number])
     dark = tmp_path / "dark.mp4"
-    write_video(dark, shades[:2], 6.0, {"Software": "", "Comment": ""})
+    write_video(dark, shades[:2], 6.0, Provenance({"Software": ""}))
     with pytest.raises(InputError, match=r"dark\.mp4 shows nobody"):
         list(VideoFrames(dark, WHOLE).read(Estimator(), lambda _: None))
 

@@ -20,6 +20,7 @@ from PIL import Image
 from mcld.body.parameters import MOTIONS, list_motions, read_body
 from mcld.dataset.pictures import read_iuv
 from mcld.errors import SettingsError, WeightsError
+from mcld.machine.provenance import GENERATED
 from mcld.networks.folders import EMBEDDED as EMBEDDED_FOLDER
 from mcld.studio.address import LOCAL, open_socket
 from mcld.studio.export import describe_sequence
@@ -198,7 +199,10 @@ def test_a_sequence_becomes_a_video_and_its_frames_are_gone(page, nod):
     job = page.finish(page.post("/jobs", asked))
     assert job["state"] == "done", job["error"]
     assert page.client.get(job["video"]["url"]).content[4:8] == b"ftyp"
-    assert page.client.get(job["video"]["poster"]).headers["content-type"] == "image/jpeg"
+    poster = page.client.get(job["video"]["poster"])
+    assert poster.headers["content-type"] == "image/jpeg"
+    told = Image.open(io.BytesIO(poster.content)).getxmp()["xmpmeta"]["RDF"]["Description"]
+    assert told["DigitalSourceType"] == GENERATED
     assert job["frames"] == []
     assert job["command"] == "mcld sample --source ben.jpg --pose nod --seed 0 --out ben-nod.mp4"
     assert page.get(f"/jobs/{job['id']}/frames/0").status_code == 204
