@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from mcld import mannequin
 from mcld.errors import WeightsError
+from mcld.licences import LICENCES
 from mcld.machine.tensor_files import explain_unreadable, read_state_dict
 from mcld.mannequin import autoencoder, refiner  # noqa: F401 - diffusers loads what is imported
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 from mcld.networks.checkpoints import load_checkpoint
-from mcld.networks.names import four_files
+from mcld.networks.names import CHECKPOINTS, four_files
 from mcld.networks.stable_diffusion import align_weights, load_frozen_parts, read_unet_config
 from mcld.pipeline import MCLDPipeline, ddim_scheduler
 from mcld.settings import ModelSettings, Settings
@@ -83,14 +84,23 @@ def check_weights(folder: Path) -> None:
         )
 
 
+def _check_authors(folder: Path, settings: Settings) -> None:
+    """Under `prepare.commercial`, raise WeightsError for the network of the paper's authors."""
+    theirs = folder.resolve() == CHECKPOINTS.resolve() or any(folder.glob("image_proj_model.*"))
+    if settings.prepare.commercial and theirs:
+        LICENCES["mcld"].check_commercial()
+
+
 def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:
     """The pipeline in a folder: as diffusers writes it, or four files in the authors' layout.
 
     Four files bring no encoders. They are taken from the output folder of `mcld train` that theirs
     lies in, as `weights` or as a checkpoint, or else from `sample.pretrained`.
 
-    Raises WeightsError when something is missing, damaged, or does not fit.
+    Raises WeightsError when something is missing, damaged, or does not fit, and under
+    `prepare.commercial` for the paper's authors' network.
     """
+    _check_authors(folder, settings)
     found = _find_pipeline(folder, settings)
     if found == folder or not any(four_files(folder).values()):
         return load_pipeline(folder)
