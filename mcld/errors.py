@@ -26,7 +26,7 @@ class MapError(InputError):
 
 
 class WeightsError(MCLDError):
-    """A weights file is missing, damaged, or belongs to another network."""
+    """A weights file is missing, damaged, belongs to another network, or may not be used."""
 
 
 class StoppedError(MCLDError):

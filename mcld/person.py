@@ -43,6 +43,7 @@ from mcld.estimators.pose import (
     open_pose_estimator,
     resolve_pose_estimator,
 )
+from mcld.licences import UV_NOTICE
 from mcld.machine.processes import ignore
 from mcld.person_check import explain_missing_estimator, pair_sources, resolve_pose_kind
 from mcld.settings import PrepareSettings
@@ -289,6 +290,8 @@ class PersonReader:
         self._estimating, self._fitting = Lock(), Lock()
         self._has_read = self._has_posed = False
         self._face_embedder = face_embedder
+        if options.commercial:
+            self.say(UV_NOTICE)
 
     def listen(self, say: Callable[[str], None]) -> PersonReader:
         """The same reader, with what it has loaded, telling somebody else."""
@@ -310,7 +313,7 @@ class PersonReader:
         """The network's own. Raises MCLDError or WeightsError when it cannot run here."""
         if self._face_embedder == "head_crop":
             return HeadCrop()
-        return InsightFace(self.options.insightface_root, self.options.face_pack, self.device)
+        return InsightFace(self.options, self.options.face_pack, self.device)
 
     def record(self) -> dict[str, Any]:
         """What of the settings decided what was read."""

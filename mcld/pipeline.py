@@ -4,6 +4,8 @@ import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -12,6 +14,7 @@ from diffusers import DDIMScheduler, DiffusionPipeline, SchedulerMixin
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils import BaseOutput, logging
 from diffusers.utils.torch_utils import randn_tensor
+from huggingface_hub import create_repo, file_exists, upload_folder
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -21,6 +24,7 @@ from mcld.conditions import FOCAL_CONDITIONS, FocalConditions, scale_iuv
 from mcld.errors import InputError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 from mcld.model.attention import DeepFeatures, FocalContext
+from mcld.model_card import name_real_modules, write_card, write_hub_code
 from mcld.picture_arguments import Pictures, read_iuv_maps, read_photos, read_texture_maps
 from mcld.surface.atlas import lay_atlas, warp_atlas
 
@@ -210,7 +214,7 @@ class MCLDPipeline(DiffusionPipeline):
             follow are, when left out, as in the last pipeline that the network was in, or else the
             paper's.
         focal_conditions: which of source, texture and face it was trained with; zeros stand in for
-            the others.
+            the others; a list, or as the hub needs it, "source,texture,face".
         reference_input: what ReferenceNet sees, "texture" (the paper's) or "source".
         edit_strength: for `mcld.edit`, the network's share in a picture that is edited in the
             photo's own pose, 0..1; the rest is the photo with the edited texture warped onto it.
@@ -243,7 +247,7 @@ class MCLDPipeline(DiffusionPipeline):
         refiner: nn.Module | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
-        focal_conditions: list[str] | None = None,
+        focal_conditions: list[str] | str | None = None,
         reference_input: str | None = None,
         pose_resample: str | None = None,
         edit_strength: float | None = None,
@@ -263,6 +267,8 @@ class MCLDPipeline(DiffusionPipeline):
             scheduler=scheduler,
             refiner=refiner,
         )
+        if isinstance(focal_conditions, str):
+            focal_conditions = focal_conditions.split(",")
         given = {
             "num_inference_steps": num_inference_steps,
             "guidance_scale": guidance_scale,
@@ -294,6 +300,84 @@ class MCLDPipeline(DiffusionPipeline):
         super().register_modules(**parts)
         if self._ready and "denoising_unet" in parts:
             self.denoising_unet.sampling_defaults = {n: self.config[n] for n in _DEFAULTS}
+
+    @classmethod
+    def load_config(cls, *arguments: Any, **options: Any) -> Any:
+        """As diffusers has it; parts that went to the hub are mcld's own, not files beside them."""
+        loaded = super().load_config(*arguments, **options)
+        if isinstance(loaded, tuple):  # with what was not used
+            return (name_real_modules(loaded[0]), *loaded[1:])
+        return name_real_modules(loaded)
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *arguments: Any,
+        push_to_hub: bool = False,
+        **options: Any,
+    ) -> None:
+        """As diffusers has it.
+
+        push_to_hub: upload the folder as `push_to_hub` does, whose arguments count; `repo_id` is by
+        default the folder's name.
+        """
+        names = ("repo_id", "commit_message", "private", "token", "create_pr", "evaluation")
+        upload = {name: options.pop(name) for name in names if name in options}
+        super().save_pretrained(str(save_directory), *arguments, **options)
+        if push_to_hub:
+            folder = Path(save_directory)
+            self._upload(folder, **{"repo_id": folder.resolve().name, **upload})
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        commit_message: str | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+        create_pr: bool = False,
+        evaluation: Path | None = None,
+        **options: Any,
+    ) -> Any:
+        """Upload this pipeline to the Hugging Face hub, with a model card and the code to load it.
+
+        Args:
+            repo_id: org/name; made where it is not there. A card that is there is kept.
+            commit_message, private, token, create_pr: as diffusers has them.
+            evaluation: folder that `mcld evaluate` wrote, whose figures go into the card.
+            options: `save_pretrained`'s.
+
+        Returns what `huggingface_hub.upload_folder` does.
+
+        Raises InputError when `evaluation` cannot be read, and the errors of huggingface_hub.
+        """
+        with TemporaryDirectory() as folder:
+            super().save_pretrained(folder, **options)
+            return self._upload(
+                Path(folder), repo_id, commit_message, private, token, create_pr, evaluation
+            )
+
+    def _upload(
+        self,
+        folder: Path,
+        repo_id: str,
+        commit_message: str | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+        create_pr: bool = False,
+        evaluation: Path | None = None,
+    ) -> Any:
+        write_hub_code(folder)
+        write_card(folder, repo_id, dict(self.config), evaluation)
+        repo_id = create_repo(repo_id, exist_ok=True, private=private, token=token).repo_id
+        kept = ["README.md"] if file_exists(repo_id, "README.md", token=token) else None
+        return upload_folder(
+            repo_id=repo_id,
+            folder_path=folder,
+            commit_message=commit_message or f"Upload {type(self).__name__}",
+            token=token,
+            create_pr=create_pr,
+            ignore_patterns=kept,
+        )
 
     @classmethod
     def from_pipe(cls, pipeline: Self, **changes: Any) -> Self:

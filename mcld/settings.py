@@ -445,6 +445,11 @@ class PrepareSettings(SettingsGroup):
         description="Keep the source's proportions in a target pose: its body is fitted and drawn"
         " anew with the source's lengths and girths.",
     )
+    commercial: bool = Field(
+        False,
+        description="Refuse weights and data that may not be used commercially, or of which that"
+        " is unclear: docs/licences.md.",
+    )
     face_pack: str = Field("antelopev2", description="The insightface pack that embeds faces.")
     insightface_root: Path = Field(
         Path("~/.insightface"), description="Folder whose models/ holds insightface's packs."

@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from mcld.errors import SettingsError, WeightsError
 from mcld.machine.processes import count_processes
 from mcld.machine.yaml_file import NULL
+from mcld.networks.hub import is_hub_id
 from mcld.settings import (
     EvaluateSettings,
     Override,
@@ -67,12 +68,12 @@ class Group(_PlainFlags, TyperGroup):
 
 
 def check_weights(folder: Path | None) -> Path | None:
-    """The folder of a network. Raises WeightsError for what is no folder."""
-    if folder is not None and not folder.is_dir():
+    """The folder of a network, or its id on the hub. Raises WeightsError for what is neither."""
+    if folder is not None and not folder.is_dir() and (folder.exists() or not is_hub_id(folder)):
         what = "is no folder" if folder.exists() else "does not exist"
         raise WeightsError(
-            f"--weights {folder} {what}: give a pipeline folder, or one with"
-            " the four files of the authors' layout"
+            f"--weights {folder} {what}: give a pipeline folder, one with the four files of the"
+            " authors' layout, or an id on the Hugging Face hub, such as org/name"
         )
     return folder
 
@@ -82,8 +83,8 @@ Weights = Annotated[
     typer.Option(
         metavar="DIR",
         callback=check_weights,
-        help="A pipeline folder, or one with the four files of the authors' layout."
-        " (default: the network that came with mcld)",
+        help="A pipeline folder, or one with the four files of the authors' layout; or the id of"
+        " one on the Hugging Face hub, org/name. (default: the network that came with mcld)",
         rich_help_panel=HOW,
     ),
 ]

@@ -1,5 +1,6 @@
 """`mcld weights`: what real photos need: is it there, fetch it, convert it."""
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,11 +9,23 @@ import typer
 
 from mcld.errors import MCLDError, SettingsError, WeightsError
 from mcld.estimators.pose import find_densepose_weights, name_densepose_files
+from mcld.licences import LICENCES, UV_NOTICE, Licence
 from mcld.settings import PrepareSettings, Settings, load_settings
-from mcld.weights.catalogue import catalogue
+from mcld.weights.catalogue import Item, catalogue
 from mcld.weights.request import Format, check_conversion, check_densepose_conversion
 from mcld_cli import console
-from mcld_cli.options import Command, Config, Group, Overrides, answers_in_json, demand
+from mcld_cli.options import (
+    Command,
+    Config,
+    Group,
+    Overrides,
+    Values,
+    answers_in_json,
+    demand,
+    make_overrides,
+    setting_options,
+    with_options,
+)
 
 weights = typer.Typer(
     cls=Group,
@@ -21,35 +34,42 @@ weights = typer.Typer(
     help="The weights that real photos need.",
 )
 _MEGABYTE = 1_000_000
+FLAGS = setting_options(commercial="prepare.commercial")
 
 
 @weights.command(cls=Command)
 @answers_in_json
-def status(config: Config = None, overrides: Overrides = None) -> None:
-    """Show what is there and what is missing: size, licence, source.
+@with_options(flags=FLAGS)
+def status(*, flags: Values, config: Config = None, overrides: Overrides = None) -> None:
+    """Show what is there and what is missing, and what may be used for what.
 
-    Example:
+    Examples:
 
       mcld weights status
+
+      mcld weights status --commercial
     """
-    settings = load_settings(config, overrides)
+    settings = load_settings(config, make_overrides(flags, overrides))
     items = catalogue(settings)
+    if settings.prepare.commercial:
+        items = _refuse_items(items)
     missing = [item for item in items if not item.is_present()]
     console.show_table(
-        ("name", "there", "GB", "used by", "licence; source"),
+        ("name", "there", "GB", "commercial", "licence; used by; stated at"),
         [
             (
                 item.name,
                 "no" if item in missing else "yes",
                 f"{item.gigabytes:.2f}",
-                item.used_for,
-                f"{item.licence}\n{item.source}",
+                item.licence.commercial,
+                "\n".join((_name_licences(item.licence), item.used_for, item.licence.stated)),
             )
             for item in items
         ],
         numbers=("GB",),
-        whole=("name", "there", "GB", "used by"),
+        whole=("name", "there", "GB", "commercial"),
     )
+    console.say("Why, and what of data and of what comes along: docs/licences.md.")
     console.show_result(
         {
             "weights": [
@@ -59,11 +79,13 @@ def status(config: Config = None, overrides: Overrides = None) -> None:
                     "gigabytes": item.gigabytes,
                     "used_for": item.used_for,
                     "folder": item.folder,
-                    "licence": item.licence,
+                    "licence": item.licence.weights,
+                    "commercial": item.licence.commercial,
                     "source": item.source,
                 }
                 for item in items
-            ]
+            ],
+            "licences": {name: asdict(licence) for name, licence in LICENCES.items()},
         }
     )
     if not missing:
@@ -71,12 +93,28 @@ def status(config: Config = None, overrides: Overrides = None) -> None:
         return
     total = sum(item.gigabytes for item in missing)
     console.say(f"{len(missing)} of {len(items)} are missing, {total:.1f} GB. Next:")
-    console.show_command("mcld", "weights", "download")
+    only = ["--commercial"] if settings.prepare.commercial else []
+    console.show_command("mcld", "weights", "download", *only)
+
+
+def _name_licences(licence: Licence) -> str:
+    return f"{licence.weights}; code: {licence.code}"
+
+
+def _refuse_items(items: list[Item]) -> list[Item]:
+    """Those that may be used commercially; of the others is said why not."""
+    reasons = (item.licence.explain_refusal() for item in items)
+    for reason in dict.fromkeys(filter(None, reasons)):
+        console.say(reason)
+    console.say(UV_NOTICE)
+    return [item for item in items if item.licence.commercial == "yes"]
 
 
 @weights.command(cls=Command)
 @answers_in_json
+@with_options(flags=FLAGS)
 def download(
+    *,
     names: Annotated[
         list[str] | None,
         typer.Argument(
@@ -84,6 +122,7 @@ def download(
             help="Of `mcld weights status`; all that is missing if none is given.",
         ),
     ] = None,
+    flags: Values,
     config: Config = None,
     overrides: Overrides = None,
 ) -> None:
@@ -97,15 +136,21 @@ def download(
       mcld weights download
 
       mcld weights download densepose antelopev2
+
+      mcld weights download --commercial
     """
-    settings = load_settings(config, overrides)
+    settings = load_settings(config, make_overrides(flags, overrides))
     from mcld.weights.download import download as download_item
 
     items = {item.name: item for item in catalogue(settings)}
     for name in names or ():
         if name not in items:
             raise SettingsError(f"there are no weights {name!r}; there are {', '.join(items)}")
+        if settings.prepare.commercial:
+            items[name].licence.check_commercial()
     wanted = [items[name] for name in names or items]
+    if settings.prepare.commercial and not names:
+        wanted = _refuse_items(wanted)
     failed = []
     for item in wanted:
         if item.is_present():

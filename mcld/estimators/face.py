@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcld.errors import MCLDError, WeightsError
+from mcld.licences import LICENCES
 from mcld.machine.file_kind import describe_first
+from mcld.settings import PrepareSettings
 from mcld.surface.parts import head_box
 
 DETECTION_SIZE = 640
@@ -20,8 +22,9 @@ HEAD_MARGIN = 0.5
 class InsightFace:
     """ArcFace through insightface, the embedder of the paper: pack antelopev2.
 
-    root: the folder whose models/PACK holds the pack's ONNX files. device: "cuda:N" runs on that
-    GPU, where onnxruntime can; anything else on the CPU. detection_size: width and height that
+    options: where packs lie, and whether insightface's may be used. pack: such as
+    `options.face_pack`. device: "cuda:N" runs on that GPU, where onnxruntime can; anything else on
+    the CPU. detection_size: width and height that
     pictures are fitted into.
 
     Raises MCLDError when insightface is not installed, WeightsError when the pack is missing or
@@ -30,12 +33,12 @@ class InsightFace:
 
     def __init__(
         self,
-        root: Path,
+        options: PrepareSettings,
         pack: str,
         device: str,
         detection_size: tuple[int, int] = (DETECTION_SIZE, DETECTION_SIZE),
     ) -> None:
-        folder = face_pack(root, pack)
+        folder = face_pack(options, pack)
         try:
             import onnxruntime
             from insightface.app import FaceAnalysis
@@ -48,14 +51,14 @@ class InsightFace:
         providers: list[Any] = ["CPUExecutionProvider"]
         if runs_on_gpu(device):
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": int(number or 0)}))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # several processes work at once
+        session = onnxruntime.SessionOptions()
+        session.intra_op_num_threads = 1  # several processes work at once
         try:
             self._app = FaceAnalysis(
                 name=str(folder),
                 allowed_modules=["detection", "recognition"],
                 providers=providers,
-                sess_options=options,
+                sess_options=session,
             )
             self._app.prepare(
                 ctx_id=int(number or 0) if kind == "cuda" else -1,
@@ -141,15 +144,18 @@ def cut_head_region(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray
     return np.asarray(region, np.uint8)
 
 
-def face_pack(root: Path, pack: str) -> Path:
+def face_pack(options: PrepareSettings, pack: str) -> Path:
     """The folder of a pack's ONNX files.
 
-    Raises MCLDError when insightface is not installed, WeightsError when there is no such pack.
+    Raises MCLDError when insightface is not installed, WeightsError when there is no such pack, and
+    under `prepare.commercial`.
     """
+    if options.commercial:
+        LICENCES["insightface"].check_commercial()
     for module in ("insightface", "onnxruntime"):
         if importlib.util.find_spec(module) is None:
             raise MCLDError(f"{module} is not installed: pip install 'mcld[face]'")
-    folder = root / "models" / pack
+    folder = options.insightface_root / "models" / pack
     # The archive of antelopev2 holds a folder of its own name.
     for place in (folder, folder / pack):
         if any(place.glob("*.onnx")):

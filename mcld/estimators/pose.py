@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mcld.errors import MCLDError, SettingsError, WeightsError
+from mcld.licences import LICENCES
 from mcld.settings import PrepareSettings
 
 if TYPE_CHECKING:
@@ -122,8 +123,10 @@ def name_densepose_files(options: PrepareSettings) -> list[Path]:
 def find_densepose_weights(options: PrepareSettings) -> Path:
     """The file as it is named, or the first of these that is there.
 
-    Raises WeightsError, with what to do, when there is none.
+    Raises WeightsError, with what to do, when there is none, and under `prepare.commercial`.
     """
+    if options.commercial:
+        LICENCES["densepose"].check_commercial()
     named = options.densepose_weights
     for file in (named, *name_densepose_files(options)):
         with suppress(PermissionError):  # of a folder that may not be entered

@@ -12,16 +12,22 @@ from torch import Tensor, nn
 from torchvision.models import alexnet
 
 from mcld.errors import WeightsError
+from mcld.licences import LICENCES
 from mcld.machine.files import hash_file
 from mcld.machine.tensor_files import read_state_dict
 from mcld.networks.names import TORCHVISION, torchvision_folders
+from mcld.settings import Settings
 
 
-def find_torchvision_file(name: str, pretrained: Path) -> Path:
+def find_torchvision_file(name: str, settings: Settings) -> Path:
     """The weights file of a torchvision network, by its name for `mcld weights`.
 
-    Raises WeightsError, with the command that brings it, when it is not on this machine.
+    Raises WeightsError, with the command that brings it, when it is not on this machine, and under
+    `prepare.commercial`.
     """
+    if settings.prepare.commercial:
+        LICENCES["torchvision"].check_commercial()
+    pretrained = settings.sample.pretrained
     for folder in torchvision_folders(pretrained):
         if (path := folder / TORCHVISION[name]).is_file():
             return path

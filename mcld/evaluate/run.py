@@ -84,24 +84,23 @@ class Evaluator:
         )
         self.left_out: dict[str, str] = {}
         self.weights: dict[str, dict[str, str]] = {}
-        pretrained = settings.sample.pretrained
-        insightface = settings.prepare.insightface_root
         self.lpips = self._load_network(
-            "lpips", lambda: LPIPS(find_torchvision_file("alexnet", pretrained)).to(self.device)
+            "lpips", lambda: LPIPS(find_torchvision_file("alexnet", settings)).to(self.device)
         )
         # Apple's GPUs have no float64, in which features are added up.
         sums = torch.device("cpu") if self.device.type == "mps" else self.device
         self.inception = self._load_network(
-            "fid", lambda: Inception(find_torchvision_file("inception", pretrained)).to(sums)
+            "fid", lambda: Inception(find_torchvision_file("inception", settings)).to(sums)
         )
         self.faces = self._load_network(
-            "face", lambda: InsightFace(insightface, FACE_PACK, str(self.device), FACE_DETECTION)
+            "face",
+            lambda: InsightFace(settings.prepare, FACE_PACK, str(self.device), FACE_DETECTION),
         )
         for metric, network in (("lpips", self.lpips), ("fid", self.inception)):
             if network is not None:
                 self.weights[metric] = {network.file.name: network.sha256}
         if self.faces is not None:
-            pack = sorted(face_pack(insightface, FACE_PACK).glob("*.onnx"))
+            pack = sorted(face_pack(settings.prepare, FACE_PACK).glob("*.onnx"))
             self.weights["face"] = {path.name: hash_file(path) for path in pack}
 
     def _load_network(self, metric: str, load: Callable[[], Any]) -> Any:

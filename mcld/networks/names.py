@@ -6,6 +6,10 @@ from typing import NamedTuple
 
 from mcld.machine.files import expand_home
 
+AUTHORS = "Lotior/mcld"
+"""On the Hugging Face hub: the network of the paper's authors, which they did not put there."""
+CHECKPOINTS = Path("checkpoints")
+"""Where `mcld weights download` puts it."""
 FILE_STEMS = {
     "denoising_unet": ("denoising_unet",),
     "reference_unet": ("reference_unet",),

@@ -11,7 +11,8 @@ from mcld.dataset.layout import SPLITS, DatasetLayout
 from mcld.errors import InputError, MCLDError
 from mcld.estimators.face import face_pack
 from mcld.estimators.pose import check_pose_estimator, resolve_pose_estimator
-from mcld.prepare.raw import is_plain
+from mcld.licences import LICENCES
+from mcld.prepare.raw import has_raw_folders, is_plain
 from mcld.settings import PrepareSettings
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def choose_readers(request: PrepareRequest, options: PrepareSettings) -> Readers
 
 def _has_face_pack(options: PrepareSettings) -> bool:
     try:
-        face_pack(options.insightface_root, options.face_pack)
+        face_pack(options, options.face_pack)
     except MCLDError:
         return False
     return True
@@ -89,7 +90,12 @@ def _has_maps(layout: DatasetLayout) -> bool:
 
 
 def check_installed(request: PrepareRequest, options: PrepareSettings, readers: Readers) -> None:
-    """Raise MCLDError at once for what is not installed, which would else stop the run later."""
+    """Raise MCLDError at once for what is not installed, which would else stop the run later.
+
+    And for what may not be used under `prepare.commercial`.
+    """
+    if options.commercial and has_raw_folders(request.root):
+        LICENCES["deepfashion"].check_commercial()
     if "pose" in request.stages and readers.pose_estimator != "precomputed":
         options = options.model_copy(update={"pose_estimator": readers.pose_estimator})
         with _suggest(
@@ -100,7 +106,7 @@ def check_installed(request: PrepareRequest, options: PrepareSettings, readers: 
     if "face" in request.stages and readers.face_embedder == "arcface":
         others = ",".join(stage for stage in request.stages if stage != "face")
         with _suggest(others and f"leave faces out with --stages {others}"):
-            face_pack(options.insightface_root, options.face_pack)
+            face_pack(options, options.face_pack)
 
 
 @contextmanager

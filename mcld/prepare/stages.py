@@ -291,7 +291,7 @@ class FaceStage(Stage):
 
     @cached_property
     def _embedder(self) -> InsightFace:
-        return InsightFace(self.options.insightface_root, self.options.face_pack, self.device)
+        return InsightFace(self.options, self.options.face_pack, self.device)
 
     def make(self, picture: Picture) -> None:
         """Embed the largest face and write it; without an IUV map only native size is tried."""

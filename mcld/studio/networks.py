@@ -14,7 +14,7 @@ import torch
 from mcld.errors import MCLDError, SettingsError
 from mcld.machine.processes import ignore
 from mcld.machine.signing import open_signer
-from mcld.networks.folders import check_weights
+from mcld.networks.folders import check_weights, find_folder
 from mcld.person import PersonReader
 from mcld.sampling.device import choose_device
 from mcld.sampling.open import LoadedNetwork, OpenPipeline, load_network, place_network
@@ -122,9 +122,13 @@ class Networks:
 
 def _find_weights(settings: Settings, given: Sequence[Path]) -> list[Weights]:
     """Every network on this machine, the default first."""
-    for folder in given:
+    folders = [find_folder(weights, settings) for weights in given]
+    for folder in folders:
         check_weights(folder)
-    found = [Weights(str(k), _label(folder), folder) for k, folder in enumerate(given, 1)]
+    found = [
+        Weights(str(k), _label(weights) if weights == folder else str(weights), folder)
+        for k, (weights, folder) in enumerate(zip(given, folders, strict=True), 1)
+    ]
     found.append(Weights(EMBEDDED, "Embedded network", None, _NOTE))
     authors = next(item for item in catalogue(settings) if item.name == "mcld")
     if authors.is_present():

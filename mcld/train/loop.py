@@ -24,7 +24,7 @@ from mcld.pipeline import SCALE_FACTOR, ddim_scheduler
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache
-from mcld.train.checks import check_correspondence, check_patches, check_sharding
+from mcld.train.checks import check_correspondence, check_data, check_patches, check_sharding
 from mcld.train.correspondence import correspondence_error
 from mcld.train.encode import share_cache
 from mcld.train.finish import save_trained
@@ -65,6 +65,7 @@ def train(settings: Settings, *, resume: bool, report: Report, say: Callable[[st
     accelerator = make_accelerator(settings.train)
     check_sharding(settings.train, accelerator)
     check_run(settings.train, processes=int(accelerator.num_processes), resume=resume)
+    check_data(settings)
     try:
         if not accelerator.is_main_process:
             return _train(settings, accelerator, resume, ignore, ignore)

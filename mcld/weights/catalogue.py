@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcld.estimators.pose import name_densepose_files
+from mcld.licences import LICENCES, Licence
 from mcld.networks.names import (
+    AUTHORS,
+    CHECKPOINTS,
     CONTROLNET,
     FILE_STEMS,
     IMAGE_ENCODER,
@@ -23,10 +26,6 @@ from mcld.networks.names import (
 )
 from mcld.settings import Settings
 
-CHECKPOINTS = Path("checkpoints")
-_OPENRAIL = "CreativeML OpenRAIL-M"
-_RESEARCH = "non-commercial research only"
-_TORCHVISION = "BSD-3-Clause (torchvision)"
 _DENSEPOSE = (
     "https://dl.fbaipublicfiles.com/densepose/densepose_rcnn_R_101_FPN_DL_s1x/165712116/"
     "model_final_844d15.pkl"
@@ -74,7 +73,7 @@ class Item:
     source: Hub | Web
     gigabytes: float
     """Size of the download, about."""
-    licence: str
+    licence: Licence
     also_in: tuple[Path, ...] = ()
     """Other folders in which the files may lie."""
 
@@ -98,10 +97,10 @@ def catalogue(settings: Settings) -> list[Item]:
     root, densepose = settings.sample.pretrained, name_densepose_files(settings.prepare)
     both = "sample, train"
     return [
-        _describe_pretrained(both, root, UNET, 3.44, _OPENRAIL),
-        _describe_pretrained(both, root, VAE, 0.33, "MIT"),
-        _describe_pretrained(both, root, IMAGE_ENCODER, 1.22, _OPENRAIL),
-        _describe_pretrained("train", root, CONTROLNET, 1.45, "OpenRAIL"),
+        _describe_pretrained(both, root, UNET, 3.44),
+        _describe_pretrained(both, root, VAE, 0.33),
+        _describe_pretrained(both, root, IMAGE_ENCODER, 1.22),
+        _describe_pretrained("train", root, CONTROLNET, 1.45),
         Item(
             "mcld",
             "sample",
@@ -110,9 +109,9 @@ def catalogue(settings: Settings) -> list[Item]:
                 tuple(f"{stem}{suffix}" for stem in stems for suffix in (".safetensors", ".pth"))
                 for stems in FILE_STEMS.values()
             ),
-            Hub("Lotior/mcld"),
+            Hub(AUTHORS),
             7.3,
-            "not stated by the authors",
+            LICENCES["mcld"],
         ),
         Item(
             "densepose",
@@ -121,7 +120,7 @@ def catalogue(settings: Settings) -> list[Item]:
             (tuple(file.name for file in densepose),),
             Web(_DENSEPOSE),
             0.34,
-            "CC BY-SA 3.0",
+            LICENCES["densepose"],
         ),
         _describe_pack(settings, settings.prepare.face_pack, "prepare, sample", 0.36),
         _describe_pack(settings, "buffalo_s", "evaluate", 0.13),
@@ -130,9 +129,7 @@ def catalogue(settings: Settings) -> list[Item]:
     ]
 
 
-def _describe_pretrained(
-    used_for: str, root: Path, model: Pretrained, gigabytes: float, licence: str
-) -> Item:
+def _describe_pretrained(used_for: str, root: Path, model: Pretrained, gigabytes: float) -> Item:
     subfolder = "" if model.inside == "." else model.inside
     return Item(
         model.name,
@@ -141,7 +138,7 @@ def _describe_pretrained(
         (("config.json",), model.file_names()),
         Hub(model.repository, subfolder),
         gigabytes,
-        licence,
+        LICENCES[model.name],
     )
 
 
@@ -154,7 +151,7 @@ def _describe_pack(settings: Settings, pack: str, used_for: str, gigabytes: floa
         (_DETECTORS, _RECOGNISERS),
         Web(_INSIGHTFACE.format(pack), archive=True),
         gigabytes,
-        _RESEARCH,
+        LICENCES["insightface"],
         also_in=(folder / pack,),  # the archive of antelopev2 holds a folder of its own name
     )
 
@@ -170,4 +167,5 @@ def _describe_torchvision(name: str, pretrained: Path, gigabytes: float) -> Item
     root, hub = torchvision_folders(pretrained)
     sha256 = file.rpartition("-")[2].removesuffix(".pth")  # its first digits end the name
     source = Web(_TORCH.format(file), sha256)
-    return Item(name, "evaluate", root, ((file,),), source, gigabytes, _TORCHVISION, also_in=(hub,))
+    licence = LICENCES["torchvision"]
+    return Item(name, "evaluate", root, ((file,),), source, gigabytes, licence, also_in=(hub,))

@@ -17,6 +17,7 @@ from typing import Any
 
 from mcld.errors import MCLDError, WeightsError
 from mcld.machine.files import make_folder, write_folder_whole
+from mcld.networks.hub import explain_hub_error
 from mcld.weights.catalogue import Hub, Item, Web
 
 INCOMPLETE = ".incomplete"
@@ -151,7 +152,7 @@ def _download_from_hub(item: Item, source: Hub, on_bytes: Callable[[str, int, in
     The variables HF_ENDPOINT, HF_TOKEN and those for proxies count.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.errors import RemoteEntryNotFoundError
     from huggingface_hub.utils import logging as hub_logging
 
     hub_logging.set_verbosity(logging.ERROR)
@@ -171,52 +172,16 @@ def _download_from_hub(item: Item, source: Hub, on_bytes: Callable[[str, int, in
                     tqdm_class=_make_progress_class(name, on_bytes),
                 )
                 break
-            except LocalEntryNotFoundError as error:
-                raise _explain_unreachable(item, source, error) from error
-            except EntryNotFoundError:
+            except RemoteEntryNotFoundError:
                 continue
             except Exception as error:
-                raise _explain(item, source, error) from error
+                remedy = f"put its files into {item.folder} yourself"
+                raise explain_hub_error(source.repository, error, item.folder, remedy) from error
         else:
             raise WeightsError(
                 f"{source.repository} on the hub holds none of {', '.join(names)}:"
                 f" put one of them into {item.folder} yourself"
             )
-
-
-def _explain(item: Item, source: Hub, error: Exception) -> Exception:
-    """An error of the hub's library in one line that says what to do."""
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-
-    reason = " ".join(str(error).split())
-    if isinstance(error, GatedRepoError):
-        return WeightsError(
-            f"{source.repository} wants its licence accepted: do so on its page, and set HF_TOKEN"
-        )
-    if isinstance(error, RepositoryNotFoundError):
-        return WeightsError(
-            f"{source.repository} is not on the hub, or not for you: set HF_TOKEN if it is private"
-        )
-    if isinstance(error, HfHubHTTPError):
-        return WeightsError(f"{source.repository}: {reason}")
-    if isinstance(error, OSError) and error.errno is not None:
-        return MCLDError(f"cannot write {item.folder}: {error.strerror}")
-    if isinstance(error, (OSError, ValueError)):  # such as a file of another size than announced
-        return WeightsError(f"{source.repository}: {reason}. Run the command again to go on")
-    if type(error).__module__.startswith("http"):  # of httpx or its successor
-        return _explain_unreachable(item, source, error)
-    return error
-
-
-def _explain_unreachable(item: Item, source: Hub, error: Exception) -> WeightsError:
-    if os.environ.get("HF_HUB_OFFLINE", "0").upper() not in ("", "0", "FALSE", "NO", "OFF"):
-        return WeightsError(f"{source.repository} cannot be fetched: HF_HUB_OFFLINE is set")
-    cause = error.__cause__ or error
-    reason = " ".join(str(cause).split())
-    return WeightsError(
-        f"cannot reach the hub for {source.repository}: {reason}. Check the network or HF_ENDPOINT,"
-        f" or put its files into {item.folder} yourself"
-    )
 
 
 def _make_progress_class(name: str, on_bytes: Callable[[str, int, int], None]) -> Any:

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mcld.errors import WeightsError
 from mcld.estimators.face import DETECTION_SIZE, InsightFace, cut_head_region, face_pack
 from mcld.estimators.head_crop import HeadCrop
+from mcld.settings import PrepareSettings
 
 U8 = NDArray[np.uint8]
 
@@ -197,7 +198,7 @@ def insightface_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def arcface(insightface_root: Path) -> InsightFace:
-    return InsightFace(insightface_root, "small", "cpu")
+    return InsightFace(PrepareSettings(insightface_root=insightface_root), "small", "cpu")
 
 
 RED = (255, 0, 0)
@@ -250,17 +251,19 @@ def test_the_head_region_is_the_head_enlarged_and_centred() -> None:
 def test_a_pack_in_a_folder_of_its_own_name_is_found(insightface_root: Path) -> None:
     nested = insightface_root / "models" / "nested"
     recogniser(nested / "nested" / "rec.onnx")
-    assert face_pack(insightface_root, "nested") == nested / "nested"
+    assert (
+        face_pack(PrepareSettings(insightface_root=insightface_root), "nested") == nested / "nested"
+    )
 
 
 def test_a_missing_or_damaged_pack_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"antelopev2 is missing in .*: mcld weights download"):
-        InsightFace(tmp_path, "antelopev2", "cpu")
+        InsightFace(PrepareSettings(insightface_root=tmp_path), "antelopev2", "cpu")
     damaged = tmp_path / "models" / "antelopev2" / "det.onnx"
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"no network")
     with pytest.raises(WeightsError, match="the face pack cannot be used"):
-        InsightFace(tmp_path, "antelopev2", "cpu")
+        InsightFace(PrepareSettings(insightface_root=tmp_path), "antelopev2", "cpu")
 
 
 class Found:

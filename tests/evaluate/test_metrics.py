@@ -21,6 +21,11 @@ from mcld.evaluate.metrics import psnr, ssim, ssim_256
 from mcld.evaluate.networks import LPIPS, find_torchvision_file
 from mcld.mannequin.world import identity, pose, render
 from mcld.networks.names import TORCHVISION
+from mcld.settings import Settings, load_settings
+
+
+def in_folder(pretrained: Path) -> Settings:
+    return load_settings(overrides=[f"sample.pretrained={pretrained}"])
 
 
 @st.composite
@@ -114,7 +119,7 @@ def torchmetrics_lpips(networks: Path, home: Path) -> LearnedPerceptualImagePatc
 def test_lpips_is_that_of_torchmetrics_on_the_same_backbone_and_nothing_is_printed(
     networks, real, tmp_path, capfd
 ):
-    ours = LPIPS(find_torchvision_file("alexnet", networks))
+    ours = LPIPS(find_torchvision_file("alexnet", in_folder(networks)))
     assert capfd.readouterr() == ("", "")
     theirs = torchmetrics_lpips(networks, tmp_path)
     expected = torch.stack([theirs(real[k : k + 1], real[k + 3 : k + 4]) for k in range(3)])
@@ -132,7 +137,7 @@ def test_features_are_those_of_torchvisions_inception(networks, real):
     shift = (torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) - 0.5) / 0.5
     with torch.no_grad():
         network(small * scale + shift)
-    ours = Inception(find_torchvision_file("inception", networks))(real[:2])
+    ours = Inception(find_torchvision_file("inception", in_folder(networks)))(real[:2])
     torch.testing.assert_close(ours, pooled[0], atol=1e-5, rtol=1e-4)
 
 
@@ -196,6 +201,6 @@ def test_the_sums_that_an_earlier_version_kept_are_read(tmp_path):
 
 def test_a_file_of_another_network_or_none_is_named(networks, tmp_path):
     with pytest.raises(WeightsError, match="mcld weights download inception"):
-        find_torchvision_file("inception", tmp_path)
+        find_torchvision_file("inception", in_folder(tmp_path))
     with pytest.raises(WeightsError, match="is no file of this network"):
         Inception(networks / TORCHVISION["alexnet"])

@@ -27,7 +27,7 @@ from mcld.evaluate.table import compare_pairs, compare_results
 from mcld.networks.names import TORCHVISION
 from mcld.settings import load_settings
 from tests.estimators.test_face import detector, recogniser
-from tests.evaluate.test_metrics import torchmetrics_lpips
+from tests.evaluate.test_metrics import in_folder, torchmetrics_lpips
 
 
 def results_of(dataset: DatasetLayout, folder: Path, noise: float = 9, seed: int = 0) -> Path:
@@ -232,7 +232,7 @@ def test_lpips_and_fid_of_pictures_of_all_sizes_are_those_of_torchmetrics_and_sc
         expected = [theirs(a[None], b[None]).item() for a, b in zip(generated, truth, strict=True)]
     assert [at_size.rows[path.name]["lpips"] for path in files] == pytest.approx(expected, abs=1e-5)
 
-    inception = Inception(find_torchvision_file("inception", networks))
+    inception = Inception(find_torchvision_file("inception", in_folder(networks)))
     train = [bicubic(uneven.image("train", Path(name).stem)) for name in uneven.names("train")]
     a, b = (inception(pictures).double().numpy() for pictures in (as_tensor(train), generated))
     gap = a.mean(axis=0) - b.mean(axis=0)
@@ -434,7 +434,9 @@ def test_faces_are_compared_where_both_pictures_have_one(dataset, tmp_path):
     assert said == []
     found = scores.sizes["256"]
     assert found.values["faces"] == 2
-    faces = InsightFace(root.parents[1], FACE_PACK, "cpu", FACE_DETECTION)
+    faces = InsightFace(
+        load_settings(overrides=overrides[1:]).prepare, FACE_PACK, "cpu", FACE_DETECTION
+    )
     cosines, distances = [], []
     for pair in expected[:2]:
         a, b = (faces.largest(image) for image in pair)

@@ -83,3 +83,35 @@ def test_a_name_that_is_none_is_wrong_usage(in_process: Run) -> None:
     done = in_process("weights", "download", "clip")
     assert done.returncode == 2
     assert done.stderr.startswith("error: there are no weights 'clip'; there are unet, vae")
+
+
+def test_commercial_use_is_told_and_what_is_not_for_it_is_refused_in_a_line(
+    in_process: Run, hub: Server, online: dict[str, str]
+) -> None:
+    told = in_process("weights", "status")
+    rows = {line.split()[0]: line.split() for line in told.stdout.splitlines() if line.strip()}
+    assert [rows[name][3] for name in ("vae", "densepose", "antelopev2")] == [
+        "yes",
+        "unclear",
+        "no",
+    ]
+    only = in_process("weights", "status", "--commercial")
+    assert only.returncode == 0
+    assert "insightface's packs, such as antelopev2 and buffalo_l: not for commercial use" in (
+        only.stdout
+    )
+    assert "4 of 4 are missing" in only.stdout
+    assert "  mcld weights download --commercial" in only.stdout
+    named = in_process("weights", "download", "antelopev2", "--commercial")
+    assert named.returncode == 1
+    assert "Instead: a network that knows faces by the head crop" in named.stderr
+    assert named.stderr.count("\n") == 1
+
+
+def test_what_may_be_used_commercially_is_downloaded(
+    mcld: Run, tmp_path: Path, hub: Server, online: dict[str, str]
+) -> None:
+    online["HF_ENDPOINT"] = hub.address
+    done = mcld("weights", "download", "vae", "--commercial", **online)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "pretrained_weights" / "sd-vae-ft-mse" / "config.json").is_file()

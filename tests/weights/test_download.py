@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcld.errors import MCLDError, WeightsError
+from mcld.licences import LICENCES
 from mcld.weights.catalogue import Item, Web
 from mcld.weights.download import download, fetch
 from tests.weights.server import Server, serving
@@ -94,7 +95,7 @@ def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
     (tmp_path / "file").touch()
     item = Item(
         "x", "", tmp_path / "file" / "models", (("model.pkl",),),
-        Web(f"{server.address}/model.pkl"), 0.0, "",
+        Web(f"{server.address}/model.pkl"), 0.0, LICENCES["vae"],
     )  # fmt: skip
     with pytest.raises(MCLDError, match="cannot write"):
         download(item, quiet)
@@ -125,7 +126,7 @@ def pack(server: Server, folder: Path) -> Item:
         (("scrfd_10g_bnkps.onnx",), ("glintr100.onnx",)),
         Web(f"{server.address}/antelopev2.zip", archive=True),
         0.0,
-        "",
+        LICENCES["insightface"],
         also_in=(folder / "antelopev2" / "antelopev2",),
     )
 
