@@ -4,6 +4,7 @@ import importlib.util
 import os
 from dataclasses import dataclass
 
+from mcld.machine.accelerator import find_accelerator, is_discrete
 from mcld.settings import Settings
 from mcld.weights.catalogue import Item, catalogue
 
@@ -56,11 +57,14 @@ _USES = (
 def _find_device() -> Ability:
     import torch
 
-    if torch.cuda.is_available():
-        gpu = torch.cuda.get_device_properties(0)
-        return Ability("computing", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GB")
-    if torch.backends.mps.is_available():
-        return Ability("computing", "Apple GPU (mps)")
+    device = find_accelerator()
+    if device is not None and is_discrete(device):
+        gpu = torch.get_device_module(device).get_device_properties(0)
+        rocm = f", by ROCm {torch.version.hip}" if torch.version.hip else ""
+        return Ability("computing", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GB{rocm}")
+    if device is not None:
+        memory = torch.mps.recommended_max_memory() / 2**30
+        return Ability("computing", f"Apple's GPU (mps), {memory:.0f} GB of the machine's memory")
     return Ability(
         "computing",
         f"CPU, {os.cpu_count()} cores",

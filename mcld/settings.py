@@ -193,10 +193,12 @@ class SampleSettings(SettingsGroup):
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the starting noise.")
     device: str | None = Field(
-        None, description="Such as cuda:1 or cpu; null: a GPU where there is one."
+        None, description="Such as cuda:1, mps or cpu; null: a GPU where there is one."
     )
     dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
-        None, description="Precision of the networks; null: bfloat16 on a GPU, float32 elsewhere."
+        None,
+        description="Precision of the networks; null: bfloat16 on a GPU, float32 on Apple's and on"
+        " a CPU.",
     )
     compile: bool = Field(
         False, description="Compile the network before sampling; pays off over many pictures."
@@ -267,7 +269,8 @@ class EvaluateSettings(SettingsGroup):
         description="What is measured.",
     )
     device: str | None = Field(
-        None, description="Of LPIPS and FID, such as cuda:1 or cpu; null: a GPU where there is one."
+        None,
+        description="Of LPIPS and FID, such as cuda:1, mps or cpu; null: a GPU where there is one.",
     )
     batch_size: PositiveInt = Field(16, description="Pictures that LPIPS and FID see at once.")
     workers: PositiveInt = Field(4, description="Threads that read, resize and compare pictures.")

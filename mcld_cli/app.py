@@ -1,6 +1,7 @@
 """The `mcld` command: its options, its commands, and how a run ends."""
 
 import errno
+import os
 import signal
 import sys
 import time
@@ -136,6 +137,8 @@ def main() -> None:
     # A termination is an interruption: what is half written is removed on the way out.
     signal.signal(signal.SIGTERM, _interrupt)
     console.fit_encoding()
+    # What PyTorch cannot compute on Apple's GPUs, the CPU does; it asks while it is imported.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     sys.argv[1:] = map(_expand_home, sys.argv[1:])
     try:
         code = app(prog_name="mcld", standalone_mode=False)

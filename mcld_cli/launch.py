@@ -31,7 +31,7 @@ def launch(processes: int) -> None:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    gpus = torch.cuda.device_count()
+    gpus = torch.accelerator.device_count()
     if 0 < gpus < processes:
         raise SettingsError(f"--processes {processes}: this machine has {gpus} GPUs, one a process")
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SECONDS_TO_SAVE))

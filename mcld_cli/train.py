@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcld.machine.accelerator import find_accelerator, is_discrete
 from mcld.machine.processes import count_processes, end_processes, is_main
 from mcld.settings import load_settings
 from mcld.train.plan import check_run
@@ -100,6 +101,7 @@ def _describe(step: "TrainReport") -> str:
         f"gradient {step.gradient_norm:.3g}",
         f"rate {step.learning_rate:.2g}",
     ]
-    if torch.cuda.is_available():
-        words.append(f"{torch.cuda.max_memory_reserved() / 1e9:.1f} GB")
+    device = find_accelerator()
+    if device and is_discrete(device):  # not every PyTorch tells it of Apple's
+        words.append(f"{torch.accelerator.max_memory_reserved() / 1e9:.1f} GB")
     return ", ".join(words)

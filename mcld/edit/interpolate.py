@@ -57,6 +57,8 @@ def slerp(start: Tensor, end: Tensor, amount: float) -> Tensor:
 
     Where one is zero, or the two point opposite ways, the straight line.
     """
+    if start.device.type == "mps":  # Apple's GPUs have no float64
+        return slerp(start.cpu(), end.cpu(), amount).to(start.device)
     a, b = start.double(), end.double()
     lengths = [x.norm(dim=-1, keepdim=True) for x in (a, b)]
     cosine = (a * b).sum(-1, keepdim=True) / (lengths[0] * lengths[1])

@@ -15,6 +15,7 @@ from mcld.estimators.densepose.iuv import lay_chart
 from mcld.estimators.densepose.weights import read_weights
 from mcld.estimators.people import choose_person, count_people
 from mcld.estimators.pose import HOW_TO_INSTALL, EstimatedPose, check_detectron2
+from mcld.machine.accelerator import is_failure
 
 
 class Detectron2DensePose:
@@ -54,7 +55,7 @@ class Detectron2DensePose:
         try:
             instances = self._predictor(np.ascontiguousarray(image[..., ::-1]))["instances"]
         except RuntimeError as error:
-            if "CUDA" not in str(error):
+            if not is_failure(error):
                 raise
             raise MCLDError(f"DensePose failed on the GPU: {error}") from error
         if not len(instances):

@@ -5,6 +5,7 @@ import warnings
 import torch
 
 from mcld.errors import SettingsError
+from mcld.machine.accelerator import find_accelerator, is_discrete
 from mcld.settings import SampleSettings
 
 
@@ -16,10 +17,20 @@ def choose_device(options: SampleSettings, default: torch.device | None = None) 
     if options.device is not None:
         device = open_device(options.device, "sample.device")
     else:
-        device = default or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = default or find_accelerator() or torch.device("cpu")
     if options.low_memory and device.type == "cpu":
         raise SettingsError(
             "--low-memory spares a GPU's memory, and this runs on the CPU: leave it out"
+        )
+    if options.low_memory and not is_discrete(device):
+        raise SettingsError(
+            "--low-memory spares the memory of a GPU that has its own, and Apple's GPUs share the"
+            " machine's: leave it out, or give --dtype bfloat16, which needs half of float32's"
+        )
+    if options.storage_dtype and device.type == "mps":  # which PyTorch 2.11 has no float8 on
+        raise SettingsError(
+            f"sample.storage_dtype={options.storage_dtype} cannot be had on Apple's GPUs: leave it"
+            " out, or give --dtype bfloat16, which needs half the memory of float32"
         )
     if options.storage_dtype and options.compile:
         raise SettingsError(
@@ -45,6 +56,6 @@ def open_device(name: str, setting: str) -> torch.device:
             + (f": {reason}" if told else "")
             + "; give cpu, or leave it out"
         ) from error
-    if device.type == "cuda" and device.index is None:  # the one that accelerate gave this process
-        device = torch.device("cuda", torch.cuda.current_device())
+    if is_discrete(device) and device.index is None:  # the one that accelerate gave this process
+        device = torch.device(device.type, torch.accelerator.current_device_index())
     return device

@@ -19,6 +19,7 @@ from torch import nn
 from torch.compiler import config as compiler
 
 from mcld.errors import MCLDError
+from mcld.machine.accelerator import is_discrete, ran_out_of_memory
 from mcld.pipeline import MCLDPipeline, SamplingOptions
 from mcld.settings import SampleSettings, SchedulerSettings, Settings
 
@@ -38,7 +39,7 @@ FAST_SCHEDULER, FAST_STEPS = "unipc", 10
 def choose_dtype(options: SampleSettings, device: torch.device) -> torch.dtype:
     """The dtype of `sample.dtype` on that device."""
     if options.dtype is None:
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
+        return torch.bfloat16 if is_discrete(device) else torch.float32
     dtype: torch.dtype = getattr(torch, options.dtype)
     return dtype
 
@@ -59,19 +60,7 @@ def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> S
     fewer = options.fast and wanted > FAST_STEPS
     name = FAST_SCHEDULER if fewer else options.scheduler
     pipeline.scheduler = _make_scheduler(pipeline, settings.scheduler, name)
-    home = torch.device("cpu") if options.low_memory else device
-    try:
-        for part in pipeline.components.values():
-            if isinstance(part, nn.Module):  # diffusers' own `to` warns of what does not concern us
-                nn.Module.to(part, home, choose_dtype(options, device))
-        if device.type == "cuda":
-            for part in (pipeline.denoising_unet, pipeline.reference_unet, pipeline.vae):
-                part.to(memory_format=torch.channels_last)
-    except torch.OutOfMemoryError as error:
-        raise MCLDError(
-            f"the weights do not fit into the memory of {device}:"
-            f" {_join_ways(_save_memory(options, device))}"
-        ) from error
+    _move(pipeline, options, device)
     if options.low_memory:
         pipeline.enable_model_cpu_offload(device=device)
         if isinstance(pipeline.vae, AutoencoderKL):
@@ -92,6 +81,25 @@ def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> S
         options.cache_interval,
         options.storage_dtype,
     )
+
+
+def _move(pipeline: MCLDPipeline, options: SampleSettings, device: torch.device) -> None:
+    """Bring the networks to their home and dtype. Raises MCLDError when they do not fit there."""
+    home = torch.device("cpu") if options.low_memory else device
+    try:
+        for part in pipeline.components.values():
+            if isinstance(part, nn.Module):  # diffusers' own `to` warns of what does not concern us
+                nn.Module.to(part, home, choose_dtype(options, device))
+        if is_discrete(device):
+            for part in (pipeline.denoising_unet, pipeline.reference_unet, pipeline.vae):
+                part.to(memory_format=torch.channels_last)
+    except RuntimeError as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise MCLDError(
+            f"the weights do not fit into the memory of {device}:"
+            f" {_join_ways(_save_memory(options, device))}"
+        ) from error
 
 
 def compile_networks(pipeline: MCLDPipeline, mode: str, backend: str = "inductor") -> None:
@@ -152,8 +160,8 @@ def explain_memory(
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    except (MemoryError, RuntimeError) as error:
+        memory = isinstance(error, MemoryError) or ran_out_of_memory(error)
         if not memory and "can't allocate memory" not in str(error):
             raise
         ways = [f"lower --size, {options.height}x{options.width}"]
@@ -169,7 +177,7 @@ def explain_memory(
 def _save_memory(options: SampleSettings, device: torch.device) -> list[str]:
     """What would need less of a GPU's memory, in words; the last is to go without one."""
     ways = []
-    if not options.low_memory:
+    if not options.low_memory and is_discrete(device):
         ways.append("give --low-memory")
     if choose_dtype(options, device) == torch.float32:
         ways.append("give --dtype bfloat16")

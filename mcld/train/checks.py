@@ -1,5 +1,6 @@
 """What a network cannot be trained to be, or accelerate cannot do, said before training starts."""
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
@@ -30,6 +31,15 @@ def check_sharding(options: TrainSettings, accelerator: Accelerator) -> None:
         raise SettingsError(
             "under FSDP, train.optimizer is adamw and train.precision is no or bf16:"
             f" not {options.optimizer} and {options.precision}"
+        )
+
+
+def check_optimizer(options: TrainSettings, device: torch.device) -> None:
+    """Raise SettingsError for an optimizer that the device has no kernels for."""
+    if options.optimizer == "adamw8bit" and device.type == "mps":
+        raise SettingsError(
+            "train.optimizer=adamw8bit: bitsandbytes does not have it for Apple's GPUs: set it to"
+            " adamw"
         )
 
 

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, get_worker_info
 
 from mcld.errors import InputError, MCLDError
+from mcld.machine.accelerator import is_discrete
 from mcld.settings import TrainSettings
 from mcld.train.interrupt import Interrupt
 from mcld.train.plan import LITTLE_SHARED_MEMORY, SHARED_MEMORY, check_shared_memory
@@ -38,7 +39,7 @@ def load_batches(
         collate_fn=_hand_over,
         num_workers=options.workers,
         worker_init_fn=Interrupt.leave_to_parent,
-        pin_memory=device.type == "cuda",
+        pin_memory=is_discrete(device),
     )
     batches: Any = None
     try:

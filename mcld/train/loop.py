@@ -12,6 +12,7 @@ from diffusers.training_utils import EMAModel
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.views import draw_views
 from mcld.errors import MCLDError, SettingsError, StoppedError
+from mcld.machine.accelerator import ran_out_of_memory
 from mcld.machine.files import make_folder, remove_unfinished
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import gather_whole, ignore
@@ -24,7 +25,13 @@ from mcld.pipeline import SCALE_FACTOR, ddim_scheduler
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache
-from mcld.train.checks import check_correspondence, check_data, check_patches, check_sharding
+from mcld.train.checks import (
+    check_correspondence,
+    check_data,
+    check_optimizer,
+    check_patches,
+    check_sharding,
+)
 from mcld.train.correspondence import correspondence_error
 from mcld.train.encode import share_cache
 from mcld.train.finish import save_trained
@@ -64,6 +71,7 @@ def train(settings: Settings, *, resume: bool, report: Report, say: Callable[[st
     """
     accelerator = make_accelerator(settings.train)
     check_sharding(settings.train, accelerator)
+    check_optimizer(settings.train, accelerator.device)
     check_run(settings.train, processes=int(accelerator.num_processes), resume=resume)
     check_data(settings)
     try:
@@ -73,7 +81,9 @@ def train(settings: Settings, *, resume: bool, report: Report, say: Callable[[st
             return _train(settings, accelerator, resume, report, say)
     except KeyboardInterrupt as error:
         raise StoppedError(f"interrupted {describe_saved(settings.train.output)}") from error
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not ran_out_of_memory(error):
+            raise
         options = settings.train
         more = "" if options.gradient_checkpointing else "set train.gradient_checkpointing=true, "
         raise MCLDError(

@@ -69,7 +69,9 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        moved = {name: t.to(device, non_blocking=True) for name, t in self.tensors.items()}
+        # Of memory that is not pinned, a copy that nobody waits for goes wrong on Apple's GPUs:
+        # https://github.com/pytorch/pytorch/issues/189690
+        moved = {n: t.to(device, non_blocking=t.is_pinned()) for n, t in self.tensors.items()}
         return Batch(self.numbers, moved, self.dropped)
 
     def pin_memory(self) -> Batch:

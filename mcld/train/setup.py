@@ -54,7 +54,8 @@ def prepare_network(
         network.enable_gradient_checkpointing()
     optimizer = _make_optimizer(options, trained)
     sharded = accelerator.distributed_type == DistributedType.FSDP
-    if options.optimizer == "adamw" and not sharded:  # the others need them contiguous
+    apple = accelerator.device.type == "mps"  # where neither speed nor results of it are known
+    if options.optimizer == "adamw" and not sharded and not apple:  # others need them contiguous
         network.to(memory_format=torch.channels_last)  # convolutions are fastest so
     model, optimizer = accelerator.prepare(network, optimizer)
     # FSDP has put others in their place

@@ -31,6 +31,16 @@ def acting(in_process: Run) -> Iterator[Run]:
     app.registered_commands = commands
 
 
+def test_what_apples_gpus_cannot_compute_is_left_to_the_cpu(acting, monkeypatch):
+    name = "PYTORCH_ENABLE_MPS_FALLBACK"
+    for set_before, wanted in (("", "1"), ("0", "0")):
+        monkeypatch.setenv(name, set_before)
+        if not set_before:
+            monkeypatch.delenv(name)
+        acting(lambda: None)
+        assert os.environ[name] == wanted
+
+
 def test_help_loads_nothing_heavy() -> None:
     heavy = ["torch", "diffusers", "transformers", "cv2", "numpy", "scipy", "trimesh"]
     script = (

@@ -102,9 +102,14 @@ def test_with_these_settings_it_resumes_to_the_bit_as_well(short, group, changes
     assert_equal(whole, weights(run(frugal, resume=True)))
 
 
-def test_out_of_gpu_memory_says_what_to_turn(short):
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError(), RuntimeError("MPS backend out of memory (MPS allocated: 9 GiB)")],
+    ids=str,
+)
+def test_out_of_gpu_memory_says_what_to_turn(short, error):
     def full(_: TrainReport) -> None:  # there may be no GPU to fill
-        raise torch.OutOfMemoryError
+        raise error
 
     message = r"train\.batch_size=4 at 64x48: set train\.gradient_checkpointing=true, lower"
     with pytest.raises(MCLDError, match=message):

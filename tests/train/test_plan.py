@@ -5,9 +5,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.settings import Settings
+from mcld.train.checks import check_optimizer
 from mcld.train.plan import check_run
 from mcld.train.report import count_noun
 from mcld.train.stages import check_recipe, read_stages
@@ -45,6 +47,15 @@ def test_what_is_not_there_is_named_with_its_setting(short, tmp_path, monkeypatc
     monkeypatch.setattr("mcld.train.plan.runs_on_cpu", lambda: True)
     with pytest.raises(SettingsError, match=r"train\.precision=fp16 needs a GPU"):
         check(short, trackers=(), precision="fp16")
+
+
+def test_an_optimizer_without_kernels_for_the_device_is_refused(short):
+    eight_bit = with_train(short, optimizer="adamw8bit").train
+    for device in ("cuda", "cpu"):
+        check_optimizer(eight_bit, torch.device(device))
+    check_optimizer(short.train, torch.device("mps"))
+    with pytest.raises(SettingsError, match=r"adamw8bit: .* Apple's GPUs: set it to adamw$"):
+        check_optimizer(eight_bit, torch.device("mps"))
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 import pickle
 from itertools import chain
+from typing import ClassVar
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mcld.conditions import scale_iuv
 from mcld.dataset.layout import DatasetLayout
@@ -52,6 +54,23 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> EncodedCache:
 
 def made(cache: EncodedCache, **settings) -> TrainingSamples:
     return TrainingSamples(cache, STEMS, PAIRS, STD, TrainSettings(**settings))
+
+
+def test_memory_that_is_not_pinned_is_copied_while_one_waits(cache):
+    """A copy that nobody waits for goes wrong on Apple's GPUs: it may read what is freed."""
+
+    class Copies(TorchDispatchMode):
+        waited: ClassVar[list[bool]] = []
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function is torch.ops.aten._to_copy.default:
+                self.waited.append(not kwargs.get("non_blocking"))
+            return function(*args, **(kwargs or {}))
+
+    batch = collate([made(cache)[0]])
+    with Copies():
+        batch.to(torch.device("meta"))
+    assert Copies.waited == [True] * len(batch.tensors)
 
 
 def test_a_sample_is_the_same_whenever_it_is_asked_for(cache):

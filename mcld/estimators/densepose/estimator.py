@@ -27,6 +27,7 @@ from mcld.estimators.densepose.transform import (
 from mcld.estimators.densepose.weights import load_network
 from mcld.estimators.people import choose_person, count_people
 from mcld.estimators.pose import GPU_BATCH, EstimatedPose
+from mcld.machine.accelerator import is_discrete, is_failure, ran_out_of_memory
 
 
 class _Photo(NamedTuple):
@@ -83,9 +84,9 @@ class DensePose:
         """The network on the device. Raises MCLDError when there is no such device."""
         try:
             return network.to(self._device)
-        except torch.OutOfMemoryError:
-            raise
         except (AssertionError, RuntimeError) as error:  # as PyTorch says it
+            if ran_out_of_memory(error):
+                raise
             reason = str(error).partition("\n")[0]
             raise MCLDError(f"{self._device} cannot be used here: {reason}") from error
 
@@ -124,8 +125,8 @@ class DensePose:
                     return self._estimate_batch(photos)
             except FloatingPointError:
                 return self._estimate_batch(photos)
-        except torch.OutOfMemoryError:
-            if len(photos) == 1:
+        except RuntimeError as error:
+            if len(photos) == 1 or not ran_out_of_memory(error):
                 raise
         middle = len(photos) // 2
         return self._run(photos[:middle]) + self._run(photos[middle:])
@@ -159,7 +160,7 @@ class DensePose:
         return _Person(found.boxes[seen][row], boxes[row].tolist(), count_people(scores))
 
     def _half_precision(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.float16, enabled=self._device.type == "cuda")
+        return torch.autocast(self._device.type, torch.float16, enabled=is_discrete(self._device))
 
     @contextmanager
     def _explain_failure(self) -> Iterator[None]:
@@ -170,13 +171,13 @@ class DensePose:
             raise WeightsError(
                 "DensePose's weights are damaged: what they compute is beyond all range"
             ) from error
-        except torch.OutOfMemoryError as error:
-            raise MCLDError(
-                f"DensePose does not fit into the memory of {self._device} beside what is there:"
-                " run on the CPU"
-            ) from error
         except RuntimeError as error:
-            if not isinstance(error, torch.AcceleratorError) and "CUDA" not in str(error):
+            if ran_out_of_memory(error):
+                raise MCLDError(
+                    f"DensePose does not fit into the memory of {self._device} beside what is"
+                    " there: run on the CPU"
+                ) from error
+            if not is_failure(error):
                 raise
             reason = str(error).partition("\n")[0]
             raise MCLDError(f"DensePose failed on {self._device}: {reason}") from error

@@ -156,13 +156,21 @@ def test_a_device_that_is_not_there_is_named(weights):
         DensePose(weights, "cuda")
 
 
-def test_a_batch_that_the_memory_is_too_small_for_is_halved(densepose, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GiB)"),
+    ],
+    ids=str,
+)
+def test_a_batch_that_the_memory_is_too_small_for_is_halved(densepose, monkeypatch, error):
     asked: list[int] = []
 
     def estimate_batch(photos):
         asked.append(len(photos))
         if len(photos) > 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise error
         return [photo.place for photo in photos]
 
     monkeypatch.setattr(densepose, "_estimate_batch", estimate_batch)
@@ -180,6 +188,7 @@ def test_a_batch_that_the_memory_is_too_small_for_is_halved(densepose, monkeypat
             MCLDError,
             ".* failed on cpu: CUDA",
         ),
+        (RuntimeError("HIP error: bad kernel\nSet"), MCLDError, ".* failed on cpu: HIP error"),
         (RuntimeError("shapes do not match"), RuntimeError, "shapes"),
     ],
 )
