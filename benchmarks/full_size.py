@@ -223,7 +223,7 @@ class Bench:
             _wait(self.device)
             seconds[part] = (time.perf_counter() - start) / mode.batch
 
-        for k in range(3 if self.device.type == "cuda" else 1):  # the last counts
+        for k in range(3 if self.device.type == "cuda" else 2):  # the last counts
             with timed("picture"):
                 with timed("encode"):
                     conditions, noise = _ask(opened, self.size, mode.batch)

@@ -722,7 +722,10 @@ class MCLDPipeline(DiffusionPipeline):
             raise InputError(f"guidance_scale {scale} is below 1, which is no guidance")
         low, high = guidance_interval
         if not 0 <= low <= high <= 1:
-            raise InputError(f"guidance_interval {low:g} to {high:g} is not within 0 to 1")
+            raise InputError(
+                f"guidance_interval {low:g} to {high:g} is none: give two shares of the noise"
+                " schedule, 0 to 1, the lower one first"
+            )
         if not isinstance(cache_interval, int) or cache_interval < 1:
             raise InputError(f"cache_interval {cache_interval} is no whole number of at least 1")
         height, width = self.picture_size(height, width)
