@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup demo test matrix lint bench gpu wheel mannequin-model body-network clean
+.PHONY: help setup demo test matrix lint bench gpu docs wheel mannequin-model body-network clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -53,6 +53,10 @@ bench: setup  ## measure; one JSON line per figure
 
 gpu: setup  ## everything of full-size networks on this machine's GPU, in ten minutes
 	$(BIN)/python -m benchmarks gpu --minutes 9
+
+docs: setup  ## build the docs with their API page into build/site; open its index.html
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 wheel: setup  ## build the wheel into dist
 	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
