@@ -64,7 +64,7 @@ def save(output: Path, images: int, state: State, keep: int, *, main: bool) -> N
     # What is newer was damaged, or this run would not have gone on from before it.
     older = [other for other in checkpoints(output) if other < folder]
     newer = [other for other in checkpoints(output) if other > folder]
-    for other in older[: len(older) - keep + 1] + newer:
+    for other in older[: max(0, len(older) - keep + 1)] + newer:
         shutil.rmtree(other)
 
 
