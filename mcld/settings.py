@@ -37,6 +37,8 @@ from mcld.machine.files import expand_home
 from mcld.machine.processes import is_main
 from mcld.machine.yaml_file import NULL, parse_yaml, read_yaml
 
+NARROWEST, WIDEST = 0.01, 0.28
+"""Relative widths that an average of a run can have; one of all steps alike has 0.2887."""
 _PREFIX = "MCLD_"
 _DELIMITER = "__"
 
@@ -362,6 +364,14 @@ class TrainSettings(SettingsGroup):
     )
     ema_decay: float = Field(
         0.999, ge=0, lt=1, description="How slowly the averaged weights follow; 0: not averaged."
+    )
+    post_hoc_ema: tuple[Annotated[float, Field(ge=NARROWEST, le=WIDEST)], ...] = Field(
+        (),
+        description="Relative widths of averages of which snapshots are taken, such as [0.05, 0.1],"
+        " for `mcld weights average` (Karras et al., 2312.02696, section 3); none: no snapshots.",
+    )
+    snapshot_every: PositiveInt = Field(
+        96_000, description="Pictures seen between two snapshots of these; all are kept."
     )
     precision: Literal["no", "bf16", "fp16"] = Field(
         "no", description="Mixed precision; no: float32 throughout."

@@ -11,6 +11,7 @@ from mcld.errors import MCLDError, SettingsError, WeightsError
 from mcld.estimators.pose import find_densepose_weights, name_densepose_files
 from mcld.licences import LICENCES, UV_NOTICE, Licence
 from mcld.settings import PrepareSettings, Settings, load_settings
+from mcld.train.snapshots import check_average
 from mcld.weights.catalogue import Item, catalogue
 from mcld.weights.request import Format, check_conversion, check_densepose_conversion
 from mcld_cli import console
@@ -254,3 +255,79 @@ def _convert_folder(source: Path, target: Path, to: Format, settings: Settings) 
     convert_weights(source, target, to, settings)
     console.say(f"The weights are in {target}.")
     console.show_result({"weights": target})
+
+
+_LISTED_WIDTHS = (0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25)
+
+
+@weights.command(cls=Command)
+@answers_in_json
+def average(
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="The output folder of a training that took snapshots."),
+    ],
+    width: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="SIGMA",
+            help="Standard deviation of the average's profile, as a share of the run: 0.05 is"
+            " short, 0.2 long. May be repeated. (default: list what the snapshots make)",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A new pipeline folder; of several widths, a folder that holds one for each.",
+        ),
+    ] = None,
+) -> None:
+    """Average a run's weights over another length than they were averaged over.
+
+    The run needs snapshots, which are taken with train.post_hoc_ema=[0.05, 0.1].
+    Without --width, nothing is written: it lists how exactly they make which
+    widths.
+
+    Examples:
+
+      mcld weights average runs/mine
+
+      mcld weights average runs/mine --width 0.07 --out pipelines/0.07
+
+      mcld weights average runs/mine --width 0.04 --width 0.08 --out new
+    """
+    widths = list(dict.fromkeys(width or ()))
+    if widths or out:
+        demand({"--width": widths or None, "--out": out}, "give a width and a new folder")
+    snapshots = check_average(run, widths, out)
+    with console.importing():
+        from mcld.train.average import average_snapshots, profile_errors
+
+    errors = profile_errors(snapshots, widths or _LISTED_WIDTHS)
+    times = {snapshot.images for snapshot in snapshots}
+    console.say(
+        f"What the snapshots of {run} make, of {len(times)} times up to {max(times):,} pictures:"
+    )
+    console.show_table(
+        ("width", "error of the profile"),
+        [(width, f"{error:.2%}") for width, error in errors.items()],
+    )
+    targets: dict[float, Path] = {}
+    if out:
+        targets = {width: out / str(width) for width in widths} if widths[1:] else {widths[0]: out}
+        with console.progress("Averaging", "tensors") as count:
+            average_snapshots(run, snapshots, targets, count)
+        console.say(f"The averaged network is in {' and '.join(map(str, targets.values()))}. Next:")
+        console.show_command(
+            *("mcld", "sample", "--weights", targets[widths[0]]),
+            *("--source", "A.jpg", "--pose", "B.png", "--out", "C.png"),
+        )
+    console.show_result(
+        {
+            "widths": [
+                {"width": width, "profile_error": error, "pipeline": targets.get(width)}
+                for width, error in errors.items()
+            ]
+        }
+    )

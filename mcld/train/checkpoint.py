@@ -23,6 +23,7 @@ from mcld.machine.tensor_files import tell_reason
 from mcld.model import MCLD
 from mcld.networks.checkpoints import load_checkpoint, save_checkpoint
 from mcld.train.plan import checkpoints
+from mcld.train.post_hoc_ema import PostHocEMA
 
 STATE_FILE = "training_state.pt"
 
@@ -36,6 +37,7 @@ class State:
     ema: EMAModel | None
     scaler: torch.amp.GradScaler | None
     """Of fp16 training."""
+    post_hoc_ema: PostHocEMA | None = None
 
 
 def save(output: Path, images: int, state: State, keep: int, *, main: bool) -> None:
@@ -64,7 +66,7 @@ def save(output: Path, images: int, state: State, keep: int, *, main: bool) -> N
     # What is newer was damaged, or this run would not have gone on from before it.
     older = [other for other in checkpoints(output) if other < folder]
     newer = [other for other in checkpoints(output) if other > folder]
-    for other in older[: len(older) - keep + 1] + newer:
+    for other in older[: max(0, len(older) - keep + 1)] + newer:
         shutil.rmtree(other)
 
 
@@ -73,6 +75,7 @@ def _parts(state: State) -> dict[str, Any]:
         "optimizer": state.optimizer.state_dict(),
         "ema": state.ema.state_dict() if state.ema else None,
         "scaler": state.scaler.state_dict() if state.scaler else None,
+        "post_hoc_ema": state.post_hoc_ema.state_dict() if state.post_hoc_ema else None,
     }
 
 
@@ -126,6 +129,8 @@ def load(folder: Path, state: State) -> int:
             state.ema.decay = decay_of_ema
         if state.scaler and saved["scaler"]:
             state.scaler.load_state_dict(saved["scaler"])
+        if state.post_hoc_ema:
+            state.post_hoc_ema.load_state_dict(saved["post_hoc_ema"])
         return int(saved["images"])
     except (
         *(OSError, RuntimeError, ValueError, KeyError, EOFError),

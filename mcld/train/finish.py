@@ -1,6 +1,8 @@
 """Trained networks, written: as pipeline folders, and in the authors' four files."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -10,7 +12,7 @@ from mcld.machine.files import write_folder_whole
 from mcld.networks.checkpoints import save_authors_files, select_part
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings
-from mcld.train.trackers import write_record
+from mcld.train.trackers import make_record, write_record
 
 
 def save_trained(
@@ -31,7 +33,7 @@ def save_trained(
     round_weights(pipeline, settings.train.save_dtype)
     with write_folder_whole(settings.train.output / "weights") as temporary:
         save_authors_files(pipeline.network.state_dict(), temporary)
-        write_record(temporary, settings)
+        write_record(temporary, make_record(settings))
     save_pipeline(pipeline, settings.train.output / "pipeline", settings)
 
 
@@ -43,7 +45,15 @@ def round_weights(pipeline: MCLDPipeline, save_dtype: str) -> None:
 
 
 def save_pipeline(pipeline: MCLDPipeline, folder: Path, settings: Settings) -> None:
-    """Write the pipeline folder, with how it came about beside the weights.
+    """Write the pipeline folder of a training, with how it came about beside the weights.
+
+    Raises MCLDError when it cannot be written or the disk is full.
+    """
+    write_pipeline(pipeline, folder, make_record(settings))
+
+
+def write_pipeline(pipeline: MCLDPipeline, folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the pipeline folder, and a record of how it came about.
 
     Raises MCLDError when it cannot be written or the disk is full.
     """
@@ -52,4 +62,4 @@ def save_pipeline(pipeline: MCLDPipeline, folder: Path, settings: Settings) -> N
             pipeline.save_pretrained(temporary)
         except SafetensorError as error:  # how safetensors says that the disk is full
             raise MCLDError(f"cannot write {folder}: {error}") from error
-        write_record(temporary, settings)
+        write_record(temporary, record)

@@ -41,6 +41,7 @@ from mcld.train.loading import explain_lost_process, load_batches
 from mcld.train.log import StepLog
 from mcld.train.loss import face_mask, mcld_loss, min_snr_weights
 from mcld.train.plan import check_run, describe_saved, find_pairs
+from mcld.train.post_hoc_ema import PostHocEMA
 from mcld.train.report import Report, TrainReport, count_stage, introduce
 from mcld.train.samples import (
     Augment,
@@ -49,6 +50,7 @@ from mcld.train.samples import (
     TrainingSamples,
 )
 from mcld.train.setup import make_accelerator, prepare_network
+from mcld.train.snapshots import remove_newer_snapshots
 from mcld.train.start import make_start
 from mcld.train.trackers import check_resumed, start_trackers
 from mcld.train.validation import Validation
@@ -59,9 +61,9 @@ def train(settings: Settings, *, resume: bool, report: Report, say: Callable[[st
 
     The network starts from `train.start_from`, or from Stable Diffusion in `train.pretrained`, or
     is a new one of `settings.mannequin`'s widths. The output folder holds `start/` (the pipeline
-    that training starts from), `checkpoints/`, `validation/`, the trackers' logs, and at the end
-    `pipeline/` and `weights/`, the authors' four files. With `resume`, training goes on from the
-    newest checkpoint that is whole.
+    that training starts from), `checkpoints/`, `snapshots/`, `validation/`, the trackers' logs, and
+    at the end `pipeline/` and `weights/`, the authors' four files. With `resume`, training goes on
+    from the newest checkpoint that is whole.
 
     report: told how far each stage is; say: told in a line what a person should know; both in the
     main process only.
@@ -147,12 +149,14 @@ def _train(  # noqa: C901 - one story, read from top to bottom
     network = pipeline.network
     model, optimizer, trained = prepare_network(network, options, accelerator)
     ema = EMAModel(trained, options.ema_decay, use_ema_warmup=True) if options.ema_decay else None
-    state = checkpoint.State(network, optimizer, ema, accelerator.scaler)
+    post_hoc_ema = PostHocEMA(network, options.post_hoc_ema) if options.post_hoc_ema else None
+    state = checkpoint.State(network, optimizer, ema, accelerator.scaler, post_hoc_ema)
     images = checkpoint.load_newest(options.output, state, say) if resume else 0
     if ema:
         ema.to(accelerator.device)  # after loading, which leaves its weights on the CPU
     validation = augment = None
     if main:
+        remove_newer_snapshots(options.output, images)
         validation = Validation.of_test_split(settings, layout, pipeline, accelerator, say)
         introduce(network, samples, images, options, accelerator, say)
     if settings.mannequin.patches:
@@ -188,6 +192,10 @@ def _train(  # noqa: C901 - one story, read from top to bottom
                     log.write(step)
                 stop = interrupt.check(accelerator)
                 last = images + batch > options.images
+                if post_hoc_ema:
+                    post_hoc_ema.step(images, batch)
+                    if images % options.snapshot_every < batch or last:
+                        post_hoc_ema.save_snapshots(options.output, images, main=main)
                 if images % options.checkpoint_every < batch or last or stop:
                     checkpoint.save(options.output, images, state, options.keep, main=main)
                 if validation and (images % options.validate_every < batch or last):

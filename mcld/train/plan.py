@@ -13,10 +13,12 @@ from mcld.dataset.outputs import find_dataset
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.machine.processes import runs_on_cpu
 from mcld.settings import TrainSettings
+from mcld.train.snapshots import MIN_SNAPSHOTS
 
 WRITTEN = (
     "start",
     "checkpoints",
+    "snapshots",
     "pipeline",
     "adapting",
     "adapted",
@@ -120,6 +122,11 @@ def check_machine(options: TrainSettings, processes: int) -> None:
         raise SettingsError(
             f"train.images, {options.images}, is less than one batch, {batch}: raise it,"
             " or lower train.batch_size"
+        )
+    if options.post_hoc_ema and options.images < MIN_SNAPSHOTS * options.snapshot_every:
+        raise SettingsError(
+            f"train.snapshot_every, {options.snapshot_every}, leaves less than {MIN_SNAPSHOTS}"
+            f" times to take snapshots at in train.images, {options.images}: lower it"
         )
     for tracker in options.trackers:
         if not any(find_spec(package) for package in _PACKAGES[tracker]):

@@ -27,6 +27,7 @@ STAGE_FILE = "stage.json"
 _HARMLESS = (
     *("output", "start_from", "cache", "workers", "keep", "trackers", "compile"),
     *("checkpoint_every", "validate_every", "validation_pairs"),
+    *("post_hoc_ema", "snapshot_every"),
 )
 """Settings of `train` that leave the weights as they are."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from accelerate import Accelerator
 
 import mcld
 from mcld.dataset.pictures import read_image
-from mcld.errors import SettingsError
+from mcld.errors import SettingsError, WeightsError
 from mcld.settings import Settings
 
 RECORD_FILE = "training.yaml"
-_FIXED = ("train.optimizer", "train.frozen")
+_FIXED = ("train.optimizer", "train.frozen", "train.post_hoc_ema")
 """What a run cannot change once it is begun, besides `model` and `mannequin`.
 
 Its checkpoints are of that kind.
@@ -29,16 +30,32 @@ _PAST = ("train.start_from", "train.pretrained", "train.output")
 _LIBRARIES = ("torch", "diffusers", "transformers", "accelerate")
 
 
-def write_record(folder: Path, settings: Settings) -> None:
-    """Write training.yaml: the resolved settings, the versions, and the commit of a checkout."""
-    record = {
+def make_record(settings: Settings) -> dict[str, Any]:
+    """What training.yaml holds: the resolved settings, the versions, the commit of a checkout."""
+    return {
         "mcld": mcld.__version__,
         "commit": _commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _LIBRARIES},
         "settings": settings.model_dump(mode="json"),
     }
-    (folder / RECORD_FILE).write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write training.yaml beside weights."""
+    (folder / RECORD_FILE).write_text(yaml.safe_dump(dict(record), sort_keys=False), "utf-8")
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read training.yaml back. Raises WeightsError when it is missing or damaged."""
+    path = folder / RECORD_FILE
+    try:
+        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("settings"), dict):
+        raise WeightsError(f"{path} is no record of a training")
+    return record
 
 
 def check_resumed(folder: Path, settings: Settings) -> str | None:

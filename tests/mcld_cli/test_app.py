@@ -82,6 +82,11 @@ def test_what_can_be_seen_at_once_is_told_before_the_seconds_that_torch_takes_to
         "weights status --config no.yaml": (2, "no.yaml: no such file"),
         "weights download no": (2, "there are no weights 'no'"),
         "weights convert no to --to pth": (1, "no is no folder of weights"),
+        "weights average no": (1, "no does not exist: give the output folder of a training"),
+        "weights average no --width 0.07": (2, "give a width and a new folder: --out is missing"),
+        "weights average no --out o": (2, "give a width and a new folder: --width is missing"),
+        "weights average no --width 0.5 --out o": (2, "--width 0.5: give a share of the run, from"),
+        "weights average no --width nan --out o": (2, "--width nan: give a share of the run, from"),
         "prepare no": (1, "no is no folder"),
         "evaluate --save-path no": (1, "no is no folder"),
         f"sample --source {photo} --pose {photo} --out o.png --pose-estimator densepose": (
@@ -129,6 +134,7 @@ def test_what_can_be_seen_at_once_is_told_before_the_seconds_that_torch_takes_to
     [
         *("", "prepare", "train", "sample", "edit", "evaluate", "settings"),
         *("doctor", "weights", "weights status", "weights download", "weights convert"),
+        "weights average",
     ],
 )
 def test_help_fits_eighty_columns(in_process: Run, command: str) -> None:

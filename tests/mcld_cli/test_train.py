@@ -1,3 +1,4 @@
+import json
 import os
 import random
 import resource
@@ -9,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.train.snapshots import find_snapshots
 from tests.conftest import TINY, FinishedRun
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -115,6 +118,7 @@ def test_two_processes_that_accumulate_train_like_one_that_does_not(
             f"train.output={tmp_path / output}",
             f"train.batch_size={batch_size}",
             *("train.images=24", "train.learning_rate=1e-3"),
+            *("train.post_hoc_ema=[0.1]", "train.snapshot_every=4"),
         ]
         done = run("train", *flags(finished, *own), *more, OMP_NUM_THREADS="1")
         assert done.returncode == 0, done.stderr
@@ -123,6 +127,56 @@ def test_two_processes_that_accumulate_train_like_one_that_does_not(
     one = losses(tmp_path / "one")
     assert len(set(one)) == 6
     assert losses(tmp_path / "two") == pytest.approx(one, abs=1e-4)
+    snapshots = [find_snapshots(tmp_path / output) for output in ("one", "two")]
+    assert [[s.images for s in taken] for taken in snapshots] == [[4, 8, 12, 16, 20, 24]] * 2
+    of_one, of_two = (load_file(taken[-1].path) for taken in snapshots)
+    apart = [(of_one[key] - tensor).abs().float().mean() for key, tensor in of_two.items()]
+    assert max(apart) < 1e-4  # a step is 1e-3
+
+
+def test_a_run_is_averaged_over_other_lengths_afterwards(
+    in_process: Run, finished: FinishedRun, tmp_path: Path
+) -> None:
+    own = [f"train.output={tmp_path / 'run'}", "train.images=32"]
+    own += ["train.post_hoc_ema=[0.05, 0.1]", "train.snapshot_every=4"]
+    assert in_process("train", *flags(finished, *own)).returncode == 0
+    listed = in_process("weights", "average", "run")
+    assert listed.returncode == 0
+    assert "of 8 times up to 32 pictures" in listed.stdout
+    rows = [line.split() for line in listed.stdout.splitlines() if "%" in line]
+    errors = {float(row[0]): float(row[1][:-1]) for row in rows}
+    assert errors[0.1] == 0 < errors[0.08] < errors[0.2] < errors[0.02]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+
+    done = in_process("weights", "average", "run", "--width", "0.08", "--out", "one", "--json")
+    assert done.returncode == 0, done.stderr
+    (made,) = json.loads(done.stdout)["widths"]
+    assert made["pipeline"] == "one"
+    assert made["profile_error"] == pytest.approx(errors[0.08] / 100, abs=1e-4)
+    again = in_process("weights", "average", "run", "--width", "0.08", "--out", "one")
+    assert again.returncode == 2
+    assert again.stderr == "error: one exists already: give the name of a new folder\n"
+
+    two = ["--width", "0.06", "--width", "0.12", "--out", "two"]
+    done = in_process("weights", "average", "run", *two)
+    assert done.returncode == 0, done.stderr
+    assert "  mcld sample --weights two/0.06 --source" in done.stdout
+    layout = DatasetLayout(finished.settings.train.dataset)
+    source, target = (Path(name).stem for name in layout.pairs("test")[0])
+    pair = ["--source", layout.image("test", source), "--pose", layout.densepose("test", target)]
+    pictures = []
+    for weights in ("one", "two/0.06", "two/0.12"):
+        words = ["sample", *map(str, pair), "--out", "o.png", "--weights", weights]
+        done = in_process(*words, "--set", "sample.num_inference_steps=1")
+        assert done.returncode == 0, done.stderr
+        pictures.append((tmp_path / "o.png").read_bytes())
+    assert len(set(pictures)) == 3
+
+    missing = in_process("weights", "average", "run", "--width", "0.01", "--out", "three")
+    assert missing.returncode == 1
+    assert "do not make the width 0.01" in missing.stderr
+    assert missing.stderr.count("\n") == 1
+    assert not (tmp_path / "three").exists()
 
 
 def test_a_mistake_in_several_processes_is_still_one_line(

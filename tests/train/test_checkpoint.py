@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers.training_utils import EMAModel
+from safetensors.torch import load_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
@@ -16,6 +17,8 @@ from mcld.errors import MCLDError
 from mcld.machine.processes import gather_whole
 from mcld.settings import load_settings
 from mcld.train import checkpoint
+from mcld.train.post_hoc_ema import PostHocEMA
+from mcld.train.snapshots import name_snapshot
 from mcld.train.start import new_pipeline
 from tests.conftest import TINY
 
@@ -31,7 +34,8 @@ def take_steps(folder: Path, steps: int, *, sharded: bool) -> None:
     parameters = list(network.parameters())
     optimizer = torch.optim.AdamW(parameters, 1e-2, fused=True)
     ema = EMAModel(parameters, 0.9)
-    state = checkpoint.State(network, optimizer, ema, None)
+    post_hoc_ema = PostHocEMA(network, [0.1])
+    state = checkpoint.State(network, optimizer, ema, None, post_hoc_ema)
     first = 0
     if checkpoint.checkpoints(folder):
         first = checkpoint.load_newest(folder, state, print)
@@ -41,8 +45,10 @@ def take_steps(folder: Path, steps: int, *, sharded: bool) -> None:
             parameter.grad = torch.sin(parameter.detach() * (row + 1) + step)
         optimizer.step()
         ema.step(parameters)
+        post_hoc_ema.step(step + 1, 1)
     main = not sharded or torch.distributed.get_rank() == 0
     checkpoint.save(folder, steps, state, keep=9, main=main)
+    post_hoc_ema.save_snapshots(folder, steps, main=main)
     ema.copy_to(parameters)
     weights = gather_whole(network.state_dict())
     if main:
@@ -86,6 +92,11 @@ def test_a_run_goes_on_with_or_without_sharding(
     assert names == ["000000002", "000000004"]
     expected = torch.load(straight / "averaged.pt")
     for key, tensor in torch.load(changing[order] / "averaged.pt").items():
+        torch.testing.assert_close(tensor, expected[key], msg=key)
+    names = {path.name for path in (changing[order] / "snapshots").iterdir()}
+    assert names == {"000000002-0.1.safetensors", "000000004-0.1.safetensors"}
+    expected = load_file(straight / "snapshots" / "000000004-0.1.safetensors")
+    for key, tensor in load_file(name_snapshot(changing[order], 4, 0.1)).items():
         torch.testing.assert_close(tensor, expected[key], msg=key)
 
 

@@ -128,6 +128,12 @@ def test_the_newest_checkpoints_are_kept_and_nothing_half_written(finished):
     assert sorted(p.name for p in folder.iterdir()) == ["000000016", "000000024"]
 
 
+def test_no_checkpoint_is_removed_while_there_are_fewer_than_are_kept(short):
+    settings = with_train(short, checkpoint_every=4, keep=6)
+    run(settings)
+    assert len(checkpoint.checkpoints(settings.train.output)) == 6
+
+
 def test_resuming_with_other_settings_says_which_and_refuses_another_network(finished, tmp_path):
     copy = finished.copy(tmp_path / "copy")
     said: list[str] = []
