@@ -251,10 +251,12 @@ class Bench:
         """Images a second of whole steps, the optimizer's included, and peak memory."""
         import torch
         from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
 
         from mcld.model import MCLD
         from mcld.settings import load_settings
 
+        AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001 - one of a process
         warm_up, steps = 3, 8
         given = [
             f"train.batch_size={mode.batch}",
