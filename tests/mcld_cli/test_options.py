@@ -58,7 +58,7 @@ def test_an_options_value_is_taken_as_it_is() -> None:
     ("key", "text"),
     [
         ("sample.seed", "Seed of the starting noise. (default: 0)"),
-        ("sample.device", "Such as cuda:1 or cpu. (default: a GPU where there is one)"),
+        ("sample.device", "Such as cuda:1, mps or cpu. (default: a GPU where there is one)"),
         ("train.lr_schedule", "falls to zero. One of constant, cosine. (default: constant)"),
         ("train.compile", "Compile the network before training."),
     ],
