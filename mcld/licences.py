@@ -148,7 +148,7 @@ LICENCES = {
         "Apache-2.0",
         "yes",
         "the licence allows it; its shape coefficients were measured on SMPL-X, which is not in it",
-        "pypi.org/project/mannequin-x",
+        "the package mannequin-x itself",
     ),
     "uv-tables": Licence(
         "DensePose's charts and SMPL's layout, by which every texture map is laid",
