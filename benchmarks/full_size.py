@@ -137,16 +137,16 @@ class Bench:
         """Checks, sampling, training, where the time goes, and what takes longest."""
         yield from self._told("checks", 0.5, self._check)
         first, *others = sampling
-        yield from self._sample(first)
+        yield from self.sample(first)
         for mode in training[:1]:
             yield from self._train(mode)
         yield from self._told("where a step's time goes", 0.3, self._profile)
         for mode in others:
-            yield from self._sample(mode)
+            yield from self.sample(mode)
         for mode in training[1:]:
             yield from self._train(mode)
 
-    def _sample(self, mode: Mode) -> Iterator[Line]:
+    def sample(self, mode: Mode) -> Iterator[Line]:
         yield from self._told(f"sampling, {mode.name}", mode.minutes, lambda: self._sampled(mode))
 
     def _train(self, mode: Mode) -> Iterator[Line]:
@@ -418,4 +418,4 @@ def cpu(minutes: float, toy: bool) -> Iterator[Line]:
 
     bench = Bench(torch.device("cpu"), TOY if toy else FULL, time.monotonic() + 60 * minutes, 3)
     for mode in CPU_SAMPLING:
-        yield from bench._sample(mode)  # noqa: SLF001 - of this file
+        yield from bench.sample(mode)

@@ -23,15 +23,15 @@ STEPS = 20
 SHORTCUTS: dict[str, dict[str, Any]] = {
     "all of it": {},
     "no guidance": {"guidance_scale": 1.0},
-    "guided from 0.2 to 1": {"guidance_interval": [0.2, 1.0]},
-    "guided from 0.4 to 1": {"guidance_interval": [0.4, 1.0]},
-    "guided from 0 to 0.8": {"guidance_interval": [0.0, 0.8]},
-    "guided from 0 to 0.6": {"guidance_interval": [0.0, 0.6]},
-    "guided from 0.2 to 0.8": {"guidance_interval": [0.2, 0.8]},
+    "guided from 0.2 to 1": {"guidance_interval": (0.2, 1.0)},
+    "guided from 0.4 to 1": {"guidance_interval": (0.4, 1.0)},
+    "guided from 0 to 0.8": {"guidance_interval": (0.0, 0.8)},
+    "guided from 0 to 0.6": {"guidance_interval": (0.0, 0.6)},
+    "guided from 0.2 to 0.8": {"guidance_interval": (0.2, 0.8)},
     "cache of 2 steps": {"cache_interval": 2},
     "cache of 3 steps": {"cache_interval": 3},
     "cache of 5 steps": {"cache_interval": 5},
-    "guided from 0.4 to 1, cache of 2": {"guidance_interval": [0.4, 1.0], "cache_interval": 2},
+    "guided from 0.4 to 1, cache of 2": {"guidance_interval": (0.4, 1.0), "cache_interval": 2},
     "unipc, 10 steps": {"num_inference_steps": 10},
 }
 """Name of a way to sample -> what it changes."""

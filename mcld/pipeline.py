@@ -150,19 +150,12 @@ class SamplingOptions:
     """Denoising steps, at least 1."""
     guidance_scale: float
     """s of classifier-free guidance, at least 1, which is none."""
-    guidance_interval: list[float]
-    """[low, high] of the timesteps that are guided, as shares of the schedule: 0 is the clean
-    picture, 1 is noise."""
-    cache_interval: int
-    """Steps that share their deep features (DeepCache); 1: each has its own."""
     height: int
     """Of what the network makes, pixels, a multiple of 8."""
     width: int
     """Likewise."""
     dtype: str
     """Of the networks, such as "float32"."""
-    storage_dtype: str | None
-    """What the UNets' weights are kept in between their layers' turns; None: in `dtype`."""
     focal_conditions: list[str]
     """Which of source, texture and face the network gets."""
     reference_input: str
@@ -177,10 +170,24 @@ class SamplingOptions:
     """The scheduler's class."""
     scheduler_config: dict[str, Any]
     """What the scheduler was made with."""
+    guidance_interval: tuple[float, float] = EVERYWHERE
+    """(low, high) of the timesteps that are guided, as shares of the schedule: 0 is the clean
+    picture, 1 is noise."""
+    cache_interval: int = 1
+    """Steps that share their deep features (DeepCache); 1: each has its own."""
+    storage_dtype: str | None = None
+    """What the UNets' weights are kept in between their layers' turns; None: in `dtype`."""
 
     def record(self) -> dict[str, Any]:
-        """As JSON has it, without nesting: what a picture depends on besides its inputs."""
-        record = asdict(self)
+        """As JSON has it, without nesting: what a picture depends on besides its inputs.
+
+        What has a default and is left at it is not named: records from before it was there, and
+        runs that are to be gone on with, stay what they were.
+        """
+        left = {f.name for f in fields(self) if getattr(self, f.name) == f.default}
+        record = {name: value for name, value in asdict(self).items() if name not in left}
+        if "guidance_interval" in record:
+            record["guidance_interval"] = list(record["guidance_interval"])
         config = record.pop("scheduler_config")
         return {**record, **{f"scheduler.{name}": value for name, value in config.items()}}
 
@@ -683,7 +690,7 @@ class MCLDPipeline(DiffusionPipeline):
                 deep, deep_scale = DeepFeatures(), scale
             prediction = network.predict_guided(scaled, timestep, pose_features, focal, scale, deep)
             if deep is not None and anew:
-                deep.detach()
+                deep.clone_in_place()
             latents = scheduler.step(prediction.float(), timestep, latents, **arguments).prev_sample
             if callback_on_step_end is not None:
                 state = callback_on_step_end(self, step, timestep, {"latents": latents})
@@ -732,12 +739,9 @@ class MCLDPipeline(DiffusionPipeline):
         return SamplingOptions(
             num_inference_steps=int(steps),
             guidance_scale=float(scale),
-            guidance_interval=[float(low), float(high)],
-            cache_interval=cache_interval,
             height=height,
             width=width,
             dtype=str(self.denoising_unet.dtype).removeprefix("torch."),
-            storage_dtype=storage_dtype,
             focal_conditions=list(config.focal_conditions),
             reference_input=config.reference_input,
             pose_resample=config.pose_resample,
@@ -749,6 +753,9 @@ class MCLDPipeline(DiffusionPipeline):
                 for name, value in sorted(scheduler.config.items())
                 if not name.startswith("_")
             },
+            guidance_interval=(float(low), float(high)),
+            cache_interval=cache_interval,
+            storage_dtype=storage_dtype,
         )
 
     def picture_size(self, height: int | None, width: int | None) -> tuple[int, int]:

@@ -46,7 +46,7 @@ def test_what_the_time_left_does_not_suffice_for_is_named(bench):
 
 def test_a_mode_that_fails_is_told_and_the_others_are_measured(bench):
     wrong = Mode("wrong", ("sample.guidance_interval=[0.9,0.1]",))
-    (told,) = bench._sample(wrong)
+    (told,) = bench.sample(wrong)
     assert "guidance_interval 0.9 to 0.1" in told["failed"]
-    (told,) = bench._sample(Mode("float32", ("sample.dtype=float32",)))
+    (told,) = bench.sample(Mode("float32", ("sample.dtype=float32",)))
     assert "failed" not in told

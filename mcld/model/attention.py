@@ -66,7 +66,7 @@ class DeepFeatures:
     hidden_states: Tensor | None = None
     """[B, channels, h, w] what the last layer gets from below; None before the first step."""
 
-    def detach(self) -> None:
+    def clone_in_place(self) -> None:
         """Hold them in memory of their own: a compiled network may write over its outputs."""
         if self.hidden_states is not None:
             self.hidden_states = self.hidden_states.clone()

@@ -62,7 +62,7 @@ def denoise(pipeline, conditions, golden, options) -> tuple[Tensor, list[int], i
 
 def test_outside_the_interval_a_step_runs_half_the_rows(pipeline, conditions, golden, guided):
     # The timesteps are 999, 833, 666, 499, 333 and 166.
-    options = replace(guided, guidance_interval=[0.3, 0.7])
+    options = replace(guided, guidance_interval=(0.3, 0.7))
     _, rows, _ = denoise(pipeline, conditions, golden, options)
     count = len(conditions.pose)
     assert rows == [count, count, 2 * count, 2 * count, 2 * count, count]
@@ -71,7 +71,7 @@ def test_outside_the_interval_a_step_runs_half_the_rows(pipeline, conditions, go
 def test_an_interval_that_holds_all_steps_changes_nothing(pipeline, conditions, golden, guided):
     whole, *_ = denoise(pipeline, conditions, golden, guided)
     within, *_ = denoise(
-        pipeline, conditions, golden, replace(guided, guidance_interval=[0.1, 1.0])
+        pipeline, conditions, golden, replace(guided, guidance_interval=(0.1, 1.0))
     )
     assert torch.equal(within, whole)
 
@@ -79,7 +79,7 @@ def test_an_interval_that_holds_all_steps_changes_nothing(pipeline, conditions, 
 def test_an_interval_that_holds_none_is_no_guidance(pipeline, conditions, golden, guided):
     without, *_ = denoise(pipeline, conditions, golden, replace(guided, guidance_scale=1.0))
     outside, *_ = denoise(
-        pipeline, conditions, golden, replace(guided, guidance_interval=[0.0, 0.1])
+        pipeline, conditions, golden, replace(guided, guidance_interval=(0.0, 0.1))
     )
     torch.testing.assert_close(outside, without, rtol=0, atol=1e-5)
 
@@ -96,7 +96,7 @@ def test_steps_that_share_deep_features_run_the_whole_network_once(
 def test_where_guidance_begins_and_ends_deep_features_are_made_anew(
     pipeline, conditions, golden, guided
 ):
-    options = replace(guided, cache_interval=STEPS, guidance_interval=[0.3, 0.7])
+    options = replace(guided, cache_interval=STEPS, guidance_interval=(0.3, 0.7))
     _, _, whole = denoise(pipeline, conditions, golden, options)
     assert whole == 3
 
@@ -145,3 +145,12 @@ def test_the_network_in_two_parts_is_the_network(pipeline, conditions, golden, o
 def test_intervals_that_are_none_are_refused(pipeline, wrong, said):
     with pytest.raises(InputError, match=said):
         pipeline.resolve_options(**wrong)
+
+
+def test_a_record_names_what_was_asked_for_and_is_else_what_it_was_before(guided):
+    """So that runs of before these ways were there are gone on with."""
+    asked = {"guidance_interval": [0.2, 0.8], "cache_interval": 2}
+    plain = guided.record()
+    assert not asked.keys() & plain.keys()
+    changed = replace(guided, guidance_interval=(0.2, 0.8), cache_interval=2).record()
+    assert changed == {**plain, **asked}

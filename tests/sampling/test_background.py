@@ -17,7 +17,7 @@ from mcld.sampling.background import cut_out, finish_pictures, remove_person
 
 SIZE = (256, 176)
 OPTIONS = SamplingOptions(
-    1, 1.0, [0, 1], 1, *SIZE, "float32", None, [], "texture", "nearest", 8, "background", "", {}
+    1, 1.0, *SIZE, "float32", [], "texture", "nearest", 8, "background", "", {}
 )
 
 
