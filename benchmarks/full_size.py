@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import torch
 
     from mcld.conditions import FocalConditions
-    from mcld.pipeline import MCLDPipeline, SamplingOptions
+    from mcld.pipeline import MCLDPipeline
+    from mcld.sampling_options import SamplingOptions
 
 Line = dict[str, Any]
 
@@ -347,7 +348,7 @@ def _ask(
     """Encoded conditions of some random people, and noise."""
     import torch
 
-    from mcld.pipeline import PipelineInputs
+    from mcld.pipeline_inputs import PipelineInputs
 
     pipeline, options = opened
     generator = torch.Generator().manual_seed(0)
@@ -355,11 +356,11 @@ def _ask(
     patches = torch.rand(batch, 3, 224, 224, generator=generator)
     pose = (pixels * 24).to(torch.uint8)
     inputs = PipelineInputs(
-        source=patches,
-        texture=patches,
-        reference=pixels * 2 - 1,
-        face=torch.rand(batch, 512, generator=generator),
-        pose=pose,
+        source=patches.numpy(),
+        texture=patches.numpy(),
+        reference=(pixels * 2 - 1).numpy(),
+        face=torch.rand(batch, 512, generator=generator).numpy(),
+        pose=pose.numpy(),
         warped=None,
         fine_pose=None,
         fine_warped=None,

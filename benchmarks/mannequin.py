@@ -22,9 +22,10 @@ from mcld.machine.files import write_json
 from mcld.mannequin.prepare import ALONE
 from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import Person, read_prepared
-from mcld.pipeline import MCLDPipeline, SamplingOptions
+from mcld.pipeline import MCLDPipeline
 from mcld.sampling.background import finish_pictures
 from mcld.sampling.paint import as_images, paint, read_inputs
+from mcld.sampling_options import SamplingOptions
 from mcld.surface.parts import HEAD
 from mcld.surface.warp import warp_texture
 

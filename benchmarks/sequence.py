@@ -23,9 +23,10 @@ from mcld.mannequin.world import identity, pose, render
 from mcld.mannequin.world.map_noise import disturb_map
 from mcld.networks.folders import EMBEDDED, load_pipeline
 from mcld.person import Person
-from mcld.pipeline import MCLDPipeline, SamplingOptions
+from mcld.pipeline import MCLDPipeline
 from mcld.sampling.background import find_behind, finish_pictures
 from mcld.sampling.paint import as_images, paint, read_inputs
+from mcld.sampling_options import SamplingOptions
 from mcld.surface.smooth import smooth_maps
 
 SIZE = (384, 264)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import torch
 
     from mcld.conditions import FocalConditions
-    from mcld.pipeline import MCLDPipeline, SamplingOptions
+    from mcld.pipeline import MCLDPipeline
+    from mcld.sampling_options import SamplingOptions
 
 STEP_COUNTS = (1, 2, 4, 6, 8, 10, 12, 20, 50)
 MANY_STEPS = 100
@@ -70,7 +71,7 @@ def _open_pairs(dataset: Path, count: int, weights: Path | None, guidance: float
     from mcld.errors import InputError
     from mcld.networks.folders import EMBEDDED, load_weights
     from mcld.person import read_prepared
-    from mcld.pipeline import PipelineInputs
+    from mcld.pipeline_inputs import PipelineInputs
     from mcld.sampling.device import choose_device
     from mcld.sampling.paint import read_inputs
     from mcld.sampling.placement import place

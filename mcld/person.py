@@ -15,10 +15,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from mcld.body.parameters import read_body, read_gallery
 from mcld.body.shape import BodyShape
@@ -73,7 +71,7 @@ class Person:
     """The photo's IUV map, uint8 [H, W, 3] (I, U, V)."""
     texture: Image.Image
     """Texture map in the SMPL layout, RGB, 512x512."""
-    face: Tensor
+    face: NDArray[np.float32]
     """[512] face embedding; zeros where no face was found."""
     views: tuple[Person, ...] = ()
     """Of a person who was gathered from several photos, each as it was read, the first among them;
@@ -204,7 +202,7 @@ def read_prepared(
         photo=Image.fromarray(photo),
         iuv=iuv,
         texture=Image.fromarray(read_image(layout.texture(split, stem))),
-        face=torch.from_numpy(embedding),
+        face=embedding,
     )
 
 
@@ -468,7 +466,7 @@ class PersonReader:
         elif people == 1 and isinstance(person, int) and person > 1:
             self.say(f"{path.name} shows one person, who counts: --person {person} is for several.")
 
-    def _embed_face(self, photo: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> Tensor:
+    def _embed_face(self, photo: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.float32]:
         """[512]; zeros where no face is found or none can be read."""
         try:
             with self._estimating:
@@ -476,4 +474,4 @@ class PersonReader:
         except MCLDError as error:
             self.say(f"The face cannot be read: {error}")
             face = None
-        return torch.zeros(FACE_SIZE) if face is None else torch.from_numpy(face)
+        return np.zeros(FACE_SIZE, np.float32) if face is None else face

@@ -47,6 +47,19 @@ def read_iuv_maps(pictures: Pictures, name: str) -> list[NDArray[np.uint8]]:
     return [found[id(picture)] for picture in pictures]
 
 
+def read_faces(face: Tensor | NDArray[Any], count: int) -> NDArray[np.float32]:
+    """Face embeddings as float32 [B, 512]; one is that of all `count` pictures.
+
+    Raises InputError for what holds anything but finite numbers.
+    """
+    if isinstance(face, Tensor):
+        face = face.detach().float().cpu().numpy()
+    known = isinstance(face, np.ndarray) and face.dtype.kind == "f" and np.isfinite(face).all()
+    if not known:
+        raise InputError("face must be finite numbers, a tensor or an array [B, 512]")
+    return np.repeat(face, count, axis=0) if len(face) == 1 else np.asarray(face, np.float32)
+
+
 def _split(pictures: Any, name: str) -> list[Image.Image]:
     """Each picture as PIL has it."""
     if isinstance(pictures, (list, tuple)):

@@ -3,7 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self, TypeVar
@@ -25,8 +25,16 @@ from mcld.errors import InputError
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 from mcld.model.attention import DeepFeatures, FocalContext
 from mcld.model_card import name_real_modules, write_card, write_hub_code
-from mcld.picture_arguments import Pictures, read_iuv_maps, read_photos, read_texture_maps
-from mcld.surface.atlas import lay_atlas, warp_atlas
+from mcld.picture_arguments import (
+    Pictures,
+    read_faces,
+    read_iuv_maps,
+    read_photos,
+    read_texture_maps,
+)
+from mcld.pipeline_inputs import InputForm, PipelineInputs, square
+from mcld.sampling_options import EVERYWHERE, SamplingOptions
+from mcld.surface.atlas import lay_atlas
 
 _T = TypeVar("_T")
 logger = logging.get_logger(__name__)
@@ -38,10 +46,6 @@ SCALE_FACTOR = 8
 """Pixels of a picture along one latent pixel's side: the pose guider's downsampling is fixed."""
 TIMESTEPS = 1000
 """Of the noise schedule that networks are trained on."""
-EVERYWHERE = (0.0, 1.0)
-"""The guidance interval that is the whole noise schedule."""
-SQUARE = 512
-"""Side, in pixels, of the square that a picture is squashed to before an image encoder crops it."""
 
 
 def ddim_scheduler(
@@ -90,11 +94,6 @@ _ZERO_SIGNAL = 1e-6
 """Share of the signal that is left at the last timestep, at most; diffusers keeps 2^-24 of it."""
 
 
-def _stack_planes(pictures: list[NDArray[np.uint8]]) -> Tensor:
-    """B arrays [H, W, C] -> [B, C, H, W]."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
-
-
 def _repeat(pictures: list[_T], count: int) -> list[_T]:
     """One picture as often as it is needed; several as they are."""
     return pictures * count if len(pictures) == 1 else pictures
@@ -105,91 +104,6 @@ class MCLDPipelineOutput(BaseOutput):
     """What the pipeline returns: `images`, in the form that `output_type` asked for."""
 
     images: list[Image.Image] | NDArray[np.float32] | Tensor
-
-
-@dataclass(frozen=True)
-class PipelineInputs:
-    """What the pipeline reads of B people and poses: pixels at the networks' sizes, on the CPU."""
-
-    source: Tensor
-    """[B, 3, S, S] the source photo, normalised for the image encoder."""
-    texture: Tensor
-    """[B, 3, S, S] the texture map, normalised for the image encoder."""
-    reference: Tensor
-    """[B, 3, H, W] what ReferenceNet sees, -1..1."""
-    face: Tensor
-    """[B, 512] face embedding; zeros where no face was found."""
-    pose: Tensor
-    """[B, 3, H, W] uint8 target IUV map, (I, U, V)."""
-    warped: Tensor | None
-    """[B, 3, H, W] uint8 RGB, what the pose guider sees besides; None for one that sees no more."""
-    fine_pose: Tensor | None
-    """[B, 3, sH, sW] as `pose`, at the size that a refiner enlarges to; None without one."""
-    fine_warped: Tensor | None
-    """[B, 4, sH, sW] uint8, the photo's pixels warped onto it, RGB, and 255 where they are seen."""
-
-    @classmethod
-    def cat(cls, inputs: list[Self]) -> Self:
-        """Join those of several people into one batch."""
-        parts = ([getattr(i, f.name) for i in inputs] for f in fields(cls))
-        joined: list[Any] = [None if part[0] is None else torch.cat(part) for part in parts]
-        return cls(*joined)
-
-    def __getitem__(self, rows: slice) -> Self:
-        """Those of some of the people."""
-        parts = (getattr(self, f.name) for f in fields(self))
-        chosen: list[Any] = [None if part is None else part[rows] for part in parts]
-        return type(self)(*chosen)
-
-
-@dataclass(frozen=True)
-class SamplingOptions:
-    """How pictures are sampled, all of it resolved: it paints them, and it is their record."""
-
-    num_inference_steps: int
-    """Denoising steps, at least 1."""
-    guidance_scale: float
-    """s of classifier-free guidance, at least 1, which is none."""
-    height: int
-    """Of what the network makes, pixels, a multiple of 8."""
-    width: int
-    """Likewise."""
-    dtype: str
-    """Of the networks, such as "float32"."""
-    focal_conditions: list[str]
-    """Which of source, texture and face the network gets."""
-    reference_input: str
-    """What ReferenceNet sees, "texture" or "source"."""
-    pose_resample: str
-    """How IUV maps are resized, "bicubic" or "nearest"."""
-    projector_heads: int
-    """Heads of the image projector, which its weights do not tell."""
-    keep: str
-    """What of the source's photo stays in a new pose, "background" or "nothing"."""
-    scheduler: str
-    """The scheduler's class."""
-    scheduler_config: dict[str, Any]
-    """What the scheduler was made with."""
-    guidance_interval: tuple[float, float] = EVERYWHERE
-    """(low, high) of the timesteps that are guided, as shares of the schedule: 0 is the clean
-    picture, 1 is noise."""
-    cache_interval: int = 1
-    """Steps that share their deep features (DeepCache); 1: each has its own."""
-    storage_dtype: str | None = None
-    """What the UNets' weights are kept in between their layers' turns; None: in `dtype`."""
-
-    def record(self) -> dict[str, Any]:
-        """As JSON has it, without nesting: what a picture depends on besides its inputs.
-
-        What has a default and is left at it is not named: records from before it was there, and
-        runs that are to be gone on with, stay what they were.
-        """
-        left = {f.name for f in fields(self) if getattr(self, f.name) == f.default}
-        record = {name: value for name, value in asdict(self).items() if name not in left}
-        if "guidance_interval" in record:
-            record["guidance_interval"] = list(record["guidance_interval"])
-        config = record.pop("scheduler_config")
-        return {**record, **{f"scheduler.{name}": value for name, value in config.items()}}
 
 
 _DEFAULTS = {
@@ -406,11 +320,10 @@ class MCLDPipeline(DiffusionPipeline):
     def encoder_pixels(self, images: list[Image.Image]) -> Tensor:
         """B pictures of any size -> [B, 3, S, S] float32, as the image encoder reads them.
 
-        A feature extractor that crops is given squares, so that it crops nothing away: the authors
-        squash every picture to 512x512 first.
+        A feature extractor that crops is given squares.
         """
         if self.feature_extractor.do_center_crop:
-            images = [i.resize((SQUARE, SQUARE), Image.Resampling.BICUBIC) for i in images]
+            images = [square(image) for image in images]
         pixels: Tensor = self.feature_extractor(images=images, return_tensors="pt").pixel_values
         return pixels
 
@@ -440,17 +353,24 @@ class MCLDPipeline(DiffusionPipeline):
             pictures = self.refiner(pictures, conditions.fine_pose, conditions.fine_warped)
         return (pictures.float() / 2 + 0.5).clamp(0, 1)
 
-    def resize_iuv(self, iuv: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-        """An IUV map, uint8 [H, W, 3], at another size, as the network was trained on them."""
-        resample = Image.Resampling[self.config.pose_resample.upper()]
-        return np.array(Image.fromarray(iuv).resize((width, height), resample))
+    @property
+    def input_form(self) -> InputForm:
+        """In what form its networks read pictures and maps."""
+        return InputForm(
+            self.config.pose_resample,
+            self.config.reference_input,
+            None if self.refiner is None else self.refiner.scale,
+            self.pose_guider.complete,
+            self.pose_guider.look,
+            lambda images: self.encoder_pixels(images).numpy(),
+        )
 
     def inputs(
         self,
         source: list[Image.Image],
         texture: list[Image.Image],
         pose: list[NDArray[np.uint8]],
-        face: Tensor | None,
+        face: NDArray[np.float32] | None,
         height: int,
         width: int,
         atlas: Sequence[NDArray[np.uint8] | None] | None = None,
@@ -467,40 +387,8 @@ class MCLDPipeline(DiffusionPipeline):
                 refiner to look closer than the texture map goes; None where that is not known.
         """
         if face is None:
-            face = torch.zeros(len(source), self.image_projector.config.embedding_dim)
-        reference = source if self.config.reference_input == "source" else texture
-        known = {id(image): image for image in texture}  # the poses of a person share one
-        completed = {
-            key: self.pose_guider.complete(np.asarray(image.convert("RGB")))
-            for key, image in known.items()
-        }
-        textures = [completed[id(image)] for image in texture]
-        maps = self._resize_poses(pose, height, width)
-        warped = [self.pose_guider.look(iuv, t) for iuv, t in zip(maps, textures, strict=True)]
-        fine_pose = fine_warped = None
-        if self.refiner is not None:
-            scale = self.refiner.scale
-            fine = self._resize_poses(pose, height * scale, width * scale)
-            atlas = atlas or [None] * len(fine)
-            looks = [warp_atlas(*one) for one in zip(fine, atlas, textures, strict=True)]
-            fine_pose, fine_warped = _stack_planes(fine), _stack_planes(looks)
-        return PipelineInputs(
-            source=self.encoder_pixels(source),
-            texture=self.encoder_pixels(texture),
-            reference=self.image_processor.preprocess(reference, height, width),
-            face=face,
-            pose=_stack_planes(maps),
-            warped=None if warped[0] is None else torch.stack(warped).contiguous(),
-            fine_pose=fine_pose,
-            fine_warped=fine_warped,
-        )
-
-    def _resize_poses(
-        self, pose: list[NDArray[np.uint8]], height: int, width: int
-    ) -> list[NDArray[np.uint8]]:
-        """Each at a size; the pictures of an edit share one, which is resized once."""
-        resized = {id(iuv): self.resize_iuv(iuv, height, width) for iuv in pose}
-        return [resized[id(iuv)] for iuv in pose]
+            face = np.zeros((len(source), self.image_projector.config.embedding_dim), np.float32)
+        return self.input_form.read(source, texture, pose, face, height, width, atlas)
 
     def conditions(
         self, inputs: PipelineInputs, same: FocalConditions | None = None
@@ -511,25 +399,28 @@ class MCLDPipeline(DiffusionPipeline):
         """
         device = self._execution_device
 
-        def scale_pixels(pixels: Tensor | None) -> Tensor | None:
-            return None if pixels is None else pixels.to(device).float() / 255
+        def scale_pixels(pixels: NDArray[np.uint8] | None) -> Tensor | None:
+            return None if pixels is None else torch.from_numpy(pixels).to(device).float() / 255
 
-        fine = inputs.fine_pose
+        face = torch.from_numpy(inputs.face)
         if same is None:
-            source, texture = self.embed(inputs.source), self.embed(inputs.texture)
-            reference, face = self.encode_moments(inputs.reference)[0], inputs.face
+            kinds = inputs.source, inputs.texture, inputs.reference
+            seen, unrolled, reference = (torch.from_numpy(pixels) for pixels in kinds)
+            source, texture = self.embed(seen), self.embed(unrolled)
+            reference = self.encode_moments(reference)[0]
         else:
             parts = same.source, same.texture, same.reference_latents, same.face
-            rows = len(inputs.face)
+            rows = len(face)
             source, texture, reference, face = (p.expand(rows, *p.shape[1:]) for p in parts)
+        fine = inputs.fine_pose
         conditions = FocalConditions(
             source=source,
             texture=texture,
             reference_latents=reference,
             face=face,
-            pose=scale_iuv(inputs.pose.to(device)),
+            pose=scale_iuv(torch.from_numpy(inputs.pose).to(device)),
             warped=scale_pixels(inputs.warped),
-            fine_pose=None if fine is None else scale_iuv(fine.to(device)),
+            fine_pose=None if fine is None else scale_iuv(torch.from_numpy(fine).to(device)),
             fine_warped=scale_pixels(inputs.fine_warped),
         )
         kept = conditions.keep(self.config.focal_conditions)
@@ -541,7 +432,7 @@ class MCLDPipeline(DiffusionPipeline):
         source: Pictures,
         texture: Pictures,
         pose: Pictures,
-        face: Tensor | None = None,
+        face: Tensor | NDArray[np.float32] | None = None,
         *,
         source_pose: Pictures | None = None,
         height: int | None = None,
@@ -563,8 +454,8 @@ class MCLDPipeline(DiffusionPipeline):
             source: B photos of any size, or one for all; in any form of `Pictures`.
             texture: their texture maps in the SMPL layout, usually 512x512; as many.
             pose: B target IUV maps as they lie on disk, RGB = (V, U, I), of any size.
-            face: [B, 512] face embeddings, or [1, 512], zeros where no face was found; none at all
-                by default.
+            face: [B, 512] face embeddings, a tensor or an array, or [1, 512], zeros where no face
+                was found; none at all by default.
             source_pose: the IUV maps of `source` itself, each of its photo's size; with them a
                 refiner looks closer than the texture map goes.
             height, width: of the pictures, in pixels, multiples of 8; by default the size the
@@ -613,13 +504,10 @@ class MCLDPipeline(DiffusionPipeline):
                 atlas = _repeat(laid, len(maps))
         sources = _repeat(photos, len(maps))
         textures = _repeat(read_texture_maps(texture, "texture"), len(maps))
-        if face is not None and not (isinstance(face, Tensor) and face.isfinite().all()):
-            raise InputError("face must be a tensor of finite numbers, [B, 512]")
-        if face is not None and len(face) == 1:
-            face = face.expand(len(maps), -1)
+        faces = None if face is None else read_faces(face, len(maps))
         if isinstance(generator, list) and len(generator) != len(maps):
             raise InputError(f"give one generator, or as many as poses: not {len(generator)}")
-        self.check_inputs(sources, textures, maps, face, output_type)
+        self.check_inputs(sources, textures, maps, faces, output_type)
         with self.progress_bar(total=options.num_inference_steps) as progress:
 
             def after_step(
@@ -630,7 +518,7 @@ class MCLDPipeline(DiffusionPipeline):
                 return state if called is None else called(pipeline, step, timestep, state)
 
             size = options.height, options.width
-            inputs = self.inputs(sources, textures, maps, face, *size, atlas)
+            inputs = self.inputs(sources, textures, maps, faces, *size, atlas)
             conditions = self.conditions(inputs)
             noise = self.draw_noise(len(sources), options, generator, latents)
             latents = self.denoise(
@@ -806,7 +694,7 @@ class MCLDPipeline(DiffusionPipeline):
         source: list[Image.Image],
         texture: list[Image.Image],
         pose: list[NDArray[np.uint8]],
-        face: Tensor | None,
+        face: NDArray[np.float32] | None,
         output_type: str,
     ) -> None:
         """Raise InputError for arguments of `__call__` that do not go together."""

@@ -18,9 +18,11 @@ from mcld.edit.texture import GROUPS, Texture, check_group, check_texture, group
 from mcld.errors import InputError, SettingsError
 from mcld.machine.processes import ignore
 from mcld.person import Person
-from mcld.pipeline import MCLDPipeline, PipelineInputs, SamplingOptions
+from mcld.pipeline import MCLDPipeline
+from mcld.pipeline_inputs import PipelineInputs
 from mcld.sampling.background import finish_pictures
 from mcld.sampling.paint import OnStep, as_images, paint, read_inputs
+from mcld.sampling_options import SamplingOptions
 from mcld.surface.charts import find_texels
 
 

@@ -35,7 +35,7 @@ from mcld.errors import InputError, SettingsError
 from mcld.machine.files import remove_unfinished_files
 from mcld.machine.lock import hold_file
 from mcld.person import PersonReader
-from mcld.pipeline import PipelineInputs
+from mcld.pipeline_inputs import PipelineInputs
 from mcld.sampling.open import OpenPipeline
 from mcld.sampling.paint import as_images
 from mcld.sampling.record import make_provenance

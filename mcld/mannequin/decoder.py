@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,7 +23,8 @@ from mcld.mannequin.autoencoder import PatchAutoencoder
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.mannequin.refiner import TextureRefiner
 from mcld.person import BATCH, read_batches
-from mcld.pipeline import SCALE_FACTOR, MCLDPipeline, SamplingOptions
+from mcld.pipeline import SCALE_FACTOR, MCLDPipeline
+from mcld.sampling_options import SamplingOptions
 from mcld.settings import TrainSettings
 from mcld.surface.parts import HEAD
 
@@ -348,7 +350,7 @@ def _sample_batch(
         [p.photo for p in sources],
         [p.texture for p in sources],
         [p.iuv for p in targets],
-        torch.stack([p.face for p in sources]),
+        np.stack([p.face for p in sources]),
         *size,
         None if pipeline.refiner is None else [p.atlas for p in sources],
     )
@@ -360,7 +362,7 @@ def _sample_batch(
     )
     poses, warped = inputs.fine_pose, inputs.fine_warped
     if poses is None or warped is None:
-        poses, warped = inputs.pose, torch.empty(len(pairs), 0, *size, dtype=torch.uint8)
+        poses, warped = inputs.pose, np.empty((len(pairs), 0, *size), np.uint8)
     photos = pipeline.image_processor.preprocess([p.photo for p in targets], *poses.shape[2:])
     latents = latents / pipeline.vae.config.scaling_factor
     decoded = torch.empty(len(pairs), 0, *size)
@@ -370,6 +372,6 @@ def _sample_batch(
         "latents": latents.cpu(),
         "decoded": decoded.to("cpu", torch.float16),
         "photos": ((photos + 1) * 127.5).round().to(torch.uint8),
-        "poses": poses.cpu(),
-        "warped": warped.cpu(),
+        "poses": torch.from_numpy(poses),
+        "warped": torch.from_numpy(warped),
     }

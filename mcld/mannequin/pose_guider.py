@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mcld.model import PoseGuider
-from mcld.surface.warp import complete_texture, mark_shown, warp_texture
+from mcld.surface.warp import mark_completed, warp_texture
 
 
 class TexturedPoseGuider(PoseGuider):
@@ -53,18 +53,14 @@ class TexturedPoseGuider(PoseGuider):
         return textured
 
     @staticmethod
-    def look(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> Tensor:
+    def look(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The texture map warped onto the pose, as `PoseGuider.look` has it."""
-        return torch.from_numpy(warp_texture(iuv, texture[..., :3])).permute(2, 0, 1)
+        return warp_texture(iuv, texture[..., :3])
 
     @staticmethod
     def complete(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A source's texture map, uint8 RGB of any size, with what it lacks guessed.
-
-        As `mark_shown` has it.
-        """
-        marked = mark_shown(texture)
-        return np.dstack([complete_texture(marked[..., :3]), marked[..., 3]])
+        """A source's texture map, uint8 RGB of any size: `mark_completed`'s."""
+        return mark_completed(texture)
 
     def forward(self, pose: Tensor, warped: Tensor | None = None) -> Tensor:
         """[B, 3, H, W] IUV map, (V, U, I) / 255, and [B, 3, H, W] RGB / 255 -> pose features.
@@ -72,7 +68,7 @@ class TexturedPoseGuider(PoseGuider):
         warped: 0 where nothing is seen. The features are [B, C, H/8, W/8].
         """
         assert warped is not None
-        seen = warped.any(dim=1, keepdim=True).to(warped)
+        seen = (warped != 0).any(dim=1, keepdim=True).to(warped)
         # Where nothing is seen, neither light nor dark.
         patches = torch.cat([(warped - 0.5) * seen, seen], dim=1)
         return super().forward(pose) + self.patch_embedding(patches)  # type: ignore[no-any-return]

@@ -59,7 +59,7 @@ class TextureRefiner(ModelMixin, ConfigMixin):
         if self.scale > 1:
             decoded = functional.interpolate(decoded, scale_factor=self.scale, mode="bicubic")
         warped, shown = warped.tensor_split([3], dim=1)
-        seen = warped.any(dim=1, keepdim=True).to(warped)
+        seen = (warped != 0).any(dim=1, keepdim=True).to(warped)
         difference = (warped * 2 - 1 - decoded) * seen
         label = pose[:, 2:] * 255
         head = (label > HEAD[0] - 0.5).to(warped)

@@ -84,8 +84,7 @@ class TextureMaps:
         stem: of the source; pose: uint8 [3, H, W] (I, U, V).
         """
         texture = np.load(self.path(stem), mmap_mode="r")
-        warped: Tensor = TexturedPoseGuider.look(_clip(pose), texture)
-        return warped
+        return torch.from_numpy(TexturedPoseGuider.look(_clip(pose), texture)).permute(2, 0, 1)
 
     def find_shown(self, stem: str, pose: Tensor) -> Tensor:
         """What of the body of a pose a source's texture map shows: bool [H, W].

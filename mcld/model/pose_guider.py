@@ -36,11 +36,11 @@ class PoseGuider(ControlNetConditioningEmbedding, ModelMixin, ConfigMixin):
         )
 
     @staticmethod
-    def look(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> Tensor | None:
+    def look(iuv: NDArray[np.uint8], texture: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         """What the guider sees besides a pose: nothing; a subclass may see the texture map.
 
         iuv: uint8 [H, W, 3] (I, U, V); texture: of the source, as `complete` made it.
-        Returns None, or uint8 [3, H, W] RGB, which `forward` gets as `warped`.
+        Returns None, or uint8 [H, W, 3] RGB, which `forward` gets as `warped`.
         """
         del iuv, texture
         return None

@@ -30,7 +30,7 @@ from mcld.machine.video import write_video
 from mcld.networks.folders import read_face_embedder
 from mcld.person import Person, PersonReader, record_reading, warn_of_no_face
 from mcld.person_check import name_files
-from mcld.pipeline import PipelineInputs
+from mcld.pipeline_inputs import PipelineInputs
 from mcld.sample.frames import PoseFrames
 from mcld.sample.request import SequenceRequest
 from mcld.sampling.background import find_behind, finish_pictures

@@ -28,7 +28,7 @@ from mcld.machine.files import hash_file, make_folder, remove_unfinished, write_
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, is_main
 from mcld.person import Person, read_prepared
-from mcld.pipeline import PipelineInputs
+from mcld.pipeline_inputs import PipelineInputs
 from mcld.sample.request import SplitRequest
 from mcld.sampling.background import finish_pictures
 from mcld.sampling.open import OpenPipeline

@@ -12,7 +12,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from mcld.person import Person
-from mcld.pipeline import SamplingOptions
+from mcld.sampling_options import SamplingOptions
 
 FloatArray = NDArray[np.float32]
 UInt8Array = NDArray[np.uint8]

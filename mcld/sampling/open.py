@@ -9,9 +9,10 @@ from diffusers import SchedulerMixin
 
 from mcld.machine.signing import Signer, open_signer
 from mcld.networks.folders import load_pipeline, load_weights
-from mcld.pipeline import MCLDPipeline, SamplingOptions
+from mcld.pipeline import MCLDPipeline
 from mcld.sampling.placement import place
 from mcld.sampling.record import hash_pipeline
+from mcld.sampling_options import SamplingOptions
 from mcld.settings import Settings
 
 

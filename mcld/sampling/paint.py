@@ -11,7 +11,9 @@ from mcld.conditions import FocalConditions
 from mcld.machine.processes import ignore
 from mcld.model.attention import FocalContext
 from mcld.person import Person
-from mcld.pipeline import MCLDPipeline, PipelineInputs, SamplingOptions
+from mcld.pipeline import MCLDPipeline
+from mcld.pipeline_inputs import PipelineInputs
+from mcld.sampling_options import SamplingOptions
 
 OnStep = Callable[[int, int], None]
 """Called with (steps done, steps to do), over all pictures."""
@@ -33,7 +35,7 @@ def read_inputs(
         [(view or person.choose_view(pose)).photo for person in people],
         [person.texture for person in people],
         [pose] * len(people),
-        torch.stack([person.face for person in people]),
+        np.stack([person.face for person in people]),
         options.height,
         options.width,
         None if pipeline.refiner is None else [person.atlas for person in people],

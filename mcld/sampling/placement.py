@@ -20,7 +20,8 @@ from torch.compiler import config as compiler
 
 from mcld.errors import MCLDError
 from mcld.machine.accelerator import is_discrete, ran_out_of_memory
-from mcld.pipeline import MCLDPipeline, SamplingOptions
+from mcld.pipeline import MCLDPipeline
+from mcld.sampling_options import SamplingOptions
 from mcld.settings import SampleSettings, SchedulerSettings, Settings
 
 SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {

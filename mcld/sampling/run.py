@@ -18,7 +18,7 @@ from mcld.conditions import FocalConditions
 from mcld.errors import MCLDError, StoppedError
 from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.model.attention import FocalContext
-from mcld.pipeline import PipelineInputs
+from mcld.pipeline_inputs import PipelineInputs
 from mcld.sampling.device import choose_device
 from mcld.sampling.open import OpenNetwork, OpenPipeline, open_pipeline
 from mcld.sampling.paint import paint

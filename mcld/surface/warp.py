@@ -43,6 +43,12 @@ def mark_shown(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.dstack([texture, texture.any(axis=-1).astype(np.uint8) * 255])
 
 
+def mark_completed(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A texture map as `mark_shown` has it, with what it does not show guessed, but not marked."""
+    marked = mark_shown(texture)
+    return np.dstack([complete_texture(marked[..., :3]), marked[..., 3]])
+
+
 _DARKENED = 15
 """Levels by which a border must be darker than what is inside to be taken for darkened."""
 _SPREAD = 1.0

@@ -31,8 +31,9 @@ def encode_batch(
         pixels = pipeline.image_processor.preprocess(images, *size)
         latents.append(torch.stack(pipeline.encode_moments(pixels), dim=1).float().cpu())
     embeddings = [pipeline.embed(pipeline.encoder_pixels(images)).float().cpu() for images in kinds]
-    poses = [torch.from_numpy(pipeline.resize_iuv(p.iuv, *size)).permute(2, 0, 1) for p in people]
-    faces = [p.face for p in people]
+    resize_iuv = pipeline.input_form.resize_iuv
+    poses = [torch.from_numpy(resize_iuv(p.iuv, *size)).permute(2, 0, 1) for p in people]
+    faces = [torch.from_numpy(p.face) for p in people]
     return [EncodedPicture(*row) for row in zip(*latents, *embeddings, faces, poses, strict=True)]
 
 

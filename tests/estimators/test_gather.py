@@ -152,7 +152,7 @@ def test_the_face_is_of_the_photo_that_sees_it_and_the_photo_of_the_first(front,
     gathered = gather_person(people, pytest.fail)
     assert gathered.face[0] == 2
     assert gathered.photo is people[0].photo
-    blind = [people[0], replace(people[1], face=torch.zeros(512))]
+    blind = [people[0], replace(people[1], face=np.zeros(512, np.float32))]
     assert gather_person(blind, pytest.fail).face[0] == 1
 
 

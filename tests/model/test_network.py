@@ -8,7 +8,8 @@ import torch
 from mcld.conditions import FocalConditions
 from mcld.model import MCLD
 from mcld.model.attention import FocalContext
-from mcld.pipeline import MCLDPipeline, SamplingOptions, ddim_scheduler
+from mcld.pipeline import MCLDPipeline, ddim_scheduler
+from mcld.sampling_options import SamplingOptions
 from tests.golden import authors
 
 TOLERANCE = {"rtol": 0, "atol": 2e-4}

@@ -9,7 +9,8 @@ from torch import Tensor
 from mcld.conditions import FocalConditions
 from mcld.errors import InputError
 from mcld.model.attention import DeepFeatures
-from mcld.pipeline import MCLDPipeline, SamplingOptions, ddim_scheduler
+from mcld.pipeline import MCLDPipeline, ddim_scheduler
+from mcld.sampling_options import SamplingOptions
 from tests.golden import authors
 
 STEPS = 6

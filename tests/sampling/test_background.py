@@ -12,8 +12,8 @@ from mcld.body.parameters import read_gallery
 from mcld.body.pose_map import draw_pose_map
 from mcld.mannequin.world import identity, pose, render
 from mcld.person import Person
-from mcld.pipeline import SamplingOptions
 from mcld.sampling.background import cut_out, finish_pictures, remove_person
+from mcld.sampling_options import SamplingOptions
 
 SIZE = (256, 176)
 OPTIONS = SamplingOptions(
