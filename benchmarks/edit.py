@@ -25,7 +25,8 @@ from mcld.estimators.texture import extract_texture
 from mcld.machine.files import write_whole
 from mcld.mannequin.world import Identity, Pose, identity, pose
 from mcld.mannequin.world.atlas import paint
-from mcld.networks.folders import EMBEDDED, load_pipeline
+from mcld.networks.folders import load_pipeline
+from mcld.networks.places import EMBEDDED
 from mcld.person import Person
 from mcld.surface.parts import PARTS
 

@@ -21,7 +21,8 @@ from benchmarks.mannequin import (
 from benchmarks.markdown import print_table
 from mcld.conditions import FocalConditions
 from mcld.dataset.layout import DatasetLayout
-from mcld.networks.folders import EMBEDDED, load_pipeline
+from mcld.networks.folders import load_pipeline
+from mcld.networks.places import EMBEDDED
 from mcld.person import read_prepared
 
 CONDITIONS = {

@@ -20,7 +20,8 @@ from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.machine.files import write_json
 from mcld.mannequin.prepare import ALONE
-from mcld.networks.folders import EMBEDDED, load_pipeline
+from mcld.networks.folders import load_pipeline
+from mcld.networks.places import EMBEDDED
 from mcld.person import Person, read_prepared
 from mcld.pipeline import MCLDPipeline
 from mcld.sampling.background import finish_pictures

@@ -20,7 +20,7 @@ from mcld.dataset.poses import frame_pose
 from mcld.dataset.sheet import contact_sheet
 from mcld.errors import InputError
 from mcld.machine.files import write_json
-from mcld.networks.folders import read_face_embedder
+from mcld.networks.places import read_face_embedder
 from mcld.person import Person, PersonReader
 from mcld.sampling.device import choose_device
 from mcld.sampling.open import OpenPipeline, open_pipeline

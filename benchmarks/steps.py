@@ -69,7 +69,8 @@ def _open_pairs(dataset: Path, count: int, weights: Path | None, guidance: float
 
     from mcld.dataset.layout import DatasetLayout
     from mcld.errors import InputError
-    from mcld.networks.folders import EMBEDDED, load_weights
+    from mcld.networks.folders import load_weights
+    from mcld.networks.places import EMBEDDED
     from mcld.person import read_prepared
     from mcld.pipeline_inputs import PipelineInputs
     from mcld.sampling.device import choose_device

@@ -20,7 +20,8 @@ from benchmarks.mannequin import (
 from benchmarks.markdown import print_table
 from mcld.dataset.layout import DatasetLayout
 from mcld.machine.processes import ignore
-from mcld.networks.folders import EMBEDDED, load_pipeline
+from mcld.networks.folders import load_pipeline
+from mcld.networks.places import EMBEDDED
 from mcld.person import Person, gather_person, read_prepared
 from mcld.surface.charts import smpl_labels
 

@@ -11,7 +11,8 @@ from mcld.estimators.face import face_pack
 from mcld.estimators.pose import check_pose_estimator, open_pose_estimator
 from mcld.evaluate.networks import find_torchvision_file
 from mcld.licences import LICENCES, UV_NOTICE
-from mcld.networks.folders import EMBEDDED, load_weights
+from mcld.networks.folders import load_weights
+from mcld.networks.places import EMBEDDED
 from mcld.person import PersonReader
 from mcld.prepare.dataset import PrepareRequest, prepare_dataset
 from mcld.prepare.readers import choose_readers

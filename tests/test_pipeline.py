@@ -26,7 +26,8 @@ from mcld.dataset.pictures import read_iuv
 from mcld.errors import InputError, WeightsError
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.mannequin.refiner import TextureRefiner
-from mcld.networks.folders import EMBEDDED, load_pipeline
+from mcld.networks.folders import load_pipeline
+from mcld.networks.places import EMBEDDED
 from mcld.person import PersonReader
 from mcld.pipeline import MCLDPipeline
 from mcld.pipeline_inputs import PipelineInputs, scale_pictures

@@ -27,7 +27,7 @@ from mcld.edit.texture import GROUPS, check_texture, find_pieces
 from mcld.machine.files import write_whole
 from mcld.machine.provenance import COMPOSITE, GENERATED
 from mcld.machine.threads import limit_threads
-from mcld.networks.folders import read_face_embedder
+from mcld.networks.places import read_face_embedder
 from mcld.person import (
     Person,
     PersonReader,

@@ -17,7 +17,8 @@ from mcld.errors import InputError, MCLDError
 from mcld.estimators.head_crop import HeadCrop
 from mcld.estimators.texture import extract_texture
 from mcld.machine.video import READABLE, count_seconds, read_frames, read_rate
-from mcld.networks.folders import EMBEDDED, load_pipeline
+from mcld.networks.folders import load_pipeline
+from mcld.networks.places import EMBEDDED
 from mcld.person import PersonReader
 from mcld.sampling.device import choose_device
 from mcld.settings import Settings

@@ -1,6 +1,5 @@
 """Weights in folders: pipelines as diffusers writes them, and four files in the authors' layout."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +7,18 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from mcld import mannequin
 from mcld.errors import WeightsError
-from mcld.licences import LICENCES
 from mcld.machine.tensor_files import explain_unreadable, read_state_dict
 from mcld.mannequin import autoencoder, refiner  # noqa: F401 - diffusers loads what is imported
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.model import DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 from mcld.model_card import INDEX
 from mcld.networks.checkpoints import load_checkpoint
-from mcld.networks.hub import find_network
-from mcld.networks.names import AUTHORS, CHECKPOINTS, four_files
+from mcld.networks.names import four_files
+from mcld.networks.places import EMBEDDED, find_folder, find_pipeline
 from mcld.networks.stable_diffusion import align_weights, load_frozen_parts, read_unet_config
 from mcld.pipeline import MCLDPipeline, ddim_scheduler
 from mcld.settings import ModelSettings, Settings
-
-EMBEDDED = Path(mannequin.__file__).parent / "weights"
-"""The pipeline folder that comes with mcld: a small network trained on the mannequin world."""
 
 
 def load_pipeline(folder: Path = EMBEDDED, **parts: nn.Module | None) -> MCLDPipeline:
@@ -52,58 +46,6 @@ def load_pipeline(folder: Path = EMBEDDED, **parts: nn.Module | None) -> MCLDPip
     return pipeline
 
 
-def read_face_embedder(weights: Path | None, settings: Settings) -> str:
-    """What makes the face embeddings that a network knows: "arcface" or "head_crop".
-
-    weights: as `load_weights` has it; None: the embedded.
-    """
-    folder: Path | None = EMBEDDED
-    if weights is not None:
-        folder = _find_pipeline(find_folder(weights, settings), settings)
-    try:
-        facts = {} if folder is None else json.loads((folder / INDEX).read_text("utf-8"))
-    except (OSError, ValueError):  # which is told when it is loaded
-        facts = {}
-    return str(facts.get("face_embedder", "arcface")) if isinstance(facts, dict) else "arcface"
-
-
-def _find_pipeline(folder: Path, settings: Settings) -> Path | None:
-    """The pipeline folder that `folder` is, or that has the encoders of its four files."""
-    run = folder.resolve().parent
-    beside = (run / "pipeline", run.parent / "start")  # of weights/, and of a checkpoint
-    places = (folder, *beside, settings.sample.pretrained)  # which may be a pipeline as well
-    return next((place for place in places if (place / INDEX).is_file()), None)
-
-
-def check_weights(folder: Path) -> None:
-    """Raise WeightsError for a folder that `load_weights` has nothing to load in."""
-    if not (folder / INDEX).is_file() and not any(four_files(folder).values()):
-        raise WeightsError(
-            f"{folder} holds no network: give a pipeline folder, or one with the four files of the"
-            " authors' layout"
-        )
-
-
-def find_folder(weights: Path, settings: Settings) -> Path:
-    """The folder of a network: see `find_network`.
-
-    Raises as that does, and WeightsError for the paper's authors' under `prepare.commercial`.
-    """
-    authors = LICENCES["mcld"]
-    if settings.prepare.commercial and weights == Path(AUTHORS):
-        authors.check_commercial()
-    folder = find_network(weights)
-    theirs = folder.resolve() == CHECKPOINTS.resolve() or any(folder.glob("image_proj_model.*"))
-    if settings.prepare.commercial and theirs:
-        authors.check_commercial()
-    if folder != weights and not ((folder / INDEX).is_file() or any(four_files(folder).values())):
-        raise WeightsError(
-            f"{weights} on the hub holds no network: neither {INDEX}, nor one of the four files of"
-            " the authors' layout"
-        )
-    return folder
-
-
 def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:
     """The pipeline in a folder: as diffusers writes it, or four files in the authors' layout.
 
@@ -116,7 +58,7 @@ def load_weights(folder: Path, settings: Settings) -> MCLDPipeline:
     `prepare.commercial` for the paper's authors' network.
     """
     folder = find_folder(folder, settings)
-    found = _find_pipeline(folder, settings)
+    found = find_pipeline(folder, settings)
     if found == folder or not any(four_files(folder).values()):
         return load_pipeline(folder)
     pipeline = load_pipeline(found) if found else _make_empty_pipeline(folder, settings)

@@ -12,7 +12,7 @@ from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.machine.threads import limit_threads
 from mcld.model.attention import AttentionRecorder
-from mcld.networks.folders import read_face_embedder
+from mcld.networks.places import read_face_embedder
 from mcld.person import PersonReader, warn_of_no_face
 from mcld.person_check import name_files
 from mcld.sample.attention import draw_attention_sheet, write_attention, write_attention_sheet

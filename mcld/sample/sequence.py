@@ -27,7 +27,7 @@ from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.machine.signing import open_signer
 from mcld.machine.threads import limit_threads
 from mcld.machine.video import write_video
-from mcld.networks.folders import read_face_embedder
+from mcld.networks.places import read_face_embedder
 from mcld.person import Person, PersonReader, record_reading, warn_of_no_face
 from mcld.person_check import name_files
 from mcld.pipeline_inputs import PipelineInputs

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 from diffusers import SchedulerMixin
+from torch import nn
 
 from mcld.machine.signing import Signer, open_signer
+from mcld.networks.checkpoints import weights_hash
 from mcld.networks.folders import load_pipeline, load_weights
 from mcld.pipeline import MCLDPipeline
 from mcld.sampling.placement import place
-from mcld.sampling.record import hash_pipeline
 from mcld.sampling_options import SamplingOptions
 from mcld.settings import Settings
 
@@ -80,3 +81,15 @@ def open_pipeline(
     `open_signer` raises.
     """
     return place_network(load_network(weights, settings, say), settings, device, say)
+
+
+def hash_pipeline(pipeline: MCLDPipeline) -> str:
+    """What tells all networks' weights from others; to be taken before they change dtype."""
+    return weights_hash(
+        {
+            f"{name}.{key}": tensor
+            for name, part in pipeline.components.items()
+            if isinstance(part, nn.Module)
+            for key, tensor in part.state_dict().items()
+        }
+    )

@@ -14,7 +14,7 @@ import torch
 from mcld.errors import MCLDError, SettingsError
 from mcld.machine.processes import ignore
 from mcld.machine.signing import open_signer
-from mcld.networks.folders import check_weights, find_folder
+from mcld.networks.places import check_weights, find_folder
 from mcld.person import PersonReader
 from mcld.sampling.device import choose_device
 from mcld.sampling.open import LoadedNetwork, OpenPipeline, load_network, place_network

@@ -36,7 +36,7 @@ from mcld.machine.processes import ignore
 from mcld.machine.signing import open_signer
 from mcld.machine.threads import limit_threads
 from mcld.machine.video import read_frames, read_rate
-from mcld.networks.folders import read_face_embedder
+from mcld.networks.places import read_face_embedder
 from mcld.person import Person, PersonReader, gather_person
 from mcld.person_check import check_pose, pair_sources, resolve_pose_kind
 from mcld.sample.request import SequenceRequest as Sequence

@@ -15,9 +15,10 @@ from PIL import Image
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
 from mcld.model_card import write_card
-from mcld.networks.folders import EMBEDDED, load_pipeline, load_weights
+from mcld.networks.folders import load_pipeline, load_weights
 from mcld.networks.hub import _download, find_network
-from mcld.sampling.record import hash_pipeline
+from mcld.networks.places import EMBEDDED
+from mcld.sampling.open import hash_pipeline
 from mcld.settings import load_settings
 from tests.hub import Hub, serving_hub
 
@@ -33,7 +34,7 @@ from diffusers import DiffusionPipeline
 pipeline = DiffusionPipeline.from_pretrained(
     {NETWORK!r}, custom_pipeline={NETWORK!r}, trust_remote_code=True
 )
-from mcld.sampling.record import hash_pipeline
+from mcld.sampling.open import hash_pipeline
 print(type(pipeline).__name__, pipeline.config.focal_conditions, hash_pipeline(pipeline))
 """
 SAVE = f"""

@@ -15,9 +15,8 @@ from mcld.networks.folders import load_pipeline
 from mcld.pipeline import MCLDPipeline
 from mcld.sample.picture import sample_picture
 from mcld.sample.request import PictureRequest
-from mcld.sampling.open import open_pipeline
+from mcld.sampling.open import hash_pipeline, open_pipeline
 from mcld.sampling.placement import explain_memory
-from mcld.sampling.record import hash_pipeline
 from mcld.settings import load_settings
 
 

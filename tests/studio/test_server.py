@@ -21,7 +21,7 @@ from mcld.body.parameters import MOTIONS, list_motions, read_body
 from mcld.dataset.pictures import read_iuv
 from mcld.errors import SettingsError, WeightsError
 from mcld.machine.provenance import GENERATED
-from mcld.networks.folders import EMBEDDED as EMBEDDED_FOLDER
+from mcld.networks.places import EMBEDDED as EMBEDDED_FOLDER
 from mcld.studio.address import LOCAL, open_socket
 from mcld.studio.export import describe_sequence
 from mcld.studio.guard import Guard
