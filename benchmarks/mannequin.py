@@ -25,7 +25,8 @@ from mcld.networks.places import EMBEDDED
 from mcld.person import Person, read_prepared
 from mcld.pipeline import MCLDPipeline
 from mcld.sampling.background import finish_pictures
-from mcld.sampling.paint import as_images, paint, read_inputs
+from mcld.sampling.inputs import read_inputs
+from mcld.sampling.paint import as_images, paint
 from mcld.sampling_options import SamplingOptions
 from mcld.surface.parts import HEAD
 from mcld.surface.warp import warp_texture

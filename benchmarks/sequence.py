@@ -26,7 +26,8 @@ from mcld.networks.places import EMBEDDED
 from mcld.person import Person
 from mcld.pipeline import MCLDPipeline
 from mcld.sampling.background import find_behind, finish_pictures
-from mcld.sampling.paint import as_images, paint, read_inputs
+from mcld.sampling.inputs import read_inputs
+from mcld.sampling.paint import as_images, paint
 from mcld.sampling_options import SamplingOptions
 from mcld.surface.smooth import smooth_maps
 

@@ -74,7 +74,7 @@ def _open_pairs(dataset: Path, count: int, weights: Path | None, guidance: float
     from mcld.person import read_prepared
     from mcld.pipeline_inputs import PipelineInputs
     from mcld.sampling.device import choose_device
-    from mcld.sampling.paint import read_inputs
+    from mcld.sampling.inputs import read_inputs
     from mcld.sampling.placement import place
     from mcld.settings import load_settings
 

@@ -1,7 +1,7 @@
 """How pictures are sampled, resolved: from settings and what the weights were saved with."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 EVERYWHERE = (0.0, 1.0)
 """The guidance interval that is the whole noise schedule."""
@@ -55,3 +55,9 @@ class SamplingOptions:
             record["guidance_interval"] = list(record["guidance_interval"])
         config = record.pop("scheduler_config")
         return {**record, **{f"scheduler.{name}": value for name, value in config.items()}}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Of what `asdict` gave, as JSON has it. Raises KeyError or TypeError for anything else."""
+        low, high = values["guidance_interval"]
+        return cls(**{**values, "guidance_interval": (low, high)})

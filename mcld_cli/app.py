@@ -19,6 +19,7 @@ from mcld_cli import console
 from mcld_cli.doctor import doctor
 from mcld_cli.edit import edit
 from mcld_cli.evaluate import evaluate
+from mcld_cli.export import export
 from mcld_cli.options import Command, Group, answers_in_json
 from mcld_cli.prepare import prepare
 from mcld_cli.sample import sample
@@ -116,6 +117,7 @@ app.command(cls=Command)(answers_in_json(train))
 app.command(cls=Command)(answers_in_json(sample))
 app.command(cls=Command)(answers_in_json(edit))
 app.command(cls=Command)(answers_in_json(evaluate))
+app.command(cls=Command)(answers_in_json(export))
 app.command(cls=Command)(studio)
 app.add_typer(weights, name="weights")
 app.command(cls=Command)(answers_in_json(doctor))

@@ -172,6 +172,18 @@ def answers_in_json(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def size_option() -> Options:
+    """--size, of which `make_overrides` makes a height and a width."""
+    declared = option(
+        "size",
+        str,
+        metavar="HxW",
+        help="Height and width the network works at, such as 512x352. (default: as it was trained)",
+        rich_help_panel=HOW,
+    )
+    return {"size": declared}
+
+
 SAMPLING: Options = {
     **setting_options(
         HOW,
@@ -181,13 +193,7 @@ SAMPLING: Options = {
         scheduler="sample.scheduler",
         fast="sample.fast",
     ),
-    "size": option(
-        "size",
-        str,
-        metavar="HxW",
-        help="Height and width the network works at, such as 512x352. (default: as it was trained)",
-        rich_help_panel=HOW,
-    ),
+    **size_option(),
     **setting_options(
         HOW,
         dtype="sample.dtype",
@@ -196,7 +202,7 @@ SAMPLING: Options = {
         low_memory="sample.low_memory",
     ),
 }
-"""How pictures are sampled; `make_overrides` makes a height and a width of the size."""
+"""How pictures are sampled."""
 
 
 def reading_options(panel: str | None = None) -> dict[str, Parameter]:

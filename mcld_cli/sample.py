@@ -39,7 +39,7 @@ _split_option = partial(typer.Option, rich_help_panel=_SPLIT)
 
 FLAGS = {
     **reading_options(_PICTURE),
-    **setting_options(_PICTURE, fit_body="prepare.fit_body"),
+    **setting_options(_PICTURE, fit_body="prepare.fit_body", engine="sample.engine"),
     **setting_options(HOW, keep="sample.keep"),
     **setting_options(_SPLIT, dataset="sample.dataset"),
     **SAMPLING,
@@ -249,10 +249,13 @@ def _list_poses() -> None:
 
 def _sample_picture(request: "PictureRequest", settings: Settings) -> None:
     with console.importing():
+        from mcld.sample.engine import choose_engine
         from mcld.sample.picture import sample_picture
 
+        engine = choose_engine(request, settings)
+
     with console.progress("Sampling", "steps") as count:
-        written = sample_picture(request, settings, say=console.say, on_step=count)
+        written = sample_picture(request, settings, engine=engine, say=console.say, on_step=count)
     for path in written:
         console.say(f"Wrote {path}")
     console.show_result({"written": written})

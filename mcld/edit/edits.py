@@ -21,7 +21,8 @@ from mcld.person import Person
 from mcld.pipeline import MCLDPipeline
 from mcld.pipeline_inputs import PipelineInputs
 from mcld.sampling.background import finish_pictures
-from mcld.sampling.paint import OnStep, as_images, paint, read_inputs
+from mcld.sampling.inputs import read_inputs
+from mcld.sampling.paint import OnStep, as_images, paint
 from mcld.sampling_options import SamplingOptions
 from mcld.surface.charts import find_texels
 

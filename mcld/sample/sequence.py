@@ -35,8 +35,9 @@ from mcld.sample.frames import PoseFrames
 from mcld.sample.request import SequenceRequest
 from mcld.sampling.background import find_behind, finish_pictures
 from mcld.sampling.device import choose_device
+from mcld.sampling.inputs import read_inputs
 from mcld.sampling.open import OpenNetwork, OpenPipeline, open_pipeline
-from mcld.sampling.paint import as_images, read_inputs
+from mcld.sampling.paint import as_images
 from mcld.sampling.record import make_provenance
 from mcld.sampling.run import PictureRun, run_many
 from mcld.settings import SampleSettings, Settings

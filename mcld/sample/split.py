@@ -31,8 +31,9 @@ from mcld.person import Person, read_prepared
 from mcld.pipeline_inputs import PipelineInputs
 from mcld.sample.request import SplitRequest
 from mcld.sampling.background import finish_pictures
+from mcld.sampling.inputs import read_inputs
 from mcld.sampling.open import OpenPipeline
-from mcld.sampling.paint import as_images, read_inputs
+from mcld.sampling.paint import as_images
 from mcld.sampling.record import make_provenance
 from mcld.sampling.run import PictureRun, encode_in_one_batch, run_many
 from mcld.settings import Settings

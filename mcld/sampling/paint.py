@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -10,36 +9,11 @@ from torch import Tensor
 from mcld.conditions import FocalConditions
 from mcld.machine.processes import ignore
 from mcld.model.attention import FocalContext
-from mcld.person import Person
 from mcld.pipeline import MCLDPipeline
-from mcld.pipeline_inputs import PipelineInputs
 from mcld.sampling_options import SamplingOptions
 
 OnStep = Callable[[int, int], None]
 """Called with (steps done, steps to do), over all pictures."""
-
-
-def read_inputs(
-    pipeline: MCLDPipeline,
-    people: Sequence[Person],
-    pose: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
-    options: SamplingOptions,
-    view: Person | None = None,
-) -> PipelineInputs:
-    """People and the pose to show them in, uint8 [H, W, 3] (I, U, V), at the networks' sizes.
-
-    view: whose photo is embedded; None: of several photos of a person that which shows the most of
-    the pose.
-    """
-    return pipeline.inputs(
-        [(view or person.choose_view(pose)).photo for person in people],
-        [person.texture for person in people],
-        [pose] * len(people),
-        np.stack([person.face for person in people]),
-        options.height,
-        options.width,
-        None if pipeline.refiner is None else [person.atlas for person in people],
-    )
 
 
 @torch.no_grad()

@@ -21,7 +21,8 @@ from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.person import read_prepared
 from mcld.pipeline import MCLDPipeline
-from mcld.sampling.paint import as_images, paint, read_inputs
+from mcld.sampling.inputs import read_inputs
+from mcld.sampling.paint import as_images, paint
 from mcld.sampling.record import make_provenance
 from mcld.settings import Settings
 from mcld.train.trackers import log_validation

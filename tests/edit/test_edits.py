@@ -15,7 +15,8 @@ from mcld.errors import InputError, SettingsError
 from mcld.networks.folders import load_pipeline
 from mcld.person import PersonReader
 from mcld.pipeline import MCLDPipeline
-from mcld.sampling.paint import as_images, paint, read_inputs
+from mcld.sampling.inputs import read_inputs
+from mcld.sampling.paint import as_images, paint
 from mcld.settings import load_settings
 from mcld.surface.charts import smpl_labels
 

@@ -23,7 +23,7 @@ from mcld.mannequin.decoder import (
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.person import read_prepared
 from mcld.pipeline import MCLDPipeline
-from mcld.sampling.paint import read_inputs
+from mcld.sampling.inputs import read_inputs
 from mcld.settings import load_settings
 from tests.conftest import TINY
 

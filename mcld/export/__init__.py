@@ -1,0 +1,1 @@
+"""Networks for other programs: a pipeline as ONNX graphs, checked against PyTorch."""
