@@ -248,12 +248,17 @@ def _list_poses() -> None:
 
 
 def _sample_picture(request: "PictureRequest", settings: Settings) -> None:
-    with console.importing():
-        from mcld.sample.engine import choose_engine
-        from mcld.sample.picture import sample_picture
+    from mcld.sample.engine import Engine, OnnxEngine, resolve_engine
+    from mcld.sample.picture import sample_picture
 
-        engine = choose_engine(request, settings)
+    engine: Engine
+    if resolve_engine(request, settings) == OnnxEngine.name:
+        engine = OnnxEngine(settings.sample)
+    else:
+        with console.importing():
+            from mcld.sample.torch_engine import TorchEngine
 
+        engine = TorchEngine(request, settings)
     with console.progress("Sampling", "steps") as count:
         written = sample_picture(request, settings, engine=engine, say=console.say, on_step=count)
     for path in written:

@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import tensorflow as tf
-from onnx import TensorProto, helper, numpy_helper
+from half_weights import store_half
 from tensorflow.lite.python import schema_py_generated as schema
 
 # The detector's file is the only one in the packed assets.
@@ -59,26 +59,6 @@ def densify(content: bytes) -> bytes:
     builder = flatbuffers.Builder(len(content) * 3)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
-
-
-def store_half(model: onnx.ModelProto) -> None:
-    """Keep large weights in half precision, cast when a session is opened."""
-    graph = model.graph
-    casts = []
-    for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < 256:
-            continue
-        weights = numpy_helper.to_array(tensor)
-        half = weights.astype(np.float16)
-        lost = np.abs(half.astype(np.float32) - weights).max() / np.abs(weights).max()
-        if lost > 1e-3:
-            raise SystemExit(f"{tensor.name} does not fit into half precision: {lost:.1e}")
-        name = f"{tensor.name}_half"
-        graph.initializer.remove(tensor)
-        graph.initializer.append(numpy_helper.from_array(half, name))
-        casts.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
-    for cast in reversed(casts):
-        graph.node.insert(0, cast)
 
 
 def run_tflite(content: bytes, picture: np.ndarray) -> list[np.ndarray]:

@@ -3,7 +3,7 @@
     make body-network
 
 generates 6,000 pictures in build/body (it goes on if broken off), trains on what the landmark
-network finds in them, and writes mcld/estimators/body/weights/iuv.safetensors.
+network finds in them, and writes mcld/estimators/body/weights/iuv.onnx.
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import onnx
+import onnx_ir
 import torch
+from body_network import BodyNetwork, BodyTensors
+from half_weights import store_half
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
 from mcld.errors import MCLDError
-from mcld.estimators.body.frame import Frame, choose_frame, frame_body
+from mcld.estimators.body.frame import INPUT_SIZE, Frame, choose_frame, frame_body
 from mcld.estimators.body.landmarks import CROP_SIZE, LandmarkReader, Landmarks
-from mcld.estimators.body.network import INPUT_SIZE, BodyInput, BodyMaps, BodyNetwork
+from mcld.export.onnx_files import trace
 from mcld.machine.files import write_whole
 from mcld.machine.workers import work_in_processes
 from mcld.mannequin.body_data import BodyExample, make_example
@@ -35,7 +39,8 @@ CHUNK = 50
 HELD_OUT = 200
 KEYPOINTS = (0, 2, 5, 7, 8, *range(11, 17), *range(23, 29))
 """The landmarks that files of keypoints have, too: COCO's 17."""
-WEIGHTS = Path("mcld/estimators/body/weights/iuv.safetensors")
+WEIGHTS = Path("build/body/iuv.safetensors")
+GRAPH = Path("mcld/estimators/body/weights/iuv.onnx")
 
 T = TypeVar("T")
 reader = cache(LandmarkReader)
@@ -121,7 +126,7 @@ def draw_known(rng: np.random.Generator, example: BodyExample) -> NDArray[np.boo
     return known
 
 
-def prepare(rng: np.random.Generator | None, example: BodyExample) -> tuple[BodyInput, Tensor]:
+def prepare(rng: np.random.Generator | None, example: BodyExample) -> tuple[BodyTensors, Tensor]:
     """Input and map, uint8 [96, 96, 3], of one example; spoilt where there is `rng`."""
     found, keypoints = example.landmarks, False
     found = found._replace(silhouette=found.silhouette.astype(np.float32) / 255)
@@ -139,12 +144,12 @@ def prepare(rng: np.random.Generator | None, example: BodyExample) -> tuple[Body
     truth = example.iuv[np.clip(y, 0, CROP_SIZE - 1)][:, np.clip(x, 0, CROP_SIZE - 1)].copy()
     truth[(y < 0) | (y >= CROP_SIZE)] = 0
     truth[:, (x < 0) | (x >= CROP_SIZE)] = 0
-    return body, torch.from_numpy(truth)
+    return BodyTensors(*map(torch.from_numpy, body)), torch.from_numpy(truth)
 
 
 def batches(
     examples: list[BodyExample], size: int, seed: int
-) -> Iterator[tuple[BodyInput, Tensor]]:
+) -> Iterator[tuple[BodyTensors, Tensor]]:
     """Endless batches, each epoch in another order."""
     rng = np.random.default_rng(seed)
     while True:
@@ -153,7 +158,7 @@ def batches(
             made = [prepare(rng, examples[k]) for k in order[start : start + size]]
             bodies, maps = zip(*made, strict=True)
             yield (
-                BodyInput(*(torch.cat(parts) for parts in zip(*bodies, strict=True))),
+                BodyTensors(*(torch.cat(parts) for parts in zip(*bodies, strict=True))),
                 torch.stack(maps),
             )
 
@@ -168,13 +173,13 @@ def prefetch(source: Iterator[T]) -> Iterator[T]:
             yield made
 
 
-def measure_loss(said: BodyMaps, truth: Tensor) -> tuple[Tensor, Tensor]:
+def measure_loss(labels: Tensor, uv: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Of labels, and of U and V where the body is."""
     label = truth[..., 0].long()
     weight = torch.where(label > 0, 1.0, 0.7)
-    cross = functional.cross_entropy(said.labels, label, reduction="none", label_smoothing=0.01)
+    cross = functional.cross_entropy(labels, label, reduction="none", label_smoothing=0.01)
     n, y, x = torch.nonzero(label, as_tuple=True)
-    off = said.uv[n, label[n, y, x] - 1, :, y, x] - truth[n, y, x, 1:].float() / 255
+    off = uv[n, label[n, y, x] - 1, :, y, x] - truth[n, y, x, 1:].float() / 255
     return (cross * weight).sum() / weight.sum(), off.abs().mean()
 
 
@@ -185,12 +190,12 @@ def evaluate(network: BodyNetwork, examples: list[BodyExample]) -> str:
     figures = []
     for example in examples:
         body, truth = prepare(None, example)
-        said = network(body)
-        label, true = said.labels.argmax(1)[0], truth[..., 0].long()
+        said, uv = network(*body)
+        label, true = said.argmax(1)[0], truth[..., 0].long()
         both, either = (label > 0) & (true > 0), (label > 0) | (true > 0)
         right = both & (label == true)
         y, x = torch.nonzero(right, as_tuple=True)
-        off = (said.uv[0, true[y, x] - 1, :, y, x] - truth[y, x, 1:].float() / 255).abs().mean()
+        off = (uv[0, true[y, x] - 1, :, y, x] - truth[y, x, 1:].float() / 255).abs().mean()
         figures.append((both.sum() / either.sum(), right.sum() / both.sum(), off))
     iou, labels, uv = np.nanmean(np.array(figures), 0)
     return f"IoU {iou:.3f}, labels {labels:.3f}, UV {uv:.3f}"
@@ -215,7 +220,7 @@ def train(examples: list[BodyExample], seconds: float, batch: int, rate: float) 
             group["lr"] = rate * min(1, seen / 3000) * (0.5 + 0.5 * np.cos(np.pi * done))
         network.train()
         body, truth = next(source)
-        label, uv = measure_loss(network(body), truth)
+        label, uv = measure_loss(*network(*body), truth)
         loss = label + 4 * uv
         optimizer.zero_grad()
         loss.backward()
@@ -227,7 +232,7 @@ def train(examples: list[BodyExample], seconds: float, batch: int, rate: float) 
             figures = evaluate(mean.module, examples[:60])
             print(f"{done:.0%} {seen} seen, loss {label:.3f} {uv:.3f}; {figures}", flush=True)
             told = done + 0.05
-            write(mean.module, Path("build/body/iuv.safetensors"))
+            write(mean.module, WEIGHTS)
     print(evaluate(mean.module, examples[:HELD_OUT]), flush=True)
     return mean.module
 
@@ -237,6 +242,21 @@ def write(network: BodyNetwork, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_whole(path) as temporary:
         save_file({n: p.contiguous() for n, p in weights.items()}, temporary)
+
+
+def write_graph(network: BodyNetwork, path: Path) -> None:
+    """As ONNX Runtime runs it: one body at a time, its weights in half precision."""
+    one = BodyTensors(
+        torch.rand(1, 33, 3),
+        torch.rand(1, 33),
+        torch.rand(1, 1, INPUT_SIZE, INPUT_SIZE),
+        torch.ones(1, 1, INPUT_SIZE, INPUT_SIZE),
+    )
+    traced = trace(network.eval(), tuple(one), BodyTensors._fields, ("labels", "uv"))
+    model = onnx_ir.to_proto(traced)
+    store_half(model)
+    with write_whole(path) as temporary:
+        onnx.save(model, temporary)
 
 
 def main() -> None:
@@ -256,6 +276,7 @@ def main() -> None:
             print(f"{k * CHUNK} pictures", flush=True)
     network = train(load(folder), options.minutes * 60, options.batch, options.rate)
     write(network, WEIGHTS)
+    write_graph(network.cpu(), GRAPH)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from diffusers import DDIMScheduler
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
 from mcld import __version__
 from mcld.errors import MCLDError, SettingsError
@@ -178,27 +179,38 @@ def compare_pictures(picture: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> A
 
 
 def _write_graph(graph: Graph, given: tuple[torch.Tensor, ...], file: Path) -> None:
-    """Trace a graph and write it, its weights in a file beside it.
+    """Trace a graph and write it, its weights in a file beside it."""
+    import onnx_ir
+
+    model = trace(graph, given, graph.inputs, graph.outputs)
+    onnx_ir.save(model, file, external_data=f"{file.name}.data")
+
+
+def trace(
+    module: nn.Module,
+    given: tuple[torch.Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+) -> Any:
+    """A module as an `onnx_ir.Model`, with these names, for inputs of these shapes.
 
     It is not optimised: what runs it does that, and so weights keep their names.
     """
-    import onnx_ir
-
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            graph,
+            module,
             given,
             dynamo=True,
             optimize=False,
             verbose=False,
-            input_names=list(graph.inputs),
-            output_names=list(graph.outputs),
+            input_names=list(inputs),
+            output_names=list(outputs),
         )
     assert program is not None
     _forget_sources(program.model)
-    onnx_ir.save(program.model, file, external_data=f"{file.name}.data")
+    return program.model
 
 
 def _forget_sources(model: Any) -> None:

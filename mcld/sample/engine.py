@@ -27,6 +27,8 @@ from mcld.settings import SampleSettings, SchedulerSettings, Settings
 
 OnStep = Callable[[int, int], None]
 
+TORCH = "torch"
+"""PyTorch's name, as `sample.engine` has it."""
 GRAPHS = EMBEDDED / "onnx"
 """The graphs of the network that came with mcld; their weights are in its pipeline folder."""
 
@@ -91,24 +93,25 @@ class OnnxEngine:
         return []
 
 
-def choose_engine(request: PictureRequest, settings: Settings) -> Engine:
+def resolve_engine(request: PictureRequest, settings: Settings) -> str:
     """The engine of `sample.engine`; when that is not set, ONNX Runtime for what it can do.
 
-    Raises SettingsError where ONNX Runtime is asked for what it cannot do, and as `choose_device`.
+    Where DensePose reads bodies, PyTorch is needed anyway. Raises SettingsError where ONNX Runtime
+    is asked for what it cannot do.
     """
     wanted = settings.sample.engine
-    if wanted != "torch":
-        obstacle = _find_obstacle(request, settings)
-        if obstacle is None and (wanted or resolve_pose_estimator(settings.prepare) == "embedded"):
-            return OnnxEngine(settings.sample)  # DensePose brings PyTorch itself
-        if wanted:
-            raise SettingsError(
-                "--engine onnx paints single pictures of the network that came with mcld, as it was"
-                f" saved, in float32 on the CPU, and this asks for {obstacle}: leave one out"
-            )
-    from mcld.sample.torch_engine import TorchEngine
-
-    return TorchEngine(request, settings)
+    if wanted == TORCH:
+        return TORCH
+    obstacle = _find_obstacle(request, settings)
+    if wanted is None:
+        light = obstacle is None and resolve_pose_estimator(settings.prepare) == "embedded"
+        return OnnxEngine.name if light else TORCH
+    if obstacle:
+        raise SettingsError(
+            "--engine onnx paints single pictures of the network that came with mcld, as it was"
+            f" saved, in float32 on the CPU, and this asks for {obstacle}: leave one out"
+        )
+    return OnnxEngine.name
 
 
 def _find_obstacle(request: PictureRequest, settings: Settings) -> str | None:

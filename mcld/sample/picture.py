@@ -38,7 +38,7 @@ def sample_picture(
     Args:
         request: what to sample.
         settings: `sample`, `scheduler` and the weights of `prepare`'s estimators count.
-        engine: of `choose_engine`.
+        engine: `OnnxEngine` or `TorchEngine`, as `resolve_engine` says.
         say: told, in one line each, what the user should know.
         on_step: called with (steps done, steps to do).
 

@@ -16,7 +16,7 @@ from mcld.model.attention import AttentionRecorder
 from mcld.person import Person
 from mcld.pipeline import SCALE_FACTOR
 from mcld.sample.attention import draw_attention_sheet, write_attention, write_attention_sheet
-from mcld.sample.engine import OnStep
+from mcld.sample.engine import TORCH, OnStep
 from mcld.sample.request import PictureRequest
 from mcld.sampling.device import choose_device
 from mcld.sampling.inputs import read_inputs
@@ -33,7 +33,7 @@ class TorchEngine:
     Raises SettingsError as `choose_device` does.
     """
 
-    name = "torch"
+    name = TORCH
     opened: OpenPipeline
 
     def __init__(self, request: PictureRequest, settings: Settings) -> None:

@@ -11,26 +11,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
-from mcld.errors import WeightsError
+from mcld.errors import MCLDError, WeightsError
+from mcld.machine.onnx import open_session
 from mcld.machine.processes import ignore
 from mcld.pipeline_inputs import InputForm, PipelineInputs, square
 from mcld.sampling_options import SamplingOptions
 from mcld.surface.warp import mark_completed, mark_shown, warp_texture
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
 DESCRIPTION = "pipeline.json"
 GRAPHS = ("encode", "guide_pose", "denoise", "decode")
 FORMAT = 1
 """Of the description; another is refused."""
-_SILENT = 3
-"""ONNX Runtime's level of what it says: errors."""
 
 FloatArray = NDArray[np.float32]
 OnStep = Callable[[int, int], None]
@@ -129,23 +130,17 @@ class OnnxPipeline:
         return dict(zip(outputs, session.run(outputs, feeds), strict=True))
 
     @cached_property
-    def _sessions(self) -> dict[str, onnxruntime.InferenceSession]:
+    def _sessions(self) -> dict[str, InferenceSession]:
         weights = {} if self.weights_folder is None else _read_weights(self.weights_folder)
         return {name: self._open_session(name, weights) for name in GRAPHS}
 
-    def _open_session(
-        self, name: str, weights: dict[str, FloatArray]
-    ) -> onnxruntime.InferenceSession:
+    def _open_session(self, name: str, weights: dict[str, FloatArray]) -> InferenceSession:
         path = self.folder / f"{name}.onnx"
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _SILENT
-        options.intra_op_num_threads = self.threads or 0
         try:
-            if weights:
-                names = self.description["weights_of"][name]
-                values = [onnxruntime.OrtValue.ortvalue_from_numpy(weights[n]) for n in names]
-                options.add_external_initializers(names, values)
-            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            names = self.description["weights_of"][name] if weights else ()
+            return open_session(path, self.threads or 0, {key: weights[key] for key in names})
+        except MCLDError:
+            raise
         except Exception as error:  # ONNX Runtime has no class of its errors
             reason = " ".join(str(error).split())[:200]
             raise WeightsError(f"{path} cannot be run: {reason}") from error

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from importlib.resources import as_file, files
-from typing import NamedTuple
+from importlib.resources import files
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from mcld.errors import InputError
-from mcld.estimators.body.frame import choose_frame, frame_body, frame_keypoints, paint_map
+from mcld.estimators.body.frame import (
+    BodyInput,
+    BodyMaps,
+    choose_frame,
+    frame_body,
+    frame_keypoints,
+    paint_map,
+)
 from mcld.estimators.body.keypoints import Keypoints, lay_canvas
 from mcld.estimators.body.landmarks import (
     CROP_SIZE,
@@ -24,9 +29,12 @@ from mcld.estimators.body.landmarks import (
     list_views,
     read_landmarks,
 )
-from mcld.estimators.body.network import BodyNetwork
 from mcld.estimators.people import choose_person, count_people
 from mcld.estimators.pose import EstimatedPose
+from mcld.machine.onnx import open_session
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 _LONGEST = 2048
 """Pixels of a photo's longer side, from which on it is read smaller."""
@@ -60,7 +68,6 @@ class EmbeddedPose:
 
     def __init__(self, person: str | int = "confident") -> None:
         self._reader = LandmarkReader()
-        self._network = load_body_network()
         self._person = person
 
     def estimate(self, images: Iterable[NDArray[np.uint8]]) -> list[EstimatedPose | None]:
@@ -112,9 +119,8 @@ class EmbeddedPose:
         if frame is None:
             return None
         tight = found._replace(silhouette=found.silhouette**_TIGHTER)
-        with torch.inference_mode():
-            maps = self._network(frame_body(tight, inside, frame))
-            return paint_map(maps, frame.in_photo(crop), shape)
+        maps = read_maps(frame_body(tight, inside, frame))
+        return paint_map(maps, frame.in_photo(crop), shape)
 
 
 def draw_keypoints(keypoints: Keypoints) -> NDArray[np.uint8]:
@@ -126,8 +132,7 @@ def draw_keypoints(keypoints: Keypoints) -> NDArray[np.uint8]:
 
     places, shape = lay_canvas(keypoints)
     body, square = frame_keypoints(places, keypoints.known, shape)
-    with torch.inference_mode():
-        iuv = paint_map(load_body_network()(body), square, shape)
+    iuv = paint_map(read_maps(body), square, shape)
     joints = {name: places[k] for k, name in _JOINTS.items() if keypoints.known[k]}
     try:
         fitted = fit_body(iuv, "", joints)
@@ -147,10 +152,12 @@ _JOINTS = {
 """Landmarks of BlazePose that are joints of a body."""
 
 
+def read_maps(body: BodyInput) -> BodyMaps:
+    """What the network says of one body, on the CPU. Raises as `open_session` does."""
+    labels, uv = _open_network().run(["labels", "uv"], body._asdict())
+    return BodyMaps(labels, uv)
+
+
 @cache
-def load_body_network() -> BodyNetwork:
-    """The trained network, on the CPU."""
-    network = BodyNetwork()
-    with as_file(files("mcld.estimators.body") / "weights" / "iuv.safetensors") as path:
-        network.load_state_dict(load_file(path))
-    return network.float().eval()
+def _open_network() -> InferenceSession:
+    return open_session((files("mcld.estimators.body") / "weights" / "iuv.onnx").read_bytes())

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from mcld.estimators.body.landmarks import Crop, Landmarks
-from mcld.estimators.body.network import INPUT_SIZE, BodyInput, BodyMaps
 
+INPUT_SIZE = 96
+"""Width and height of the silhouette that the network sees, and of its maps."""
 _MARGIN = 0.1
 """Around the body, of its longer side."""
 _SEEN = 0.5
 _ROWS = 256
 """Rows of a photo that are painted at once."""
+
+
+class BodyInput(NamedTuple):
+    """What the network sees of N bodies, each in a square frame around it; all float32."""
+
+    places: NDArray[np.float32]
+    """[N, 33, 3] (x, y, depth) of the landmarks, in widths of the frame: x and y 0..1 inside it,
+    the depth negative in front."""
+    visibility: NDArray[np.float32]
+    """[N, 33], 0..1; negative for a landmark that is not known."""
+    silhouette: NDArray[np.float32]
+    """[N, 1, 96, 96], 0..1; 0 all over where it is not known."""
+    inside: NDArray[np.float32]
+    """[N, 1, 96, 96], 1 where the photo is, 0 beyond its edge."""
+
+
+class BodyMaps(NamedTuple):
+    """What the network says of N bodies, float32."""
+
+    labels: NDArray[np.float32]
+    """Logits [N, 25, 96, 96] of the part labels, 0 the background."""
+    uv: NDArray[np.float32]
+    """[N, 24, 2, 96, 96] U and V, 0..1, of each part."""
 
 
 class Frame(NamedTuple):
@@ -65,10 +87,10 @@ def frame_body(found: Landmarks, inside: NDArray[np.bool_], frame: Frame) -> Bod
     shape = _cut(found.silhouette * inside, frame)
     photo = _cut(inside.astype(np.float32), frame)
     return BodyInput(
-        torch.from_numpy(places.astype(np.float32))[None],
-        torch.from_numpy(found.visibility.astype(np.float32))[None],
-        torch.from_numpy(shape)[None, None],
-        torch.from_numpy(photo)[None, None],
+        places.astype(np.float32)[None],
+        found.visibility.astype(np.float32)[None],
+        shape[None, None],
+        photo[None, None],
     )
 
 
@@ -88,10 +110,10 @@ def frame_keypoints(
     inside = square.find_inside(shape, INPUT_SIZE).astype(np.float32)
     return (
         BodyInput(
-            torch.from_numpy(flat)[None],
-            torch.from_numpy(seen)[None],
-            torch.zeros(1, 1, INPUT_SIZE, INPUT_SIZE),
-            torch.from_numpy(inside)[None, None],
+            flat[None],
+            seen[None],
+            np.zeros((1, 1, INPUT_SIZE, INPUT_SIZE), np.float32),
+            inside[None, None],
         ),
         square,
     )
@@ -118,33 +140,63 @@ def paint_map(maps: BodyMaps, square: Crop, shape: tuple[int, int]) -> NDArray[n
     left, top = np.clip(np.floor(corners.min(0)).astype(int), 0, shape[::-1])
     right, bottom = np.clip(np.ceil(corners.max(0)).astype(int), 0, shape[::-1])
     whole = np.vstack([square.to_photo(), [0, 0, 1]])
-    to_frame = torch.from_numpy(np.linalg.inv(whole)[:2]).float()
+    to_frame = np.linalg.inv(whole)[:2].astype(np.float32)
     for start in range(top, bottom, _ROWS):
         end = min(start + _ROWS, bottom)
-        y, x = torch.meshgrid(
-            torch.arange(start, end) + 0.5, torch.arange(left, right) + 0.5, indexing="ij"
-        )
-        grid = torch.stack([x, y], -1) @ to_frame[:, :2].T + to_frame[:, 2]
-        iuv[start:end, left:right] = _paint(maps, grid * 2 - 1).numpy()
+        y, x = np.mgrid[start:end, left:right].astype(np.float32) + np.float32(0.5)
+        places = np.stack([x, y], -1) @ to_frame[:, :2].T + to_frame[:, 2]
+        iuv[start:end, left:right] = _paint(maps, places)
     return iuv
 
 
-def _paint(maps: BodyMaps, grid: Tensor) -> Tensor:
-    """uint8 [h, w, 3] at places of the frame, [h, w, 2], -1..1."""
-    logits = functional.grid_sample(maps.labels, grid[None], align_corners=False)[0]
-    labels = logits.argmax(0) * (grid.abs() < 1).all(-1)
-    rows, columns = torch.nonzero(labels, as_tuple=True)
-    part = labels[rows, columns]
-    size = maps.uv.shape[-1]
-    place = (grid[rows, columns] + 1) / 2 * size - 0.5
-    low = place.floor().clamp(0, size - 2).long()
-    share = (place - low).clamp(0, 1)
-    uv = torch.zeros(len(part), 2)
-    for dx, wx in ((0, 1 - share[:, 0]), (1, share[:, 0])):
-        for dy, wy in ((0, 1 - share[:, 1]), (1, share[:, 1])):
-            corner = maps.uv[0, part - 1, :, low[:, 1] + dy, low[:, 0] + dx]
-            uv += corner * (wx * wy)[:, None]
-    painted = torch.zeros(*labels.shape, 3, dtype=torch.uint8)
-    values = (uv.clamp(0, 1) * 255).byte()
-    painted[rows, columns] = torch.cat([part[:, None].byte(), values], 1)
+def _paint(maps: BodyMaps, places: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """uint8 [h, w, 3] at places of the frame, [h, w, 2] (x, y), 0..1."""
+    painted = np.zeros((*places.shape[:2], 3), np.uint8)
+    rows, columns = np.nonzero(((places > 0) & (places < 1)).all(-1))
+    part = _find_labels(maps.labels[0], places[rows, columns])
+    body = part > 0
+    rows, columns, part = rows[body], columns[body], part[body]
+    uv = np.zeros((len(part), 2), np.float32)
+    for row, column, weight in _find_corners(places[rows, columns], 0, INPUT_SIZE - 1):
+        uv += maps.uv[0, part - 1, :, row, column] * weight[:, None]
+    painted[rows, columns, 0] = part
+    painted[rows, columns, 1:] = (uv.clip(0, 1) * 255).astype(np.uint8)
     return painted
+
+
+def _find_labels(logits: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.intp]:
+    """The label whose logit, interpolated, is the largest at each place: [P].
+
+    logits: [25, 96, 96], beyond which all are 0; places: [P, 2] (x, y), 0..1. Where one label leads
+    at all four corners around a place, it leads there, too; only elsewhere are 25 logits computed.
+    """
+    around = np.pad(logits, [(0, 0), (1, 1), (1, 1)])
+    corners = list(_find_corners(places, -1, INPUT_SIZE))
+    leading = around.argmax(0)
+    found = [leading[row + 1, column + 1] for row, column, _ in corners]
+    labels: NDArray[np.intp] = found[0].copy()
+    split = np.flatnonzero(np.any([one != labels for one in found[1:]], axis=0))
+    by_place = np.ascontiguousarray(around.transpose(1, 2, 0))
+    mixed = np.zeros((len(split), len(logits)), np.float32)
+    for row, column, weight in corners:
+        mixed += by_place[row[split] + 1, column[split] + 1] * weight[split, None]
+    labels[split] = mixed.argmax(-1)
+    return labels
+
+
+def _find_corners(
+    places: NDArray[np.float32], low: int, high: int
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]]:
+    """(row, column, weight) of the four corners around places, each [P], for bilinear weights.
+
+    places: [P, 2] (x, y), 0..1. low, high: rows and columns that there are, both included; places
+    beyond get the nearest.
+    """
+    at = places * INPUT_SIZE - np.float32(0.5)
+    first = np.floor(at).clip(low, high - 1).astype(np.intp)
+    share = (at - first).clip(0, 1)
+    for down in (0, 1):
+        for right in (0, 1):
+            x = share[:, 0] if right else 1 - share[:, 0]
+            y = share[:, 1] if down else 1 - share[:, 1]
+            yield first[:, 1] + down, first[:, 0] + right, x * y

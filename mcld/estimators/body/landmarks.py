@@ -119,8 +119,8 @@ class LandmarkReader:
 
     def __init__(self) -> None:
         folder = files("mcld.estimators.body") / "weights"
-        self._detector = open_session(folder / "detector.onnx")
-        self._landmarks = open_session(folder / "landmarks.onnx")
+        self._detector = open_session((folder / "detector.onnx").read_bytes())
+        self._landmarks = open_session((folder / "landmarks.onnx").read_bytes())
 
     def find_people(self, image: NDArray[np.uint8], crop: Crop) -> list[FoundPerson]:
         """The people in an upright square of a photo, uint8 [H, W, 3] RGB, the surest first."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mcld.estimators.body.frame import INPUT_SIZE
 from mcld.surface.parts import PARTS
 
 BONES = (
@@ -23,36 +24,20 @@ BONES = (
     *((0, 7), (0, 8), (7, 8)),  # head
 )
 """Pairs of BlazePose's landmarks."""
-INPUT_SIZE = 96
-"""Width and height of the silhouette that it sees, and of its maps."""
 BONE_CHANNELS = 5
 _WIDTHS = (48, 64, 96, 128)
 
 
-class BodyInput(NamedTuple):
-    """What the network sees of N bodies, each in a square frame around it."""
+class BodyTensors(NamedTuple):
+    """`BodyInput` of N bodies, as tensors."""
 
     places: Tensor
-    """float32 [N, 33, 3] (x, y, depth) of the landmarks, in widths of the frame: x and y 0..1
-    inside it, the depth negative in front."""
     visibility: Tensor
-    """float32 [N, 33], 0..1; negative for a landmark that is not known."""
     silhouette: Tensor
-    """float32 [N, 1, 96, 96], 0..1; 0 all over where it is not known."""
     inside: Tensor
-    """float32 [N, 1, 96, 96], 1 where the photo is, 0 beyond its edge."""
 
 
-class BodyMaps(NamedTuple):
-    """What the network says."""
-
-    labels: Tensor
-    """Logits [N, 25, 96, 96] of the part labels, 0 the background."""
-    uv: Tensor
-    """[N, 24, 2, 96, 96] U and V, 0..1, of each part."""
-
-
-def draw_bones(body: BodyInput, size: int) -> Tensor:
+def draw_bones(body: BodyTensors, size: int) -> Tensor:
     """Each bone as a soft line, and on it how far along and beside it a place is, its depth, and
     whether it is seen: [N, BONES * BONE_CHANNELS, size, size].
     """
@@ -85,7 +70,7 @@ def draw_bones(body: BodyInput, size: int) -> Tensor:
     return drawn.flatten(1, 2)
 
 
-def measure_bodies(body: BodyInput) -> Tensor:
+def measure_bodies(body: BodyTensors) -> Tensor:
     """How large bodies are, [N], frame widths: the longest distance of shoulders and hips, or,
     where no two of them are known, the longest bone.
     """
@@ -130,8 +115,11 @@ class BodyNetwork(nn.Module):
         self.last = _Block(24 + 16, 32)
         self.head = nn.Conv2d(32, 1 + PARTS * 3, 1)
 
-    def forward(self, body: BodyInput) -> BodyMaps:
-        """Say label, U and V of each place."""
+    def forward(
+        self, places: Tensor, visibility: Tensor, silhouette: Tensor, inside: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`BodyInput` of N bodies -> labels and uv of `BodyMaps`."""
+        body = BodyTensors(places, visibility, silhouette, inside)
         fine = self.edge(torch.cat([body.silhouette, body.inside], 1) * 2 - 1)
         x = self.merge(torch.cat([draw_bones(body, INPUT_SIZE // 2), self.shape(fine)], 1))
         levels = []
@@ -142,7 +130,7 @@ class BodyNetwork(nn.Module):
             x = block(torch.cat([_enlarge(x), level], 1))
         maps = self.head(self.last(torch.cat([_enlarge(self.narrow(x)), fine], 1)))
         uv = maps[:, 1 + PARTS :].unflatten(1, (PARTS, 2))
-        return BodyMaps(maps[:, : 1 + PARTS], uv * 0.5 + 0.5)
+        return maps[:, : 1 + PARTS], uv * 0.5 + 0.5
 
 
 def _enlarge(x: Tensor) -> Tensor:
