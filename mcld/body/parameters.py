@@ -228,13 +228,13 @@ def _turn_to_camera(
 
 def _read_rotations(path: Path, name: str, array: NDArray[Any], frame: int) -> NDArray[np.float32]:
     """The rotations of one frame, axis-angle [J, 3]."""
-    from scipy.spatial.transform import Rotation  # here, because it loads much
-
     numbers = _to_floats(path, name, array)
     try:
         if _are_matrices(numbers):
             if not _are_rotations(numbers):
                 raise InputError(f"{path}: some matrices of {name} are no rotations")
+            from scipy.spatial.transform import Rotation  # here, because it loads much
+
             vectors = Rotation.from_matrix(numbers.reshape(-1, 3, 3)).as_rotvec()
             numbers = vectors.reshape(*numbers.shape[:-2], 3).astype(np.float32)
         if name in _ROOTS:

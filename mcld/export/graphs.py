@@ -4,12 +4,14 @@ Each is a module whose inputs and outputs are tensors with names; its parts have
 names, and so have its weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from mcld.conditions import FocalConditions, scale_iuv
+from mcld.model import ReferenceNet
 from mcld.model.attention import FocalContext, KeysValues
 from mcld.pipeline import MCLDPipeline
 from mcld.sampling_options import SamplingOptions
@@ -118,6 +120,22 @@ class Decode(nn.Module):
         )
         kept = conditions.keep(self.pipeline.config.focal_conditions)
         return self.pipeline.decode(latents, kept)
+
+
+@contextmanager
+def run_to_the_end(reference_unet: ReferenceNet) -> Iterator[None]:
+    """Let ReferenceNet return in the block: it is left by an exception, which tracing minds.
+
+    What it computes for nobody is no part of a graph.
+    """
+    *_, (_, last) = reference_unet.transformer_blocks()
+    last.attn1.processor.last = False
+    reference_unet.conv_out = nn.Identity()  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        last.attn1.processor.last = True
+        reference_unet.conv_out = None
 
 
 Graph = Encode | GuidePose | Denoise | Decode

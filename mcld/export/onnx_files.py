@@ -18,7 +18,7 @@ from torch import nn
 
 from mcld import __version__
 from mcld.errors import MCLDError, SettingsError
-from mcld.export.graphs import Decode, Denoise, Encode, Graph, GuidePose
+from mcld.export.graphs import Decode, Denoise, Encode, Graph, GuidePose, run_to_the_end
 from mcld.export.request import ExportRequest
 from mcld.machine.files import write_folder_whole, write_json
 from mcld.machine.processes import ignore
@@ -116,7 +116,7 @@ def write_graphs(
     on_graph(0, len(graphs))
     for done, (name, graph) in enumerate(zip(GRAPHS, graphs, strict=True), 1):
         given = tuple(values[key] for key in graph.inputs)
-        with torch.no_grad():
+        with torch.no_grad(), run_to_the_end(pipeline.reference_unet):
             made = graph.eval()(*given)
             values |= zip(graph.outputs, [made] if torch.is_tensor(made) else made, strict=True)
             _write_graph(graph, given, folder / f"{name}.onnx")

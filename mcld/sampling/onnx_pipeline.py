@@ -97,6 +97,10 @@ class OnnxPipeline:
         """How they sample; keep: as `MCLDPipeline.resolve_options` has it."""
         return replace(self.options, keep=keep or self.options.keep)
 
+    def prepare(self) -> None:
+        """Open the graphs, which painting does otherwise. Raises WeightsError."""
+        _ = self._sessions
+
     def paint(
         self, inputs: PipelineInputs, seeds: Sequence[int], on_step: OnStep = ignore
     ) -> NDArray[np.uint8]:

@@ -28,6 +28,8 @@ MARGIN = 8
 """How far inside a chart's border, in its pixels, `smpl_inner` lies."""
 NOWHERE = PARTS * CHART_SIZE * CHART_SIZE
 """The index in `smpl_gather` that stands for 'no part of the body'."""
+LIMB_GRID = 65
+"""Rows (t) and columns (s) of the table of a limb's chart; `mcld.surface.limb_charts`."""
 TABLES_VERSION = 4
 """Raised whenever the tables are computed in another way."""
 

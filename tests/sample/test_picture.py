@@ -13,11 +13,13 @@ from mcld.dataset.outputs import hash_content
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.networks.folders import load_pipeline
 from mcld.pipeline import MCLDPipeline
+from mcld.sample.engine import Engine, OnnxEngine, resolve_engine
 from mcld.sample.picture import sample_picture
 from mcld.sample.request import PictureRequest
+from mcld.sample.torch_engine import TorchEngine
 from mcld.sampling.open import hash_pipeline, open_pipeline
 from mcld.sampling.placement import explain_memory
-from mcld.settings import load_settings
+from mcld.settings import Settings, load_settings
 
 
 @pytest.fixture
@@ -33,6 +35,12 @@ def files(dataset: DatasetLayout, pipeline: MCLDPipeline, tmp_path: Path) -> dic
     }
 
 
+def open_engine(request: PictureRequest, settings: Settings) -> Engine:
+    if resolve_engine(request, settings) == OnnxEngine.name:
+        return OnnxEngine(settings.sample)
+    return TorchEngine(request, settings)
+
+
 def run(files: dict, *overrides: str) -> tuple[list[str], list[tuple[int, int]]]:
     said: list[str] = []
     steps: list[tuple[int, int]] = []
@@ -40,9 +48,11 @@ def run(files: dict, *overrides: str) -> tuple[list[str], list[tuple[int, int]]]
     given = {**files}
     source = given.pop("source")
     sources = source if isinstance(source, tuple) else (source,)
+    request = PictureRequest(sources, **given, seed=settings.sample.seed)
     sample_picture(
-        PictureRequest(sources, **given, seed=settings.sample.seed),
+        request,
         settings,
+        engine=open_engine(request, settings),
         say=said.append,
         on_step=lambda *step: steps.append(step),
     )

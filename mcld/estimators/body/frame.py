@@ -171,15 +171,16 @@ def _find_labels(logits: NDArray[np.float32], places: NDArray[np.float32]) -> ND
     at all four corners around a place, it leads there, too; only elsewhere are 25 logits computed.
     """
     around = np.pad(logits, [(0, 0), (1, 1), (1, 1)])
-    corners = list(_find_corners(places, -1, INPUT_SIZE))
     leading = around.argmax(0)
-    found = [leading[row + 1, column + 1] for row, column, _ in corners]
-    labels: NDArray[np.intp] = found[0].copy()
-    split = np.flatnonzero(np.any([one != labels for one in found[1:]], axis=0))
+    corners = leading[:-1, :-1], leading[:-1, 1:], leading[1:, :-1], leading[1:, 1:]
+    agreed = np.where(np.logical_and.reduce([c == corners[0] for c in corners]), corners[0], -1)
+    column, row = np.floor(places * INPUT_SIZE + np.float32(0.5)).astype(np.intp).T
+    labels: NDArray[np.intp] = agreed[row, column]
+    split = np.flatnonzero(labels < 0)
     by_place = np.ascontiguousarray(around.transpose(1, 2, 0))
     mixed = np.zeros((len(split), len(logits)), np.float32)
-    for row, column, weight in corners:
-        mixed += by_place[row[split] + 1, column[split] + 1] * weight[split, None]
+    for row, column, weight in _find_corners(places[split], -1, INPUT_SIZE):
+        mixed += by_place[row + 1, column + 1] * weight[:, None]
     labels[split] = mixed.argmax(-1)
     return labels
 
