@@ -81,6 +81,11 @@ class OnnxPipeline:
         return str(self.description["weights"])
 
     @property
+    def face_embedder(self) -> str:
+        """What makes the face embeddings that it knows, as in `MCLDPipeline`."""
+        return str(self.description["face_embedder"])
+
+    @property
     def input_form(self) -> InputForm:
         """In what form the graphs read pictures and maps."""
         textured = self.description["sees_texture"]
