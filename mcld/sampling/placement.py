@@ -20,7 +20,7 @@ from torch.compiler import config as compiler
 
 from mcld.errors import MCLDError
 from mcld.machine.accelerator import is_discrete, ran_out_of_memory
-from mcld.pipeline import MCLDPipeline
+from mcld.pipeline import SCALE_FACTOR, MCLDPipeline
 from mcld.sampling_options import SamplingOptions
 from mcld.settings import SampleSettings, SchedulerSettings, Settings
 
@@ -65,7 +65,7 @@ def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> S
     if options.low_memory:
         pipeline.enable_model_cpu_offload(device=device)
         if isinstance(pipeline.vae, AutoencoderKL):
-            pipeline.vae.enable_slicing()
+            save_vae_memory(pipeline.vae)
     if options.storage_dtype:
         store_in_float8(pipeline)
     if options.compile:
@@ -82,6 +82,20 @@ def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> S
         options.cache_interval,
         options.storage_dtype,
     )
+
+
+def save_vae_memory(vae: AutoencoderKL) -> None:
+    """Let an autoencoder decode one picture at a time, and larger ones than usual in tiles.
+
+    Tiles differ a little from the whole picture, as their group norms do; up to `_TILE` pixels a
+    side there is but one.
+    """
+    vae.enable_slicing()
+    vae.enable_tiling()
+    vae.tile_sample_min_size, vae.tile_latent_min_size = _TILE, _TILE // SCALE_FACTOR
+
+
+_TILE = 512
 
 
 def _move(pipeline: MCLDPipeline, options: SampleSettings, device: torch.device) -> None:

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from mcld.errors import SettingsError
 from mcld.mannequin.world import identity, pose, render
 from mcld.pipeline import MCLDPipeline
 from mcld.sampling.device import choose_device
-from mcld.sampling.placement import compile_networks, place
+from mcld.sampling.placement import compile_networks, place, save_vae_memory
 from mcld.settings import load_settings
 
 CPU = torch.device("cpu")
@@ -73,3 +74,21 @@ def test_what_is_compiled_is_not_kept_in_8_bits():
     wanted = ["sample.compile=true", "sample.storage_dtype=float8", "sample.device=cpu"]
     with pytest.raises(SettingsError, match="do not go together: leave one out"):
         choose_device(load_settings(None, wanted).sample)
+
+
+def test_an_autoencoder_short_of_memory_tiles_only_what_is_larger_than_usual():
+    torch.manual_seed(0)
+    vae = AutoencoderKL(
+        block_out_channels=(8,) * 4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=4,
+    ).eval()
+    usual, larger = torch.randn(2, 4, 64, 8), torch.randn(1, 4, 80, 8)
+    with torch.no_grad():
+        whole = [vae.decode(latents).sample for latents in (usual, larger)]
+        save_vae_memory(vae)
+        saved = [vae.decode(latents).sample for latents in (usual, larger)]
+    torch.testing.assert_close(saved[0], whole[0])
+    assert saved[1].shape == whole[1].shape
+    assert not torch.allclose(saved[1], whole[1])
