@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcld.errors import MCLDError, SettingsError
+from mcld.errors import SettingsError
 from mcld.estimators.pose import resolve_pose_estimator
 from mcld.machine.provenance import Provenance
 from mcld.networks.places import EMBEDDED
@@ -76,13 +76,13 @@ class OnnxEngine:
         self.pipeline = OnnxPipeline.open(GRAPHS, EMBEDDED, settings.threads)
         self.weights = self.pipeline.weights
         # While the person is read: half of the time till then is of one core alone.
-        self._preparing = Thread(target=self._prepare, daemon=True)
+        self._preparing = Thread(target=self._prepare)
         self._preparing.start()
 
     def _prepare(self) -> None:
-        with suppress(MCLDError):  # which is raised again where the graphs are needed
+        with suppress(Exception):  # which is raised again where it is needed
             self.pipeline.prepare()
-        importlib.import_module("mcld.estimators.texture")  # whose compiler loads slowly
+            importlib.import_module("mcld.estimators.texture")  # whose compiler loads slowly
 
     def open(self, say: Callable[[str], None]) -> SamplingOptions:
         """As `Engine` has it."""

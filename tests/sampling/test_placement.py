@@ -89,6 +89,6 @@ def test_an_autoencoder_short_of_memory_tiles_only_what_is_larger_than_usual():
         whole = [vae.decode(latents).sample for latents in (usual, larger)]
         save_vae_memory(vae)
         saved = [vae.decode(latents).sample for latents in (usual, larger)]
-    torch.testing.assert_close(saved[0], whole[0])
+    torch.testing.assert_close(saved[0], whole[0], atol=1e-4, rtol=0)
     assert saved[1].shape == whole[1].shape
-    assert not torch.allclose(saved[1], whole[1])
+    assert not torch.allclose(saved[1], whole[1], atol=1e-2)
