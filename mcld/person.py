@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -250,6 +251,14 @@ def record_reading(
     }
 
 
+def _load_texture_reader() -> None:
+    """Load what reads texture maps, most of a second, while a body is read."""
+    with suppress(Exception):  # which is raised again where it is needed
+        from mcld.estimators.texture import load_compiled
+
+        load_compiled()
+
+
 def _demand_body(iuv: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
     if not iuv[..., 0].any():
         raise InputError(f"{path} shows nobody: no body lies in its picture")
@@ -329,9 +338,9 @@ class PersonReader:
         if pose:
             photo, iuv = read_image_and_iuv(source, pose)
         else:
+            Thread(target=_load_texture_reader).start()
             photo, iuv = read_image(source), self.pose(source, "photo")
-        # Here, because its compiler takes half a second to load.
-        from mcld.estimators.texture import extract_texture
+        from mcld.estimators.texture import extract_texture  # here, because it loads a compiler
 
         texture = Image.fromarray(extract_texture(photo, iuv))
         face = self._embed_face(photo, iuv)

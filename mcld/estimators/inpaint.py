@@ -46,29 +46,17 @@ _TOWARDS_X = (-_x).ravel().astype(np.float32)
 _WEIGHT_3 = _f(RADIUS**-3.0)
 
 
-def inpaint(
-    colours: NDArray[np.uint8],
-    holes: NDArray[np.bool_],
-    reach: NDArray[np.bool_],
-    workspace: NDArray[np.float32] | None = None,
-) -> None:
-    """Fill holes of a picture from what surrounds them, in place.
+def inpaint(colours: NDArray[np.uint8], holes: NDArray[np.bool_], reach: NDArray[np.bool_]) -> None:
+    """Fill holes of a picture from what surrounds them, in place. Other threads run on.
 
     colours: uint8 [H, W, 3]. holes: bool [H, W], what is not known. reach: bool [H, W], which holes
-    to fill; the others stay as they are and lend nothing to their neighbours. workspace: from
-    `make_workspace`, for whoever has many pictures to fill.
+    to fill; the others stay as they are and lend nothing to their neighbours.
     """
     height, width = holes.shape
-    if workspace is None:
-        workspace = make_workspace(height, width)
     stride = width + 2 * _BORDER
     todo = np.zeros(stride * (height + 2 * _BORDER), np.uint8)
-    _march(colours, holes, reach, workspace, todo, stride, _WEIGHTS, _TOWARDS_X)
-
-
-def make_workspace(height: int, width: int) -> NDArray[np.float32]:
-    """Memory to inpaint pictures of up to height x width in, one at a time."""
-    return np.zeros(_PLANES * (height + 2 * _BORDER) * (width + 2 * _BORDER), np.float32)
+    planes = np.zeros(_PLANES * len(todo), np.float32)
+    _march(colours, holes, reach, planes, todo, stride, _WEIGHTS, _TOWARDS_X)
 
 
 @jit(fastmath=True, error_model="numpy", inline="always")
@@ -266,7 +254,7 @@ def _store(colours: Any, holes: Any, reach: Any, planes: Any, stride: int, size:
                     colours[y, x, k] = np.uint8(planes[(1 + k) * size + p])
 
 
-@jit(fastmath=True, error_model="numpy")
+@jit(fastmath=True, error_model="numpy", nogil=True)
 def _march(
     colours: Any,
     holes: Any,

@@ -4,13 +4,15 @@ MCLD, section 3.2: the visible pixels are laid into the DensePose atlas, small h
 are inpainted, and the atlas is rearranged into the SMPL layout.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.estimators.inpaint import RADIUS, inpaint, make_workspace
+from mcld.estimators.inpaint import RADIUS, inpaint
 from mcld.machine.jit import jit
 from mcld.surface.charts import CHART_SIZE, NOWHERE, chart_masks, locate_uv, smpl_gather
 from mcld.surface.parts import PARTS
@@ -21,6 +23,8 @@ _REACH = np.ones((10, 10), np.uint8)
 # Telea's method fills from the seen pixels outwards; what lies beyond this is filled too late to
 # touch what `_REACH` keeps.
 _WORTH_FILLING = np.ones((18, 18), np.uint8)
+_THREADS = 2
+"""That fill the charts of one picture; of many, each process has a core of its own anyway."""
 _MARGIN = _WORTH_FILLING.shape[0] // 2 + RADIUS + 1
 
 
@@ -41,13 +45,19 @@ def extract_texture(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray
     highest = _scatter(image, iuv, _ROW_OF_V, _COLUMN_OF_U, atlas)
     if highest > PARTS:
         raise ValueError(f"the IUV map has part label {highest}; labels end at {PARTS}")
-    workspace = make_workspace(CHART_SIZE, CHART_SIZE)
     charts = atlas[:NOWHERE].reshape(PARTS, CHART_SIZE, CHART_SIZE)
-    for pixels, chart in zip(charts, chart_masks(), strict=True):
-        _fill_holes(pixels, chart, workspace)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(_fill_holes, charts, chart_masks()))
     texture = atlas[smpl_gather()].view(np.uint8).reshape(*smpl_gather().shape, 4)
     rgb = cv2.cvtColor(texture, cv2.COLOR_RGBA2RGB)  # slicing would leave every fourth byte between
     return np.maximum(rgb, 1) - np.uint8(1)
+
+
+@cache
+def load_compiled() -> None:
+    """Load what is compiled, a third of a second, which the first picture otherwise waits for."""
+    pixel = np.full((1, 1, 3), PARTS, np.uint8)
+    extract_texture(pixel, pixel)
 
 
 @jit()
@@ -72,9 +82,7 @@ def _scatter(image: Any, iuv: Any, row_of_v: Any, column_of_u: Any, atlas: Any) 
     return int(highest)
 
 
-def _fill_holes(
-    pixels: NDArray[np.uint32], chart: NDArray[np.bool_], workspace: NDArray[np.float32]
-) -> None:
+def _fill_holes(pixels: NDArray[np.uint32], chart: NDArray[np.bool_]) -> None:
     """Inpaint one part's pixels [200, 200] in place, as far as `_REACH` carries from seen ones.
 
     Colours outside the chart count as known and black, as in the authors' maps.
@@ -85,7 +93,7 @@ def _fill_holes(
     window = _find_window(seen.view(np.uint8))
     pixels, seen = pixels[window], seen[window]
     colours = pixels.copy().view(np.uint8).reshape(*pixels.shape, 4)
-    inpaint(colours, chart[window] & ~seen, _dilate(seen, _WORTH_FILLING), workspace)
+    inpaint(colours, chart[window] & ~seen, _dilate(seen, _WORTH_FILLING))
     np.multiply(colours.view(np.uint32)[..., 0], _dilate(seen, _REACH), out=pixels)
 
 

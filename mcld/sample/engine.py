@@ -6,7 +6,6 @@ network that came with mcld lies here as graphs, too, which need none of them.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcld.errors import SettingsError
+from mcld.errors import MCLDError, SettingsError
 from mcld.estimators.pose import resolve_pose_estimator
 from mcld.machine.provenance import Provenance
 from mcld.networks.places import EMBEDDED
@@ -75,14 +74,13 @@ class OnnxEngine:
         self.settings = settings
         self.pipeline = OnnxPipeline.open(GRAPHS, EMBEDDED, settings.threads)
         self.weights = self.pipeline.weights
-        # While the person is read: half of the time till then is of one core alone.
+        # While the person is read, most of which one core does alone.
         self._preparing = Thread(target=self._prepare)
         self._preparing.start()
 
     def _prepare(self) -> None:
-        with suppress(Exception):  # which is raised again where it is needed
+        with suppress(MCLDError):  # which is raised again where the graphs are needed
             self.pipeline.prepare()
-            importlib.import_module("mcld.estimators.texture")  # whose compiler loads slowly
 
     def open(self, say: Callable[[str], None]) -> SamplingOptions:
         """As `Engine` has it."""
