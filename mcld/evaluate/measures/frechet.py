@@ -44,7 +44,7 @@ class FID(SetMetric):
     name = "fid"
     columns = (Column("fid", "FID", -1, 3, per_picture=False),)
     text = (
-        "all {0} pictures of the dataset, resized as the truth is, against the generated"
+        "all {0} pictures of the dataset, made as the truth is, against the generated"
         " ones; 2048 pooled features of torchvision's Inception v3 (IMAGENET1K_V1), inputs"
         " bilinearly resized to 299x299 without antialiasing: as pose-transfer papers report it,"
         " not pytorch-fid"
