@@ -202,10 +202,10 @@ def find_results(folder: Path, layout: Layout, pairs: list[PairNames]) -> Found:
 
 def _spell(pairs: list[PairNames]) -> dict[tuple[str, str], PairNames]:
     """The pairs by what all spellings of their names have in common."""
-    spelled = {
-        (plain(source), plain(target)): PairNames(source, target) for source, target in pairs
-    }
-    return spelled if len(spelled) == len(pairs) else {tuple(names): names for names in pairs}
+    spelled = {(plain(names.source), plain(names.target)): names for names in pairs}
+    if len(spelled) == len(pairs):
+        return spelled
+    return {(names.source, names.target): names for names in pairs}
 
 
 def _match(

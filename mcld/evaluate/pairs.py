@@ -95,11 +95,9 @@ def _cut(image: Pixels, file: ResultFile) -> Pixels:
     """One of the pictures that stand side by side in a file."""
     height, width = image.shape[:2]
     panels = file.layout.panels
-    if not panels:
-        narrow = RESULT_SIZES["256"][1] / RESULT_SIZES["256"][0] * height
-        # Narrow ones first: of what is as wide as both, sixteen are as wide as eleven squares.
-        fitting = [side for side in (narrow, float(height)) if width % side == 0]
-        panels = round(width / fitting[0]) if fitting else 0
+    if not panels:  # narrow ones, or else squares
+        narrow = round(height * RESULT_SIZES["256"][1] / RESULT_SIZES["256"][0])
+        panels = width // narrow if width % narrow == 0 else width // height
     if panels < 1 or width % panels:
         raise InputError(f"it is {width}x{height}, which is no row of pictures")
     number = file.layout.panel + (panels if file.layout.panel < 0 else 0)

@@ -218,15 +218,11 @@ class Evaluator:
             name: KeptOutcomes(place, f"{name}-{hash_content([READING, key])}", self.say)
             for name, key in keys.items()
         }
-        generated = {
-            features.name: FeatureFile(
-                place,
-                f"{features.name}-{hash_content([READING, features.make_key(self.protocol, knobs[1])])}",
-                features.width,
-                self.say,
-            )
-            for features in (self.features[metric.features.name] for metric in sets)
-        }
+        generated: dict[str, FeatureFile] = {}
+        for name in {metric.features.name for metric in sets}:
+            features = self.features[name]
+            key = hash_content([READING, features.make_key(self.protocol, knobs[1])])
+            generated[name] = FeatureFile(place, f"{name}-{key}", features.width, self.say)
         return _Size(folder, listing, at_size, singles, sets, outcomes, generated)
 
     def _list_left_out(self, folder: str, listings: dict[str, Listing]) -> dict[str, str]:

@@ -196,9 +196,10 @@ class Scores:
         for folder, scores in self.sizes.items():
             where = f"{self.name}/{folder}"
             if scores.others:
+                examples = ", ".join(scores.others[:_NAMED_OTHERS])
                 lines.append(
-                    f"{where}: files that belong to no pair and are ignored: {len(scores.others):,},"
-                    f" such as {', '.join(scores.others[:_NAMED_OTHERS])}"
+                    f"{where}: files that belong to no pair and are ignored:"
+                    f" {len(scores.others):,}, such as {examples}"
                 )
             used = scores.training["used"] if scores.training else 0
             for name in self.list_measured():
