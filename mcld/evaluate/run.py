@@ -44,7 +44,7 @@ from mcld.evaluate.pairs import (
 )
 from mcld.evaluate.protocol import Protocol
 from mcld.evaluate.real import find_real_features
-from mcld.evaluate.registry import METRICS
+from mcld.evaluate.registry import METRICS, list_wanted
 from mcld.evaluate.request import EvaluationRequest, Listing, list_results
 from mcld.evaluate.scores import Scores, SizeScores
 from mcld.machine.processes import ignore, processes, run_on_main
@@ -427,18 +427,6 @@ class Evaluator:
                     self.on_picture(doing, done, len(items))
             finally:
                 pool.shutdown(cancel_futures=True)
-
-
-def list_wanted(names: Sequence[str]) -> list[str]:
-    """The metrics of a setting, in the order of the table; "all" are all of them.
-
-    Raises SettingsError for a name that is no metric's.
-    """
-    for name in names:
-        if name != "all" and name not in METRICS:
-            known = ",".join(METRICS)
-            raise SettingsError(f"{name!r} is no metric; give all, or some of {known}")
-    return [name for name in METRICS if name in names or "all" in names]
 
 
 def _settle(task: _Task) -> None:
