@@ -27,5 +27,5 @@ class PerceptualDistance(BatchMetric):
 
     def measure(self, batch: Batch) -> list[Numbers]:
         """0 for equal pictures."""
-        distances = self.network(batch.generated, batch.truth).tolist()
+        distances = self.network(batch.generated, *batch.distinct_truths).tolist()
         return [{"lpips": distance} for distance in distances]
