@@ -156,9 +156,11 @@ def evaluate(
 
       mcld evaluate --results results/mcld --metrics psnr,ssim
 
-      mcld evaluate --results ours --results PIDM --layout mcld --layout pidm --strict
+      mcld evaluate --results results/mcld --results results/other --strict
 
-      mcld evaluate --results theirs --pattern '{from}_to_{to}.png' --table latex
+      mcld evaluate --results PIDM --layout pidm --protocol pidm
+
+      mcld evaluate --results theirs --pattern '{from}-{to}.png' --table latex
 
       mcld evaluate --results results/mcld --explain pidm
 

@@ -152,9 +152,14 @@ def parse_pattern(pattern: str) -> Layout:
 
 
 def plain(name: str) -> str:
-    """What all spellings of a photo's name have in common."""
+    """What all spellings of a photo's name have in common.
+
+    That is its letters and digits from WOMEN or MEN on; of a name without DeepFashion's identity,
+    all of them.
+    """
     name = re.sub(r"\.(jpe?g|png)$", "", name.lower())
-    return re.sub(r"[^a-z0-9]", "", re.sub(r"^.*?(deep)?fashion(?=(wo)?men)", "", name))
+    found = re.fullmatch(r"(?:.*(?:fashion|[^a-z]))?((?:wo)?men.*id_?\d{8}.*)", name)
+    return re.sub(r"[^a-z0-9]", "", found[1] if found else name)
 
 
 @dataclass(frozen=True)
