@@ -1,5 +1,6 @@
 """An evaluation that is broken off goes on, and nothing is measured twice."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,6 +98,25 @@ def test_a_metric_that_is_added_later_and_a_picture_that_changed_are_measured_al
     with counting(monkeypatch) as seen:
         score(dataset, results, "evaluate.metrics=[psnr,ssim]")
     assert seen["psnr"] == [("256", path.name)]
+
+
+def test_the_pairs_of_a_true_picture_that_changed_are_measured_again(
+    dataset, results, tmp_path, monkeypatch
+):
+    without = shutil.ignore_patterns("cache")
+    copy = DatasetLayout(shutil.copytree(dataset.root, tmp_path / "own", ignore=without))
+    score(copy, results)
+    target = copy.pairs("test")[0][1]
+    Image.new("RGB", (88, 128), (200, 10, 10)).save(copy.image("test", Path(target).stem))
+    with counting(monkeypatch) as seen:
+        score(copy, results)
+    changed = {
+        result_file(results, "256", Path(a).stem, Path(b).stem).name
+        for a, b in copy.pairs("test")
+        if b == target
+    }
+    assert {name for _, name in seen["psnr"]} == changed
+    assert 0 < len(changed) < len(copy.pairs("test"))
 
 
 def test_another_protocol_or_line_that_was_cut_short_is_not_taken(dataset, results, monkeypatch):

@@ -1,5 +1,6 @@
 """Folders of results as other projects name their files."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -85,6 +86,26 @@ def test_names_in_deepfashions_own_spelling_are_those_of_the_flat_ones():
     other = "fashionMENTees_Tanksid0000783805_7additional"
     assert plain(other) != plain(flat)
     assert plain("Anna_front.jpg") == "annafront"
+
+
+def spell_as_deepfashion(stem: str) -> str:
+    """fashionWOMENDollsid0000000501_1front -> WOMEN/Dolls/id_00000005/01_1_front"""
+    found = re.fullmatch(r"fashion((?:WO)?MEN)(\w+?)id(\d{8})(\d\d)_(\d)(\w+)", stem)
+    assert found
+    gender, category, person, number, view, rest = found.groups()
+    return f"{gender}/{category}/id_{person}/{number}_{view}_{rest}"
+
+
+@pytest.mark.parametrize("sign", ["-", "/"])
+def test_results_named_as_deepfashion_names_photos_are_found(dataset, results, tmp_path, sign):
+    for source, target in list_pairs(dataset):
+        names = [spell_as_deepfashion(stem).replace("/", sign) for stem in (source, target)]
+        path = tmp_path / "theirs" / f"{names[0]}_2_{names[1].replace('/', '-')}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(result_file(results, "256", source, target), path)
+    found = score(dataset, tmp_path / "theirs", "flat")
+    assert not found.sizes["256"].missing
+    assert found.sizes["256"].rows == score(dataset, results, "mcld").sizes["256"].rows
 
 
 def test_a_separator_that_is_also_in_names_is_taken_where_both_sides_are_photos():
