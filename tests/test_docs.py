@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from mcld import __version__
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -42,3 +44,13 @@ def test_what_the_page_of_names_shows_is_there_and_documented():
         module, _, last = name.rpartition(".")
         shown = getattr(import_module(module), last)
         assert shown.__doc__, name
+
+
+def test_who_cites_is_told_this_version_and_the_paper():
+    told = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert told["version"] == __version__
+    (paper,) = told["references"]
+    assert "Multi-focal Conditioned Latent Diffusion" in paper["title"]
+    assert [author["family-names"] for author in paper["authors"]] == [
+        *("Liu", "Zhang", "Rota", "Sebe")
+    ]

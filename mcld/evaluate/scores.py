@@ -13,54 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from mcld.dataset.results import RESULT_SIZES
+from mcld.evaluate.layouts import MCLD
+from mcld.evaluate.metric import SetMetric
+from mcld.evaluate.protocol import Protocol
+from mcld.evaluate.registry import COLUMNS, METRICS
 from mcld.evaluate.request import EvaluationRequest
 from mcld.machine.files import write_json, write_text
 
-
-@dataclass(frozen=True)
-class Column:
-    """One number of a table."""
-
-    title: str
-    better: int
-    """1 where more is better, -1 where less is, 0 for a mere count."""
-    digits: int
-    per_picture: bool = True
-
-
-COLUMNS = {
-    "pairs": Column("Pairs scored", 0, 0, per_picture=False),
-    "psnr": Column("PSNR", 1, 2),
-    "ssim": Column("SSIM", 1, 4),
-    "ssim_256": Column("SSIM-256", 1, 4),
-    "lpips": Column("LPIPS", -1, 4),
-    "fid": Column("FID", -1, 3, per_picture=False),
-    "face_cosine": Column("Face cosine", 1, 4),
-    "face_distance": Column("Face distance", -1, 3),
-    "faces": Column("Pairs with both faces", 0, 0, per_picture=False),
-}
-"""Every number that can be in a table, in its order."""
-
-FACE_PACK = "buffalo_s"
-METRICS = {
-    "psnr": "data range 1, of each picture; the mean",
-    "ssim": "uniform 51x51 windows, data range 1, sample covariance, per channel, whole windows"
-    " only (scikit-image with win_size=51)",
-    "ssim_256": "0..255, Gaussian windows of sigma 1.5, population covariance, data range: the"
-    " generated picture's largest value minus its smallest (scikit-image)",
-    "lpips": "version 0.1 on AlexNet, inputs in -1..1",
-    "fid": "all training pictures of the dataset, resized as the truth is, against the generated"
-    " ones; 2048 pooled features of torchvision's Inception v3 (IMAGENET1K_V1), inputs bilinearly"
-    " resized to 299x299 without antialiasing: as pose-transfer papers report it, not pytorch-fid",
-    "face": f"insightface's {FACE_PACK}, the largest face of the 176x256 pictures, looked for at"
-    " 512x352; mean cosine and mean Euclidean distance of the raw embeddings, over pairs with both"
-    " faces",
-}
-"""What can be measured, and how each number is made, in words."""
-FULL_RANK = 2048
-"""Pictures below which the covariance of FID's 2048 features cannot have full rank."""
 _MODULES = ("torch", "torchvision", "numpy")
-_FACE_MODULES = ("insightface", "onnxruntime")
+_NAMED_OTHERS = 3
 _NAMED_REFUSALS = 5
 """Pictures of one size that are named one by one."""
 
@@ -79,8 +40,10 @@ class SizeScores:
     """Files that are listed and not there."""
     refused: dict[str, str] = field(default_factory=dict)
     """File -> why it, or one number of it, is not counted."""
-    extra: int = 0
-    """Files that no pair asks for."""
+    others: list[str] = field(default_factory=list)
+    """Files that belong to no pair."""
+    files: dict[str, Path] = field(default_factory=dict)
+    """Name of a result -> its file."""
     enlarged: int = 0
     """True pictures that were smaller than this size."""
     training: dict[str, int] | None = None
@@ -109,7 +72,7 @@ class SizeScores:
             "scored": len(self.rows),
             "missing": len(self.missing),
             "not_counted_in_full": len(self.refused),
-            "extra": self.extra,
+            "extra": len(self.others),
             "truths_enlarged": self.enlarged,
             "scored_by": {m: n for m in COLUMNS if 0 < (n := scored_by[m]) < len(self.rows)},
         }
@@ -121,6 +84,7 @@ class Scores:
     """The scores of one folder of results."""
 
     request: EvaluationRequest
+    protocol: Protocol = field(default_factory=Protocol)
     device: str = "cpu"
     """Of the networks."""
     weights: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -136,16 +100,24 @@ class Scores:
     def list_measured(self) -> list[str]:
         """The metrics of which there is a number, as `evaluate.metrics` calls them."""
         columns = {name for scores in self.sizes.values() for name in scores.values}
-        return [name for name in METRICS if {name, f"{name}s"} & columns]
+        return [
+            name for name, metric in METRICS.items() if columns & {c.name for c in metric.columns}
+        ]
 
     def describe_protocol(self) -> dict[str, str]:
         """How each number that was measured was made, in words."""
-        truth = "the target's JPEG, resized with Pillow, bicubically with antialiasing, 8 bits"
+        truth = f"the target's JPEG, {self.protocol.describe_photos()}"
         if path := self.request.truth_path:
-            truth = f"the pictures in {path}; those of another size resized bicubically"
+            truth = f"the pictures in {path}; those of another size "
+            truth += self.protocol.describe_photos()
         protocol = {"dataset": str(self.request.dataset), "truth": truth}
+        if results := self.protocol.describe_results():
+            protocol["results"] = results
+        if self.request.layout is not MCLD:
+            protocol["layout"] = f"{self.request.layout.name}: {self.request.layout.read_from}"
         for metric in self.list_measured():
-            protocol[metric] = "; ".join([METRICS[metric], *self._list_foreign_weights(metric)])
+            text = METRICS[metric].describe(self.protocol)
+            protocol[metric] = "; ".join([text, *self._list_foreign_weights(metric)])
         return protocol
 
     def _list_foreign_weights(self, metric: str) -> list[str]:
@@ -159,10 +131,9 @@ class Scores:
     def list_versions(self) -> dict[str, str]:
         """The libraries that made the numbers."""
         modules = {name: name for name in ("mcld", *_MODULES)} | {"pillow": "PIL", "opencv": "cv2"}
-        if "face" in self.list_measured():
-            modules |= {name: name for name in _FACE_MODULES}
-        versions = {name: import_module(module).__version__ for name, module in modules.items()}
-        return versions | {"lpips": version("lpips")}  # which has no __version__
+        for metric in self.list_measured():
+            modules |= {name: name for name in METRICS[metric].packages}
+        return {name: _find_version(name, module) for name, module in modules.items()}
 
     def list_problems(self) -> list[str]:
         """What a strict run fails for, in words."""
@@ -180,6 +151,8 @@ class Scores:
         """Which pictures do not count that should, and which weights should not, in words."""
         lines = [
             f"{self.name}: there is no folder {folder}/: nothing is scored at {width}x{height}"
+            if self.request.layout is MCLD
+            else f"{self.name}: there are no pictures of {width}x{height}"
             for folder, (height, width) in RESULT_SIZES.items()
             if folder not in self.sizes
         ]
@@ -196,7 +169,7 @@ class Scores:
                     f" such as {scores.missing[0]}"
                 )
             for name, reason in list(scores.refused.items())[:_NAMED_REFUSALS]:
-                path = self.request.save_path / folder / name
+                path = scores.files.get(name, Path(name))
                 lines.append(f"{where}/{name}: {reason.removeprefix(f'{path} ')}")
             if len(scores.refused) > _NAMED_REFUSALS:
                 lines.append(
@@ -207,13 +180,13 @@ class Scores:
                 lines.append(
                     f"{where}: {scores.training['listed'] - scores.training['used']:,} of"
                     f" {scores.training['listed']:,} training pictures are missing or cannot be"
-                    " read: FID goes without them"
+                    " read: what is compared with them goes without these"
                 )
             if scores.unread:
-                name, reason = next(iter(scores.unread.items()))
+                reason = next(iter(scores.unread.values()))
                 lines.append(
-                    f"{where}: as {len(scores.unread):,} training pictures cannot be read, the next"
-                    f" run must see all of them again; mend or remove them: {reason}"
+                    f"{where}: {len(scores.unread):,} training pictures cannot be read; mend or"
+                    f" remove them: {reason}"
                 )
         return lines
 
@@ -222,17 +195,20 @@ class Scores:
         lines = []
         for folder, scores in self.sizes.items():
             where = f"{self.name}/{folder}"
-            if scores.extra:
+            if scores.others:
+                examples = ", ".join(scores.others[:_NAMED_OTHERS])
                 lines.append(
-                    f"{where}: files that belong to no pair and are ignored: {scores.extra:,}"
+                    f"{where}: files that belong to no pair and are ignored:"
+                    f" {len(scores.others):,}, such as {examples}"
                 )
             used = scores.training["used"] if scores.training else 0
-            if "fid" in scores.values and min(len(scores.rows), used) < FULL_RANK:
-                lines.append(
-                    f"{where}: FID is of {len(scores.rows):,} generated and {used:,} training"
-                    f" pictures: with fewer than {FULL_RANK:,} of either, its covariance has not"
-                    " full rank, and it is no measure to cite"
-                )
+            for name in self.list_measured():
+                metric = METRICS[name]
+                measured = any(column.name in scores.values for column in metric.columns)
+                if issubclass(metric, SetMetric) and measured:
+                    lines += [
+                        f"{where}: {note}" for note in metric.list_notes(len(scores.rows), used)
+                    ]
             rows = scores.rows.values()
             if equal := sum(math.isinf(row.get("psnr", 0)) for row in rows):
                 lines.append(
@@ -286,11 +262,21 @@ class Scores:
             "refused": {size: scores.refused for size, scores in self.sizes.items()},
             "unread_training": {size: s.unread for size, s in self.sizes.items() if s.unread},
             "left_out": {size: scores.left_out for size, scores in self.sizes.items()},
+            "unmatched": {size: s.others for size, s in self.sizes.items() if s.others},
+            "layout": self.request.layout.name,
+            "protocol_name": self.protocol.name,
+            "protocol_hash": self.protocol.hash,
+            "protocol_definition": self.protocol.definition,
             "protocol": self.describe_protocol(),
             "device": self.device,
             "weights_sha256": {m: w for m, w in self.weights.items() if m in self.list_measured()},
             "versions": self.list_versions(),
         }
+
+
+def _find_version(name: str, module: str) -> str:
+    """Of a library; some have no __version__, and some are installed under another name."""
+    return str(getattr(import_module(module), "__version__", None) or version(name))
 
 
 def _to_json(value: float) -> float | str:

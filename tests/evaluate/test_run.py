@@ -18,11 +18,13 @@ from mcld.dataset.results import RESULT_SIZES, result_file
 from mcld.errors import InputError, WeightsError
 from mcld.estimators.face import InsightFace
 from mcld.evaluate.fid import FeatureSums, Inception, TrainingPictures
+from mcld.evaluate.measures.faces import FACE_DETECTION, FACE_PACK
 from mcld.evaluate.metrics import psnr
 from mcld.evaluate.networks import find_torchvision_file
+from mcld.evaluate.pairs import resize
 from mcld.evaluate.request import EvaluationRequest
-from mcld.evaluate.run import FACE_DETECTION, Evaluator, resize
-from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
+from mcld.evaluate.run import Evaluator
+from mcld.evaluate.scores import Scores, SizeScores
 from mcld.evaluate.table import compare_pairs, compare_results
 from mcld.networks.names import TORCHVISION
 from mcld.settings import load_settings
@@ -102,7 +104,7 @@ def test_what_cannot_be_scored_is_counted_and_named_and_changes_no_other_number(
     assert set(found.refused) == set(names[1:4])
     assert "100x100, not 176x256" in found.refused[names[2]]
     assert "ssim_256" in found.refused[names[3]]
-    assert found.extra == 1
+    assert found.others == ["somebody.png"]
     assert found.values["pairs"] == len(names) - 3
     assert set(found.rows) == set(names[3:])
     for name in names[4:]:
