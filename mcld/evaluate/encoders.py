@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ class Dino(Encoder):
 
 
 class Clip(Encoder):
-    """CLIP ViT-L/14 at 336 pixels (Radford et al., 2021): its image embeddings, [B, 768], of norm 1.
+    """CLIP ViT-L/14 at 336 pixels (Radford et al., 2021): image embeddings [B, 768] of norm 1.
 
     openai's clip-vit-large-patch14-336 on the Hub. Raises as `Dino`.
     """
@@ -101,8 +102,25 @@ class Clip(Encoder):
         super().__init__(*_load(CLIPVisionModelWithProjection, CLIP, settings))
 
     def _embed(self, pixels: Tensor) -> Tensor:
-        vectors: Tensor = self.network(pixels).image_embeds
-        return vectors / vectors.norm(dim=-1, keepdim=True)
+        return nn.functional.normalize(self.network(pixels).image_embeds)
+
+
+_shared: WeakValueDictionary[tuple[type[Encoder], Path, torch.device], Encoder] = (
+    WeakValueDictionary()
+)
+
+
+def share_encoder(
+    kind: type[Dino | Clip], settings: Settings, device: torch.device
+) -> Dino | Clip:
+    """An encoder on a device, the same one for all metrics that use it at a time.
+
+    Raises as the encoder.
+    """
+    key = kind, settings.sample.pretrained, device
+    if (encoder := _shared.get(key)) is None:
+        _shared[key] = encoder = kind(settings).to(device)
+    return encoder
 
 
 def _load(kind: Any, source: Pretrained, settings: Settings) -> tuple[nn.Module, Path]:

@@ -5,17 +5,18 @@ Kernels are summed in blocks: memory grows with the number of pictures, not with
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from mcld.evaluate.measures.kernels import SUBSET_SIZE, SUBSETS
+
 SIGMA, SCALE = 10, 1000
 """Width of CMMD's Gaussian kernel, and what the discrepancy is multiplied by to be legible."""
 DEGREE = 3
 """Of KID's polynomial kernel."""
-SUBSETS, SUBSET_SIZE = 100, 1000
-"""KID is the mean over so many random subsets of so many pictures, as its makers report it."""
 _BLOCK = 1024
 """Rows and columns of a kernel that are computed at once."""
 
@@ -30,7 +31,6 @@ def compute_cmmd(first: Tensor, second: Tensor) -> float:
     a picture with itself included: 1000 (mean k(x, x') + mean k(y, y') - 2 mean k(x, y)) with
     k(a, b) = exp(-|a - b|^2 / 200). 0 for equal sets; of few pictures it is too large.
     """
-    first, second = first.double(), second.double()
     own = sum(_sum_kernel(_gaussian, x, x) / len(x) ** 2 for x in (first, second))
     across = _sum_kernel(_gaussian, first, second) / (len(first) * len(second))
     return SCALE * (own - 2 * across)
@@ -46,12 +46,12 @@ def compute_kid(first: Tensor, second: Tensor) -> float:
     """
     size = min(SUBSET_SIZE, len(first), len(second))
     if size == len(first) == len(second):
-        return _unbiased_discrepancy(first.double(), second.double())
+        return _unbiased_discrepancy(first, second)
     generator = torch.Generator().manual_seed(0)
 
     def draw(features: Tensor) -> Tensor:
         rows = torch.randperm(len(features), generator=generator)[:size]
-        return features[rows.to(features.device)].double()
+        return features[rows.to(features.device)]
 
     estimates = [_unbiased_discrepancy(draw(first), draw(second)) for _ in range(SUBSETS)]
     return sum(estimates) / SUBSETS
@@ -60,11 +60,17 @@ def compute_kid(first: Tensor, second: Tensor) -> float:
 def _unbiased_discrepancy(x: Tensor, y: Tensor) -> float:
     """Of two sets; pairs of a picture with itself do not count."""
     own = sum(
-        (_sum_kernel(_polynomial, s, s) - float(((s * s).mean(1) + 1).pow(DEGREE).sum()))
+        (_sum_kernel(_polynomial, s, s) - _sum_own(s))
         / (len(s) * (len(s) - 1))
         for s in (x, y)
     )
     return own - 2 * _sum_kernel(_polynomial, x, y) / (len(x) * len(y))
+
+
+def _sum_own(x: Tensor) -> float:
+    """The sum of the polynomial kernel of each picture with itself."""
+    squares = (block.double().square().mean(1) for block in torch.split(x, _BLOCK))
+    return sum((float((square + 1).pow(DEGREE).sum()) for square in squares), 0.0)
 
 
 def _gaussian(x: Tensor, y: Tensor) -> Tensor:
@@ -78,4 +84,5 @@ def _polynomial(x: Tensor, y: Tensor) -> Tensor:
 
 def _sum_kernel(kernel: _Kernel, x: Tensor, y: Tensor) -> float:
     """The sum of a kernel over all pairs of two sets."""
-    return sum(float(kernel(a, b).sum()) for a in x.split(_BLOCK) for b in y.split(_BLOCK))
+    blocks = itertools.product(torch.split(x, _BLOCK), torch.split(y, _BLOCK))
+    return sum((float(kernel(a.double(), b.double()).sum()) for a, b in blocks), 0.0)

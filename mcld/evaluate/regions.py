@@ -6,14 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mcld.evaluate.measures.regions import REGIONS
 from mcld.surface.parts import ARMS, FEET, HANDS, HEAD, LEGS, TORSO
 
-REGIONS = {
-    "head": HEAD,
-    "torso": TORSO,
-    "arms": (*HANDS, *ARMS),
-    "legs": (*FEET, *LEGS),
-}
+PARTS_OF = dict(
+    zip(REGIONS, (HEAD, TORSO, (*HANDS, *ARMS), (*FEET, *LEGS)), strict=True)
+)
 """Region -> DensePose's part labels; together they are the whole body."""
 SIDE = 128
 """Pixels of a region's square."""
@@ -33,7 +31,7 @@ def cut_region(
     What the map does not give to the region is grey (128) in all of them; the bounding box of the
     rest is made a square with grey on both sides, and resized bicubically with antialiasing.
     """
-    mask = np.isin(iuv[..., 0], REGIONS[region])
+    mask = np.isin(iuv[..., 0], PARTS_OF[region])
     if mask.sum() < _FEWEST * mask.size / _AT_SIZE:
         return None
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

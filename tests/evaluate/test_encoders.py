@@ -90,7 +90,7 @@ def test_a_file_cut_short_is_named(pretrained, tmp_path):
     shutil.copytree(pretrained / DINOV2.folder, folder)
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(WeightsError, match="cannot read the weights in .*dinov2-large"):
+    with pytest.raises(WeightsError, match=r"cannot read the weights in .*dinov2-large"):
         Dino(in_folder(tmp_path))
 
 

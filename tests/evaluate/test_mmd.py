@@ -1,4 +1,4 @@
-"""CMMD and KID are those of the closed forms and of torchmetrics, in memory that does not explode."""
+"""CMMD and KID are those of the closed forms and torchmetrics, and need little memory."""
 
 from typing import Any
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from mcld.evaluate.regions import REGIONS, SIDE, cut_region
+from mcld.evaluate.regions import PARTS_OF, SIDE, cut_region
 from mcld.mannequin.world.people import photograph
 from mcld.surface.parts import PARTS
 
 
 def test_regions_are_the_whole_body_and_no_part_is_in_two():
-    assert sorted(part for parts in REGIONS.values() for part in parts) == list(range(1, PARTS + 1))
+    assert sorted(part for parts in PARTS_OF.values() for part in parts) == list(range(1, PARTS + 1))
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def picture() -> tuple[np.ndarray, np.ndarray]:
 
 def test_what_lies_outside_a_region_changes_nothing_and_what_lies_inside_does(picture):
     image, iuv = picture
-    for region, parts in REGIONS.items():
+    for region, parts in PARTS_OF.items():
         inside = np.isin(iuv[..., 0], parts)
         other = image.copy()
         other[~inside] = 255 - other[~inside]
