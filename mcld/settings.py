@@ -265,10 +265,10 @@ class EvaluateSettings(SettingsGroup):
     dataset: Path = Field(
         Path("dataset/fashion"), description="The prepared dataset whose test pairs are scored."
     )
-    metrics: tuple[Literal["psnr", "ssim", "ssim_256", "lpips", "fid", "face"], ...] = Field(
+    metrics: tuple[str, ...] = Field(
         ("psnr", "ssim", "ssim_256", "lpips", "fid", "face"),
         min_length=1,
-        description="What is measured.",
+        description="What is measured; [all]: all metrics that there are.",
     )
     device: str | None = Field(
         None,

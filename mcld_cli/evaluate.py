@@ -11,8 +11,9 @@ from mcld.dataset.outputs import check_outputs
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import MCLDError, SettingsError
 from mcld.evaluate.baseline import Figures, read_baselines
+from mcld.evaluate.registry import METRICS
 from mcld.evaluate.request import EvaluationRequest, Listing, list_results
-from mcld.evaluate.scores import METRICS, Scores
+from mcld.evaluate.scores import Scores
 from mcld.machine.processes import is_main
 from mcld.settings import Settings, load_settings
 from mcld_cli import console
@@ -275,8 +276,9 @@ def _score(
         evaluator = Evaluator(settings, say=console.say, on_picture=on_picture)
         all_scores = []
         for request, listing in zip(requests, listings, strict=True):
-            scores = evaluator.score(request, listing)
+            place = out if len(requests) == 1 else out / request.name
+            scores = evaluator.score(request, listing, place / "cache")
             if is_main():
-                scores.write(out if len(requests) == 1 else out / scores.name)
+                scores.write(place)
             all_scores.append(scores)
         return all_scores

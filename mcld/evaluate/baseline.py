@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import SettingsError
-from mcld.evaluate.scores import COLUMNS
+from mcld.evaluate.registry import COLUMNS
 from mcld.machine.yaml_file import read_yaml
-
-_SHARES = ("ssim", "ssim_256", "face_cosine")
 
 
 class Figures(NamedTuple):
@@ -64,7 +62,7 @@ def _read_numbers(path: Path, name: str, numbers: dict[Any, Any]) -> dict[str, f
             raise SettingsError(
                 f"--baseline {path}: {name}: {metric}: {number} is no finite number"
             )
-    above = [m for m in _SHARES if float(numbers.get(m, 0)) > 1]
+    above = [m for m, number in numbers.items() if COLUMNS[m].share and float(number) > 1]
     if above:
         raise SettingsError(
             f"--baseline {path}: {name}: {above[0]}: {numbers[above[0]]} is above 1: give"

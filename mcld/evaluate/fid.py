@@ -24,8 +24,6 @@ from mcld.evaluate.networks import check_finite, load_torchvision, without_tf32
 from mcld.machine.files import hash_file, write_whole
 
 FEATURES = 2048
-FEWEST = 2
-"""Pictures that a Fréchet distance needs, generated and training ones."""
 
 
 class Inception(nn.Module):
@@ -71,31 +69,40 @@ class TrainingPictures:
     """How many the dataset's list names."""
     stamps: list[tuple[str, int, int]]
     """Name, bytes and time of last change, in ns, of those on the disk."""
+    split: str = "train"
 
     @classmethod
-    def find(cls, dataset: Path) -> Self:
+    def find(cls, dataset: Path, split: str = "train") -> Self:
         """Look for them. Raises InputError when the dataset has no list of them."""
         layout = DatasetLayout(dataset)
-        names = list(dict.fromkeys(layout.names("train")))
+        names = list(dict.fromkeys(layout.names(split)))
         stamps = []
         for name in names:
             try:
-                status = layout.image("train", Path(name).stem).stat()
+                status = layout.image(split, Path(name).stem).stat()
             except OSError:
                 continue
             stamps.append((name, status.st_size, status.st_mtime_ns))
-        return cls(dataset, len(names), stamps)
+        return cls(dataset, len(names), stamps, split)
 
     def files(self) -> list[Path]:
         """Those on the disk, in the order of the list."""
         layout = DatasetLayout(self.dataset)
-        return [layout.image("train", Path(name).stem) for name, _, _ in self.stamps]
+        return [layout.image(self.split, Path(name).stem) for name, _, _ in self.stamps]
 
-    def cache_file(self, folder: str, weights: str) -> Path:
-        """The file of their FeatureSums; folder: 256 or 512; weights: the network's sha256."""
+    def list_names(self) -> list[str]:
+        """Under which features of theirs are kept, in that order."""
+        return [f"{size}:{changed} {name}" for name, size, changed in self.stamps]
+
+    def cache_file(self, folder: str, weights: str, features: str = "inception") -> Path:
+        """The file of their FeatureSums; folder: 256 or 512; weights: the network's sha256.
+
+        features: the network's name; of Inception the file is called after FID.
+        """
         content = json.dumps([READING, weights, RESULT_SIZES[folder], self.stamps])
         key = hashlib.sha256(content.encode()).hexdigest()[:16]
-        return self.dataset / "cache" / f"fid-{folder}-{key}.npz"
+        kind = "fid" if features == "inception" else f"sums-{features}"
+        return self.dataset / "cache" / f"{kind}-{folder}-{key}.npz"
 
 
 @dataclass
@@ -138,20 +145,23 @@ class FeatureSums:
         return type(self)(total, products, count, enlarged)
 
     def compute_moments(self) -> tuple[Tensor, Tensor]:
-        """The features' mean [D] and sample covariance [D, D]; of at least `FEWEST` pictures."""
+        """The features' mean [D] and sample covariance [D, D]; of at least two pictures."""
         mean = self.total / self.count
         return mean, (self.products - self.count * torch.outer(mean, mean)) / (self.count - 1)
 
     @classmethod
-    def read(cls, path: Path, count: int) -> Self | None:
-        """The sums over `count` pictures in a file, on the CPU; None if it is absent or damaged."""
+    def read(cls, path: Path, count: int, width: int = FEATURES) -> Self | None:
+        """The sums over `count` pictures in a file, on the CPU; None if it is absent or damaged.
+
+        width: features of a picture.
+        """
         try:
             with np.load(path) as file:
                 total, products = (torch.from_numpy(file[name]) for name in ("total", "products"))
                 sums = cls(total, products, int(file["count"]), int(file["enlarged"]))
         except Exception:  # noqa: BLE001 - a flipped bit raises almost anything; it is made anew
             return None
-        valid = total.shape == (FEATURES,) and products.shape == (FEATURES, FEATURES)
+        valid = total.shape == (width,) and products.shape == (width, width)
         valid = valid and total.dtype == products.dtype == torch.float64 and sums.count == count
         return sums if valid and (total.isfinite().all() and products.isfinite().all()) else None
 
@@ -168,7 +178,7 @@ class FeatureSums:
 
 
 def frechet_distance(first: FeatureSums, second: FeatureSums) -> float:
-    """The Fréchet distance of two sets of at least `FEWEST` pictures, computed where `second` is.
+    """The Fréchet distance of two sets of at least two pictures, computed where `second` is.
 
     |m1 - m2|^2 + tr(C1 + C2 - 2 sqrt(C1 C2)); the root's trace is the sum of the roots of the
     product's eigenvalues.

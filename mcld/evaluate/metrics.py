@@ -11,6 +11,7 @@ a pair for either kind, against 4 ms here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import cv2
@@ -21,8 +22,10 @@ from mcld.machine.jit import jit
 
 WINDOW = 51
 """Side of SSIM's uniform window, pixels."""
-SIGMA, RADIUS = 1.5, 5
-"""Of SSIM-256's Gaussian window, pixels; the radius is 3.5 sigma."""
+SIGMA = 1.5
+"""Of SSIM-256's Gaussian window, pixels."""
+_TRUNCATE = 3.5
+"""Radius of that window, in sigmas."""
 _K1, _K2 = 0.01, 0.03
 _GREY = np.float32(128)
 """Subtracted from all pixels before they are squared, for less rounding."""
@@ -40,29 +43,32 @@ def psnr(generated: _Picture, truth: _Picture) -> float:
     return float(-10 * np.log10(error)) if error else float("inf")
 
 
-def ssim(generated: _Picture, truth: _Picture) -> float:
+def ssim(generated: _Picture, truth: _Picture, window: int = WINDOW) -> float:
     """Structural similarity as the field reports it.
 
-    Uniform windows of 51x51, data range 1, sample covariance, per channel, whole windows only:
-    skimage's `structural_similarity(win_size=51, data_range=1)` of pictures in 0..1, which must be
-    at least 51 pixels high and wide.
+    Uniform windows, data range 1, sample covariance, per channel, whole windows only: skimage's
+    `structural_similarity(win_size=window, data_range=1)` of pictures in 0..1, which must be at
+    least `window` pixels high and wide. window: the side, odd.
     """
-    pixels = WINDOW**2
-    return _ssim(generated, truth, _box, WINDOW // 2, 255.0, pixels / (pixels - 1))
+    pixels = window**2
+    box = partial(cv2.blur, ksize=(window, window))
+    return _ssim(generated, truth, box, window // 2, 255.0, pixels / (pixels - 1))
 
 
-def ssim_256(generated: _Picture, truth: _Picture) -> float:
+def ssim_256(generated: _Picture, truth: _Picture, sigma: float = SIGMA) -> float:
     """Structural similarity of 0..255 pictures, as the field's second variant has it.
 
-    Gaussian windows, sigma 1.5, population covariance, whole windows only, and as data range the
-    generated picture's largest value minus its smallest: skimage's `structural_similarity(
-    gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`. NaN when the generated picture
-    is all one grey, which has no such range.
+    Gaussian windows, 3.5 sigma to either side, population covariance, whole windows only, and as
+    data range the generated picture's largest value minus its smallest: skimage's
+    `structural_similarity(gaussian_weights=True, sigma=sigma, use_sample_covariance=False)`. NaN
+    when the generated picture is all one grey, which has no such range.
     """
     data_range = float(generated.max()) - float(generated.min())
     if not data_range:
         return float("nan")
-    return _ssim(generated, truth, _gaussian, RADIUS, data_range, 1.0)
+    kernel = _make_kernel(sigma)
+    gaussian = partial(cv2.sepFilter2D, ddepth=-1, kernelX=kernel, kernelY=kernel)
+    return _ssim(generated, truth, gaussian, len(kernel) // 2, data_range, 1.0)
 
 
 def _ssim(
@@ -115,13 +121,9 @@ def _similarity(  # type: ignore[no-untyped-def]
     return mean
 
 
-def _box(plane: _Map) -> _Map:
-    return cv2.blur(plane, (WINDOW, WINDOW))
-
-
-_KERNEL = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
-_KERNEL /= _KERNEL.sum()
-
-
-def _gaussian(plane: _Map) -> _Map:
-    return cv2.sepFilter2D(plane, -1, _KERNEL, _KERNEL)
+@cache
+def _make_kernel(sigma: float) -> NDArray[np.float64]:
+    """A Gaussian window along a side, as far as scikit-image takes it, of sum 1."""
+    radius = int(_TRUNCATE * sigma + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    return np.asarray(kernel / kernel.sum())

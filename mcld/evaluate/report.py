@@ -21,7 +21,8 @@ from mcld.dataset.pictures import colour_iuv, read_image, read_iuv
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import InputError
 from mcld.evaluate.baseline import Figures
-from mcld.evaluate.scores import COLUMNS, Scores
+from mcld.evaluate.registry import COLUMNS
+from mcld.evaluate.scores import Scores
 from mcld.evaluate.table import Comparison, build_table, format_difference, format_value
 from mcld.machine.files import write_text
 

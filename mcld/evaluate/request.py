@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_name
@@ -38,12 +39,19 @@ class EvaluationRequest:
         return own if own.is_dir() else self.truth_path
 
 
+class PairNames(NamedTuple):
+    """Stems of the two photos of a pair in the dataset."""
+
+    source: str
+    target: str
+
+
 @dataclass(frozen=True)
 class Listing:
     """The results of one size."""
 
-    pairs: dict[str, str]
-    """Those that there should be: file name -> stem of the target."""
+    pairs: dict[str, PairNames]
+    """Those that there should be, by their file names."""
     present: list[str]
     missing: list[str]
     """Names of `pairs`, with and without a file."""
@@ -81,8 +89,8 @@ def list_results(request: EvaluationRequest) -> dict[str, Listing]:
     return listings
 
 
-def list_pairs(request: EvaluationRequest, folder: str) -> dict[str, str]:
-    """The results that there should be at a size: file name -> stem of the target.
+def list_pairs(request: EvaluationRequest, folder: str) -> dict[str, PairNames]:
+    """The results that there should be at a size, by their file names.
 
     Raises InputError when there are none.
     """
@@ -93,13 +101,15 @@ def list_pairs(request: EvaluationRequest, folder: str) -> dict[str, str]:
         names = sorted(name for name in _list_files(truths) if name.endswith(".png"))
         if not names:
             raise InputError(f"{truths} holds no PNG")
-        return {name: Path(name).stem.partition("_2_")[2] for name in names}
+        parts = {name: Path(name).stem.partition("_2_") for name in names}
+        return {name: PairNames(source, target) for name, (source, _, target) in parts.items()}
     layout = DatasetLayout(request.dataset)
     table = layout.pairs_file("test")
     if not table.is_file():
         raise InputError(f"{table} is missing: give --dataset, a folder that `mcld prepare` filled")
     pairs = layout.pairs("test")
-    listed = {result_name(Path(a).stem, Path(b).stem): Path(b).stem for a, b in pairs}
+    stems = [PairNames(Path(a).stem, Path(b).stem) for a, b in pairs]
+    listed = {result_name(*names): names for names in stems}
     if not listed:
         raise InputError(f"{table} names no pair")
     return listed

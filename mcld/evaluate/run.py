@@ -1,64 +1,93 @@
-"""Scoring a folder of results by the field's protocol."""
+"""Scoring a folder of results by a protocol."""
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 import cv2
-import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
-from numpy.typing import NDArray
-from PIL import Image
 
-from mcld.dataset.pictures import read_image
+from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import READING, read_image
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
-from mcld.estimators.face import InsightFace, face_pack
-from mcld.evaluate.fid import (
-    FEATURES,
-    FEWEST,
-    FeatureSums,
-    Inception,
-    TrainingPictures,
-    frechet_distance,
+from mcld.evaluate.features import FeatureFile, FeatureSet
+from mcld.evaluate.kept import KeptOutcomes, Outcome
+from mcld.evaluate.metric import (
+    BatchMetric,
+    Features,
+    Loaded,
+    PairMetric,
+    SetMetric,
+    SingleMetric,
+    Tools,
+    hash_content,
 )
-from mcld.evaluate.metrics import psnr, ssim, ssim_256
-from mcld.evaluate.networks import LPIPS, find_torchvision_file
+from mcld.evaluate.pairs import Batch, Pair, Pictures, Pixels, is_smaller, list_files, resize, stamp
+from mcld.evaluate.protocol import Protocol
+from mcld.evaluate.real import find_real_features
+from mcld.evaluate.registry import METRICS
 from mcld.evaluate.request import EvaluationRequest, Listing, list_results
-from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
-from mcld.machine.files import hash_file
+from mcld.evaluate.scores import Scores, SizeScores
 from mcld.machine.processes import ignore, processes, run_on_main
 from mcld.sampling.device import open_device
 from mcld.settings import EvaluateSettings, Settings
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-_IN_THREADS = {"psnr": psnr, "ssim": ssim, "ssim_256": ssim_256}
-FACE_DETECTION = (512, 352)
-"""Size at which faces are looked for, as in the authors' evaluation."""
-FACE_SIZE = "256"
-"""Folder of the pictures whose faces are compared."""
+_TRUTHS = 64
+"""True pictures that are remembered: those of a person are targets of several pairs."""
+_PICTURES = "pictures"
+"""Under which is kept what is known of a pair before anything is measured."""
 
 
-class _Pair(NamedTuple):
-    generated: NDArray[np.uint8]
-    truth: NDArray[np.uint8]
-    row: dict[str, float]
-    """Metric -> number."""
-    enlarged: bool
-    """Whether the truth was smaller."""
+@dataclass
+class _Size:
+    """The work at one size of the pictures."""
+
+    folder: str
+    listing: Listing
+    scores: SizeScores
+    singles: list[SingleMetric]
+    sets: list[SetMetric]
+    kept: dict[str, KeptOutcomes]
+    """By the name of the metric, and under `_PICTURES`."""
+    generated: dict[str, FeatureFile]
+    """By the name of the features."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Of this process's scored pictures: under which its features are kept."""
+    enlarged: int = 0
+
+    @property
+    def batched(self) -> list[BatchMetric]:
+        return [metric for metric in self.singles if isinstance(metric, BatchMetric)]
+
+
+@dataclass
+class _Task:
+    """One picture of one size: what is known of its numbers, and what is still to be done."""
+
+    at: _Size
+    name: str
+    stamps: dict[str, str] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    todo: tuple[str, ...] = ()
+    """Metrics and features that want the device."""
+    pair: Pair | None = None
+    refused: str = ""
+    """Why it cannot be scored at all."""
 
 
 class Evaluator:
-    """Scores folders of results; loads the networks that the metrics need once.
+    """Scores folders of results; loads what the metrics need once.
 
     A metric whose network is not on this machine is left out, and `left_out` says why. Under
     `accelerate launch` each process scores its share.
@@ -66,7 +95,7 @@ class Evaluator:
     say: called with one line for each thing the user should know; on_picture: called with (what is
     being done, pictures done, pictures to do) of the main process's share; both there only.
 
-    Raises SettingsError for a device that is not there.
+    Raises SettingsError for a device that is not there and a metric that is none.
     """
 
     def __init__(
@@ -75,68 +104,76 @@ class Evaluator:
         *,
         say: Callable[[str], None],
         on_picture: Callable[[str, int, int], None],
+        protocol: Protocol | None = None,
     ) -> None:
         self.state = processes()
         self.options: EvaluateSettings = settings.evaluate
         self.device = _choose_device(self.options.device, self.state)
+        # Apple's GPUs have no float64, in which features are added up.
+        self.sums_device = torch.device("cpu") if self.device.type == "mps" else self.device
         self.say, self.on_picture = (
             (say, on_picture) if self.state.is_main_process else (ignore, ignore)
         )
+        self.protocol = protocol or Protocol()
         self.left_out: dict[str, str] = {}
         self.weights: dict[str, dict[str, str]] = {}
-        self.lpips = self._load_network(
-            "lpips", lambda: LPIPS(find_torchvision_file("alexnet", settings)).to(self.device)
-        )
-        # Apple's GPUs have no float64, in which features are added up.
-        sums = torch.device("cpu") if self.device.type == "mps" else self.device
-        self.inception = self._load_network(
-            "fid", lambda: Inception(find_torchvision_file("inception", settings)).to(sums)
-        )
-        self.faces = self._load_network(
-            "face",
-            lambda: InsightFace(settings.prepare, FACE_PACK, str(self.device), FACE_DETECTION),
-        )
-        for metric, network in (("lpips", self.lpips), ("fid", self.inception)):
-            if network is not None:
-                self.weights[metric] = {network.file.name: network.sha256}
-        if self.faces is not None:
-            pack = sorted(face_pack(settings.prepare, FACE_PACK).glob("*.onnx"))
-            self.weights["face"] = {path.name: hash_file(path) for path in pack}
+        self.singles: list[SingleMetric] = []
+        self.sets: list[SetMetric] = []
+        self.features: dict[str, Features] = {}
+        tools = Tools(settings, self.protocol, self.device)
+        for name in list_wanted(self.options.metrics):
+            self._load_metric(name, tools)
 
-    def _load_network(self, metric: str, load: Callable[[], Any]) -> Any:
-        """A metric's network; None in all processes if it is missing in one of them."""
-        if metric not in self.options.metrics:
-            return None
-        network, reason = None, None
+    def _load_metric(self, name: str, tools: Tools) -> None:
+        metric = METRICS[name]()
+        if isinstance(metric, SetMetric):
+            features = self.features.get(metric.features.name) or metric.features()
+            if features.name not in self.features and not self._load(name, features, tools):
+                return
+            self.features[features.name] = features
+            metric.weights = features.weights
+        if not self._load(name, metric, tools):
+            return
+        self.weights[name] = dict(metric.weights)
+        if isinstance(metric, SetMetric):
+            self.sets.append(metric)
+        elif isinstance(metric, SingleMetric):
+            self.singles.append(metric)
+
+    def _load(self, name: str, loaded: Loaded, tools: Tools) -> bool:
+        """Load something for a metric; False in all processes if one of them cannot."""
+        reason = None
         try:
-            network = load()
+            loaded.load(tools)
         except MCLDError as error:
             reason = str(error)
         if reasons := list(filter(None, gather_object([reason]))):
-            self._leave_out(metric, reasons[0], self.left_out)
-            return None
-        return network
+            self.leave_out(name, reasons[0], self.left_out)
+        return not reasons
 
     def score(
-        self, request: EvaluationRequest, listings: dict[str, Listing] | None = None
+        self,
+        request: EvaluationRequest,
+        listings: dict[str, Listing] | None = None,
+        kept: Path | None = None,
     ) -> Scores:
         """Score one folder of results.
 
-        listings: what `list_results` found in it, where the main process has called it already.
+        listings: what `list_results` found in it, where the main process has called it already;
+        kept: a folder for what is known of each picture, from which a run goes on that was broken
+        off, and with which other metrics are measured later without those that are known.
 
         Raises InputError when nothing in it can be scored: it is missing, empty, or of another
         split; WeightsError when a network gives numbers that are not finite.
         """
         listings = run_on_main(self.state, lambda: listings or list_results(request))
-        scores = Scores(request, str(self.device), self.weights)
-        for folder, listing in listings.items():
-            scores.sizes[folder] = SizeScores(
-                listed=len(listing.pairs),
-                missing=listing.missing,
-                extra=listing.extra,
-                left_out=self._list_left_out(folder, FACE_SIZE in listings),
-            )
-            self._score_size(request, folder, listing, scores.sizes[folder])
+        scores = Scores(request, self.protocol, str(self.device), self.weights)
+        sizes = [self._open_size(scores, listings, folder, kept) for folder in listings]
+        with_results = [at for at in sizes if at.listing.present]
+        real = find_real_features(self, request, with_results)
+        self._score_pairs(request, sizes)
+        for at in sizes:
+            self._compare_sets(at, real)
         if not scores.list_measured() and self.left_out:
             raise WeightsError(f"nothing is measured: {'; '.join(self.left_out.values())}")
         if not any(at_size.rows for at_size in scores.sizes.values()):
@@ -150,147 +187,210 @@ class Evaluator:
             )
         return scores
 
-    def _list_left_out(self, folder: str, faces: bool) -> dict[str, str]:
-        """Metric -> why it is not measured at a size; faces: whether there is a folder 256."""
-        left_out = dict(self.left_out)
-        if faces and folder != FACE_SIZE:  # no face is looked for at this size
-            left_out.pop("face", None)
-        elif self.faces is not None and not faces:
-            reason = "faces are compared at 176x256, and there is no folder 256/"
-            self._leave_out("face", reason, left_out)
+    def _open_size(
+        self, scores: Scores, listings: dict[str, Listing], folder: str, kept: Path | None
+    ) -> _Size:
+        listing = listings[folder]
+        scores.sizes[folder] = at_size = SizeScores(
+            listed=len(listing.pairs),
+            missing=listing.missing,
+            extra=listing.extra,
+            left_out=self._list_left_out(folder, listings),
+        )
+        singles = [metric for metric in self.singles if folder in metric.sizes]
+        sets = [metric for metric in self.sets if folder in metric.sizes]
+        keys = {metric.name: metric.make_key(self.protocol) for metric in singles}
+        keys[_PICTURES] = hash_content(self.protocol.list_picture_knobs())
+        place = kept / folder if kept else None
+        outcomes = {
+            name: KeptOutcomes(place, f"{name}-{hash_content([READING, key])}", self.say)
+            for name, key in keys.items()
+        }
+        generated = {
+            features.name: FeatureFile(
+                place, f"{features.name}-{self.make_key(features)}", features.width, self.say
+            )
+            for features in (self.features[metric.features.name] for metric in sets)
+        }
+        return _Size(folder, listing, at_size, singles, sets, outcomes, generated)
+
+    def make_key(self, features: Features) -> str:
+        """What features depend on, beside the picture's file and its size."""
+        return hash_content([READING, features.make_key(self.protocol)])
+
+    def _list_left_out(self, folder: str, listings: dict[str, Listing]) -> dict[str, str]:
+        """Metric -> why it is not measured at a size, of those that could be."""
+        left_out = {
+            name: reason for name, reason in self.left_out.items() if folder in METRICS[name].sizes
+        }
+        for metric in (*self.singles, *self.sets):
+            if not listings.keys() & set(metric.sizes):
+                (height, width), where = RESULT_SIZES[metric.sizes[0]], metric.sizes[0]
+                reason = f"it is measured at {width}x{height}, and there is no folder {where}/"
+                self.leave_out(metric.name, reason, left_out)
         return left_out
 
-    def _score_size(
-        self, request: EvaluationRequest, folder: str, listing: Listing, scores: SizeScores
-    ) -> None:
-        training = self._find_training_sums(request, folder, scores) if listing.present else None
-        sums = self._new_sums() if training is not None else None
-        rows: dict[str, dict[str, float]] = {}
-        refused: dict[str, str] = {}
-        enlarged = 0
+    def _score_pairs(self, request: EvaluationRequest, sizes: list[_Size]) -> None:
+        """Fill the rows of all sizes; the true picture of a pair is read once for all of them."""
+        names = list(dict.fromkeys(name for at in sizes for name in at.listing.present))
+        truths = lru_cache(_TRUTHS)(partial(_read_truth, sizes, self.protocol.resize))
+        prepare = partial(self._prepare, request, sizes, truths)
+        try:
+            for batch in self.work_in_batches(f"Scoring {request.name}", names, prepare, {}):
+                tasks = [task for _, of_pair in batch for task in of_pair]
+                self._run_networks(tasks)
+                for task in tasks:
+                    _settle(task)
+                for at in sizes:
+                    for kept in at.kept.values():
+                        kept.flush()
+        finally:
+            for at in sizes:
+                for outcomes in at.kept.values():
+                    outcomes.close()
+                for file in at.generated.values():
+                    file.close()
+        for at in sizes:
+            self._gather(at)
 
-        compare = partial(self._compare, request, folder, listing)
-        doing = f"Scoring {request.name}/{folder}"
-        for batch in self._work_in_batches(doing, listing.present, compare, refused):
-            self._run_networks([pair for _, pair in batch], sums)
-            for name, pair in batch:
-                rows[name] = row = pair.row
-                enlarged += pair.enlarged
-                if math.isnan(row.get("ssim_256", 0)):
-                    del row["ssim_256"]
-                    refused[name] = "it is all one grey, which has no ssim_256"
+    def _gather(self, at: _Size) -> None:
+        """Put the processes' shares together."""
+        scores = at.scores
         reasons: dict[str, str] = {}
-        for their_rows, their_refused, their_enlarged in gather_object([(rows, refused, enlarged)]):
+        own = (scores.rows, scores.refused, at.enlarged)
+        scores.rows = {}
+        for their_rows, their_refused, their_enlarged in gather_object([own]):
             scores.rows |= their_rows
             reasons |= their_refused
             scores.enlarged += their_enlarged
-        scores.refused = {name: reasons[name] for name in listing.present if name in reasons}
-        assert scores.rows.keys() | scores.refused.keys() == set(listing.present)
+        scores.refused = {name: reasons[name] for name in at.listing.present if name in reasons}
+        assert scores.rows.keys() | scores.refused.keys() == set(at.listing.present)
         scores.summarise()
-        if self.faces is not None and folder == FACE_SIZE:
-            scores.values["faces"] = sum("face_cosine" in row for row in scores.rows.values())
-        if training is None or sums is None:
+        if scores.rows:
+            for metric in at.singles:
+                scores.values |= metric.summarise(list(scores.rows.values()))
+
+    def _prepare(
+        self,
+        request: EvaluationRequest,
+        sizes: list[_Size],
+        truths: Callable[[Path], dict[str, tuple[Pixels, bool]]],
+        name: str,
+    ) -> list[_Task]:
+        """The tasks of a pair, with the numbers that need no network on the device; in a thread."""
+        tasks = []
+        for at in sizes:
+            if name in at.scores.missing or name not in at.listing.pairs:
+                continue
+            task = _Task(at, name)
+            try:
+                self._prepare_task(request, task, truths)
+            except InputError as error:
+                task.refused = str(error)
+            tasks.append(task)
+        return tasks
+
+    def _prepare_task(
+        self,
+        request: EvaluationRequest,
+        task: _Task,
+        truths: Callable[[Path], dict[str, tuple[Pixels, bool]]],
+    ) -> None:
+        at, names = task.at, task.at.listing.pairs[task.name]
+        path = request.save_path / at.folder / task.name
+        truth_path = request.find_truth(at.folder, task.name, names.target)
+        dataset = DatasetLayout(request.dataset)
+        own = stamp([path])
+        task.stamps = dict.fromkeys(at.generated, f"{own} {task.name}")
+        both = f"{own} {stamp([truth_path])}"
+        wanting: list[SingleMetric] = []
+        for metric in at.singles:
+            beside = [file for file in list_files(dataset, names, metric.needs) if file.exists()]
+            of = task.stamps[metric.name] = f"{both} {stamp(beside)} {task.name}"
+            known = at.kept[metric.name].get(of)
+            if known:
+                task.outcomes[metric.name] = known
+            else:
+                wanting.append(metric)
+        of = task.stamps[_PICTURES] = f"{both} {task.name}"
+        known = at.kept[_PICTURES].get(of)
+        extract = [key for key, file in at.generated.items() if task.stamps[key] not in file]
+        if known and not wanting and not extract:
+            task.outcomes[_PICTURES] = known
             return
-        if len(scores.rows) < FEWEST:
-            reason = f"it needs at least {FEWEST} pictures in {folder}/"
-            self._leave_out("fid", reason, scores.left_out)
-            return
-        sums = sums.reduce(self.state)
-        scores.values["fid"] = run_on_main(self.state, lambda: frechet_distance(training, sums))
+        generated = _read_result(path, RESULT_SIZES[at.folder])
+        truth, enlarged = truths(truth_path)[at.folder]
+        task.outcomes[_PICTURES] = Outcome({"enlarged": float(enlarged)})
+        task.pair = Pair(
+            task.name, at.folder, generated, truth, names, dataset, self.protocol.resize
+        )
+        waiting = []
+        for metric in wanting:
+            try:
+                for need in metric.needs:
+                    getattr(task.pair, need)  # read here, in a thread
+                if isinstance(metric, PairMetric):
+                    task.outcomes[metric.name] = Outcome(metric.measure(task.pair))
+                else:
+                    waiting.append(metric.name)
+            except InputError as error:
+                task.outcomes[metric.name] = Outcome({}, str(error))
+        task.todo = (*waiting, *extract)
 
-    def _compare(
-        self, request: EvaluationRequest, folder: str, listing: Listing, name: str
-    ) -> _Pair:
-        """A result, its truth, and the metrics that need no network on the device."""
-        size = RESULT_SIZES[folder]
-        generated = read_image(request.save_path / folder / name)
-        if generated.shape[:2] != size:
-            (height, width), (high, wide) = generated.shape[:2], size
-            raise InputError(f"it is {width}x{height}, not {wide}x{high}")
-        path = request.find_truth(folder, name, listing.pairs[name])
-        truth, enlarged = _read_resized(path, size)
-        wanted: tuple[str, ...] = self.options.metrics
-        row = {
-            metric: measure(generated, truth)
-            for metric, measure in _IN_THREADS.items()
-            if metric in wanted
-        }
-        if self.faces is not None and folder == FACE_SIZE:
-            row |= _compare_faces(self.faces, generated, truth)
-        return _Pair(generated, truth, row, enlarged)
+    def _run_networks(self, tasks: list[_Task]) -> None:
+        """Measure what wants the device, of tasks that want the same in one batch."""
+        groups: dict[tuple[str, tuple[str, ...]], list[_Task]] = {}
+        for task in tasks:
+            if task.todo:
+                groups.setdefault((task.at.folder, task.todo), []).append(task)
+        for (_, todo), group in groups.items():
+            at = group[0].at
+            pairs = [task.pair for task in group if task.pair]
+            batch = Batch(pairs, self.device)
+            for metric in at.batched:
+                if metric.name in todo:
+                    for task, numbers in zip(group, metric.measure(batch), strict=True):
+                        task.outcomes[metric.name] = Outcome(numbers)
+            pictures = Pictures([pair.generated for pair in pairs], self.device)
+            pictures.tensor = batch.generated
+            for name in at.generated.keys() & set(todo):
+                rows = self.features[name].extract(pictures).float().cpu().numpy()
+                at.generated[name].add(
+                    [task.stamps[name] for task in group], rows, [False] * len(group)
+                )
 
-    def _run_networks(self, batch: list[_Pair], sums: FeatureSums | None) -> None:
-        """Add LPIPS to the rows of a batch, and Inception's features to the sums."""
-        if self.lpips is None and sums is None:
-            return
-        generated = _to_tensor([pair.generated for pair in batch], self.device)
-        if self.lpips is not None:
-            truth = _to_tensor([pair.truth for pair in batch], self.device)
-            distances = self.lpips(generated, truth).tolist()
-            for pair, distance in zip(batch, distances, strict=True):
-                pair.row["lpips"] = distance
-        if sums is not None:
-            sums.add(self.inception(generated))
+    def _compare_sets(self, at: _Size, real: dict[tuple[str, str], FeatureSet]) -> None:
+        """Add the numbers of the set metrics."""
+        sums: dict[str, FeatureSet] = {}
+        for metric in at.sets:
+            key = metric.features.name
+            if metric.name in at.scores.left_out or (key, at.folder) not in real:
+                continue
+            if len(at.scores.rows) < metric.fewest:
+                reason = f"it needs at least {metric.fewest} pictures in {at.folder}/"
+                self.leave_out(metric.name, reason, at.scores.left_out)
+                continue
+            if key not in sums:
+                names = list(at.names.values())
+                total = at.generated[key].sum(names, self.sums_device).reduce(self.state)
+                everybody = [name for their in gather_object([names]) for name in their]
+                at.generated[key].scan()
+                sums[key] = FeatureSet(total, at.generated[key], everybody)
+            compare = partial(metric.compare, sums[key], real[key, at.folder])
+            at.scores.values |= run_on_main(self.state, compare)
 
-    def _new_sums(self) -> FeatureSums:
-        return FeatureSums.zeros(FEATURES, next(self.inception.parameters()).device)
-
-    def _find_training_sums(
-        self, request: EvaluationRequest, folder: str, scores: SizeScores
-    ) -> FeatureSums | None:
-        """The sums over all training pictures, from the dataset's cache where they are there."""
-        if self.inception is None:
-            return None
-        try:
-            training = run_on_main(self.state, lambda: TrainingPictures.find(request.dataset))
-        except InputError as error:
-            self._leave_out("fid", f"it needs the training pictures: {error}", scores.left_out)
-            return None
-        files = training.files()
-        path = training.cache_file(folder, self.inception.sha256)
-        sums = run_on_main(self.state, lambda: FeatureSums.read(path, len(files)))
-        if sums is None:
-            sums = self._sum_training(files, folder, scores.unread)
-            if sums.count == len(files):
-                self._write_sums(sums, path)
-        scores.training = {
-            "listed": training.listed,
-            "used": sums.count,
-            "enlarged": sums.enlarged,
-        }
-        if sums.count < FEWEST:
-            train = request.dataset / "train"
-            reason = f"{train} has fewer than {FEWEST} training pictures that can be read"
-            self._leave_out("fid", reason, scores.left_out)
-            return None
-        return sums
-
-    def _sum_training(self, files: list[Path], folder: str, unread: dict[str, str]) -> FeatureSums:
-        """The sums over training pictures; `unread` gets those that cannot be read, and why."""
-        read = partial(_read_resized, size=RESULT_SIZES[folder])
-        sums = self._new_sums()
-        own_unread: dict[str, str] = {}
-        doing = f"Training pictures at {folder}"
-        for batch in self._work_in_batches(doing, files, read, own_unread):
-            pictures = _to_tensor([picture for _, (picture, _) in batch], self.device)
-            sums.add(self.inception(pictures), sum(smaller for _, (_, smaller) in batch))
-        for their_unread in gather_object([own_unread]):
-            unread |= their_unread
-        return sums.reduce(self.state)
-
-    def _write_sums(self, sums: FeatureSums, path: Path) -> None:
-        if not self.state.is_main_process:
-            return
-        try:
-            sums.write(path)
-        except MCLDError as error:
-            self.say(f"{error}: the next run will have to see all training pictures again")
-
-    def _leave_out(self, metric: str, reason: str, left_out: dict[str, str]) -> None:
+    def leave_out(self, metric: str, reason: str, left_out: dict[str, str]) -> None:
+        """Note why a metric is not measured, and say so."""
         left_out[metric] = reason
         self.say(f"{metric} is left out: {reason}")
 
-    def _work_in_batches(
+    def leave_out_sets(self, sizes: Sequence[_Size], reason: str) -> None:
+        """Leave out all set metrics at some sizes."""
+        for at in sizes:
+            for metric in at.sets:
+                self.leave_out(metric.name, reason, at.scores.left_out)
+
+    def work_in_batches(
         self, doing: str, items: list[_T], work: Callable[[_T], _R], refused: dict[str, str]
     ) -> Iterator[list[tuple[_T, _R]]]:
         """Work on this process's share of the items in threads; the results in batches, in order.
@@ -324,40 +424,55 @@ class Evaluator:
                 pool.shutdown(cancel_futures=True)
 
 
-def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A picture resized to (height, width) by Pillow, bicubically with antialiasing."""
-    if image.shape[:2] == size:
-        return image
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
+def list_wanted(names: Sequence[str]) -> list[str]:
+    """The metrics of a setting, in the order of the table; "all" are all of them.
+
+    Raises SettingsError for a name that is no metric's.
+    """
+    for name in names:
+        if name != "all" and name not in METRICS:
+            known = ",".join(METRICS)
+            raise SettingsError(f"{name!r} is no metric; give all, or some of {known}")
+    return [name for name in METRICS if name in names or "all" in names]
 
 
-def _read_resized(path: Path, size: tuple[int, int]) -> tuple[NDArray[np.uint8], bool]:
-    """A picture resized to (height, width), and whether it was smaller."""
+def _settle(task: _Task) -> None:
+    """Put what became of a picture into the rows, and keep it."""
+    at, scores = task.at, task.at.scores
+    if task.refused:
+        scores.refused[task.name] = task.refused
+        return
+    row = scores.rows[task.name] = dict[str, float]()
+    at.names[task.name] = next((task.stamps[key] for key in at.generated), task.name)
+    at.enlarged += bool(task.outcomes[_PICTURES].numbers["enlarged"])
+    for name, kept in at.kept.items():
+        outcome, of = task.outcomes[name], task.stamps[name]
+        if kept.get(of) is None:
+            kept.add(of, outcome)
+        if name == _PICTURES:
+            continue
+        row.update(outcome.numbers)
+        if outcome.reason:
+            scores.refused[task.name] = outcome.reason
+
+
+def _read_result(path: Path, size: tuple[int, int]) -> Pixels:
+    """A result. Raises InputError when it is not of its size (height, width)."""
+    generated = read_image(path)
+    if generated.shape[:2] != size:
+        (height, width), (high, wide) = generated.shape[:2], size
+        raise InputError(f"it is {width}x{height}, not {wide}x{high}")
+    return generated
+
+
+def _read_truth(sizes: list[_Size], how: str, path: Path) -> dict[str, tuple[Pixels, bool]]:
+    """A true picture at all sizes, and whether it had to be enlarged."""
     image = read_image(path)
-    return resize(image, size), image.shape[0] < size[0] or image.shape[1] < size[1]
-
-
-def _to_tensor(pictures: list[NDArray[np.uint8]], device: torch.device) -> torch.Tensor:
-    """B pictures uint8 [H, W, 3] -> float32 [B, 3, H, W] in 0..1."""
-    stacked = torch.from_numpy(np.stack(pictures)).to(device)
-    return stacked.permute(0, 3, 1, 2).float() / 255
-
-
-def _compare_faces(
-    faces: InsightFace, generated: NDArray[np.uint8], truth: NDArray[np.uint8]
-) -> dict[str, float]:
-    """Cosine and distance of the two largest faces; empty when a picture has none."""
-    a, b = faces.largest(generated), faces.largest(truth)
-    if a is None or b is None:
-        return {}
-    cosine = float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
-    distance = float(np.linalg.norm(a - b))
-    if not (math.isfinite(cosine) and math.isfinite(distance)):
-        raise WeightsError(
-            f"the face pack {FACE_PACK} gives embeddings that are not finite: it is damaged, fetch"
-            f" it again with `mcld weights download {FACE_PACK}`"
-        )
-    return {"face_cosine": cosine, "face_distance": distance}
+    shapes = {at.folder: RESULT_SIZES[at.folder] for at in sizes}
+    return {
+        folder: (resize(image, shape, how), is_smaller(image, shape))
+        for folder, shape in shapes.items()
+    }
 
 
 def _choose_device(name: str | None, state: PartialState) -> torch.device:

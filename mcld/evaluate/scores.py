@@ -13,54 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from mcld.dataset.results import RESULT_SIZES
+from mcld.evaluate.metric import SetMetric
+from mcld.evaluate.protocol import Protocol
+from mcld.evaluate.registry import COLUMNS, METRICS
 from mcld.evaluate.request import EvaluationRequest
 from mcld.machine.files import write_json, write_text
 
-
-@dataclass(frozen=True)
-class Column:
-    """One number of a table."""
-
-    title: str
-    better: int
-    """1 where more is better, -1 where less is, 0 for a mere count."""
-    digits: int
-    per_picture: bool = True
-
-
-COLUMNS = {
-    "pairs": Column("Pairs scored", 0, 0, per_picture=False),
-    "psnr": Column("PSNR", 1, 2),
-    "ssim": Column("SSIM", 1, 4),
-    "ssim_256": Column("SSIM-256", 1, 4),
-    "lpips": Column("LPIPS", -1, 4),
-    "fid": Column("FID", -1, 3, per_picture=False),
-    "face_cosine": Column("Face cosine", 1, 4),
-    "face_distance": Column("Face distance", -1, 3),
-    "faces": Column("Pairs with both faces", 0, 0, per_picture=False),
-}
-"""Every number that can be in a table, in its order."""
-
-FACE_PACK = "buffalo_s"
-METRICS = {
-    "psnr": "data range 1, of each picture; the mean",
-    "ssim": "uniform 51x51 windows, data range 1, sample covariance, per channel, whole windows"
-    " only (scikit-image with win_size=51)",
-    "ssim_256": "0..255, Gaussian windows of sigma 1.5, population covariance, data range: the"
-    " generated picture's largest value minus its smallest (scikit-image)",
-    "lpips": "version 0.1 on AlexNet, inputs in -1..1",
-    "fid": "all training pictures of the dataset, resized as the truth is, against the generated"
-    " ones; 2048 pooled features of torchvision's Inception v3 (IMAGENET1K_V1), inputs bilinearly"
-    " resized to 299x299 without antialiasing: as pose-transfer papers report it, not pytorch-fid",
-    "face": f"insightface's {FACE_PACK}, the largest face of the 176x256 pictures, looked for at"
-    " 512x352; mean cosine and mean Euclidean distance of the raw embeddings, over pairs with both"
-    " faces",
-}
-"""What can be measured, and how each number is made, in words."""
-FULL_RANK = 2048
-"""Pictures below which the covariance of FID's 2048 features cannot have full rank."""
 _MODULES = ("torch", "torchvision", "numpy")
-_FACE_MODULES = ("insightface", "onnxruntime")
 _NAMED_REFUSALS = 5
 """Pictures of one size that are named one by one."""
 
@@ -121,6 +80,7 @@ class Scores:
     """The scores of one folder of results."""
 
     request: EvaluationRequest
+    protocol: Protocol = field(default_factory=Protocol)
     device: str = "cpu"
     """Of the networks."""
     weights: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -136,7 +96,9 @@ class Scores:
     def list_measured(self) -> list[str]:
         """The metrics of which there is a number, as `evaluate.metrics` calls them."""
         columns = {name for scores in self.sizes.values() for name in scores.values}
-        return [name for name in METRICS if {name, f"{name}s"} & columns]
+        return [
+            name for name, metric in METRICS.items() if columns & {c.name for c in metric.columns}
+        ]
 
     def describe_protocol(self) -> dict[str, str]:
         """How each number that was measured was made, in words."""
@@ -145,7 +107,8 @@ class Scores:
             truth = f"the pictures in {path}; those of another size resized bicubically"
         protocol = {"dataset": str(self.request.dataset), "truth": truth}
         for metric in self.list_measured():
-            protocol[metric] = "; ".join([METRICS[metric], *self._list_foreign_weights(metric)])
+            text = METRICS[metric].describe(self.protocol)
+            protocol[metric] = "; ".join([text, *self._list_foreign_weights(metric)])
         return protocol
 
     def _list_foreign_weights(self, metric: str) -> list[str]:
@@ -159,10 +122,9 @@ class Scores:
     def list_versions(self) -> dict[str, str]:
         """The libraries that made the numbers."""
         modules = {name: name for name in ("mcld", *_MODULES)} | {"pillow": "PIL", "opencv": "cv2"}
-        if "face" in self.list_measured():
-            modules |= {name: name for name in _FACE_MODULES}
-        versions = {name: import_module(module).__version__ for name, module in modules.items()}
-        return versions | {"lpips": version("lpips")}  # which has no __version__
+        for metric in self.list_measured():
+            modules |= {name: name for name in METRICS[metric].packages}
+        return {name: _find_version(name, module) for name, module in modules.items()}
 
     def list_problems(self) -> list[str]:
         """What a strict run fails for, in words."""
@@ -207,13 +169,13 @@ class Scores:
                 lines.append(
                     f"{where}: {scores.training['listed'] - scores.training['used']:,} of"
                     f" {scores.training['listed']:,} training pictures are missing or cannot be"
-                    " read: FID goes without them"
+                    " read: what is compared with them goes without these"
                 )
             if scores.unread:
-                name, reason = next(iter(scores.unread.items()))
+                reason = next(iter(scores.unread.values()))
                 lines.append(
-                    f"{where}: as {len(scores.unread):,} training pictures cannot be read, the next"
-                    f" run must see all of them again; mend or remove them: {reason}"
+                    f"{where}: {len(scores.unread):,} training pictures cannot be read; mend or"
+                    f" remove them: {reason}"
                 )
         return lines
 
@@ -227,12 +189,13 @@ class Scores:
                     f"{where}: files that belong to no pair and are ignored: {scores.extra:,}"
                 )
             used = scores.training["used"] if scores.training else 0
-            if "fid" in scores.values and min(len(scores.rows), used) < FULL_RANK:
-                lines.append(
-                    f"{where}: FID is of {len(scores.rows):,} generated and {used:,} training"
-                    f" pictures: with fewer than {FULL_RANK:,} of either, its covariance has not"
-                    " full rank, and it is no measure to cite"
-                )
+            for name in self.list_measured():
+                metric = METRICS[name]
+                measured = any(column.name in scores.values for column in metric.columns)
+                if issubclass(metric, SetMetric) and measured:
+                    lines += [
+                        f"{where}: {note}" for note in metric.list_notes(len(scores.rows), used)
+                    ]
             rows = scores.rows.values()
             if equal := sum(math.isinf(row.get("psnr", 0)) for row in rows):
                 lines.append(
@@ -291,6 +254,11 @@ class Scores:
             "weights_sha256": {m: w for m, w in self.weights.items() if m in self.list_measured()},
             "versions": self.list_versions(),
         }
+
+
+def _find_version(name: str, module: str) -> str:
+    """Of a library; some have no __version__, and some are installed under another name."""
+    return str(getattr(import_module(module), "__version__", None) or version(name))
 
 
 def _to_json(value: float) -> float | str:

@@ -11,7 +11,8 @@ import numpy as np
 
 from mcld.dataset.results import RESULT_SIZES
 from mcld.evaluate.baseline import Figures
-from mcld.evaluate.scores import COLUMNS, Scores
+from mcld.evaluate.registry import COLUMNS
+from mcld.evaluate.scores import Scores
 from mcld.machine.files import write_json
 
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}

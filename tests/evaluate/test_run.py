@@ -18,11 +18,13 @@ from mcld.dataset.results import RESULT_SIZES, result_file
 from mcld.errors import InputError, WeightsError
 from mcld.estimators.face import InsightFace
 from mcld.evaluate.fid import FeatureSums, Inception, TrainingPictures
+from mcld.evaluate.measures.faces import FACE_DETECTION, FACE_PACK
 from mcld.evaluate.metrics import psnr
 from mcld.evaluate.networks import find_torchvision_file
+from mcld.evaluate.pairs import resize
 from mcld.evaluate.request import EvaluationRequest
-from mcld.evaluate.run import FACE_DETECTION, Evaluator, resize
-from mcld.evaluate.scores import FACE_PACK, Scores, SizeScores
+from mcld.evaluate.run import Evaluator
+from mcld.evaluate.scores import Scores, SizeScores
 from mcld.evaluate.table import compare_pairs, compare_results
 from mcld.networks.names import TORCHVISION
 from mcld.settings import load_settings

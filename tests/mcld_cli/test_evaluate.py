@@ -29,7 +29,7 @@ def test_it_scores_and_reports_and_strict_fails_for_what_is_missing(in_process, 
     assert "PSNR" in done.stdout
     folder = results / "evaluation"
     assert {path.name for path in folder.iterdir()} == {
-        *("metrics.json", "per_image.csv", "report.html")
+        *("metrics.json", "per_image.csv", "report.html", "cache")
     }
     first = next((results / "512").iterdir())
     first.unlink()

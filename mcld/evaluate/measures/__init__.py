@@ -1,0 +1,1 @@
+"""The metrics: light modules, as `mcld.evaluate.metric` tells; `registry` lists them."""

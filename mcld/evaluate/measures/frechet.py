@@ -1,0 +1,78 @@
+"""FID."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcld.evaluate.metric import Column, Features, Numbers, SetMetric, Tools
+from mcld.evaluate.protocol import Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mcld.evaluate.features import FeatureSet
+    from mcld.evaluate.pairs import Pictures
+
+
+class InceptionFeatures(Features):
+    """The 2048 pooled features of torchvision's Inception v3."""
+
+    name = "inception"
+    width = 2048
+
+    def load(self, tools: Tools) -> None:
+        """Torchvision's file. Raises MCLDError when it is missing."""
+        import torch
+
+        from mcld.evaluate.fid import Inception
+        from mcld.evaluate.networks import find_torchvision_file
+
+        # Apple's GPUs are left out, as they have been since features were summed up on them.
+        device = torch.device("cpu") if tools.device.type == "mps" else tools.device
+        self.network = Inception(find_torchvision_file("inception", tools.settings)).to(device)
+        self.weights = {self.network.file.name: self.network.sha256}
+
+    def extract(self, pictures: Pictures) -> Tensor:
+        """Of pictures of any size."""
+        features: Tensor = self.network(pictures.tensor)
+        return features
+
+
+class FID(SetMetric):
+    """The Fréchet distance of the features of two sets (Heusel et al., 2017)."""
+
+    name = "fid"
+    columns = (Column("fid", "FID", -1, 3, per_picture=False),)
+    text = (
+        "all {0} pictures of the dataset, resized as the truth is, against the generated"
+        " ones; 2048 pooled features of torchvision's Inception v3 (IMAGENET1K_V1), inputs"
+        " bilinearly resized to 299x299 without antialiasing: as pose-transfer papers report it,"
+        " not pytorch-fid"
+    )
+    features = InceptionFeatures
+    knobs = ("real",)
+    full_rank = 2048
+    """Pictures below which the covariance of the features cannot have full rank."""
+
+    @classmethod
+    def describe(cls, protocol: Protocol) -> str:
+        """With which real pictures."""
+        return cls.text.format("training" if protocol.real == "train" else protocol.real)
+
+    def compare(self, generated: FeatureSet, real: FeatureSet) -> Numbers:
+        """Of the means and covariances."""
+        from mcld.evaluate.fid import frechet_distance
+
+        return {"fid": frechet_distance(real.sums, generated.sums)}
+
+    @classmethod
+    def list_notes(cls, generated: int, real: int) -> list[str]:
+        """Whether a covariance lacks rank."""
+        if min(generated, real) >= cls.full_rank:
+            return []
+        note = (
+            f"FID is of {generated:,} generated and {real:,} training pictures: with fewer than"
+            f" {cls.full_rank:,} of either, its covariance has not full rank, and it is no measure"
+            " to cite"
+        )
+        return [note]

@@ -1,0 +1,29 @@
+"""All metrics, in the order of the table."""
+
+from mcld.evaluate.measures.faces import Face
+from mcld.evaluate.measures.frechet import FID
+from mcld.evaluate.measures.perceptual import PerceptualDistance
+from mcld.evaluate.measures.pixels import PSNR, SSIM, SSIM256
+from mcld.evaluate.metric import Column, Metric
+
+METRICS: dict[str, type[Metric]] = {
+    metric.name: metric
+    for metric in (
+        PSNR,
+        SSIM,
+        SSIM256,
+        PerceptualDistance,
+        FID,
+        Face,
+    )
+}
+"""What can be measured, by its name."""
+
+COLUMNS: dict[str, Column] = {
+    column.name: column
+    for column in (
+        Column("pairs", "Pairs scored", 0, 0, per_picture=False),
+        *(column for metric in METRICS.values() for column in metric.columns),
+    )
+}
+"""Every number that can be in a table, in its order."""
