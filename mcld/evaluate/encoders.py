@@ -33,17 +33,35 @@ class Encoder(nn.Module):
 
     Pictures are resized to a square by Pillow, bicubically with antialiasing, to 8 bits, and
     nothing is cut off: a person's head and feet are at the ends of the longer side.
+
+    Raises WeightsError when the network is missing or damaged, or, under `prepare.commercial`, may
+    not be used.
     """
 
+    source: Pretrained
+    kind: Any
+    """Class of transformers."""
+    size: str
+    """The name of the vector's length in its configuration."""
+    width: int
+    """The vector's length."""
     side: int
     """Of the square, pixels."""
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
     """Of each channel in 0..1, by which it is normalised."""
 
-    def __init__(self, network: nn.Module, file: Path) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.network, self.file, self.sha256 = network, file, hash_file(file)
+        if settings.prepare.commercial:
+            LICENCES[self.source.name].check_commercial()
+        self.file = find_weights(settings.sample.pretrained, self.source)
+        self.network, self.sha256 = _load(self.kind, self.source, self.file), hash_file(self.file)
+        if (width := getattr(self.network.config, self.size)) != self.width:
+            raise WeightsError(
+                f"{self.file} is not {self.source.repository}: it gives vectors of {width} numbers,"
+                f" not {self.width}"
+            )
         self.eval()
 
     @torch.no_grad()
@@ -73,15 +91,12 @@ class Dino(Encoder):
     """DINOv2 ViT-L/14 (Oquab et al., 2023): the class token after the last layer norm, [B, 1024].
 
     Pictures of 224x224, as Stein et al. (2023) take them for their Fréchet distance; facebook's
-    dinov2-large on the Hub. Raises WeightsError when it is missing or damaged, or, under
-    `prepare.commercial`, may not be used.
+    dinov2-large on the Hub.
     """
 
+    source, kind, size, width = DINOV2, Dinov2Model, "hidden_size", 1024
     side = 224
     mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(*_load(Dinov2Model, DINOV2, settings))
 
     def _embed(self, pixels: Tensor) -> Tensor:
         vectors: Tensor = self.network(pixels).pooler_output
@@ -91,15 +106,13 @@ class Dino(Encoder):
 class Clip(Encoder):
     """CLIP ViT-L/14 at 336 pixels (Radford et al., 2021): image embeddings [B, 768] of norm 1.
 
-    openai's clip-vit-large-patch14-336 on the Hub. Raises as `Dino`.
+    openai's clip-vit-large-patch14-336 on the Hub.
     """
 
+    source, kind, size, width = CLIP, CLIPVisionModelWithProjection, "projection_dim", 768
     side = 336
     mean = (0.48145466, 0.4578275, 0.40821073)
     deviation = (0.26862954, 0.26130258, 0.27577711)
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(*_load(CLIPVisionModelWithProjection, CLIP, settings))
 
     def _embed(self, pixels: Tensor) -> Tensor:
         return nn.functional.normalize(self.network(pixels).image_embeds)
@@ -110,9 +123,7 @@ _shared: WeakValueDictionary[tuple[type[Encoder], Path, torch.device], Encoder] 
 )
 
 
-def share_encoder(
-    kind: type[Dino | Clip], settings: Settings, device: torch.device
-) -> Dino | Clip:
+def share_encoder(kind: type[Encoder], settings: Settings, device: torch.device) -> Encoder:
     """An encoder on a device, the same one for all metrics that use it at a time.
 
     Raises as the encoder.
@@ -123,11 +134,8 @@ def share_encoder(
     return encoder
 
 
-def _load(kind: Any, source: Pretrained, settings: Settings) -> tuple[nn.Module, Path]:
-    """A network and its weights file."""
-    if settings.prepare.commercial:
-        LICENCES[source.name].check_commercial()
-    file = find_weights(settings.sample.pretrained, source)
+def _load(kind: Any, source: Pretrained, file: Path) -> Any:
+    """The network of a file that has all its weights."""
     log = logging.getLogger("transformers.modeling_utils")
     level = log.level
     log.setLevel(logging.ERROR)  # it lists what a file holds beside, such as CLIP's text encoder
@@ -146,4 +154,4 @@ def _load(kind: Any, source: Pretrained, settings: Settings) -> tuple[nn.Module,
             f" that shape, such as {absent[0]}"
         )
     align_weights(network)
-    return network, file
+    return network

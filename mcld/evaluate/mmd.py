@@ -60,9 +60,7 @@ def compute_kid(first: Tensor, second: Tensor) -> float:
 def _unbiased_discrepancy(x: Tensor, y: Tensor) -> float:
     """Of two sets; pairs of a picture with itself do not count."""
     own = sum(
-        (_sum_kernel(_polynomial, s, s) - _sum_own(s))
-        / (len(s) * (len(s) - 1))
-        for s in (x, y)
+        (_sum_kernel(_polynomial, s, s) - _sum_own(s)) / (len(s) * (len(s) - 1)) for s in (x, y)
     )
     return own - 2 * _sum_kernel(_polynomial, x, y) / (len(x) * len(y))
 

@@ -9,9 +9,7 @@ from PIL import Image
 from mcld.evaluate.measures.regions import REGIONS
 from mcld.surface.parts import ARMS, FEET, HANDS, HEAD, LEGS, TORSO
 
-PARTS_OF = dict(
-    zip(REGIONS, (HEAD, TORSO, (*HANDS, *ARMS), (*FEET, *LEGS)), strict=True)
-)
+PARTS_OF = dict(zip(REGIONS, (HEAD, TORSO, (*HANDS, *ARMS), (*FEET, *LEGS)), strict=True))
 """Region -> DensePose's part labels; together they are the whole body."""
 SIDE = 128
 """Pixels of a region's square."""

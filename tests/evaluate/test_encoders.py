@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize, ToTensor
-from transformers import CLIPImageProcessor, CLIPModel, Dinov2Model
+from transformers import CLIPImageProcessor, CLIPModel, Dinov2Config, Dinov2Model
 
 from mcld.errors import WeightsError
 from mcld.evaluate.encoders import Clip, Dino
@@ -83,6 +83,13 @@ def test_what_is_not_there_or_another_network_is_named(encoder, source, pretrain
     (tmp_path / source.folder).symlink_to(pretrained / other.folder)
     with pytest.raises(WeightsError, match=f"is not {source.repository}: .* such as"):
         encoder(in_folder(tmp_path))
+
+
+def test_a_smaller_network_of_the_same_kind_is_named(tmp_path):
+    small = Dinov2Config(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, patch_size=14)
+    Dinov2Model(small).save_pretrained(tmp_path / DINOV2.folder)
+    with pytest.raises(WeightsError, match="it gives vectors of 32 numbers, not 1024"):
+        Dino(in_folder(tmp_path))
 
 
 def test_a_file_cut_short_is_named(pretrained, tmp_path):

@@ -38,6 +38,7 @@ class Identity(torch.nn.Identity):
 
 
 @pytest.mark.parametrize(("counts", "shift"), [((40, 40), 0.5), ((40, 40), 0.0)])
+@pytest.mark.filterwarnings("ignore:Metric `Kernel")
 def test_kid_of_whole_sets_is_that_of_torchmetrics(counts, shift):
     first, second = draw(counts[0], 16), draw(counts[1], 16, shift, seed=1)
     theirs = KernelInceptionDistance(Identity(), subsets=1, subset_size=40)
@@ -47,6 +48,7 @@ def test_kid_of_whole_sets_is_that_of_torchmetrics(counts, shift):
     assert compute_kid(first, second) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Metric `Kernel")
 def test_kid_of_large_sets_is_the_mean_over_subsets_the_same_every_time(monkeypatch):
     monkeypatch.setattr(mmd, "SUBSET_SIZE", 50)
     first, second = draw(120, 16), draw(90, 16, 0.3, seed=1)
@@ -60,6 +62,7 @@ def test_kid_of_large_sets_is_the_mean_over_subsets_the_same_every_time(monkeypa
     assert mean > 4 * spread / 10
 
 
+@pytest.mark.filterwarnings("ignore:Metric `Kernel")
 def test_kid_of_equal_distributions_is_around_zero_and_may_be_below():
     values = [compute_kid(draw(30, 4, seed=2 * k), draw(30, 4, seed=2 * k + 1)) for k in range(40)]
     assert min(values) < 0 < max(values)

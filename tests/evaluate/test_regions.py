@@ -9,7 +9,9 @@ from mcld.surface.parts import PARTS
 
 
 def test_regions_are_the_whole_body_and_no_part_is_in_two():
-    assert sorted(part for parts in PARTS_OF.values() for part in parts) == list(range(1, PARTS + 1))
+    assert sorted(part for parts in PARTS_OF.values() for part in parts) == list(
+        range(1, PARTS + 1)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,8 @@ class EmbeddedPose:
             return None
         to_photo = person.crop.to_photo()
         places = person.landmarks.places[:, :2] @ to_photo[:, :2].T + to_photo[:, 2]
-        inside = np.asarray((places >= 0) & (places < (width, height))).all(axis=1)
+        x, y = places.T
+        inside = np.asarray((x >= 0) & (y >= 0) & (x < width) & (y < height), bool)
         return PhotoLandmarks(places.astype(np.float32), person.landmarks.visibility, inside)
 
     def _estimate_one(self, image: NDArray[np.uint8]) -> EstimatedPose | None:

@@ -22,9 +22,8 @@ class KID(SetMetric):
     name = "kid"
     columns = (Column("kid", "KID", -1, 5, per_picture=False),)
     text = (
-        "unbiased squared maximum mean discrepancy of FID's features, kernel (a b / 2048 + 1)^3, the"
-        " mean over {0} subsets of {1} pictures; of all {2} pictures"
-        " against the generated ones"
+        "unbiased squared maximum mean discrepancy of FID's features, kernel (a b / 2048 + 1)^3,"
+        " the mean over {0} subsets of {1} pictures; of all {2} pictures against the generated ones"
     )
     features = InceptionFeatures
     needs_rows = True

@@ -86,5 +86,7 @@ def hash_embedded_reader() -> dict[str, str]:
     from importlib.resources import as_file, files
 
     with as_file(files("mcld.estimators.body") / "weights") as folder:
-        paths = sorted(path for path in folder.iterdir() if path.suffix in (".onnx", ".safetensors"))
+        paths = sorted(
+            path for path in folder.iterdir() if path.suffix in (".onnx", ".safetensors")
+        )
         return {path.name: hash_file(path) for path in paths}

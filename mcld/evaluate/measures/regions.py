@@ -82,9 +82,7 @@ class RegionSimilarity(BatchMetric):
         return rows
 
 
-def _cut(
-    region: str, batch: Batch
-) -> tuple[list[int], list[NDArray[Any]], list[NDArray[Any]]]:
+def _cut(region: str, batch: Batch) -> tuple[list[int], list[NDArray[Any]], list[NDArray[Any]]]:
     """The rows of the pairs that show a region, and it in their results and truths."""
     from mcld.evaluate.regions import cut_region
 

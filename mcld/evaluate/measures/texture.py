@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mcld.errors import InputError
 from mcld.evaluate.metric import Column, Numbers, PairMetric
 
 if TYPE_CHECKING:
@@ -31,5 +32,8 @@ class TextureError(PairMetric):
         from mcld.estimators.texture import extract_texture
         from mcld.evaluate.texture_error import compare_textures
 
-        own = extract_texture(pair.generated, pair.target_iuv)
-        return compare_textures(pair.source_texture, own)
+        own, source = extract_texture(pair.generated, pair.target_iuv), pair.source_texture
+        if source.shape != own.shape:
+            (high, wide), (height, width) = own.shape[:2], source.shape[:2]
+            raise InputError(f"its source's texture map is {width}x{height}, not {wide}x{high}")
+        return compare_textures(source, own)
