@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ from mcld.settings import load_settings
 from mcld.surface.parts import HEAD
 
 SIZE = (256, 176)
+METRICS = ("all",)
 PICTURES = 5
 """Of each person: each is the source of the next one."""
 _EDGE = np.ones((7, 7), np.uint8)
@@ -56,7 +57,7 @@ class _Case(NamedTuple):
         """A picture of this person, or of another subject in their place; of the target's pose."""
         picture = self.target if picture is None else picture
         subject = subject or draw_subject(self.seed, self.person)
-        return photograph_subject(subject, self.seed, self.person, picture, SIZE)[0]
+        return _photograph(subject, self.seed, self.person, picture)[0]
 
     def swap_clothes(self) -> Picture:
         """The truth in what the other wears, cut as their own clothes are."""
@@ -71,11 +72,16 @@ class _Case(NamedTuple):
         face = replace(draw_subject(self.seed, self.other).face, skin=own.face.skin)
         subjects = (own, replace(own, face=face))
         (image, iuv, _), (swapped, theirs, _) = (
-            photograph_subject(one, self.seed, self.person, self.target, SIZE) for one in subjects
+            _photograph(one, self.seed, self.person, self.target) for one in subjects
         )
         head = np.isin(iuv[..., 0], HEAD) | np.isin(theirs[..., 0], HEAD)
         here = cv2.dilate(head.astype(np.uint8), _EDGE)[..., None] > 0
         return np.where(here, swapped, image).astype(np.uint8)
+
+
+@lru_cache(maxsize=16)
+def _photograph(subject: Subject, seed: int, person: int, picture: int) -> tuple[Picture, ...]:
+    return photograph_subject(subject, seed, person, picture, SIZE)
 
 
 def _blur(sigma: float, case: _Case) -> Picture:
@@ -133,7 +139,7 @@ def score(out: Path, people: int, seed: int) -> None:
     layout = DatasetLayout(out / "dataset")
     cases = _write_dataset(layout, people, seed)
     sheet = _write_results(layout, out, cases)
-    settings = load_settings(None, ["evaluate.metrics=[all]"])
+    settings = load_settings(None, [f"evaluate.metrics=[{','.join(METRICS)}]"])
     evaluator = Evaluator(settings, say=_say, on_picture=lambda *_: None)
     scores: dict[str, SizeScores] = {}
     for fault in FAULTS:
@@ -168,7 +174,7 @@ def _write_dataset(layout: DatasetLayout, people: int, seed: int) -> list[_Case]
         for index in track(indices, f"People ({split})", console=Console(stderr=True)):
             for picture in range(PICTURES):
                 subject, stem = draw_subject(seed, index), _name(index, picture)
-                image, iuv, _ = photograph_subject(subject, seed, index, picture, SIZE)
+                image, iuv, _ = _photograph(subject, seed, index, picture)
                 image_file, iuv_file = layout.image_and_iuv(split, stem)
                 write_jpeg(image_file, image)
                 write_iuv(iuv_file, iuv)

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mcld.estimators.texture import extract_texture
+
+_RIM = 2 / 256
+"""How far inside the body's outline pixels begin to count, of the picture's height."""
 _FEWEST = 300
 """Texels that both must show."""
+
+
+def unroll(generated: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The texture map of a result by the target's map, uint8 [512, 512, 3] RGB.
+
+    generated, iuv: uint8 [H, W, 3]. Within 2 pixels of the body's outline, at 176x256, nothing
+    counts: who stands a pixel beside their map would wear what is behind them.
+    """
+    rim = max(round(_RIM * iuv.shape[0]), 1)
+    shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1))
+    inside = cv2.erode((iuv[..., :1] > 0).astype(np.uint8), shape)
+    return extract_texture(generated, np.asarray(iuv * inside[..., None], np.uint8))
 
 
 def compare_textures(source: NDArray[np.uint8], own: NDArray[np.uint8]) -> dict[str, float]:

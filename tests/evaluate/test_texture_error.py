@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mcld.estimators.texture import extract_texture
-from mcld.evaluate.texture_error import compare_textures
+from mcld.evaluate.texture_error import compare_textures, unroll
 from mcld.mannequin.world import identity, pose, render
 
 
@@ -25,6 +25,18 @@ def test_too_little_to_compare_is_only_a_share_and_nothing_is_nothing():
     own[:20, :20] = 9
     source[:10, :20] = 9
     assert compare_textures(source, own) == {"texture_share": 0.5}
+
+
+@pytest.mark.parametrize(("size", "rim"), [((256, 176), 2), ((512, 352), 4)])
+def test_what_is_behind_somebody_a_pixel_beside_their_map_does_not_count(size, rim):
+    image, iuv = render(identity(0, 1), pose(0, 1, 0), size)
+    body = iuv[..., 0] > 0
+    image[~body] = (255, 0, 255)
+    moved = np.roll(image, rim - 1, axis=1)
+    both = [texture(moved, iuv).reshape(-1, 3) for texture in (unroll, extract_texture)]
+    own, plain = ((pixels == (254, 0, 254)).all(axis=1).sum() for pixels in both)
+    assert own == 0 < plain
+    assert 0.5 < both[0].any(axis=1).sum() / both[1].any(axis=1).sum() < 1
 
 
 def test_anothers_clothes_are_told_from_ones_own_in_another_pose():

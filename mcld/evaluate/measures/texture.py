@@ -21,7 +21,8 @@ class TextureError(PairMetric):
         Column("texture_share", "Texture share", 0, 4, share=True),
     )
     text = (
-        "the result, unrolled by the target's map, against the source's texture map, over the"
+        "the result, unrolled by the target's map without what lies within 2 pixels of its outline"
+        " (at 176x256), against the source's texture map, over the"
         " texels that both show: mean absolute difference in levels of 255, PSNR, and the share of"
         " these texels of those that the result shows"
     )
@@ -29,10 +30,9 @@ class TextureError(PairMetric):
 
     def measure(self, pair: Pair) -> Numbers:
         """Without a texel that both show there is only the share."""
-        from mcld.estimators.texture import extract_texture
-        from mcld.evaluate.texture_error import compare_textures
+        from mcld.evaluate.texture_error import compare_textures, unroll
 
-        own, source = extract_texture(pair.generated, pair.target_iuv), pair.source_texture
+        own, source = unroll(pair.generated, pair.target_iuv), pair.source_texture
         if source.shape != own.shape:
             (high, wide), (height, width) = own.shape[:2], source.shape[:2]
             raise InputError(f"its source's texture map is {width}x{height}, not {wide}x{high}")

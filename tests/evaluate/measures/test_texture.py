@@ -7,9 +7,8 @@ import pytest
 
 from mcld.dataset.pictures import read_image, read_iuv
 from mcld.dataset.results import result_file
-from mcld.estimators.texture import extract_texture
 from mcld.evaluate.pairs import fit_iuv
-from mcld.evaluate.texture_error import compare_textures
+from mcld.evaluate.texture_error import compare_textures, unroll
 from tests.evaluate.test_run import results_of, score
 
 
@@ -22,7 +21,7 @@ def test_the_result_is_unrolled_by_the_targets_map_at_its_own_size(dataset, tmp_
             source, target = (Path(name).stem for name in pair)
             path = result_file(results, size, source, target)
             iuv = fit_iuv(read_iuv(dataset.densepose("test", target)), shape)
-            own = extract_texture(read_image(path), iuv)
+            own = unroll(read_image(path), iuv)
             expected = compare_textures(read_image(dataset.texture("test", source)), own)
             assert scores.sizes[size].rows[path.name] == pytest.approx(expected)
 
