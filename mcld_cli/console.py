@@ -40,6 +40,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 _answers_in_json = False
+_keeps_stdout = False
 _ENDLESS = 100_000
 """Columns of a line that nobody looks at."""
 _ASCII = {"↑": "^", "↓": "v", "→": "->", "…": "...", "–": "-", "×": "x", "·": "-", "§": "section "}
@@ -47,8 +48,22 @@ _ASCII = {"↑": "^", "↓": "v", "→": "->", "…": "...", "–": "-", "×": "
 
 def answer_in_json(wanted: bool) -> None:
     """Let `show_result` print JSON on stdout, and everything else go to stderr; or not."""
-    global _answers_in_json
-    _answers_in_json = wanted
+    global _answers_in_json, _keeps_stdout
+    _answers_in_json = _keeps_stdout = wanted
+
+
+def keep_stdout() -> None:
+    """Let everything but `show_text` and `show_result` go to stderr."""
+    global _keeps_stdout
+    _keeps_stdout = True
+
+
+def show_text(text: str) -> None:
+    """Print a text on stdout as it is."""
+    if sys.stdout is not None:
+        with _explain_full_disk():
+            sys.stdout.write(text)
+            sys.stdout.flush()
 
 
 def show_result(result: Mapping[str, object]) -> bool:
@@ -56,10 +71,8 @@ def show_result(result: Mapping[str, object]) -> bool:
 
     Paths are texts.
     """
-    if _answers_in_json and sys.stdout is not None:
-        with _explain_full_disk():
-            sys.stdout.write(json.dumps(result, default=str, indent=2) + "\n")
-            sys.stdout.flush()
+    if _answers_in_json:
+        show_text(json.dumps(result, default=str, indent=2) + "\n")
     return _answers_in_json
 
 
@@ -83,7 +96,7 @@ def _replace_unknown(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def _open_console(*, stderr: bool = False) -> Console:
-    console = Console(stderr=stderr or _answers_in_json, highlight=False)
+    console = Console(stderr=stderr or _keeps_stdout, highlight=False)
     if not _is_watched(console):
         console.width = _ENDLESS
     return console

@@ -11,7 +11,9 @@ from mcld.dataset.outputs import check_outputs
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import MCLDError, SettingsError
 from mcld.evaluate.baseline import Figures, read_baselines
-from mcld.evaluate.registry import METRICS
+from mcld.evaluate.layouts import LAYOUTS, Layout, find_layout, parse_pattern
+from mcld.evaluate.protocol import DEFAULT, Protocol, list_protocols, load_protocol
+from mcld.evaluate.registry import METRICS, list_wanted
 from mcld.evaluate.request import EvaluationRequest, Listing, list_results
 from mcld.evaluate.scores import Scores
 from mcld.machine.processes import is_main
@@ -29,24 +31,48 @@ from mcld_cli.options import (
     with_options,
 )
 
-_REPORT, _DIFFERENCES = "report.html", "differences.json"
+_REPORT, _DIFFERENCES, _EXPLANATION = "report.html", "differences.json", "explanation.json"
 
 
 @with_options(flags=setting_options(dataset="evaluate.dataset", device="evaluate.device"))
 def evaluate(
     *,
-    save_path: Annotated[
+    results: Annotated[
         list[Path] | None,
         typer.Option(
+            "--results",
+            "--save-path",
             metavar="DIR",
-            help="Folder of results, with 256/ or 512/. Give several to compare them.",
+            help="Folder of results. Give several to compare them.",
+        ),
+    ] = None,
+    layout: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"How its pictures are named: {', '.join(LAYOUTS)}. One for all --results, or one"
+            " each. (default: mcld, with 256/ and 512/)",
+        ),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="In place of --layout: names such as '{from}_to_{to}.png'.",
+        ),
+    ] = None,
+    panel: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Which of pictures side by side is the result: from 1, or from the end from -1.",
         ),
     ] = None,
     sequence: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="In place of --save-path: a video or a folder of frames, of which is told how"
+            help="In place of --results: a video or a folder of frames, of which is told how"
             " steady they are.",
         ),
     ] = None,
@@ -64,7 +90,28 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Some of psnr,ssim,ssim_256,lpips,fid,face. (default: all)",
+            help=f"Some of {','.join(METRICS)}, or all. (default: those of the papers)",
+        ),
+    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=f"How numbers are made: {', '.join(list_protocols())}, or a YAML file.",
+        ),
+    ] = DEFAULT,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Another protocol: tells what each difference to it does to every number.",
+        ),
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STYLE",
+            help="Print the table alone on stdout: latex, markdown or csv.",
         ),
     ] = None,
     out: Annotated[
@@ -72,7 +119,7 @@ def evaluate(
         typer.Option(
             metavar="DIR",
             help="Where metrics.json, per_image.csv and report.html go."
-            " (default: evaluation, in the first --save-path)",
+            " (default: evaluation, in the first --results)",
         ),
     ] = None,
     baseline: Annotated[
@@ -97,25 +144,36 @@ def evaluate(
     """Score pictures of the test pairs as the papers of the field do.
 
     A metric whose network is not on this machine is left out, and it is said
-    how to get it. The report is one HTML file.
+    how to get it. The report is one HTML file. A run that was broken off goes
+    on where it was.
 
     Examples:
 
-      mcld evaluate --save-path results/mcld --baseline configs/baselines.yaml
+      mcld evaluate --results results/mcld --baseline configs/baselines.yaml
 
-      mcld evaluate --save-path results --dataset dataset/mannequin
+      mcld evaluate --results results --dataset dataset/mannequin
 
-      mcld evaluate --save-path results/mcld --metrics psnr,ssim
+      mcld evaluate --results results/mcld --metrics psnr,ssim
 
-      mcld evaluate --save-path results/mcld --save-path results/other --strict
+      mcld evaluate --results ours --results PIDM --layout mcld --layout pidm --strict
+
+      mcld evaluate --results theirs --pattern '{from}_to_{to}.png' --table latex
+
+      mcld evaluate --results results/mcld --explain pidm
 
       mcld evaluate --sequence out.mp4
     """
     if sequence is not None:
         others: Values = {
-            "--save-path": save_path,
+            "--results": results,
+            "--layout": layout,
+            "--pattern": pattern,
+            "--panel": panel,
             "--gt-path": gt_path,
             "--metrics": metrics,
+            "--protocol": protocol if protocol != DEFAULT else None,
+            "--explain": explain,
+            "--table": table,
             "--out": out,
             "--baseline": baseline,
             "--strict": strict,
@@ -125,36 +183,112 @@ def evaluate(
         refuse(others, "does not go with --sequence")
         _show_steadiness(sequence, load_settings(config, make_overrides(flags, overrides)))
         return
-    if not save_path:
-        raise SettingsError("give --save-path, a folder of results, or --sequence")
-    if len({path.resolve() for path in save_path}) < len(save_path):
-        raise SettingsError("--save-path names one folder twice")
+    if not results:
+        raise SettingsError("give --results, a folder of results, or --sequence")
+    if len({path.resolve() for path in results}) < len(results):
+        raise SettingsError("--results names one folder twice")
     if metrics is not None:
         flags["evaluate.metrics"] = _parse_metrics(metrics)
     settings = load_settings(config, make_overrides(flags, overrides))
+    list_wanted(settings.evaluate.metrics)
     check_device(settings.evaluate, processes)
-    folder = out or save_path[0] / "evaluation"
-    names = _name_results(save_path)
+    folder = out or results[0] / "evaluation"
+    names = _name_results(results)
+    layouts = _choose_layouts(len(results), layout, pattern, panel)
     requests = [
-        EvaluationRequest(name, settings.evaluate.dataset, path, gt_path)
-        for name, path in zip(names, save_path, strict=True)
+        EvaluationRequest(name, settings.evaluate.dataset, path, gt_path, of_path)
+        for name, path, of_path in zip(names, results, layouts, strict=True)
     ]
+    protocols = [load_protocol(name) for name in (protocol, explain) if name]
     baselines = _load_baselines(baseline, names)
+    _check_table(table, explain, len(results))
     listings = [list_results(request) if is_main() else None for request in requests]
     if is_main():
-        _check_outputs(folder, save_path, gt_path, [p for p in (baseline, config) if p])
+        _check_outputs(folder, results, gt_path, [p for p in (baseline, config) if p])
     if processes:
         launch(processes)
         return
-    scores = _score(settings, requests, listings, folder)
+    if explain:
+        _explain(settings, protocols, requests[0], listings[0], folder)
+        return
+    scores = _score(settings, requests, listings, folder, protocols[0])
     if is_main():
-        _show_scores(scores, baselines, folder)
+        _show_scores(scores, baselines, folder, table)
         if strict and any(s.list_problems() for s in scores):
             raise MCLDError("--strict: not everything could be measured, see above")
 
 
-def _show_scores(scores: list[Scores], baselines: list[Figures], folder: Path) -> None:
+def _choose_layouts(
+    count: int, names: list[str] | None, pattern: str | None, panel: int | None
+) -> list[Layout]:
+    """The layout of each folder of results."""
+    if pattern is not None:
+        refuse({"--layout": names, "--panel": panel}, "does not go with --pattern")
+        return [parse_pattern(pattern)] * count
+    chosen = [find_layout(name, panel) for name in names or ["mcld"]]
+    if panel is not None and not names:
+        raise SettingsError("--panel needs --layout side-by-side")
+    if len(chosen) == 1:
+        return chosen * count
+    if len(chosen) != count:
+        raise SettingsError(f"--layout is given {len(chosen)} times, --results {count} times")
+    return chosen
+
+
+def _check_table(style: str | None, explain: str | None, count: int) -> None:
+    """Refuse what --table and --explain cannot do; keep stdout for the former."""
+    if explain and count > 1:
+        raise SettingsError("--explain takes one --results")
+    if style is None:
+        return
+    if explain:
+        raise SettingsError("--table does not go with --explain")
+    if style not in ("latex", "markdown", "csv"):
+        raise SettingsError(f"--table {style}: give latex, markdown or csv")
+    console.keep_stdout()
+
+
+def _explain(
+    settings: Settings,
+    protocols: list[Protocol],
+    request: EvaluationRequest,
+    listing: dict[str, Listing] | None,
+    out: Path,
+) -> None:
+    """Print what each difference of two protocols does to every number."""
+    first, second = protocols
+    if not first.list_differences(second):
+        console.say(f"{first.name} and {second.name} are one protocol: {first.hash}")
+        return
+    with console.importing():
+        from mcld.evaluate.explain import (
+            build_explanation,
+            describe_explanation,
+            explain,
+            write_explanation,
+        )
+
+    def score(protocol: Protocol) -> Scores:
+        return _score_all(settings, [request], [listing], [out / "cache"], protocol)[0]
+
+    steps = explain(first, second, score)
+    if not is_main():
+        return
+    write_explanation(out / _EXPLANATION, steps, second)
+    for size in steps[0].scores.sizes:
+        titles, cells = build_explanation(steps, second, size)
+        console.show_table(titles, cells, whole=titles)
+    console.say(f"Each line changes what those above it left; all numbers: {out / _EXPLANATION}")
+    for line in steps[0].scores.list_notes():
+        console.say(line)
+    console.show_result(describe_explanation(steps, second))
+
+
+def _show_scores(
+    scores: list[Scores], baselines: list[Figures], folder: Path, style: str | None
+) -> None:
     """Write the report, and print its table."""
+    from mcld.evaluate.publish import STYLES, gather_table, write_table
     from mcld.evaluate.report import write_report
     from mcld.evaluate.table import (
         build_table,
@@ -175,16 +309,25 @@ def _show_scores(scores: list[Scores], baselines: list[Figures], folder: Path) -
             [[row[k] for k in columns] for row in cells],
             whole=titles[:2],
         )
+    protocol = scores[0].protocol
+    console.say(f"Protocol {protocol.name}, {protocol.hash}")
     for line in chain.from_iterable((*s.list_uncounted(), *s.list_notes()) for s in scores):
         console.say(line)
     console.say(f"The report is {report}; it tells how the numbers are made.")
-    console.show_result(
+    texts = {
+        each: write_table(gather_table(scores, baselines), each) for each in STYLES if each == style
+    }
+    in_json = console.show_result(
         {
             "report": report,
             "results": [each.describe() for each in scores],
             "differences": describe_comparisons(compared),
+            **({"table": text for text in texts.values()}),
         }
     )
+    for text in texts.values():
+        if not in_json:
+            console.show_text(text)
 
 
 def _show_steadiness(sequence: Path, settings: Settings) -> None:
@@ -210,24 +353,24 @@ def _show_steadiness(sequence: Path, settings: Settings) -> None:
 
 
 def _check_outputs(
-    folder: Path, save_path: list[Path], gt_path: Path | None, files: list[Path]
+    folder: Path, results: list[Path], gt_path: Path | None, files: list[Path]
 ) -> None:
     """Refuse a folder for the report that holds pictures which are read."""
-    read = [*save_path, *([gt_path] if gt_path else [])]
+    read = [*results, *([gt_path] if gt_path else [])]
     pictures = {(path / size).resolve() for path in read for size in RESULT_SIZES}
     if folder.resolve() in pictures | ({gt_path.resolve()} if gt_path else set()):
         raise SettingsError(f"--out {folder} holds pictures that are scored; give another folder")
-    names = ("metrics.json", "per_image.csv", _REPORT, _DIFFERENCES)
+    names = ("metrics.json", "per_image.csv", _REPORT, _DIFFERENCES, _EXPLANATION)
     check_outputs("--out", [folder / name for name in names], files)
 
 
 def _parse_metrics(text: str) -> list[str]:
     """The metrics of "psnr,ssim". Raises SettingsError for a name that is no metric's."""
     names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in METRICS:
-            known = ",".join(METRICS)
-            raise SettingsError(f"--metrics {text}: {name!r} is no metric; give some of {known}")
+    try:
+        list_wanted(names)
+    except SettingsError as error:
+        raise SettingsError(f"--metrics {text}: {error}") from error
     return names
 
 
@@ -244,7 +387,7 @@ def _load_baselines(path: Path | None, names: list[str]) -> list[Figures]:
 
 def _name_results(folders: list[Path]) -> list[str]:
     """What results are called in tables and below --out: each as its folder, or with a number."""
-    taken = {_REPORT, _DIFFERENCES}
+    taken = {_REPORT, _DIFFERENCES, _EXPLANATION, "cache"}
     names = []
     for folder in folders:
         plain = name = folder.resolve().name or "results"
@@ -262,8 +405,28 @@ def _score(
     requests: list[EvaluationRequest],
     listings: Sequence[dict[str, Listing] | None],
     out: Path,
+    protocol: Protocol,
 ) -> list[Scores]:
-    """Score folder after folder, each part under a bar of its own; write each when it is done."""
+    """Score folder after folder; write each when it is done."""
+    alone = len(requests) == 1
+    places = [out if alone else out / request.name for request in requests]
+    return _score_all(
+        settings, requests, listings, [place / "cache" for place in places], protocol, places
+    )
+
+
+def _score_all(
+    settings: Settings,
+    requests: list[EvaluationRequest],
+    listings: Sequence[dict[str, Listing] | None],
+    caches: list[Path],
+    protocol: Protocol,
+    places: list[Path] | None = None,
+) -> list[Scores]:
+    """Score folder after folder, each part under a bar of its own.
+
+    caches: where what is known of each picture is kept; places: where to write the scores.
+    """
     with console.importing():
         from mcld.evaluate.run import Evaluator
 
@@ -273,12 +436,11 @@ def _score(
             if total:
                 progress.count(stage, done, total)
 
-        evaluator = Evaluator(settings, say=console.say, on_picture=on_picture)
+        evaluator = Evaluator(settings, say=console.say, on_picture=on_picture, protocol=protocol)
         all_scores = []
-        for request, listing in zip(requests, listings, strict=True):
-            place = out if len(requests) == 1 else out / request.name
-            scores = evaluator.score(request, listing, place / "cache")
-            if is_main():
-                scores.write(place)
+        for number, (request, listing) in enumerate(zip(requests, listings, strict=True)):
+            scores = evaluator.score(request, listing, caches[number])
+            if places and is_main():
+                scores.write(places[number])
             all_scores.append(scores)
         return all_scores

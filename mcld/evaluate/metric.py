@@ -12,7 +12,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mcld.dataset.results import RESULT_SIZES
 from mcld.evaluate.protocol import Protocol
@@ -72,11 +72,13 @@ class Loaded(ABC):
     def load(self, tools: Tools) -> None:  # noqa: B027 - most need nothing
         """Load what it needs. Raises MCLDError, with what to do, when something is missing."""
 
-    def make_key(self, protocol: Protocol) -> str:
-        """What its numbers of a picture depend on beside the pictures' files, 16 hex digits."""
-        knobs = protocol.list_picture_knobs()
-        knobs |= {name: getattr(protocol, name) for name in self.knobs}
-        return hash_content([self.name, self.revision, knobs, dict(self.weights)])
+    def make_key(self, protocol: Protocol, *pictures: Mapping[str, Any]) -> str:
+        """What its numbers depend on beside the pictures' files, 16 hex digits.
+
+        pictures: the fields of the protocol that change the pictures it sees.
+        """
+        knobs = {name: getattr(protocol, name) for name in self.knobs}
+        return hash_content([self.name, self.revision, knobs, dict(self.weights), pictures])
 
 
 class Metric(Loaded):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,35 +19,109 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, read_iuv
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import InputError
-from mcld.evaluate.request import PairNames
+from mcld.evaluate.layouts import PairNames, ResultFile
+from mcld.evaluate.protocol import Filter, Protocol
 
 Pixels = NDArray[np.uint8]
 """uint8 [H, W, 3]: RGB, or the I, U, V of a map."""
 
-_RESIZERS = {
-    "pillow-nearest": Image.Resampling.NEAREST,
-    "pillow-bilinear": Image.Resampling.BILINEAR,
-    "pillow-bicubic": Image.Resampling.BICUBIC,
-    "pillow-lanczos": Image.Resampling.LANCZOS,
-    "opencv-bilinear": cv2.INTER_LINEAR,
-    "opencv-bicubic": cv2.INTER_CUBIC,
-    "opencv-area": cv2.INTER_AREA,
+_PILLOW = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
 }
+_OPENCV = {
+    "nearest": cv2.INTER_NEAREST_EXACT,
+    "bilinear": cv2.INTER_LINEAR,
+    "bicubic": cv2.INTER_CUBIC,
+    "area": cv2.INTER_AREA,
+}
+_WHITE = 255
 
 
-def resize(image: Pixels, size: tuple[int, int], how: str = "pillow-bicubic") -> Pixels:
+def resize(image: Pixels, size: tuple[int, int], how: Filter = "pillow-bicubic") -> Pixels:
     """A picture resized to (height, width), rounded to 8 bits.
 
-    how: a library and its filter, as `Protocol.resize` has them. Pillow's filters widen when a
-    picture shrinks (antialiasing), OpenCV's do not, but for "opencv-area".
+    how: a library and its filter. Pillow's filters widen when a picture shrinks (antialiasing),
+    OpenCV's do not, but for its "area".
     """
     if image.shape[:2] == size:
         return image
-    if how.startswith("opencv"):
-        small = cv2.resize(image, size[::-1], interpolation=int(_RESIZERS[how]))
-        return np.asarray(small, np.uint8)
-    resampling = Image.Resampling(_RESIZERS[how])
-    return np.asarray(Image.fromarray(image).resize(size[::-1], resampling))
+    library, _, name = how.partition("-")
+    if library == "opencv":
+        return np.asarray(cv2.resize(image, size[::-1], interpolation=_OPENCV[name]), np.uint8)
+    return np.asarray(Image.fromarray(image).resize(size[::-1], _PILLOW[name]))
+
+
+def save_as_jpeg(image: Pixels, quality: int) -> Pixels:
+    """A picture as it comes back from a JPEG, its colours at half the resolution."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def find_shape(size: str, protocol: Protocol) -> tuple[int, int]:
+    """(height, width) at which a protocol has pictures of a size, "256" or "512"."""
+    height, width = RESULT_SIZES[size]
+    return (height, height) if protocol.shape == "square" else (height, width)
+
+
+def make_photo(image: Pixels, size: str, protocol: Protocol) -> Pixels:
+    """A true or real picture as a protocol has it, of `find_shape`."""
+    image = resize(image, find_shape(size, protocol), protocol.resize)
+    return save_as_jpeg(image, protocol.photo_jpeg) if protocol.photo_jpeg else image
+
+
+def read_result(file: ResultFile, size: str, protocol: Protocol) -> Pixels:
+    """The result in a file as a protocol has it, of `find_shape`.
+
+    It may be narrow or square; what is of neither shape of its size raises InputError, as does what
+    cannot be read.
+    """
+    image = read_image(file.path)
+    if file.layout.panels != 1:
+        image = _cut(image, file)
+    (height, width), (high, wide) = image.shape[:2], RESULT_SIZES[size]
+    if height != high or width not in (wide, high):
+        raise InputError(f"it is {width}x{height}, not {wide}x{high}")
+    if width == high and protocol.shape == "narrow" and file.layout.name == "mcld":
+        raise InputError(f"it is {width}x{height}, not {wide}x{high}")
+    image = resize(image, find_shape(size, protocol), protocol.result_resize)
+    return save_as_jpeg(image, protocol.result_jpeg) if protocol.result_jpeg else image
+
+
+def _cut(image: Pixels, file: ResultFile) -> Pixels:
+    """One of the pictures that stand side by side in a file."""
+    height, width = image.shape[:2]
+    panels = file.layout.panels
+    if not panels:  # narrow ones, or else squares
+        narrow = round(height * RESULT_SIZES["256"][1] / RESULT_SIZES["256"][0])
+        panels = width // narrow if width % narrow == 0 else width // height
+    if panels < 1 or width % panels:
+        raise InputError(f"it is {width}x{height}, which is no row of pictures")
+    number = file.layout.panel + (panels if file.layout.panel < 0 else 0)
+    if not 0 <= number < panels:
+        raise InputError(f"it has {panels} pictures side by side, and --panel asks for another")
+    side = width // panels
+    return image[:, number * side : (number + 1) * side]
+
+
+def see_as_network(image: Pixels, size: str, protocol: Protocol) -> Pixels:
+    """A picture as all but PSNR and SSIM see it."""
+    if protocol.network_resize is None:
+        return image
+    return resize(image, RESULT_SIZES[size], protocol.network_resize)
+
+
+def see_as_pixels(image: Pixels, protocol: Protocol) -> Pixels:
+    """A picture as PSNR and SSIM see it."""
+    height, width = image.shape[:2]
+    if not protocol.pad_white or width >= height:
+        return image
+    beside = (height - width) // 2
+    columns = (beside, height - width - beside)
+    return np.pad(image, ((0, 0), columns, (0, 0)), constant_values=_WHITE)
 
 
 def is_smaller(image: Pixels, size: tuple[int, int]) -> bool:
@@ -66,20 +141,35 @@ class Pair:
     """The file name of the result."""
     size: str
     """Folder of the results: "256" or "512"."""
-    generated: Pixels
-    truth: Pixels
-    """Of the same size."""
+    saved: tuple[Pixels, Pixels]
+    """The generated and the true picture, of one shape."""
     names: PairNames
     """Stems of the source and the target in the dataset."""
     dataset: DatasetLayout
-    resize: str
-    """How photos are brought to the size."""
+    protocol: Protocol
+
+    @cached_property
+    def generated(self) -> Pixels:
+        """The generated picture, as all but PSNR and SSIM see it."""
+        return see_as_network(self.saved[0], self.size, self.protocol)
+
+    @cached_property
+    def truth(self) -> Pixels:
+        """The true picture, likewise."""
+        return see_as_network(self.saved[1], self.size, self.protocol)
+
+    @cached_property
+    def compared(self) -> tuple[Pixels, Pixels]:
+        """The generated and the true picture, as PSNR and SSIM see them."""
+        generated, truth = self.saved
+        return see_as_pixels(generated, self.protocol), see_as_pixels(truth, self.protocol)
 
     @cached_property
     def source(self) -> Pixels:
         """The source photo, resized as the truth is."""
-        path = self.dataset.image("test", self.names.source)
-        return resize(read_image(path), RESULT_SIZES[self.size], self.resize)
+        image = read_image(self.dataset.image("test", self.names.source))
+        photo = make_photo(image, self.size, self.protocol)
+        return see_as_network(photo, self.size, self.protocol)
 
     @cached_property
     def source_iuv(self) -> Pixels:
@@ -102,7 +192,9 @@ class Pair:
         return read_image(self.dataset.texture("test", self.names.target))
 
     def _read_iuv(self, stem: str) -> Pixels:
-        return fit_iuv(read_iuv(self.dataset.densepose("test", stem)), RESULT_SIZES[self.size])
+        iuv = read_iuv(self.dataset.densepose("test", stem))
+        height, width = self.generated.shape[:2]
+        return fit_iuv(iuv, (height, width))
 
 
 def list_files(dataset: DatasetLayout, names: PairNames, needs: Sequence[str]) -> list[Path]:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from accelerate.utils import gather_object
 
-from mcld.dataset.pictures import read_image
+from mcld.dataset.pictures import READING, read_image
 from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import InputError, MCLDError
 from mcld.evaluate.features import FeatureFile, FeatureSet
 from mcld.evaluate.fid import FeatureSums, TrainingPictures
-from mcld.evaluate.metric import Features
-from mcld.evaluate.pairs import Pictures, Pixels, is_smaller, resize
+from mcld.evaluate.metric import Features, hash_content
+from mcld.evaluate.pairs import Pictures, Pixels, is_smaller, make_photo, see_as_network
+from mcld.evaluate.protocol import Protocol
 from mcld.machine.processes import run_on_main
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def find_real_features(
     files = {
         key: FeatureFile(
             request.dataset / "cache",
-            f"{features.name}-{key[1]}-{evaluator.make_key(features)}",
+            f"{features.name}-{key[1]}-{_make_key(evaluator, features)}",
             features.width,
             evaluator.say,
         )
@@ -85,10 +86,25 @@ def find_real_features(
     return real
 
 
+def _make_key(evaluator: Evaluator, features: Features) -> str:
+    """What the features of photos depend on, beside the files and the size."""
+    protocol = evaluator.protocol
+    return hash_content([READING, features.make_key(protocol, protocol.list_photo_knobs())])
+
+
 def _name_sums(evaluator: Evaluator, features: Features) -> str:
-    """What tells sums apart from those of other networks and protocols, beside the pictures."""
+    """What tells sums apart from those of other networks and protocols, beside the pictures.
+
+    Where photos are made as before protocols had names, what was kept then is taken.
+    """
     weights = next(iter(features.weights.values()), "")
-    return weights if evaluator.protocol.is_plain else f"{weights} {evaluator.make_key(features)}"
+    plain = Protocol()
+    if features.name == "inception" and (
+        evaluator.protocol.list_photo_knobs() == plain.list_photo_knobs()
+        and evaluator.protocol.real == plain.real
+    ):
+        return weights
+    return f"{weights} {evaluator.protocol.real} {_make_key(evaluator, features)}"
 
 
 def _read_sums(path: Path, found: TrainingPictures, features: Features) -> FeatureSums | None:
@@ -105,7 +121,7 @@ def _extract(
     if not wanted:
         return {}
     names = dict(zip(found.files(), found.list_names(), strict=True))
-    read = partial(_read_missing, evaluator.protocol.resize, wanted, files, names)
+    read = partial(_read_missing, evaluator.protocol, wanted, files, names)
     unread: dict[str, str] = {}
     doing = "Training pictures" if found.split == "train" else "Test pictures"
     try:
@@ -128,7 +144,7 @@ def _extract(
 
 
 def _read_missing(
-    how: str,
+    protocol: Protocol,
     wanted: dict[Key, Features],
     files: dict[Key, FeatureFile],
     names: dict[Path, str],
@@ -139,10 +155,12 @@ def _read_missing(
     if not folders:
         return {}
     image = read_image(path)
-    sizes = {folder: RESULT_SIZES[folder] for folder in folders}
     return {
-        folder: (resize(image, size, how), is_smaller(image, size))
-        for folder, size in sizes.items()
+        folder: (
+            see_as_network(make_photo(image, folder, protocol), folder, protocol),
+            is_smaller(image, RESULT_SIZES[folder]),
+        )
+        for folder in folders
     }
 
 

@@ -1,5 +1,8 @@
 """All metrics, in the order of the table."""
 
+from collections.abc import Sequence
+
+from mcld.errors import SettingsError
 from mcld.evaluate.measures.encoders import ClipSimilarity, DinoSimilarity
 from mcld.evaluate.measures.faces import Face, FaceToSource
 from mcld.evaluate.measures.frechet import FID, FDDinov2
@@ -44,3 +47,15 @@ COLUMNS: dict[str, Column] = {
     )
 }
 """Every number that can be in a table, in its order."""
+
+
+def list_wanted(names: Sequence[str]) -> list[str]:
+    """The metrics of a setting, in the order of the table; "all" are all of them.
+
+    Raises SettingsError for a name that is no metric's.
+    """
+    for name in names:
+        if name != "all" and name not in METRICS:
+            known = ",".join(METRICS)
+            raise SettingsError(f"{name!r} is no metric; give all, or some of {known}")
+    return [name for name in METRICS if name in names or "all" in names]

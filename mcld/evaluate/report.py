@@ -56,6 +56,7 @@ def write_report(
         versions={name: v for scores in results for name, v in scores.list_versions().items()},
         date=datetime.now().astimezone().date().isoformat(),
         requests=[s.request for s in results],
+        protocols=list({s.protocol.hash: s.protocol for s in results}.values()),
         titles=titles,
         cells=cells,
         sources={figures.name: figures.source for figures in baselines if figures.source},
@@ -156,7 +157,8 @@ def _show_pictures(
         caption = scores.name
         if len(results) > 1:
             caption = f"{scores.name} {format_value(metric, number)}"
-        generated.append((caption, thumbnail(scores.request.save_path / size / name, False)))
+        file = scores.sizes[size].files.get(name) if size in scores.sizes else None
+        generated.append((caption, thumbnail(file, False) if file else None))
     return [
         ("source", thumbnail(layout.image("test", source), False)),
         ("pose", thumbnail(layout.densepose("test", target), True)),

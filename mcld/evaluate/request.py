@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.results import RESULT_SIZES, SETTINGS_FILE, result_name
 from mcld.errors import InputError
+from mcld.evaluate.layouts import MCLD, Layout, PairNames, ResultFile, find_results
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class EvaluationRequest:
     truth_path: Path | None = None
     """A folder of true pictures with the names of the results, instead of the dataset's; it may
     have folders 256 and 512 as the results do."""
+    layout: Layout = MCLD
+    """How the results are named."""
 
     def find_truth(self, folder: str, name: str, target: str) -> Path:
         """The true picture of a result. folder: 256 or 512; target: its stem in the dataset."""
@@ -39,24 +41,26 @@ class EvaluationRequest:
         return own if own.is_dir() else self.truth_path
 
 
-class PairNames(NamedTuple):
-    """Stems of the two photos of a pair in the dataset."""
-
-    source: str
-    target: str
-
-
 @dataclass(frozen=True)
 class Listing:
     """The results of one size."""
 
     pairs: dict[str, PairNames]
-    """Those that there should be, by their file names."""
-    present: list[str]
-    missing: list[str]
-    """Names of `pairs`, with and without a file."""
-    extra: int
-    """Files that no pair asks for."""
+    """Those that there should be, by the names that `mcld sample` would give them."""
+    files: dict[str, ResultFile]
+    """Those that there are, by these names."""
+    others: list[str]
+    """Files that belong to no pair."""
+
+    @property
+    def present(self) -> list[str]:
+        """Names of `pairs` with a file."""
+        return [name for name in self.pairs if name in self.files]
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of `pairs` without a file."""
+        return [name for name in self.pairs if name not in self.files]
 
 
 def list_results(request: EvaluationRequest) -> dict[str, Listing]:
@@ -65,27 +69,49 @@ def list_results(request: EvaluationRequest) -> dict[str, Listing]:
     A size without a single picture is all missing. Raises InputError when no size has one, when the
     results are of another split, and when it is not known which pictures there should be.
     """
+    if request.layout is not MCLD:
+        return _list_foreign(request)
     path = request.save_path
     _check_split(request)
     folders = [name for name in RESULT_SIZES if (path / name).is_dir()]
     if not folders:
         reason = "is no folder" if not path.is_dir() else "has neither 256/ nor 512/"
-        raise InputError(f"{path} {reason}: `mcld sample --split test` fills one")
+        raise InputError(
+            f"{path} {reason}: `mcld sample --split test` fills one; results that are named"
+            " otherwise need --layout"
+        )
     listings = {}
     for folder in folders:
         pairs = list_pairs(request, folder)
         names = _list_files(path / folder)
-        listings[folder] = Listing(
-            pairs,
-            [name for name in pairs if name in names],
-            [name for name in pairs if name not in names],
-            len(names - pairs.keys()),
-        )
-    if not any(listing.present for listing in listings.values()):
+        files = {name: ResultFile(path / folder / name) for name in pairs if name in names}
+        listings[folder] = Listing(pairs, files, sorted(names - pairs.keys()))
+    if not any(listing.files for listing in listings.values()):
         raise InputError(
             f"{' and '.join(str(path / folder) for folder in folders)}: no picture of a test pair"
             f" of {request.truth_path or request.dataset} there"
         )
+    return listings
+
+
+def _list_foreign(request: EvaluationRequest) -> dict[str, Listing]:
+    """The results of another project; files of unknown size count as others of the first size."""
+    pairs = list_pairs(request, next(iter(RESULT_SIZES)))
+    found = find_results(request.save_path, request.layout, list(pairs.values()))
+    if not found.files:
+        others = [name for names in found.others.values() for name in names]
+        examples = f", such as {others[0]}" if others else ""
+        raise InputError(
+            f"{request.save_path}: none of {len(others):,} pictures there{examples}, is that of a"
+            f" test pair of {request.dataset}, by the names of --layout {request.layout.name}"
+        )
+    sizes = list(found.files)
+    listings = {}
+    for size, files in found.files.items():
+        others = found.others.get(size, [])
+        others += found.others.get("", []) if size == sizes[0] else []
+        named = {result_name(*names): file for names, file in files.items()}
+        listings[size] = Listing(pairs, named, others)
     return listings
 
 
@@ -94,6 +120,8 @@ def list_pairs(request: EvaluationRequest, folder: str) -> dict[str, PairNames]:
 
     Raises InputError when there are none.
     """
+    if request.truth_path is not None and request.layout is not MCLD:
+        raise InputError("--gt-path needs results with the names of its pictures: --layout mcld")
     if request.truth_path is not None:
         if not request.truth_path.is_dir():
             raise InputError(f"--gt-path {request.truth_path} is no folder")

@@ -31,10 +31,20 @@ from mcld.evaluate.metric import (
     Tools,
     hash_content,
 )
-from mcld.evaluate.pairs import Batch, Pair, Pictures, Pixels, is_smaller, list_files, resize, stamp
+from mcld.evaluate.pairs import (
+    Batch,
+    Pair,
+    Pictures,
+    Pixels,
+    is_smaller,
+    list_files,
+    make_photo,
+    read_result,
+    stamp,
+)
 from mcld.evaluate.protocol import Protocol
 from mcld.evaluate.real import find_real_features
-from mcld.evaluate.registry import METRICS
+from mcld.evaluate.registry import METRICS, list_wanted
 from mcld.evaluate.request import EvaluationRequest, Listing, list_results
 from mcld.evaluate.scores import Scores, SizeScores
 from mcld.machine.processes import ignore, processes, run_on_main
@@ -194,29 +204,26 @@ class Evaluator:
         scores.sizes[folder] = at_size = SizeScores(
             listed=len(listing.pairs),
             missing=listing.missing,
-            extra=listing.extra,
+            others=listing.others,
+            files={name: file.path for name, file in listing.files.items()},
             left_out=self._list_left_out(folder, listings),
         )
         singles = [metric for metric in self.singles if folder in metric.sizes]
         sets = [metric for metric in self.sets if folder in metric.sizes]
-        keys = {metric.name: metric.make_key(self.protocol) for metric in singles}
-        keys[_PICTURES] = hash_content(self.protocol.list_picture_knobs())
+        knobs = [self.protocol.list_photo_knobs(), self.protocol.list_result_knobs()]
+        keys = {metric.name: metric.make_key(self.protocol, *knobs) for metric in singles}
+        keys[_PICTURES] = hash_content(knobs)
         place = kept / folder if kept else None
         outcomes = {
             name: KeptOutcomes(place, f"{name}-{hash_content([READING, key])}", self.say)
             for name, key in keys.items()
         }
-        generated = {
-            features.name: FeatureFile(
-                place, f"{features.name}-{self.make_key(features)}", features.width, self.say
-            )
-            for features in (self.features[metric.features.name] for metric in sets)
-        }
+        generated: dict[str, FeatureFile] = {}
+        for name in {metric.features.name for metric in sets}:
+            features = self.features[name]
+            key = hash_content([READING, features.make_key(self.protocol, knobs[1])])
+            generated[name] = FeatureFile(place, f"{name}-{key}", features.width, self.say)
         return _Size(folder, listing, at_size, singles, sets, outcomes, generated)
-
-    def make_key(self, features: Features) -> str:
-        """What features depend on, beside the picture's file and its size."""
-        return hash_content([READING, features.make_key(self.protocol)])
 
     def _list_left_out(self, folder: str, listings: dict[str, Listing]) -> dict[str, str]:
         """Metric -> why it is not measured at a size, of those that could be."""
@@ -233,7 +240,7 @@ class Evaluator:
     def _score_pairs(self, request: EvaluationRequest, sizes: list[_Size]) -> None:
         """Fill the rows of all sizes; the true picture of a pair is read once for all of them."""
         names = list(dict.fromkeys(name for at in sizes for name in at.listing.present))
-        truths = lru_cache(_TRUTHS)(partial(_read_truth, sizes, self.protocol.resize))
+        truths = lru_cache(_TRUTHS)(partial(_read_truth, sizes, self.protocol))
         prepare = partial(self._prepare, request, sizes, truths)
         try:
             for batch in self.work_in_batches(f"Scoring {request.name}", names, prepare, {}):
@@ -280,7 +287,7 @@ class Evaluator:
         """The tasks of a pair, with the numbers that need no network on the device; in a thread."""
         tasks = []
         for at in sizes:
-            if name in at.scores.missing or name not in at.listing.pairs:
+            if name not in at.listing.files:
                 continue
             task = _Task(at, name)
             try:
@@ -297,10 +304,10 @@ class Evaluator:
         truths: Callable[[Path], dict[str, tuple[Pixels, bool]]],
     ) -> None:
         at, names = task.at, task.at.listing.pairs[task.name]
-        path = request.save_path / at.folder / task.name
+        file = at.listing.files[task.name]
         truth_path = request.find_truth(at.folder, task.name, names.target)
         dataset = DatasetLayout(request.dataset)
-        own = stamp([path])
+        own = f"{stamp([file.path])} {file.layout.panel}"
         task.stamps = dict.fromkeys(at.generated, f"{own} {task.name}")
         both = f"{own} {stamp([truth_path])}"
         wanting: list[SingleMetric] = []
@@ -318,12 +325,10 @@ class Evaluator:
         if known and not wanting and not extract:
             task.outcomes[_PICTURES] = known
             return
-        generated = _read_result(path, RESULT_SIZES[at.folder])
+        generated = read_result(file, at.folder, self.protocol)
         truth, enlarged = truths(truth_path)[at.folder]
         task.outcomes[_PICTURES] = Outcome({"enlarged": float(enlarged)})
-        task.pair = Pair(
-            task.name, at.folder, generated, truth, names, dataset, self.protocol.resize
-        )
+        task.pair = Pair(task.name, at.folder, (generated, truth), names, dataset, self.protocol)
         waiting = []
         for metric in wanting:
             try:
@@ -424,18 +429,6 @@ class Evaluator:
                 pool.shutdown(cancel_futures=True)
 
 
-def list_wanted(names: Sequence[str]) -> list[str]:
-    """The metrics of a setting, in the order of the table; "all" are all of them.
-
-    Raises SettingsError for a name that is no metric's.
-    """
-    for name in names:
-        if name != "all" and name not in METRICS:
-            known = ",".join(METRICS)
-            raise SettingsError(f"{name!r} is no metric; give all, or some of {known}")
-    return [name for name in METRICS if name in names or "all" in names]
-
-
 def _settle(task: _Task) -> None:
     """Put what became of a picture into the rows, and keep it."""
     at, scores = task.at, task.at.scores
@@ -456,22 +449,17 @@ def _settle(task: _Task) -> None:
             scores.refused[task.name] = outcome.reason
 
 
-def _read_result(path: Path, size: tuple[int, int]) -> Pixels:
-    """A result. Raises InputError when it is not of its size (height, width)."""
-    generated = read_image(path)
-    if generated.shape[:2] != size:
-        (height, width), (high, wide) = generated.shape[:2], size
-        raise InputError(f"it is {width}x{height}, not {wide}x{high}")
-    return generated
-
-
-def _read_truth(sizes: list[_Size], how: str, path: Path) -> dict[str, tuple[Pixels, bool]]:
+def _read_truth(
+    sizes: list[_Size], protocol: Protocol, path: Path
+) -> dict[str, tuple[Pixels, bool]]:
     """A true picture at all sizes, and whether it had to be enlarged."""
     image = read_image(path)
-    shapes = {at.folder: RESULT_SIZES[at.folder] for at in sizes}
     return {
-        folder: (resize(image, shape, how), is_smaller(image, shape))
-        for folder, shape in shapes.items()
+        at.folder: (
+            make_photo(image, at.folder, protocol),
+            is_smaller(image, RESULT_SIZES[at.folder]),
+        )
+        for at in sizes
     }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mcld.dataset.results import RESULT_SIZES
+from mcld.evaluate.layouts import MCLD
 from mcld.evaluate.metric import SetMetric
 from mcld.evaluate.protocol import Protocol
 from mcld.evaluate.registry import COLUMNS, METRICS
@@ -20,6 +21,7 @@ from mcld.evaluate.request import EvaluationRequest
 from mcld.machine.files import write_json, write_text
 
 _MODULES = ("torch", "torchvision", "numpy")
+_NAMED_OTHERS = 3
 _NAMED_REFUSALS = 5
 """Pictures of one size that are named one by one."""
 
@@ -38,8 +40,10 @@ class SizeScores:
     """Files that are listed and not there."""
     refused: dict[str, str] = field(default_factory=dict)
     """File -> why it, or one number of it, is not counted."""
-    extra: int = 0
-    """Files that no pair asks for."""
+    others: list[str] = field(default_factory=list)
+    """Files that belong to no pair."""
+    files: dict[str, Path] = field(default_factory=dict)
+    """Name of a result -> its file."""
     enlarged: int = 0
     """True pictures that were smaller than this size."""
     training: dict[str, int] | None = None
@@ -68,7 +72,7 @@ class SizeScores:
             "scored": len(self.rows),
             "missing": len(self.missing),
             "not_counted_in_full": len(self.refused),
-            "extra": self.extra,
+            "extra": len(self.others),
             "truths_enlarged": self.enlarged,
             "scored_by": {m: n for m in COLUMNS if 0 < (n := scored_by[m]) < len(self.rows)},
         }
@@ -102,10 +106,15 @@ class Scores:
 
     def describe_protocol(self) -> dict[str, str]:
         """How each number that was measured was made, in words."""
-        truth = "the target's JPEG, resized with Pillow, bicubically with antialiasing, 8 bits"
+        truth = f"the target's JPEG, {self.protocol.describe_photos()}"
         if path := self.request.truth_path:
-            truth = f"the pictures in {path}; those of another size resized bicubically"
+            truth = f"the pictures in {path}; those of another size "
+            truth += self.protocol.describe_photos()
         protocol = {"dataset": str(self.request.dataset), "truth": truth}
+        if results := self.protocol.describe_results():
+            protocol["results"] = results
+        if self.request.layout is not MCLD:
+            protocol["layout"] = f"{self.request.layout.name}: {self.request.layout.read_from}"
         for metric in self.list_measured():
             text = METRICS[metric].describe(self.protocol)
             protocol[metric] = "; ".join([text, *self._list_foreign_weights(metric)])
@@ -142,6 +151,8 @@ class Scores:
         """Which pictures do not count that should, and which weights should not, in words."""
         lines = [
             f"{self.name}: there is no folder {folder}/: nothing is scored at {width}x{height}"
+            if self.request.layout is MCLD
+            else f"{self.name}: there are no pictures of {width}x{height}"
             for folder, (height, width) in RESULT_SIZES.items()
             if folder not in self.sizes
         ]
@@ -158,7 +169,7 @@ class Scores:
                     f" such as {scores.missing[0]}"
                 )
             for name, reason in list(scores.refused.items())[:_NAMED_REFUSALS]:
-                path = self.request.save_path / folder / name
+                path = scores.files.get(name, Path(name))
                 lines.append(f"{where}/{name}: {reason.removeprefix(f'{path} ')}")
             if len(scores.refused) > _NAMED_REFUSALS:
                 lines.append(
@@ -184,9 +195,11 @@ class Scores:
         lines = []
         for folder, scores in self.sizes.items():
             where = f"{self.name}/{folder}"
-            if scores.extra:
+            if scores.others:
+                examples = ", ".join(scores.others[:_NAMED_OTHERS])
                 lines.append(
-                    f"{where}: files that belong to no pair and are ignored: {scores.extra:,}"
+                    f"{where}: files that belong to no pair and are ignored:"
+                    f" {len(scores.others):,}, such as {examples}"
                 )
             used = scores.training["used"] if scores.training else 0
             for name in self.list_measured():
@@ -249,6 +262,11 @@ class Scores:
             "refused": {size: scores.refused for size, scores in self.sizes.items()},
             "unread_training": {size: s.unread for size, s in self.sizes.items() if s.unread},
             "left_out": {size: scores.left_out for size, scores in self.sizes.items()},
+            "unmatched": {size: s.others for size, s in self.sizes.items() if s.others},
+            "layout": self.request.layout.name,
+            "protocol_name": self.protocol.name,
+            "protocol_hash": self.protocol.hash,
+            "protocol_definition": self.protocol.definition,
             "protocol": self.describe_protocol(),
             "device": self.device,
             "weights_sha256": {m: w for m, w in self.weights.items() if m in self.list_measured()},

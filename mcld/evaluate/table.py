@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcld.dataset.results import RESULT_SIZES
 from mcld.evaluate.baseline import Figures
@@ -123,8 +124,6 @@ def describe_comparisons(comparisons: Sequence[Comparison]) -> list[dict[str, An
 
 def compare_pairs(first: Scores, second: Scores, size: str) -> list[Difference]:
     """The mean paired difference, second minus first, of every metric of single pictures."""
-    from scipy.stats import bootstrap  # here, because it loads much and few compare results
-
     a, b = first.sizes[size].rows, second.sizes[size].rows
     differences = []
     for metric, column in COLUMNS.items():
@@ -136,16 +135,24 @@ def compare_pairs(first: Scores, second: Scores, size: str) -> list[Difference]:
         steps = np.array([y - x for x, y in both if math.isfinite(x) and math.isfinite(y)])
         if not column.per_picture or len(steps) < 2:
             continue
-        low = high = mean = float(steps.mean())
-        if np.ptp(steps) > 0:
-            low, high = bootstrap(
-                (steps,),
-                np.mean,
-                n_resamples=RESAMPLES,
-                batch=100,
-                confidence_level=CONFIDENCE,
-                method="percentile",
-                rng=np.random.default_rng(0),
-            ).confidence_interval
-        differences.append(Difference(metric, mean, float(low), float(high), len(steps)))
+        low, high = bootstrap_mean(steps)
+        differences.append(Difference(metric, float(steps.mean()), low, high, len(steps)))
     return differences
+
+
+def bootstrap_mean(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The confidence interval of the mean of two or more values, from 2,000 bootstrap samples."""
+    from scipy.stats import bootstrap  # here, because it loads much and few ask for intervals
+
+    if np.ptp(values) == 0:
+        return float(values[0]), float(values[0])
+    low, high = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=100,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(low), float(high)

@@ -104,7 +104,7 @@ def test_what_cannot_be_scored_is_counted_and_named_and_changes_no_other_number(
     assert set(found.refused) == set(names[1:4])
     assert "100x100, not 176x256" in found.refused[names[2]]
     assert "ssim_256" in found.refused[names[3]]
-    assert found.extra == 1
+    assert found.others == ["somebody.png"]
     assert found.values["pairs"] == len(names) - 3
     assert set(found.rows) == set(names[3:])
     for name in names[4:]:

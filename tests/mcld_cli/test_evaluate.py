@@ -10,6 +10,7 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import write_png
 from mcld.errors import InputError, SettingsError
 from mcld.evaluate.baseline import Figures
+from mcld.evaluate.protocol import Protocol
 from mcld.evaluate.request import EvaluationRequest
 from mcld.mannequin.world import identity, pose, render
 from mcld.settings import load_settings
@@ -50,13 +51,13 @@ def test_a_sequence_is_measured_and_goes_with_nothing_else(in_process, tmp_path)
     assert "faces alike (head_crop)" in done.stdout
     told = json.loads(in_process(*words, "--json").stdout)
     assert (told["frames"], told["warping_error"]) == (2, 0)
-    for more in (("--save-path", "r"), ("--strict",), ("--metrics", "psnr")):
+    for more in (("--results", "r"), ("--strict",), ("--metrics", "psnr")):
         refused = in_process(*words, *more)
         assert refused.returncode == 2
         assert f"{more[0]} does not go with --sequence" in refused.stderr
     nothing = in_process("evaluate")
     assert nothing.returncode == 2
-    assert "give --save-path, a folder of results, or --sequence" in nothing.stderr
+    assert "give --results, a folder of results, or --sequence" in nothing.stderr
 
 
 def test_three_processes_one_without_a_picture_measure_what_one_does(
@@ -130,7 +131,7 @@ def test_of_several_results_the_first_is_written_though_a_later_one_fails(
     settings = load_settings(None, ["evaluate.metrics=[psnr]"])
     requests = [EvaluationRequest(p.name, dataset.root, p) for p in (results, broken)]
     with pytest.raises(InputError, match=r"no picture in .* can be scored"):
-        _score(settings, requests, [None, None], tmp_path / "out")
+        _score(settings, requests, [None, None], tmp_path / "out", Protocol())
     assert (tmp_path / "out" / "results" / "metrics.json").is_file()
 
 
@@ -142,7 +143,7 @@ def test_of_several_results_the_first_is_written_though_a_later_one_fails(
         (
             ("--save-path", ".", "--metrics", "psnr,beauty"),
             2,
-            "'beauty' is no metric; give some of psnr,ssim,",
+            "'beauty' is no metric; give all, or some of psnr,ssim,",
         ),
         (("--save-path", "."), 1, "has neither 256/ nor 512/"),
         (("--save-path", ".", "--baseline", "nowhere.yaml"), 2, "nowhere.yaml: no such file"),

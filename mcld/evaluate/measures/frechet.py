@@ -45,7 +45,7 @@ class FID(SetMetric):
     name = "fid"
     columns = (Column("fid", "FID", -1, 3, per_picture=False),)
     text = (
-        "all {0} pictures of the dataset, resized as the truth is, against the generated"
+        "all {0} pictures of the dataset, made as the truth is, against the generated"
         " ones; 2048 pooled features of torchvision's Inception v3 (IMAGENET1K_V1), inputs"
         " bilinearly resized to 299x299 without antialiasing: as pose-transfer papers report it,"
         " not pytorch-fid"
@@ -85,7 +85,7 @@ class FDDinov2(FID):
     name = "fd_dinov2"
     columns = (Column("fd_dinov2", "FD-DINOv2", -1, 2, per_picture=False),)
     text = (
-        "all {0} pictures of the dataset, resized as the truth is, against the generated ones; "
+        "all {0} pictures of the dataset, made as the truth is, against the generated ones; "
         + DINO_TEXT
     )
     features = DinoFeatures

@@ -18,12 +18,13 @@ class PSNR(PairMetric):
     name = "psnr"
     columns = (Column("psnr", "PSNR", 1, 2),)
     text = "data range 1, of each picture; the mean"
+    knobs = ("pad_white",)
 
     def measure(self, pair: Pair) -> Numbers:
         """It is infinite for equal pictures."""
         from mcld.evaluate.metrics import psnr
 
-        return {"psnr": psnr(pair.generated, pair.truth)}
+        return {"psnr": psnr(*pair.compared)}
 
 
 class SSIM(PairMetric):
@@ -35,7 +36,7 @@ class SSIM(PairMetric):
         "uniform {0}x{0} windows, data range 1, sample covariance, per channel, whole windows only"
         " (scikit-image with win_size={0})"
     )
-    knobs = ("ssim_window",)
+    knobs = ("pad_white", "ssim_window")
 
     @classmethod
     def describe(cls, protocol: Protocol) -> str:
@@ -50,7 +51,7 @@ class SSIM(PairMetric):
         """Of a whole picture."""
         from mcld.evaluate.metrics import ssim
 
-        return {"ssim": ssim(pair.generated, pair.truth, self.window)}
+        return {"ssim": ssim(*pair.compared, self.window)}
 
 
 class SSIM256(PairMetric):
@@ -62,7 +63,7 @@ class SSIM256(PairMetric):
         "0..255, Gaussian windows of sigma {0}, population covariance, data range: the generated"
         " picture's largest value minus its smallest (scikit-image)"
     )
-    knobs = ("ssim_256_sigma",)
+    knobs = ("pad_white", "ssim_256_sigma")
 
     @classmethod
     def describe(cls, protocol: Protocol) -> str:
@@ -77,7 +78,7 @@ class SSIM256(PairMetric):
         """Of a picture that is all one grey there is none."""
         from mcld.evaluate.metrics import ssim_256
 
-        similarity = ssim_256(pair.generated, pair.truth, self.sigma)
+        similarity = ssim_256(*pair.compared, self.sigma)
         if similarity != similarity:
             raise InputError("it is all one grey, which has no ssim_256")
         return {"ssim_256": similarity}
