@@ -56,10 +56,11 @@ def test_dinov2_sees_what_dgm_eval_shows_it(pretrained, pictures, capfd):
     assert (ours[0] - ours[1]).abs().max() > 1e-2
 
 
-def test_clip_sees_what_cmmd_shows_it_uncut(pretrained, pictures, capfd):
+def test_clip_sees_what_cmmd_shows_it_uncut(pretrained, pictures, capfd, caplog):
     quiet_libraries()
     ours = Clip(in_folder(pretrained))(pictures)
     assert capfd.readouterr() == ("", "")
+    assert caplog.records == []  # of CLIP's text encoder, which the file holds as well
     network = CLIPModel.from_pretrained(pretrained / CLIP.folder).eval()
     squares = [
         np.asarray(Image.fromarray(p).resize((336, 336), Image.Resampling.BICUBIC)) / 255

@@ -45,6 +45,22 @@ def test_the_truth_is_in_its_pose_the_source_is_not_and_a_wall_is_nobody(people,
     assert "iuv.safetensors" in truth.describe()["weights_sha256"]["pose"]
 
 
+def test_an_estimator_without_its_weights_is_left_out_and_keypoints_are_not(people, tmp_path):
+    pair = next((Path(a).stem, Path(b).stem) for a, b in people.pairs("test"))
+    path = result_file(tmp_path / "out", "256", *pair)
+    write_png(path, read_image(people.image("test", pair[1])))
+    scores, (said,) = score(
+        people,
+        tmp_path / "out",
+        "evaluate.metrics=[pose,keypoints]",
+        "prepare.pose_estimator=densepose",
+        f"prepare.densepose_weights={tmp_path / 'none.pkl'}",
+    )
+    assert set(scores.sizes["256"].rows[path.name]) == {"pckh"}
+    assert said.startswith("pose is left out: ")
+    assert "mcld weights download densepose" in said
+
+
 def test_a_dataset_without_maps_has_no_pose_and_it_is_said_why(people, tmp_path):
     pair = next((Path(a).stem, Path(b).stem) for a, b in people.pairs("test"))
     path = result_file(tmp_path / "out", "256", *pair)
