@@ -136,7 +136,7 @@ def share_encoder(kind: type[Encoder], settings: Settings, device: torch.device)
 
 def _load(kind: Any, source: Pretrained, file: Path) -> Any:
     """The network of a file that has all its weights."""
-    log = logging.getLogger("transformers.modeling_utils")
+    log = logging.getLogger("transformers")
     level = log.level
     log.setLevel(logging.ERROR)  # it lists what a file holds beside, such as CLIP's text encoder
     try:
