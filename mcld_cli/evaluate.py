@@ -16,6 +16,7 @@ from mcld.evaluate.protocol import DEFAULT, Protocol, list_protocols, load_proto
 from mcld.evaluate.registry import METRICS, list_wanted
 from mcld.evaluate.request import EvaluationRequest, Listing, list_results
 from mcld.evaluate.scores import Scores
+from mcld.evaluate.styles import STYLES, Style
 from mcld.machine.processes import is_main
 from mcld.settings import Settings, load_settings
 from mcld_cli import console
@@ -183,10 +184,7 @@ def evaluate(
         refuse(others, "does not go with --sequence")
         _show_steadiness(sequence, load_settings(config, make_overrides(flags, overrides)))
         return
-    if not results:
-        raise SettingsError("give --results, a folder of results, or --sequence")
-    if len({path.resolve() for path in results}) < len(results):
-        raise SettingsError("--results names one folder twice")
+    results = _check_results(results)
     if metrics is not None:
         flags["evaluate.metrics"] = _parse_metrics(metrics)
     settings = load_settings(config, make_overrides(flags, overrides))
@@ -196,12 +194,16 @@ def evaluate(
     names = _name_results(results)
     layouts = _choose_layouts(len(results), layout, pattern, panel)
     requests = [
-        EvaluationRequest(name, settings.evaluate.dataset, path, gt_path, of_path)
-        for name, path, of_path in zip(names, results, layouts, strict=True)
+        EvaluationRequest(names[k], settings.evaluate.dataset, path, gt_path, layouts[k])
+        for k, path in enumerate(results)
     ]
     protocols = [load_protocol(name) for name in (protocol, explain) if name]
     baselines = _load_baselines(baseline, names)
-    _check_table(table, explain, len(results))
+    if explain:
+        several = len(results) > 1
+        others = {"--table": table, "--baseline": baseline, "--strict": strict}
+        refuse(others | {"a second --results": several}, "does not go with --explain")
+    style = _check_style(table)
     listings = [list_results(request) if is_main() else None for request in requests]
     if is_main():
         _check_outputs(folder, results, gt_path, [p for p in (baseline, config) if p])
@@ -213,9 +215,18 @@ def evaluate(
         return
     scores = _score(settings, requests, listings, folder, protocols[0])
     if is_main():
-        _show_scores(scores, baselines, folder, table)
+        _show_scores(scores, baselines, folder, style)
         if strict and any(s.list_problems() for s in scores):
             raise MCLDError("--strict: not everything could be measured, see above")
+
+
+def _check_results(results: list[Path] | None) -> list[Path]:
+    """The folders of results, each once."""
+    if not results:
+        raise SettingsError("give --results, a folder of results, or --sequence")
+    if len({path.resolve() for path in results}) < len(results):
+        raise SettingsError("--results names one folder twice")
+    return results
 
 
 def _choose_layouts(
@@ -235,17 +246,15 @@ def _choose_layouts(
     return chosen
 
 
-def _check_table(style: str | None, explain: str | None, count: int) -> None:
-    """Refuse what --table and --explain cannot do; keep stdout for the former."""
-    if explain and count > 1:
-        raise SettingsError("--explain takes one --results")
+def _check_style(text: str | None) -> Style | None:
+    """The style of a table, for which stdout is kept."""
+    if text is None:
+        return None
+    style = next((style for style in STYLES if style == text), None)
     if style is None:
-        return
-    if explain:
-        raise SettingsError("--table does not go with --explain")
-    if style not in ("latex", "markdown", "csv"):
-        raise SettingsError(f"--table {style}: give latex, markdown or csv")
+        raise SettingsError(f"--table {text}: give {', '.join(STYLES)}")
     console.keep_stdout()
+    return style
 
 
 def _explain(
@@ -285,10 +294,10 @@ def _explain(
 
 
 def _show_scores(
-    scores: list[Scores], baselines: list[Figures], folder: Path, style: str | None
+    scores: list[Scores], baselines: list[Figures], folder: Path, style: Style | None
 ) -> None:
     """Write the report, and print its table."""
-    from mcld.evaluate.publish import STYLES, gather_table, write_table
+    from mcld.evaluate.publish import gather_table, write_table
     from mcld.evaluate.report import write_report
     from mcld.evaluate.table import (
         build_table,
@@ -314,20 +323,17 @@ def _show_scores(
     for line in chain.from_iterable((*s.list_uncounted(), *s.list_notes()) for s in scores):
         console.say(line)
     console.say(f"The report is {report}; it tells how the numbers are made.")
-    texts = {
-        each: write_table(gather_table(scores, baselines), each) for each in STYLES if each == style
+    result: dict[str, object] = {
+        "report": report,
+        "results": [each.describe() for each in scores],
+        "differences": describe_comparisons(compared),
     }
-    in_json = console.show_result(
-        {
-            "report": report,
-            "results": [each.describe() for each in scores],
-            "differences": describe_comparisons(compared),
-            **({"table": text for text in texts.values()}),
-        }
-    )
-    for text in texts.values():
-        if not in_json:
-            console.show_text(text)
+    if style is None:
+        console.show_result(result)
+        return
+    text = write_table(gather_table(scores, baselines), style)
+    if not console.show_result(result | {"table": text}):
+        console.show_text(text)
 
 
 def _show_steadiness(sequence: Path, settings: Settings) -> None:

@@ -31,7 +31,8 @@ def list_protocols_between(first: Protocol, second: Protocol) -> list[tuple[str,
     for field in first.list_differences(second):
         before, after = getattr(current, field), getattr(second, field)
         current = current.model_copy(update={field: after, "name": f"{first.name}+"})
-        steps.append((field, f"{before} → {after}", current))
+        change = " → ".join("none" if value is None else str(value) for value in (before, after))
+        steps.append((field, change, current))
     return steps
 
 

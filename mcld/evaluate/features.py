@@ -157,7 +157,8 @@ class FeatureSet:
 
     sums: FeatureSums
     """Their sums, on the network's device."""
-    file: FeatureFile
+    file: FeatureFile | None
+    """Where the rows are; None where no metric needs them."""
     names: Sequence[str]
     """Of the rows, in the order of the pictures."""
 
@@ -172,6 +173,8 @@ class FeatureSet:
 
         For metrics that say so in `needs_rows`. Raises MCLDError when a row is not there.
         """
+        assert self.file is not None
+        self.file.scan()  # what other processes have written
         shape = (len(self.names), self.file.width)
         try:
             place: Any = tempfile.TemporaryFile()  # noqa: SIM115 - it goes with the array

@@ -15,7 +15,9 @@ from accelerate import PartialState
 from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import inception_v3
+from torchvision.models.inception import BasicConv2d
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import READING
@@ -42,6 +44,13 @@ class Inception(nn.Module):
             warnings.simplefilter("ignore")
             self.network = inception_v3(weights=None, transform_input=True, init_weights=False)
         load_torchvision(self.network, weights)
+        # On a CPU with the normalisations in the convolutions' weights, and channels last, it takes
+        # two thirds of the time; features differ by a few ten-millionths.
+        for layer in self.network.modules():
+            if isinstance(layer, BasicConv2d):
+                layer.conv = fuse_conv_bn_eval(layer.eval().conv, layer.bn)
+                layer.bn = nn.Identity()
+        self.network.to(memory_format=torch.channels_last)
         self.network.fc = nn.Identity()
         self.network.AuxLogits = None
         self.eval()

@@ -93,15 +93,28 @@ class LPIPS(nn.Module):
             self.network.net.load_state_dict(found)
         except RuntimeError as error:
             raise _refuse(backbone, error) from error
+        self.to(memory_format=torch.channels_last)  # quicker on a CPU
         self.eval()
 
     @torch.no_grad()
-    def forward(self, generated: Tensor, truth: Tensor) -> Tensor:
-        """[B, 3, H, W] in 0..1, both -> [B], 0 for equal pictures.
+    def forward(self, generated: Tensor, truths: Tensor, which: Tensor | None = None) -> Tensor:
+        """[B, 3, H, W] in 0..1 and [T, 3, H, W] likewise -> [B], 0 for equal pictures.
+
+        which: of each generated picture the number of its truth, int64 [B], so that the network
+        sees a truth of several once; by default both are in one order.
 
         Raises WeightsError when a distance is not finite.
         """
         with without_tf32():
-            distances: Tensor = self.network(generated, truth, normalize=True)
+            layers = zip(self._extract(generated), self._extract(truths), strict=True)
+            distances = torch.zeros(len(generated), device=generated.device)
+            for linear, (one, other) in zip(self.network.lins, layers, strict=True):
+                other = other if which is None else other[which]
+                distances += linear((one - other).square()).mean(dim=(1, 2, 3))
         check_finite(distances, self.file)
-        return distances.flatten()
+        return distances
+
+    def _extract(self, pictures: Tensor) -> list[Tensor]:
+        """The features of each layer, of unit length at every place."""
+        features = self.network.net(self.network.scaling_layer(2 * pictures - 1))
+        return [lpips.normalize_tensor(layer) for layer in features]

@@ -227,17 +227,29 @@ class Batch:
 
     @cached_property
     def generated(self) -> Tensor:
-        """float32 [B, 3, H, W] in 0..1."""
+        """float32 [B, 3, H, W] in 0..1, as every tensor here."""
         return to_tensor([pair.generated for pair in self.pairs], self.device)
 
     @cached_property
     def truth(self) -> Tensor:
-        """Likewise."""
+        """The true pictures."""
         return to_tensor([pair.truth for pair in self.pairs], self.device)
 
     @cached_property
+    def distinct_truths(self) -> tuple[Tensor, Tensor]:
+        """The true pictures, each once, and of each pair the number of its own, int64 [B].
+
+        Pairs that follow each other have one target.
+        """
+        of_pairs = [id(pair.saved[1]) for pair in self.pairs]
+        numbers = {of_pair: number for number, of_pair in enumerate(dict.fromkeys(of_pairs))}
+        which = torch.tensor([numbers[of_pair] for of_pair in of_pairs])
+        truths = {id(pair.saved[1]): pair.truth for pair in self.pairs}
+        return to_tensor(list(truths.values()), self.device), which.to(self.device)
+
+    @cached_property
     def source(self) -> Tensor:
-        """Likewise, of the source photos; for metrics whose `needs` have "source"."""
+        """The source photos; for metrics whose `needs` have "source"."""
         return to_tensor([pair.source for pair in self.pairs], self.device)
 
 

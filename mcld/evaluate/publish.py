@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,10 +14,8 @@ from mcld.dataset.results import RESULT_SIZES
 from mcld.evaluate.baseline import Figures
 from mcld.evaluate.registry import COLUMNS
 from mcld.evaluate.scores import Scores
-from mcld.evaluate.table import bootstrap_mean, format_value
-
-Style = Literal["latex", "markdown", "csv"]
-STYLES: tuple[Style, ...] = ("latex", "markdown", "csv")
+from mcld.evaluate.styles import Style
+from mcld.evaluate.table import ARROWS, bootstrap_mean, format_value
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -47,6 +45,8 @@ class Table(NamedTuple):
     """By whose they are."""
     made_by: str
     """The protocol."""
+    published: frozenset[str]
+    """Names of rows that others have printed."""
 
 
 def gather_table(results: Sequence[Scores], baselines: Sequence[Figures]) -> Table:
@@ -72,7 +72,8 @@ def gather_table(results: Sequence[Scores], baselines: Sequence[Figures]) -> Tab
     for column in columns:
         _rank(rows, column)
     protocols = {f"{scores.protocol.name} ({scores.protocol.hash})" for scores in results}
-    return Table(columns, rows, ", ".join(sorted(protocols)))
+    elsewhere = frozenset(figures.name for figures in baselines)
+    return Table(columns, rows, ", ".join(sorted(protocols)), elsewhere)
 
 
 def _find_interval(scores: Scores, size: str, metric: str) -> tuple[float, float] | None:
@@ -123,10 +124,7 @@ def _write_csv(table: Table) -> str:
 
 
 def _write_markdown(table: Table) -> str:
-    titles = [
-        f"{COLUMNS[m].title}{' ↑' if COLUMNS[m].better > 0 else ' ↓'}" for _, m in table.columns
-    ]
-    head = [f"{title}, {size}" for title, (size, _) in zip(titles, table.columns, strict=True)]
+    head = [f"{COLUMNS[m].title}{ARROWS[COLUMNS[m].better]}, {size}" for size, m in table.columns]
     lines = [["", *head], ["---", *["---:"] * len(head)]]
     marks = {0: "{}", 1: "**{}**", 2: "<ins>{}</ins>"}
     for name, row in table.rows.items():
@@ -134,7 +132,7 @@ def _write_markdown(table: Table) -> str:
             _write_cell(row.get(column), column, marks, "–", " [{}, {}]")
             for column in table.columns
         ]
-        lines.append([name.translate(_MARKDOWN), *cells])
+        lines.append([name.translate(_MARKDOWN) + "†" * (name in table.published), *cells])
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{text}\n\n{_tell_making(table)}\n"
 
@@ -153,7 +151,10 @@ def _write_latex(table: Table) -> str:
     marks = {0: "{}", 1: r"\textbf{{{}}}", 2: r"\underline{{{}}}"}
     interval = r" {{\scriptsize [{}, {}]}}"
     rows = [
-        [_escape(name), *(_write_cell(row.get(c), c, marks, "--", interval) for c in table.columns)]
+        [
+            _escape(name) + r"$^\dagger$" * (name in table.published),
+            *(_write_cell(row.get(c), c, marks, "--", interval) for c in table.columns),
+        ]
         for name, row in table.rows.items()
     ]
     lines = [
@@ -185,7 +186,8 @@ def _write_cell(
 
 def _tell_making(table: Table) -> str:
     made = f"Protocol of mcld evaluate: {table.made_by}. " if table.made_by else ""
-    return f"{made}In brackets: 95 % bootstrap intervals of means over pictures."
+    printed = " †: as printed elsewhere, not measured here." if table.published else ""
+    return f"{made}In brackets: 95 % bootstrap intervals of means over pictures.{printed}"
 
 
 def _escape(text: str) -> str:

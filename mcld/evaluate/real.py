@@ -49,15 +49,6 @@ def find_real_features(
     except InputError as error:
         evaluator.leave_out_sets(sizes, f"it needs the training pictures: {error}")
         return {}
-    files = {
-        key: FeatureFile(
-            request.dataset / "cache",
-            f"{features.name}-{key[1]}-{_make_key(evaluator, features)}",
-            features.width,
-            evaluator.say,
-        )
-        for key, features in wanted.items()
-    }
     paths = {
         key: found.cache_file(key[1], _name_sums(evaluator, features), features.name)
         for key, features in wanted.items()
@@ -68,6 +59,15 @@ def find_real_features(
         if (sums := run_on_main(evaluator.state, partial(_read_sums, path, found, wanted[key])))
     }
     unknown = {key: wanted[key] for key in wanted if key not in known or key in rows_wanted}
+    files = {
+        key: FeatureFile(
+            request.dataset / "cache",
+            f"{features.name}-{key[1]}-{_make_key(evaluator, features)}",
+            features.width,
+            evaluator.say,
+        )
+        for key, features in unknown.items()
+    }
     unread = _extract(evaluator, found, unknown, files)
     names = dict(zip(found.files(), found.list_names(), strict=True))
     own = found.files()[evaluator.state.process_index :: evaluator.state.num_processes]
@@ -79,9 +79,8 @@ def find_real_features(
             if sums.count == len(names):
                 _write_sums(evaluator, sums, paths[key])
             known[key] = sums
-        files[key].scan()
         readable = [name for path, name in names.items() if str(path) not in unread]
-        real[key] = FeatureSet(known[key], files[key], readable)
+        real[key] = FeatureSet(known[key], files.get(key), readable)
     _tell_sizes(evaluator, request, sizes, found, real, unread)
     return real
 

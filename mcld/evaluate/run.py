@@ -239,7 +239,8 @@ class Evaluator:
 
     def _score_pairs(self, request: EvaluationRequest, sizes: list[_Size]) -> None:
         """Fill the rows of all sizes; the true picture of a pair is read once for all of them."""
-        names = list(dict.fromkeys(name for at in sizes for name in at.listing.present))
+        pairs = {name: at.listing.pairs[name] for at in sizes for name in at.listing.present}
+        names = sorted(pairs, key=lambda name: pairs[name].target)  # whose truth is read once
         truths = lru_cache(_TRUTHS)(partial(_read_truth, sizes, self.protocol))
         prepare = partial(self._prepare, request, sizes, truths)
         try:
@@ -379,7 +380,6 @@ class Evaluator:
                 names = list(at.names.values())
                 total = at.generated[key].sum(names, self.sums_device).reduce(self.state)
                 everybody = [name for their in gather_object([names]) for name in their]
-                at.generated[key].scan()
                 sums[key] = FeatureSet(total, at.generated[key], everybody)
             compare = partial(metric.compare, sums[key], real[key, at.folder])
             at.scores.values |= run_on_main(self.state, compare)

@@ -30,7 +30,7 @@ class PerceptualDistance(BatchMetric):
 
     def measure(self, batch: Batch) -> list[Numbers]:
         """0 for equal pictures."""
-        distances = self.network(batch.generated, batch.truth).tolist()
+        distances = self.network(batch.generated, *batch.distinct_truths).tolist()
         return [{self.name: distance} for distance in distances]
 
 
