@@ -237,8 +237,6 @@ def _choose_layouts(
         refuse({"--layout": names, "--panel": panel}, "does not go with --pattern")
         return [parse_pattern(pattern)] * count
     chosen = [find_layout(name, panel) for name in names or ["mcld"]]
-    if panel is not None and not names:
-        raise SettingsError("--panel needs --layout side-by-side")
     if len(chosen) == 1:
         return chosen * count
     if len(chosen) != count:

@@ -67,6 +67,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path):
         "mcld/body/gallery/walking.npz",
         "mcld/body/motions/walk.npz",
         "mcld/estimators/body/weights/landmarks.onnx",
+        "mcld/evaluate/protocols/mcld-1.yaml",
         "mcld/evaluate/report.html.jinja",
         "mcld/mannequin/weights/model_index.json",
         "mcld/mannequin/weights/denoising_unet/diffusion_pytorch_model.safetensors",

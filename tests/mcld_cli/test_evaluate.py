@@ -105,6 +105,49 @@ def test_two_folders_are_compared(in_process, dataset, results, tmp_path):
         assert (tmp_path / "out" / name / "metrics.json").is_file()
 
 
+def test_a_table_stands_alone_on_stdout(in_process, dataset, results):
+    words = ("evaluate", "--results", str(results), "--dataset", str(dataset.root))
+    done = in_process(*words, "--metrics", "psnr", "--table", "markdown")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("|  | PSNR ↑, 256 | PSNR ↑, 512 |\n")
+    assert "The report is" in done.stderr
+    told = json.loads(in_process(*words, "--metrics", "psnr", "--table", "latex", "--json").stdout)
+    assert told["table"].endswith("\\end{tabular}\n")
+
+
+def test_a_protocol_is_printed_and_explained_against_another(in_process, dataset, results):
+    words = ("evaluate", "--results", str(results), "--dataset", str(dataset.root))
+    done = in_process(*words, "--metrics", "psnr,ssim", "--protocol", "dptn")
+    assert done.returncode == 0, done.stderr
+    assert "Protocol dptn, " in done.stdout
+    done = in_process(*words, "--metrics", "psnr,ssim", "--explain", "dptn")
+    assert done.returncode == 0, done.stderr
+    assert "pad_white: False → True" in done.stdout
+    told = json.loads((results / "evaluation" / "explanation.json").read_text())
+    assert [step["field"] for step in told["steps"]] == ["", "pad_white"]
+    done = in_process(*words, "--explain", "cfld")
+    assert "mcld-1 and cfld are one protocol" in done.stdout
+
+
+def test_each_of_several_results_has_a_layout_of_its_own(in_process, dataset, results, tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for path in (results / "256").iterdir():
+        shutil.copy(path, theirs / path.name.replace("_2_", "_to_"))
+    words = ("evaluate", "--results", str(results), "--results", str(theirs))
+    words += ("--dataset", str(dataset.root), "--metrics", "psnr", "--out", str(tmp_path / "out"))
+    done = in_process(*words, "--layout", "mcld", "--layout", "pcdms")
+    assert done.returncode == 0, done.stderr
+    told = [
+        json.loads((tmp_path / "out" / name / "metrics.json").read_text())
+        for name in ("results", "theirs")
+    ]
+    assert told[0]["values"]["256"] == told[1]["values"]["256"]
+    assert (told[1]["layout"], told[1]["protocol_name"]) == ("pcdms", "mcld-1")
+    three = ("--layout", "mcld") * 3
+    assert "--layout is given 3 times, --results 2 times" in in_process(*words, *three).stderr
+
+
 def test_results_of_one_name_are_told_apart_and_stay_below_out(tmp_path, monkeypatch):
     (tmp_path / "one" / "run").mkdir(parents=True)
     (tmp_path / "two" / "run").mkdir(parents=True)
@@ -146,6 +189,16 @@ def test_of_several_results_the_first_is_written_though_a_later_one_fails(
             "'beauty' is no metric; give all, or some of psnr,ssim,",
         ),
         (("--save-path", "."), 1, "has neither 256/ nor 512/"),
+        (("--results", ".", "--layout", "mine"), 2, "--layout mine: there are mcld,"),
+        (("--results", ".", "--panel", "2"), 2, "from the end from -1, with --layout side-by-side"),
+        (("--results", ".", "--pattern", "x"), 2, "give {from} and {to}"),
+        (("--results", ".", "--protocol", "mine"), 2, "--protocol mine: there are cfld,"),
+        (("--results", ".", "--table", "html"), 2, "give latex, markdown, csv"),
+        (
+            ("--results", ".", "--explain", "pidm", "--table", "csv"),
+            2,
+            "--table does not go with --explain",
+        ),
         (("--save-path", ".", "--baseline", "nowhere.yaml"), 2, "nowhere.yaml: no such file"),
         (("--save-path", "nowhere", "--processes", "2"), 1, "nowhere is no folder"),
     ],

@@ -1,0 +1,178 @@
+"""An evaluation that is broken off goes on, and nothing is measured twice."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.results import result_file
+from mcld.evaluate.features import FeatureFile, FeatureSet
+from mcld.evaluate.kept import KeptOutcomes, Outcome
+from mcld.evaluate.measures.frechet import InceptionFeatures
+from mcld.evaluate.measures.pixels import PSNR
+from mcld.evaluate.protocol import Protocol
+from mcld.evaluate.request import EvaluationRequest
+from mcld.evaluate.run import Evaluator
+from mcld.evaluate.scores import Scores
+from mcld.settings import load_settings
+from tests.evaluate.test_run import results_of
+
+
+@pytest.fixture
+def results(dataset: DatasetLayout, tmp_path: Path) -> Path:
+    return results_of(dataset, tmp_path / "results")
+
+
+@contextmanager
+def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list]]:
+    """What is really measured, and shown to Inception."""
+    seen: dict[str, list] = {"psnr": [], "pictures": []}
+    measure, extract = PSNR.measure, InceptionFeatures.extract
+
+    def count_pair(self, pair):
+        seen["psnr"].append((pair.size, pair.name))
+        return measure(self, pair)
+
+    def count_pictures(self, pictures):
+        seen["pictures"] += list(pictures.pictures)
+        return extract(self, pictures)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PSNR, "measure", count_pair)
+        patch.setattr(InceptionFeatures, "extract", count_pictures)
+        yield seen
+
+
+def score(
+    dataset: DatasetLayout,
+    folder: Path,
+    *overrides: str,
+    protocol: Protocol | None = None,
+    stop_after: int | None = None,
+) -> Scores:
+    def stop(doing: str, done: int, _: int) -> None:
+        if stop_after is not None and doing.startswith("Scoring") and done >= stop_after:
+            raise KeyboardInterrupt
+
+    settings = load_settings(None, ["evaluate.metrics=[psnr]", "evaluate.batch_size=2", *overrides])
+    evaluator = Evaluator(settings, say=lambda _: None, on_picture=stop, protocol=protocol)
+    return evaluator.score(EvaluationRequest("it", dataset.root, folder), kept=folder / "kept")
+
+
+def test_a_run_that_was_broken_off_goes_on_and_ends_with_the_same_numbers(
+    dataset, results, monkeypatch
+):
+    with pytest.raises(KeyboardInterrupt):
+        score(dataset, results, stop_after=2)
+    with counting(monkeypatch) as seen:
+        found = score(dataset, results)
+    pairs = len(dataset.pairs("test"))
+    assert len(seen["psnr"]) == 2 * (pairs - 2)
+    for path in (results / "kept").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    whole = score(dataset, results)
+    for size in ("256", "512"):
+        assert found.sizes[size].rows == whole.sizes[size].rows
+        assert found.sizes[size].values == whole.sizes[size].values
+        assert found.sizes[size].enlarged == whole.sizes[size].enlarged == pairs
+
+
+def test_a_metric_that_is_added_later_and_a_picture_that_changed_are_measured_alone(
+    dataset, results, monkeypatch
+):
+    score(dataset, results)
+    with counting(monkeypatch) as seen:
+        found = score(dataset, results, "evaluate.metrics=[psnr,ssim]")
+    assert not seen["psnr"]
+    assert found.sizes["256"].values["ssim"] > 0
+    source, target = (Path(name).stem for name in dataset.pairs("test")[0])
+    path = result_file(results, "256", source, target)
+    Image.new("RGB", (176, 256), (200, 10, 10)).save(path)
+    with counting(monkeypatch) as seen:
+        score(dataset, results, "evaluate.metrics=[psnr,ssim]")
+    assert seen["psnr"] == [("256", path.name)]
+
+
+def test_another_protocol_or_line_that_was_cut_short_is_not_taken(dataset, results, monkeypatch):
+    first = score(dataset, results).sizes["256"].values["psnr"]
+    with counting(monkeypatch) as seen:
+        other = score(dataset, results, protocol=Protocol(resize="opencv-area"))
+    assert len(seen["psnr"]) == 2 * len(dataset.pairs("test"))
+    assert other.sizes["256"].values["psnr"] != first
+    with counting(monkeypatch) as seen:  # a window of SSIM is nothing to PSNR
+        score(dataset, results, protocol=Protocol(ssim_window=11))
+    assert not seen["psnr"]
+    for path in (results / "kept" / "256").glob("psnr-*"):
+        path.write_text(path.read_text()[:-20])
+    with counting(monkeypatch) as seen:
+        again = score(dataset, results)
+    assert len(seen["psnr"]) == 1
+    assert again.sizes["256"].values["psnr"] == first
+
+
+def test_a_network_sees_no_picture_twice_and_a_damaged_row_again(
+    dataset, results, networks, tmp_path, monkeypatch
+):
+    overrides = ("evaluate.metrics=[fid]", f"sample.pretrained={networks}")
+    for kept in (dataset.root / "cache").glob("*"):
+        kept.unlink()
+    first = score(dataset, results, *overrides)
+    with counting(monkeypatch) as seen:
+        again = score(dataset, results, *overrides)
+    assert not seen["pictures"]
+    assert again.sizes["256"].values == first.sizes["256"].values
+    (rows,) = (results / "kept" / "256").glob("inception-*.f32")
+    content = bytearray(rows.read_bytes())
+    content[5] ^= 1
+    rows.write_bytes(content)
+    with counting(monkeypatch) as seen:
+        again = score(dataset, results, *overrides)
+    assert len(seen["pictures"]) == 1
+    assert again.sizes["256"].values["fid"] == pytest.approx(
+        first.sizes["256"].values["fid"], rel=1e-5
+    )
+    for sums in (dataset.root / "cache").glob("fid-*"):
+        sums.unlink()
+    with counting(monkeypatch) as seen:
+        score(dataset, results, *overrides)
+    assert not seen["pictures"]
+
+
+def test_rows_of_features_come_back_in_any_order_from_several_runs(tmp_path):
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(5, 3)).astype(np.float32)
+    for start, end in ((0, 2), (2, 5)):
+        file = FeatureFile(tmp_path, "it", 3, print)
+        names = [f"{k} with a space.png" for k in range(start, end)]
+        file.add(names, rows[start:end], [k == 3 for k in range(start, end)])
+        file.close()
+    file = FeatureFile(tmp_path, "it", 3, print)
+    order = [4, 0, 3, 1]
+    names = [f"{k} with a space.png" for k in order]
+    assert np.array_equal(file.read(names), rows[order])
+    sums = file.sum(names, torch.device("cpu"))
+    assert (sums.count, sums.enlarged) == (4, 1)
+    np.testing.assert_allclose(sums.total, rows[order].sum(axis=0, dtype=np.float64))
+    assert np.array_equal(FeatureSet(sums, file, names).rows, rows[order])
+    assert "5 with a space.png" not in file
+
+
+def test_what_cannot_be_kept_is_said_once_and_counts_all_the_same(tmp_path):
+    (tmp_path / "blocked").touch()
+    said: list[str] = []
+    kept = KeptOutcomes(tmp_path / "blocked", "it", said.append)
+    for number in range(3):
+        kept.add(str(number), Outcome({"psnr": float(number)}))
+    assert kept.get("2") == Outcome({"psnr": 2.0})
+    assert len(said) == 1
+    assert "cannot write in" in said[0]
+    file = FeatureFile(tmp_path / "blocked", "it", 2, said.append)
+    file.add(["a"], np.ones((1, 2), np.float32), [False])
+    assert np.array_equal(file.read(["a"]), np.ones((1, 2)))
+    assert len(said) == 2
