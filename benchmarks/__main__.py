@@ -116,6 +116,13 @@ def main() -> None:
     edits.add_argument("--weights", type=Path, help="a pipeline folder (default: the embedded)")
     edits.add_argument("--strength", type=float, help="as of mcld edit (default: the network's)")
     edits.set_defaults(run=_edits)
+    metrics = commands.add_parser("metrics", help="what each metric notices: faults of true photos")
+    metrics.add_argument(
+        "--out", type=Path, default=Path("build/metrics"), help="(default build/metrics)"
+    )
+    metrics.add_argument("--people", type=int, default=6, help="how many people (default 6)")
+    metrics.add_argument("--seed", type=int, default=1, help="of their world (default 1)")
+    metrics.set_defaults(run=_metrics)
     given = parser.parse_args()
     for name in ("pairs", "people", "runs"):
         if getattr(given, name, 1) < 1:
@@ -154,6 +161,12 @@ def _edits(given):
     from benchmarks import edit
 
     edit.report(given.out, given.people, given.seed, given.weights, given.strength)
+
+
+def _metrics(given):
+    from benchmarks import metrics
+
+    metrics.score(given.out, given.people, given.seed)
 
 
 def _scores(given):

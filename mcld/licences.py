@@ -108,7 +108,7 @@ LICENCES = {
         " on a folder that was prepared without insightface",
     ),
     "torchvision": Licence(
-        "torchvision's Inception and AlexNet",
+        "torchvision's Inception, AlexNet and VGG16",
         "BSD-3-Clause",
         "BSD-3-Clause, by ImageNet's terms",
         "unclear",
@@ -116,6 +116,24 @@ LICENCES = {
         " for non-commercial research",
         "github.com/pytorch/vision",
         "PSNR and SSIM: mcld evaluate --metrics psnr,ssim,ssim_256",
+    ),
+    "dinov2": Licence(
+        "DINOv2 ViT-L/14",
+        "Apache-2.0",
+        "Apache-2.0",
+        "yes",
+        "the licence allows it",
+        "github.com/facebookresearch/dinov2",
+    ),
+    "clip-l14-336": Licence(
+        "OpenAI's CLIP ViT-L/14 at 336 pixels",
+        "MIT",
+        "MIT, by the code's licence alone",
+        "unclear",
+        "its model card says that any deployed use, commercial or not, is out of scope, and that it"
+        " is meant for research",
+        "github.com/openai/CLIP/blob/main/model-card.md",
+        "DINOv2: the metrics dino and fd_dinov2",
     ),
     "deepfashion": Licence(
         "the data set DeepFashion In-shop",

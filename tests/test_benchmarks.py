@@ -1,12 +1,15 @@
-"""The benchmark of full-size networks, on small ones and without a GPU."""
+"""The benchmarks of full-size networks, on small ones and without a GPU, and of metrics."""
 
+import json
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+from benchmarks import metrics
 from benchmarks.full_size import GPU_SAMPLING, TOY, Bench, Mode
 
 TRAINING = Mode("bf16", (), 2)
@@ -50,3 +53,23 @@ def test_a_mode_that_fails_is_told_and_the_others_are_measured(bench):
     assert "guidance_interval 0.9 to 0.1" in told["failed"]
     (told,) = bench.sample(Mode("float32", ("sample.dtype=float32",)))
     assert "failed" not in told
+
+
+def test_faults_of_true_pictures_are_scored_and_told_by_metric(tmp_path, monkeypatch, capsys):
+    names = (metrics.NONE, metrics.REFERENCE, "other clothes", "other head", "source copied")
+    monkeypatch.setattr(metrics, "FAULTS", {name: metrics.FAULTS[name] for name in names})
+    monkeypatch.setattr(metrics, "PICTURES", 2)
+    monkeypatch.setattr(metrics, "METRICS", ("psnr", "texture", "dino"))
+    monkeypatch.chdir(tmp_path)  # where there are no weights
+    metrics.score(Path("out"), people=2, seed=1)
+    told, errors = capsys.readouterr()
+    lines = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    assert [line["fault"] for line in lines] == list(names)
+    found = {line["fault"]: line["values"] for line in lines}
+    assert all(line["pairs"] == 4 for line in lines)
+    assert found["none"]["psnr"] > 35 > found["other head"]["psnr"] > found["source copied"]["psnr"]
+    assert found["none"]["texture_error"] < found["other clothes"]["texture_error"]
+    assert lines[-1]["worse"]["psnr"] == 1
+    assert "| Texture error |" in told
+    assert "dino is left out" in errors
+    assert Path("out/sheet.png").is_file()

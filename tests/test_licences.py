@@ -91,7 +91,7 @@ def test_networks_that_score_are_refused(tmp_path):
     (tmp_path / "alexnet-owt-7be5be79.pth").write_bytes(b"network")
     where = [f"sample.pretrained={tmp_path}"]
     find_torchvision_file("alexnet", load_settings(overrides=where))
-    with pytest.raises(WeightsError, match=r"AlexNet: unclear .*--metrics psnr"):
+    with pytest.raises(WeightsError, match=r"VGG16: unclear .*--metrics psnr"):
         find_torchvision_file("alexnet", load_settings(overrides=[*where, *COMMERCIAL]))
 
 

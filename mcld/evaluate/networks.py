@@ -9,7 +9,6 @@ from pathlib import Path
 import lpips
 import torch
 from torch import Tensor, nn
-from torchvision.models import alexnet
 
 from mcld.errors import WeightsError
 from mcld.licences import LICENCES
@@ -46,8 +45,12 @@ def load_torchvision(network: nn.Module, path: Path) -> None:
     try:
         network.load_state_dict(read_state_dict(path))
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(f"{path} is no file of this network: {reason}") from error
+        raise _refuse(path, error) from error
+
+
+def _refuse(path: Path, error: RuntimeError) -> WeightsError:
+    reason = " ".join(str(error).split())[:200]
+    return WeightsError(f"{path} is no file of this network: {reason}")
 
 
 def without_tf32() -> AbstractContextManager[None]:
@@ -68,25 +71,28 @@ def check_finite(numbers: Tensor, path: Path) -> None:
 
 
 class LPIPS(nn.Module):
-    """Learned perceptual distance of two pictures (Zhang et al., 2018), version 0.1 on AlexNet.
+    """Learned perceptual distance of two pictures (Zhang et al., 2018), version 0.1.
 
-    Its linear layers come with the package lpips, its backbone from `backbone`, torchvision's file.
+    backbone: torchvision's file of AlexNet or of VGG16; the linear layers come with the package
+    lpips. net: which of the two, "alex" or "vgg", as lpips calls them.
 
     Raises WeightsError when the file is damaged or of another network.
     """
 
-    def __init__(self, backbone: Path) -> None:
+    def __init__(self, backbone: Path, net: str = "alex") -> None:
         super().__init__()
         self.file, self.sha256 = backbone, hash_file(backbone)
-        network = alexnet(weights=None)
-        load_torchvision(network, backbone)
-        weights = network.features.state_dict()
         with warnings.catch_warnings():  # it calls torchvision's models in a deprecated way
             warnings.simplefilter("ignore")
-            self.network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+            self.network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+        weights = read_state_dict(backbone)
         # slice2.3.weight there is features.3.weight here.
-        names = {name: name.partition(".")[2] for name in self.network.net.state_dict()}
-        self.network.net.load_state_dict({name: weights[own] for name, own in names.items()})
+        names = {key: f"features.{key.partition('.')[2]}" for key in self.network.net.state_dict()}
+        found = {key: weights[own] for key, own in names.items() if own in weights}
+        try:
+            self.network.net.load_state_dict(found)
+        except RuntimeError as error:
+            raise _refuse(backbone, error) from error
         self.to(memory_format=torch.channels_last)  # quicker on a CPU
         self.eval()
 

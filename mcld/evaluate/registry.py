@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 
 from mcld.errors import SettingsError
-from mcld.evaluate.measures.faces import Face
-from mcld.evaluate.measures.frechet import FID
-from mcld.evaluate.measures.perceptual import PerceptualDistance
+from mcld.evaluate.measures.encoders import ClipSimilarity, DinoSimilarity
+from mcld.evaluate.measures.faces import Face, FaceToSource
+from mcld.evaluate.measures.frechet import FID, FDDinov2
+from mcld.evaluate.measures.kernels import CMMD, KID
+from mcld.evaluate.measures.perceptual import PerceptualDistance, PerceptualDistanceVGG
 from mcld.evaluate.measures.pixels import PSNR, SSIM, SSIM256
+from mcld.evaluate.measures.pose import Keypoints, PoseError
+from mcld.evaluate.measures.regions import RegionDistance, RegionSimilarity
+from mcld.evaluate.measures.texture import TextureError
 from mcld.evaluate.metric import Column, Metric
 
 METRICS: dict[str, type[Metric]] = {
@@ -18,6 +23,18 @@ METRICS: dict[str, type[Metric]] = {
         PerceptualDistance,
         FID,
         Face,
+        PerceptualDistanceVGG,
+        DinoSimilarity,
+        ClipSimilarity,
+        KID,
+        CMMD,
+        FDDinov2,
+        FaceToSource,
+        PoseError,
+        Keypoints,
+        TextureError,
+        RegionDistance,
+        RegionSimilarity,
     )
 }
 """What can be measured, by its name."""

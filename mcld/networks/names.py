@@ -55,6 +55,7 @@ class Pretrained(NamedTuple):
 TORCHVISION = {
     "inception": "inception_v3_google-0cc3c7bd.pth",
     "alexnet": "alexnet-owt-7be5be79.pth",
+    "vgg16": "vgg16-397923af.pth",
 }
 """The networks that evaluation uses: names for `mcld weights` -> torchvision's file names."""
 
@@ -87,3 +88,11 @@ IMAGE_ENCODER = Pretrained(
     "lambdalabs/sd-image-variations-diffusers",
     "image_encoder",
 )
+DINOV2 = Pretrained("dinov2", "dinov2-large", "model", "facebook/dinov2-large")
+CLIP = Pretrained(
+    "clip-l14-336",
+    "clip-vit-large-patch14-336",
+    "model",
+    "openai/clip-vit-large-patch14-336",
+)
+"""Of evaluation, as `DINOV2`."""

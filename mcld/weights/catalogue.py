@@ -15,7 +15,9 @@ from mcld.licences import LICENCES, Licence
 from mcld.networks.names import (
     AUTHORS,
     CHECKPOINTS,
+    CLIP,
     CONTROLNET,
+    DINOV2,
     FILE_STEMS,
     IMAGE_ENCODER,
     TORCHVISION,
@@ -126,6 +128,9 @@ def catalogue(settings: Settings) -> list[Item]:
         _describe_pack(settings, "buffalo_s", "evaluate", 0.13),
         _describe_torchvision("inception", root, 0.11),
         _describe_torchvision("alexnet", root, 0.24),
+        _describe_torchvision("vgg16", root, 0.55),
+        _describe_pretrained("evaluate", root, DINOV2, 1.22),
+        _describe_pretrained("evaluate", root, CLIP, 1.71),
     ]
 
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.nn import functional
+from torchmetrics.functional.image import lpips as lpip
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-from torchvision.models import inception_v3
+from torchvision.models import inception_v3, vgg16
 
 from mcld.errors import WeightsError
 from mcld.evaluate.fid import FEATURES, FeatureSums, Inception, frechet_distance
@@ -125,6 +126,27 @@ def test_lpips_is_that_of_torchmetrics_on_the_same_backbone_and_nothing_is_print
     expected = torch.stack([theirs(real[k : k + 1], real[k + 3 : k + 4]) for k in range(3)])
     assert (expected > 1e-3).all()
     torch.testing.assert_close(ours(real[:3], real[3:]), expected.detach(), atol=1e-5, rtol=0)
+
+
+def test_lpips_on_vgg_is_that_of_torchmetrics_on_the_same_backbone(real, tmp_path, capfd):
+    features = vgg16(weights=None).features.eval()
+    file = tmp_path / TORCHVISION["vgg16"]
+    torch.save({f"features.{key}": tensor for key, tensor in features.state_dict().items()}, file)
+    ours = LPIPS(find_torchvision_file("vgg16", in_folder(tmp_path)), "vgg")
+    assert capfd.readouterr() == ("", "")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lpip, "_get_tv_model_features", lambda *_: features)
+        theirs = lpip._LPIPS(net="vgg")
+    with torch.no_grad():
+        expected = theirs(real[:2], real[2:4], normalize=True).flatten()
+    assert (expected > 1e-3).all()
+    torch.testing.assert_close(ours(real[:2], real[2:4]), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("net", ["alex", "vgg"])
+def test_lpips_on_a_file_of_another_network_is_refused(networks, net):
+    with pytest.raises(WeightsError, match="is no file of this network"):
+        LPIPS(networks / TORCHVISION["inception"], net)
 
 
 def test_features_are_those_of_torchvisions_inception(networks, real):

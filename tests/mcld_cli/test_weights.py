@@ -100,7 +100,7 @@ def test_commercial_use_is_told_and_what_is_not_for_it_is_refused_in_a_line(
     assert "insightface's packs, such as antelopev2 and buffalo_l: not for commercial use" in (
         only.stdout
     )
-    assert "4 of 4 are missing" in only.stdout
+    assert "5 of 5 are missing" in only.stdout
     assert "  mcld weights download --commercial" in only.stdout
     named = in_process("weights", "download", "antelopev2", "--commercial")
     assert named.returncode == 1

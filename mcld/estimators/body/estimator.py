@@ -26,6 +26,7 @@ from mcld.estimators.body.landmarks import (
     Crop,
     LandmarkReader,
     Landmarks,
+    PhotoLandmarks,
     list_views,
     read_landmarks,
 )
@@ -77,27 +78,45 @@ class EmbeddedPose:
         """
         return [self._estimate_one(image) for image in images]
 
+    def read_landmarks(self, image: NDArray[np.uint8]) -> PhotoLandmarks | None:
+        """The landmarks of the person that counts in a photo, uint8 [H, W, 3] RGB.
+
+        None for a photo that does not show that person.
+        """
+        height, width, _ = image.shape
+        person, _ = self._choose_person(image)
+        if person is None:
+            return None
+        to_photo = person.crop.to_photo()
+        places = person.landmarks.places[:, :2] @ to_photo[:, :2].T + to_photo[:, 2]
+        x, y = places.T
+        inside = np.asarray((x >= 0) & (y >= 0) & (x < width) & (y < height), bool)
+        return PhotoLandmarks(places.astype(np.float32), person.landmarks.visibility, inside)
+
     def _estimate_one(self, image: NDArray[np.uint8]) -> EstimatedPose | None:
         height, width, _ = image.shape
-        if min(height, width) < _SMALLEST:
-            return None
         if (longest := max(height, width)) > _LONGEST:
             factor = _LONGEST / longest
             small = (max(round(width * factor), 1), max(round(height * factor), 1))
             image = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
-        people = self._find_people(image)
-        if not people:
-            return None
-        sizes = np.array([person.size for person in people], np.float32) / people[0].size
-        boxes = np.stack([person.box for person in people])
-        row = choose_person(boxes, sizes, self._person)
-        iuv = None if row is None else self._draw(people[row], image.shape[:2])
-        if row is None or iuv is None:
+        person, count = self._choose_person(image)
+        iuv = None if person is None else self._draw(person, image.shape[:2])
+        if person is None or iuv is None:
             return None
         if longest > _LONGEST:
             whole = cv2.resize(iuv, (width, height), interpolation=cv2.INTER_NEAREST)
             iuv = np.asarray(whole, np.uint8)
-        return EstimatedPose(iuv, count_people(sizes), people[row].landmarks.score)
+        return EstimatedPose(iuv, count, person.landmarks.score)
+
+    def _choose_person(self, image: NDArray[np.uint8]) -> tuple[_Person | None, int]:
+        """The person that counts, if there is one, and how many are counted."""
+        people = self._find_people(image) if min(image.shape[:2]) >= _SMALLEST else []
+        if not people:
+            return None, 0
+        sizes = np.array([person.size for person in people], np.float32) / people[0].size
+        boxes = np.stack([person.box for person in people])
+        row = choose_person(boxes, sizes, self._person)
+        return None if row is None else people[row], count_people(sizes)
 
     def _find_people(self, image: NDArray[np.uint8]) -> list[_Person]:
         """Those whose landmarks are found, the largest first."""

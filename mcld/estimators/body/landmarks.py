@@ -114,6 +114,17 @@ class Landmarks(NamedTuple):
     """[2] (x, y) of a point on the circle around the whole body, in widths of the crop."""
 
 
+class PhotoLandmarks(NamedTuple):
+    """The landmarks of the person that counts in a photo."""
+
+    places: Array
+    """[33, 2] (x, y), pixels of the photo."""
+    visibility: Array
+    """[33] 0..1: whether each is seen."""
+    inside: NDArray[np.bool_]
+    """[33] whether each lies in the photo."""
+
+
 class LandmarkReader:
     """BlazePose on the CPU. Raises MCLDError when it does not load."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from mcld.evaluate.measures.encoders import DINO_TEXT, DinoFeatures
 from mcld.evaluate.metric import Column, Features, Numbers, SetMetric, Tools
 from mcld.evaluate.protocol import Protocol
 
@@ -49,7 +50,7 @@ class FID(SetMetric):
         " bilinearly resized to 299x299 without antialiasing: as pose-transfer papers report it,"
         " not pytorch-fid"
     )
-    features = InceptionFeatures
+    features: ClassVar[type[Features]] = InceptionFeatures
     knobs = ("real",)
     full_rank = 2048
     """Pictures below which the covariance of the features cannot have full rank."""
@@ -63,7 +64,7 @@ class FID(SetMetric):
         """Of the means and covariances."""
         from mcld.evaluate.fid import frechet_distance
 
-        return {"fid": frechet_distance(real.sums, generated.sums)}
+        return {self.name: frechet_distance(real.sums, generated.sums)}
 
     @classmethod
     def list_notes(cls, generated: int, real: int) -> list[str]:
@@ -71,8 +72,22 @@ class FID(SetMetric):
         if min(generated, real) >= cls.full_rank:
             return []
         note = (
-            f"FID is of {generated:,} generated and {real:,} training pictures: with fewer than"
-            f" {cls.full_rank:,} of either, its covariance has not full rank, and it is no measure"
-            " to cite"
+            f"{cls.columns[0].title} is of {generated:,} generated and {real:,} training pictures:"
+            f" with fewer than {cls.full_rank:,} of either, its covariance has not full rank, and"
+            " it is no measure to cite"
         )
         return [note]
+
+
+class FDDinov2(FID):
+    """The Fréchet distance of DINOv2's class tokens (Stein et al., 2023)."""
+
+    name = "fd_dinov2"
+    columns = (Column("fd_dinov2", "FD-DINOv2", -1, 2, per_picture=False),)
+    text = (
+        "all {0} pictures of the dataset, made as the truth is, against the generated ones; "
+        + DINO_TEXT
+    )
+    features = DinoFeatures
+    full_rank = 1024
+    packages = ("transformers",)

@@ -362,12 +362,21 @@ def photograph_twice(
 
     A doll's picture is twice the same.
     """
+    if is_doll(index):
+        image, iuv = render(identity(seed, index), pose(seed, index, picture), size)
+        return image, iuv, image
+    return photograph_subject(draw_subject(seed, index), seed, index, picture, size)
+
+
+def photograph_subject(
+    subject: Subject, seed: int, index: int, picture: int, size: tuple[int, int] = (256, 176)
+) -> tuple[UInt8Array, UInt8Array, UInt8Array]:
+    """As `photograph_twice` of a person who is no doll, with another subject in their place.
+
+    In the same pose, from the same point of view, with the same noise.
+    """
     height, width = size
     stance = pose(seed, index, picture)
-    if is_doll(index):
-        image, iuv = render(identity(seed, index), stance, size)
-        return image, iuv, image
-    subject = draw_subject(seed, index)
     rng = np.random.default_rng(np.random.SeedSequence([seed, index, 4, picture]))
     if rng.random() < 0.6:
         stance = vary_pose(rng, stance)

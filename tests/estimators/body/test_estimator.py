@@ -55,6 +55,21 @@ def test_a_photo_of_a_person_has_landmarks_where_they_are():
     assert found.visibility[0] > 0.9
 
 
+def test_landmarks_lie_in_pixels_of_the_photo_and_it_is_told_which_lie_in_it():
+    found = estimator().read_landmarks(astronaut())
+    nose, left_ear, right_ear, left_ankle = 0, 7, 8, 27
+    x, y = found.places[nose]
+    assert 190 < x < 270
+    assert 90 < y < 170  # as scikit-image's astronaut has it
+    assert found.places[right_ear, 0] < x < found.places[left_ear, 0]
+    assert found.inside[[nose, left_ear, right_ear]].all()
+    assert not found.inside[left_ankle]  # it is a half figure
+    assert found.places[left_ankle, 1] > 512
+    large = estimator().read_landmarks(cv2.resize(astronaut(), (1024, 1024)))
+    assert np.abs(large.places[nose] - 2 * found.places[nose]).max() < 10
+    assert estimator().read_landmarks(np.full((64, 64, 3), 90, np.uint8)) is None
+
+
 def test_who_is_small_in_a_wide_photo_is_found_at_a_nearer_look():
     photo = np.full((400, 1600, 3), 128, np.uint8)
     photo[200:290, 300:390] = cv2.resize(astronaut(), (90, 90), interpolation=cv2.INTER_AREA)
