@@ -42,7 +42,7 @@ def test_the_truth_is_in_its_pose_the_source_is_not_and_a_wall_is_nobody(people,
         expected = compare_maps(read_iuv(people.densepose("test", pair[1])), pose.iuv)
         assert rows[name] == {**expected, "pckh": 1.0}
         assert source.sizes["256"].rows[name]["pose_iou"] < rows[name]["pose_iou"]
-    assert "iuv.safetensors" in truth.describe()["weights_sha256"]["pose"]
+    assert "iuv.onnx" in truth.describe()["weights_sha256"]["pose"]
 
 
 def test_an_estimator_without_its_weights_is_left_out_and_keypoints_are_not(people, tmp_path):
