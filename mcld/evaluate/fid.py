@@ -189,10 +189,14 @@ class FeatureSums:
 def frechet_distance(first: FeatureSums, second: FeatureSums) -> float:
     """The Fréchet distance of two sets of at least two pictures, computed where `second` is.
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 sqrt(C1 C2)); the root's trace is the sum of the roots of the
-    product's eigenvalues.
+    |m1 - m2|^2 + tr(C1 + C2 - 2 sqrt(C1 C2)). With C1 = A A^T the root's trace is the sum of the
+    roots of the eigenvalues of A^T C2 A, which is symmetric, and of fewer pictures than features no
+    larger than they are many.
     """
     (m1, c1), (m2, c2) = first.compute_moments(), second.compute_moments()
     m1, c1 = m1.to(m2.device), c1.to(m2.device)
-    roots = torch.linalg.eigvals(c1 @ c2).sqrt().real
+    variances, axes = torch.linalg.eigh(c1)
+    kept = variances > variances.max() * torch.finfo(variances.dtype).eps * len(variances)
+    half = axes[:, kept] * variances[kept].sqrt()
+    roots = torch.linalg.eigvalsh(half.T @ c2 @ half).clamp(min=0).sqrt()
     return float((m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * roots.sum())

@@ -139,6 +139,7 @@ def test_another_protocol_or_line_that_was_cut_short_is_not_taken(dataset, resul
 def test_a_network_sees_no_picture_twice_and_a_damaged_row_again(
     dataset, results, networks, tmp_path, monkeypatch
 ):
+    shutil.rmtree(results / "512")
     overrides = ("evaluate.metrics=[fid]", f"sample.pretrained={networks}")
     for kept in (dataset.root / "cache").glob("*"):
         kept.unlink()
