@@ -219,17 +219,24 @@ def quiet_libraries() -> None:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Import libraries in the block: quietly, and with Python's garbage collector switched off.
+    """Import libraries in the block with Python's garbage collector switched off.
 
     Torch and diffusers make a million objects while they are imported, none of them garbage; to
     collect takes a sixth of that time.
     """
     gc.disable()
     try:
-        quiet_libraries()
         yield
     finally:
         gc.enable()
+
+
+@contextmanager
+def importing_diffusers() -> Iterator[None]:
+    """The same, and diffusers and transformers are quiet from then on."""
+    with importing():
+        quiet_libraries()
+        yield
 
 
 @contextmanager

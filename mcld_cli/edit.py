@@ -157,7 +157,7 @@ def _carry_out_recipe(
     if processes:
         launch(processes)
         return
-    with console.importing():
+    with console.importing_diffusers():
         from mcld.edit.recipe import edit_recipe
 
     with console.progress("Editing", "pictures") as count:
@@ -173,7 +173,7 @@ def _export_texture(edits: Values, out: Path, settings: Settings) -> None:
     request = ExportRequest(
         tuple(edits["source"]), out, settings.prepare, tuple(edits.get("source_pose", ()))
     )
-    with console.importing():
+    with console.importing_diffusers():
         from mcld.edit.picture import export_texture
 
     _tell_written(export_texture(request, settings, say=console.say))
@@ -184,7 +184,7 @@ def _edit_picture(edits: Values, weights: Path | None, settings: Settings, sheet
 
     request = parse_edit_request(edits, "")
     request.check_files(settings.prepare, sheet=sheet)
-    with console.importing():
+    with console.importing_diffusers():
         from mcld.edit.picture import edit_picture
 
     with console.progress("Editing", "steps") as count:

@@ -269,7 +269,7 @@ def _explain(
     if not first.list_differences(second):
         console.say(f"{first.name} and {second.name} are one protocol: {first.hash}")
         return
-    with console.importing():
+    with console.importing_diffusers():
         from mcld.evaluate.explain import (
             build_explanation,
             describe_explanation,
@@ -339,7 +339,7 @@ def _show_scores(
 def _show_steadiness(sequence: Path, settings: Settings) -> None:
     """Print how steady a sequence is."""
     check_device(settings.evaluate, None)
-    with console.importing():
+    with console.importing_diffusers():
         from mcld.evaluate.sequence import measure_steadiness
 
     with console.progress("Reading frames", "frames") as count:

@@ -58,7 +58,7 @@ def export(
     """
     settings = load_settings(config, make_overrides(flags, overrides))
     request = ExportRequest(out, weights, settings.sample)
-    with console.importing():
+    with console.importing_diffusers():
         from mcld.export.onnx_files import export_onnx
 
     with console.progress("Exporting", "graphs") as count:

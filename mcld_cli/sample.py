@@ -255,7 +255,7 @@ def _sample_picture(request: "PictureRequest", settings: Settings) -> None:
     if resolve_engine(request, settings) == OnnxEngine.name:
         engine = OnnxEngine(settings.sample)
     else:
-        with console.importing():
+        with console.importing_diffusers():
             from mcld.sample.torch_engine import TorchEngine
 
         engine = TorchEngine(request, settings)
@@ -278,7 +278,7 @@ def _sample_sequence(request: "SequenceRequest", settings: Settings, processes: 
     if processes:
         launch(processes)
         return
-    with console.importing():
+    with console.importing_diffusers():
         from mcld.sample.sequence import sample_sequence
 
     with console.StageProgress("frames") as progress:
@@ -299,7 +299,7 @@ def _sample_split(request: "SplitRequest", settings: Settings, processes: int | 
     if processes:
         launch(processes)
         return
-    with console.importing():
+    with console.importing_diffusers():
         from mcld.sample.split import sample_split
 
     with console.progress("Sampling", "pictures") as count:

@@ -80,7 +80,7 @@ def studio(
     for folder in weights or []:
         check_weights(folder)
     listening = open_socket(host, port)
-    with console.importing():
+    with console.importing_diffusers():
         try:
             import python_multipart  # noqa: F401  # which FastAPI asks for late
 

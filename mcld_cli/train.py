@@ -63,7 +63,7 @@ def train(
     if processes:
         launch(processes)
         return
-    with console.importing():
+    with console.importing_diffusers():
         from mcld.train.loop import train as train_network
         from mcld.train.recipe import train_recipe
 

@@ -236,7 +236,7 @@ def _convert_densepose(
         source = find_densepose_weights(options)
     target = target or source.with_suffix(".safetensors")
     check_densepose_conversion(source, target)
-    with console.importing():
+    with console.importing_diffusers():
         from mcld.weights.convert_densepose import convert_densepose
 
     convert_densepose(source, target)
@@ -249,7 +249,7 @@ def _convert_densepose(
 
 def _convert_folder(source: Path, target: Path, to: Format, settings: Settings) -> None:
     check_conversion(source, target, to)
-    with console.importing():
+    with console.importing_diffusers():
         from mcld.weights.convert import convert as convert_weights
 
     convert_weights(source, target, to, settings)
@@ -301,7 +301,7 @@ def average(
     if widths or out:
         demand({"--width": widths or None, "--out": out}, "give a width and a new folder")
     snapshots = check_average(run, widths, out)
-    with console.importing():
+    with console.importing_diffusers():
         from mcld.train.average import average_snapshots, profile_errors
 
     errors = profile_errors(snapshots, widths or _LISTED_WIDTHS)
