@@ -284,8 +284,13 @@ def evaluate(
     scores = _score(settings, requests, listings, folder, protocols[0])
     if is_main():
         _show_scores(scores, baselines, folder, style)
-        if strict and any(s.list_problems() for s in scores):
-            raise MCLDError("--strict: not everything could be measured, see above")
+        _check_strict(strict, scores)
+
+
+def _check_strict(strict: bool, scores: list[Scores]) -> None:
+    """Raise MCLDError where not everything could be measured, and that is wanted."""
+    if strict and any(s.list_problems() for s in scores):
+        raise MCLDError("--strict: not everything could be measured, see above")
 
 
 def _check_results(results: list[Path] | None) -> list[Path]:

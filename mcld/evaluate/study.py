@@ -36,7 +36,7 @@ from mcld.machine.files import write_json, write_text
 
 LARGEST_PAGE = 20_000_000
 """Bytes; more is refused by many a mail server."""
-_QUALITY = 92
+_QUALITY = 95
 _PROTOCOL = Protocol()
 
 
