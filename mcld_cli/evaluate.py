@@ -170,10 +170,10 @@ def evaluate(
         ),
     ] = None,
     seconds: Annotated[
-        float | None,
+        int | None,
         _people_option(
-            metavar="S",
-            min=0.1,
+            metavar="N",
+            min=1,
             help="How long each picture to judge is shown. (default: until it is judged)",
         ),
     ] = None,

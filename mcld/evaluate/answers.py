@@ -92,6 +92,8 @@ class StudyScores:
     """Median time of an answer, of "judged" and "compared"."""
     agreement: dict[str, float | None]
     """Fleiss' kappa of "judged" and "compared"; None where it is not defined."""
+    left: float | None
+    """How often the picture on the left was taken; None without comparisons."""
     refused: list[str]
     """Files that do not count, and why."""
 
@@ -107,6 +109,10 @@ class StudyScores:
             told = "not defined" if kappa is None else f"{kappa:.2f}"
             time = f"median time {self.seconds[what]:.1f} s"
             lines.append(f"Of {doing}: {time}; agreement, Fleiss' kappa: {told}")
+        if self.left is not None:
+            lines.append(
+                f"Of the comparisons, the picture on the left was taken in {self.left:.1%}"
+            )
         kinds = {share.interval for share in self.shares}
         if "bootstrap" in kinds:
             lines.append(
@@ -132,6 +138,7 @@ class StudyScores:
             "shares": [share._asdict() for share in self.shares],
             "median_seconds": self.seconds,
             "fleiss_kappa": self.agreement,
+            "left": self.left,
             "refused": self.refused,
         }
 
@@ -222,6 +229,7 @@ def score_answers(
         "judged": [answer.seconds for each in answers for answer in each.judged],
         "compared": [answer.seconds for each in answers for answer in each.compared],
     }
+    lefts = [choice.left == choice.answer for each in answers for choice in each.compared]
     agreement = {"judged": measure_agreement(called_real)}
     if key.compared:
         agreement["compared"] = measure_agreement(took_first)
@@ -231,6 +239,7 @@ def score_answers(
         [*_score_judged(key, called_real), *_score_compared(key, took_first)],
         {what: median(some) for what, some in times.items() if some},
         agreement,
+        sum(lefts) / len(lefts) if lefts else None,
         list(refused),
     )
 

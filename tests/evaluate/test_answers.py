@@ -222,6 +222,7 @@ def test_the_summary_has_every_number(tmp_path):
     assert told["participants"] == ["x", "y"]
     assert told["answers"] == {"judged": 24, "compared": 8}
     assert told["median_seconds"] == {"judged": 2, "compared": 5}
+    assert told["left"] == 0.5
     r2g = told["shares"][0]
     assert (r2g["measure"], r2g["value"], r2g["answers"]) == ("R2G", 7 / 8, 8)
     assert r2g["low"] < 7 / 8 < r2g["high"]
