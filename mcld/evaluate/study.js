@@ -124,7 +124,6 @@ function mark(button, pressed) {
 function showJudge({ id }) {
   const known = state.answers[id];
   const image = find("judged");
-  image.src = study.pictures[id];
   mark(find("real"), known?.answer === "real");
   mark(find("generated"), known?.answer === "generated");
   // Shown for a limited time, a picture is shown once.
@@ -133,11 +132,10 @@ function showJudge({ id }) {
     find("gone").hidden = !hidden;
   };
   hide(Boolean(study.seconds && known));
-  if (study.seconds && !known) {
-    image.decode().then(() => {
-      hiding = setTimeout(hide, study.seconds * 1000, true);
-    });
-  }
+  image.onload = () => {
+    if (study.seconds && !known) hiding = setTimeout(hide, study.seconds * 1000, true);
+  };
+  image.src = study.pictures[id];
 }
 
 function showCompare({ id, pictures }) {
@@ -150,13 +148,13 @@ function showCompare({ id, pictures }) {
 }
 
 function showProgress(step) {
-  find("foot").hidden = !isTask(step);
-  if (!isTask(step)) return;
+  find("foot").hidden = !isTask(step) && step.screen !== "end";
+  if (find("foot").hidden) return;
   const tasks = steps.filter(isTask);
-  const number = tasks.indexOf(step);
+  const done = steps.slice(0, state.step).filter(isTask).length;
   find("bar").max = tasks.length;
-  find("bar").value = number;
-  find("count").textContent = `${number + 1} of ${tasks.length}`;
+  find("bar").value = done;
+  find("count").textContent = `${Math.min(done + 1, tasks.length)} of ${tasks.length}`;
   find("back").disabled = !isTask(steps[state.step - 1]);
 }
 

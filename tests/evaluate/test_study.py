@@ -164,12 +164,21 @@ def open_page(browser, study) -> Iterator[Opener]:
     """Opens a page as a file, in a new browser; nothing may go wrong, or be asked for."""
     contexts, wrong = [], []
 
-    def open_one(path: Path = study.page, width: int = 1280, height: int = 800, **more):
+    def open_one(
+        path: Path = study.page,
+        width: int = 1280,
+        height: int = 800,
+        foreseen: str = "$.",
+        before: str = "",
+        **more,
+    ):
+        """foreseen: what may be said, a pattern; before: what runs before the page does."""
         context = browser.new_context(viewport={"width": width, "height": height}, **more)
         context.set_default_timeout(10_000)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda said: wrong.append(said.text))
+        page.add_init_script(before)
+        page.on("console", lambda said: re.search(foreseen, said.text) or wrong.append(said.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on(
             "request",
@@ -278,6 +287,9 @@ def test_an_answer_can_be_changed_and_a_reload_goes_on(open_page, study, tmp_pat
     assert find_shown(page) == second
     assert page.locator("#count").inner_text() == "2 of 8"
     answer_all(page, study.key)
+    do(page, lambda: page.get_by_role("button", name="Back").click())
+    assert page.locator("#count").inner_text() == "8 of 8"
+    answer_all(page, study.key)
     told = json.loads(save(page, tmp_path).read_text())
     assert (told["judged"][0]["picture"], told["judged"][0]["answer"]) == (first, "generated")
     page.once("dialog", lambda dialog: dialog.accept())
@@ -334,6 +346,26 @@ def test_a_key_that_is_held_answers_once(open_page):
     press = "dispatchEvent(new KeyboardEvent('keydown', {key: '1'}));"
     page.evaluate(f"shownAt = -1e9; {press} {press}")
     assert step(page) == before + 1
+
+
+def test_nothing_can_be_sent_or_fetched(open_page):
+    page = open_page(foreseen="Content Security Policy")
+    blocked = page.evaluate(
+        """() => new Promise(tell => {
+            addEventListener("securitypolicyviolation", e => tell(e.effectiveDirective));
+            fetch("http://127.0.0.1:9/").catch(() => {});
+        })"""
+    )
+    assert blocked == "connect-src"
+
+
+def test_where_a_browser_keeps_nothing_it_is_said(open_page, study, tmp_path):
+    page = open_page(before="Storage.prototype.setItem = () => { throw new Error('full') }")
+    begin(page, "n")
+    assert page.locator("#unkept").is_visible()
+    answer_all(page, study.key)
+    save(page, tmp_path)
+    assert len(read_answers(tmp_path, study.key)[0]) == 1
 
 
 def test_a_picture_can_be_shown_for_a_moment_once(open_page, dataset, results, tmp_path):
