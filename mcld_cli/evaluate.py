@@ -1,6 +1,7 @@
 """`mcld evaluate`: folders of results, scored as the papers do."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +34,7 @@ from mcld_cli.options import (
 )
 
 _REPORT, _DIFFERENCES, _EXPLANATION = "report.html", "differences.json", "explanation.json"
+_people_option = partial(typer.Option, rich_help_panel="People's judgement")
 
 
 @with_options(flags=setting_options(dataset="evaluate.dataset", device="evaluate.device"))
@@ -138,6 +140,47 @@ def evaluate(
             " scored or a metric is left out.",
         ),
     ] = False,
+    study: Annotated[
+        Path | None,
+        _people_option(
+            metavar="DIR",
+            help="Make a page there on which people judge --results, and its key.",
+        ),
+    ] = None,
+    answers: Annotated[
+        Path | None,
+        _people_option(
+            metavar="DIR", help="Score the answers in this folder to the study in --study."
+        ),
+    ] = None,
+    pictures: Annotated[
+        int | None,
+        _people_option(
+            metavar="N",
+            min=1,
+            help="Real pictures to judge, and as many generated ones. (default: 30)",
+        ),
+    ] = None,
+    comparisons: Annotated[
+        int | None,
+        _people_option(
+            metavar="N",
+            min=1,
+            help="Comparisons of two methods, with several --results. (default: 30)",
+        ),
+    ] = None,
+    seconds: Annotated[
+        int | None,
+        _people_option(
+            metavar="N",
+            min=1,
+            help="How long each picture to judge is shown. (default: until it is judged)",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        _people_option(metavar="N", help="Decides which pictures are shown. (default: 0)"),
+    ] = None,
     processes: Processes = None,
     config: Config = None,
     overrides: Overrides = None,
@@ -165,27 +208,53 @@ def evaluate(
       mcld evaluate --results results/mcld --explain pidm
 
       mcld evaluate --sequence out.mp4
+
+      mcld evaluate --results results/mcld --results results/other --study study
+
+      mcld evaluate --study study --answers answers
     """
+    reading: Values = {
+        "--results": results,
+        "--layout": layout,
+        "--pattern": pattern,
+        "--panel": panel,
+        "--gt-path": gt_path,
+        "--dataset": flags.get("evaluate.dataset"),
+    }
+    scoring: Values = {
+        "--metrics": metrics,
+        "--protocol": protocol if protocol != DEFAULT else None,
+        "--explain": explain,
+        "--table": table,
+        "--out": out,
+        "--baseline": baseline,
+        "--strict": strict,
+        "--processes": processes,
+    }
+    asking: Values = {
+        "--pictures": pictures,
+        "--comparisons": comparisons,
+        "--seconds": seconds,
+        "--seed": seed,
+    }
     if sequence is not None:
-        others: Values = {
-            "--results": results,
-            "--layout": layout,
-            "--pattern": pattern,
-            "--panel": panel,
-            "--gt-path": gt_path,
-            "--metrics": metrics,
-            "--protocol": protocol if protocol != DEFAULT else None,
-            "--explain": explain,
-            "--table": table,
-            "--out": out,
-            "--baseline": baseline,
-            "--strict": strict,
-            "--processes": processes,
-            "--dataset": flags.get("evaluate.dataset"),
-        }
-        refuse(others, "does not go with --sequence")
+        people: Values = {"--study": study, "--answers": answers, **asking}
+        refuse(reading | scoring | people, "does not go with --sequence")
         _show_steadiness(sequence, load_settings(config, make_overrides(flags, overrides)))
         return
+    if answers is not None:
+        refuse(reading | scoring | asking, "does not go with --answers")
+        _score_answers(study, answers)
+        return
+    if study is not None:
+        refuse(scoring, "does not go with --study")
+        settings = load_settings(config, make_overrides(flags, overrides))
+        results = _check_results(results)
+        layouts = _choose_layouts(len(results), layout, pattern, panel)
+        names = _name_results(results)
+        _make_study(study, _make_requests(settings, names, results, gt_path, layouts), asking)
+        return
+    refuse(asking, "needs --study, without --answers")
     results = _check_results(results)
     if metrics is not None:
         flags["evaluate.metrics"] = _parse_metrics(metrics)
@@ -195,10 +264,7 @@ def evaluate(
     folder = out or results[0] / "evaluation"
     names = _name_results(results)
     layouts = _choose_layouts(len(results), layout, pattern, panel)
-    requests = [
-        EvaluationRequest(names[k], settings.evaluate.dataset, path, gt_path, layouts[k])
-        for k, path in enumerate(results)
-    ]
+    requests = _make_requests(settings, names, results, gt_path, layouts)
     protocols = [load_protocol(name) for name in (protocol, explain) if name]
     baselines = _load_baselines(baseline, names)
     if explain:
@@ -218,8 +284,13 @@ def evaluate(
     scores = _score(settings, requests, listings, folder, protocols[0])
     if is_main():
         _show_scores(scores, baselines, folder, style)
-        if strict and any(s.list_problems() for s in scores):
-            raise MCLDError("--strict: not everything could be measured, see above")
+        _check_strict(strict, scores)
+
+
+def _check_strict(strict: bool, scores: list[Scores]) -> None:
+    """Raise MCLDError where not everything could be measured, and that is wanted."""
+    if strict and any(s.list_problems() for s in scores):
+        raise MCLDError("--strict: not everything could be measured, see above")
 
 
 def _check_results(results: list[Path] | None) -> list[Path]:
@@ -229,6 +300,20 @@ def _check_results(results: list[Path] | None) -> list[Path]:
     if len({path.resolve() for path in results}) < len(results):
         raise SettingsError("--results names one folder twice")
     return results
+
+
+def _make_requests(
+    settings: Settings,
+    names: list[str],
+    results: list[Path],
+    gt_path: Path | None,
+    layouts: list[Layout],
+) -> list[EvaluationRequest]:
+    """What to score of each folder of results."""
+    return [
+        EvaluationRequest(names[k], settings.evaluate.dataset, path, gt_path, layouts[k])
+        for k, path in enumerate(results)
+    ]
 
 
 def _choose_layouts(
@@ -356,6 +441,69 @@ def _show_steadiness(sequence: Path, settings: Settings) -> None:
     console.show_table([sequence.name, ""], rows)
     console.say("Measured on the surface of the body, along the maps' own flow: docs/sequences.md")
     console.show_result(found.describe())
+
+
+def _make_study(folder: Path, requests: list[EvaluationRequest], asking: Values) -> None:
+    """Write the page on which people judge results, and its key."""
+    listings = [list_results(request) for request in requests]
+    with console.importing():
+        from mcld.evaluate.study import Plan, make_study
+
+    given = {name.removeprefix("--"): value for name, value in asking.items() if value is not None}
+    with console.progress("Reading pictures", "pictures") as count:
+        made = make_study(folder, requests, listings, Plan(**given), count)
+    key = made.key
+    for note in made.notes:
+        console.say(note)
+    console.say(
+        f"Study {key.study}: {len(key.judged)} pictures to judge, {len(key.compared)} comparisons,"
+        f" {made.page.stat().st_size / 1e6:.1f} MB. Send out {made.page}, and nothing else of"
+        f" {folder}. What people send back, put in a folder:"
+    )
+    console.show_command("mcld", "evaluate", "--study", folder, "--answers", "FOLDER")
+    console.show_result(
+        {
+            "study": key.study,
+            "page": made.page,
+            "methods": list(key.methods),
+            "judged": len(key.judged),
+            "compared": len(key.compared),
+            "notes": made.notes,
+        }
+    )
+
+
+def _score_answers(study: Path | None, folder: Path) -> None:
+    """Print what people answered, and write it beside the key."""
+    if study is None:
+        raise SettingsError("--answers needs --study, the folder with the key to them")
+    with console.importing():
+        from mcld.evaluate.answers import read_answers, score_answers
+        from mcld.evaluate.study_key import read_key
+
+    key = read_key(study)
+    answers, refused = read_answers(folder, key)
+    for line in refused:
+        console.say(line)
+    scores = score_answers(key, answers, refused)
+    path = scores.write(study)
+    console.show_table(
+        ["", "share", "95 % interval", "answers"],
+        [
+            [
+                share.title,
+                f"{share.value:.1%}",
+                f"{share.low:.1%} … {share.high:.1%}",
+                share.answers,
+            ]
+            for share in scores.shares
+        ],
+        whole=["share", "95 % interval", "answers"],
+    )
+    for line in scores.list_notes():
+        console.say(line)
+    console.say(f"What each means: docs/studies.md; all numbers: {path}")
+    console.show_result(scores.describe())
 
 
 def _check_outputs(

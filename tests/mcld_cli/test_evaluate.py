@@ -1,6 +1,7 @@
 """`mcld evaluate` as a person runs it."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -103,6 +104,55 @@ def test_two_folders_are_compared(in_process, dataset, results, tmp_path):
     ]
     for name in ("results", "worse"):
         assert (tmp_path / "out" / name / "metrics.json").is_file()
+
+
+def test_people_are_asked_and_their_answers_scored(in_process, dataset, results, tmp_path):
+    worse = results_of(dataset, tmp_path / "worse", noise=25)
+    words = ("evaluate", "--results", str(results), "--results", str(worse))
+    some = ("--dataset", str(dataset.root), "--pictures", "2", "--comparisons", "2")
+    made = in_process(*words, *some, "--study", str(tmp_path / "study"))
+    assert made.returncode == 0, made.stderr
+    assert "4 pictures to judge, 2 comparisons" in made.stdout.replace("\n", " ")
+    key = json.loads((tmp_path / "study" / "study.json").read_text())
+    answers = {
+        "study": key["study"],
+        "participant": "x",
+        "seed": 1,
+        "judged": [{"picture": p, "answer": "real", "seconds": 1} for p in key["judged"]],
+        "compared": [
+            {"comparison": c, "left": a, "answer": a, "seconds": 1}
+            for c, (a, _) in key["compared"].items()
+        ],
+    }
+    (tmp_path / "answers").mkdir()
+    (tmp_path / "answers" / "x.json").write_text(json.dumps(answers))
+    (tmp_path / "answers" / "torn.json").write_text("{")
+    words = ("evaluate", "--study", str(tmp_path / "study"), "--answers", str(tmp_path / "answers"))
+    done = in_process(*words)
+    assert done.returncode == 0, done.stderr
+    assert "torn.json: damaged" in done.stdout
+    assert re.search(r"G2R worse +100.0% +20.7% … 100.0% +1\b", done.stdout)
+    told = json.loads(in_process(*words, "--json").stdout)
+    assert told == json.loads((tmp_path / "study" / "answers.json").read_text())
+    assert [share["value"] for share in told["shares"][:3]] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--answers", "."), "--answers needs --study"),
+        (("--answers", ".", "--study", "nowhere"), "study.json cannot be read"),
+        (("--answers", ".", "--study", ".", "--results", "."), "does not go with --answers"),
+        (("--study", "."), "give --results"),
+        (("--study", ".", "--results", ".", "--metrics", "psnr"), "does not go with --study"),
+        (("--results", ".", "--pictures", "3"), "--pictures needs --study"),
+        (("--sequence", "a.mp4", "--study", "."), "--study does not go with --sequence"),
+    ],
+)
+def test_what_does_not_go_with_a_study_is_refused(in_process, arguments, message):
+    done = in_process("evaluate", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr.replace("\n", " ")
 
 
 def test_a_table_stands_alone_on_stdout(in_process, dataset, results):

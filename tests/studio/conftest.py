@@ -1,7 +1,6 @@
 """The studio as people have it: the real server, and its page in a real browser."""
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,11 +12,10 @@ import pytest
 from mcld.body.parameters import MOTIONS
 
 pytest.importorskip("fastapi", reason="the studio's packages are not installed")
-playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright to drive a browser")
+pytest.importorskip("playwright", reason="no Playwright to drive a browser")
 
 _BODIES = 10
 """Of a motion that takes some seconds to paint."""
-CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture(scope="session")
@@ -51,18 +49,6 @@ def studio(tmp_path_factory) -> Iterator[str]:
             pytest.fail(f"the studio did not start: {said}{log.read_text()}")
         yield address[0]
         server.terminate()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[object]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
