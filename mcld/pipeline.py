@@ -618,7 +618,7 @@ class MCLDPipeline(DiffusionPipeline):
         low, high = guidance_interval
         if not 0 <= low <= high <= 1:
             raise InputError(
-                f"guidance_interval {low:g} to {high:g} is none: give two shares of the noise"
+                f"guidance_interval {low:g} to {high:g} is no interval: give two shares of the noise"
                 " schedule, 0 to 1, the lower one first"
             )
         if not isinstance(cache_interval, int) or cache_interval < 1:
