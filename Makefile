@@ -66,6 +66,7 @@ mannequin-model: setup  ## a network like the shipped one from nothing (hours); 
 	$(BIN)/mcld train --recipe configs/mannequin-recipe.yaml \
 		--set train.dataset=build/model/mannequin --set train.output=build/model/runs
 	rm -rf mcld/mannequin/weights && cp -r build/model/runs/pipeline mcld/mannequin/weights
+	$(BIN)/python scripts/export_embedded.py
 
 body-network: setup  ## train the embedded reader of bodies anew (an hour); pictures go on if broken off
 	$(BIN)/python scripts/train_body_network.py

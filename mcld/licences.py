@@ -98,7 +98,7 @@ LICENCES = {
         " none is named",
     ),
     "insightface": Licence(
-        "insightface's packs, such as antelopev2 and buffalo_l",
+        "insightface's packs, such as antelopev2 and buffalo_s",
         "MIT",
         "non-commercial research only",
         "no",

@@ -123,7 +123,7 @@ def _describe_metrics(evaluation: Path) -> str:
     path = evaluation / "metrics.json"
     try:
         found = json.loads(path.read_text("utf-8"))
-        values, counts = found["values"], found["counts"]
+        values = found["values"]
         names = sorted({name for scores in values.values() for name in scores})
         rows = [
             [size, *(_show(scores.get(name)) for name in names)] for size, scores in values.items()
@@ -134,12 +134,12 @@ def _describe_metrics(evaluation: Path) -> str:
         ) from error
     table = [["size", *names], ["---"] * (len(names) + 1), *rows]
     lines = [f"| {' | '.join(row)} |" for row in table]
-    told = f"By `mcld evaluate`, on {Path(found.get('dataset', '')).name}; pictures: {counts}."
+    told = f"By `mcld evaluate`, on {Path(found.get('dataset', '')).name}."
     return "\n".join([told, "", *lines])
 
 
 def _show(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, (int, float)) else str(value or "-")
+    return f"{value:.4g}" if isinstance(value, float) else str(value or "-")
 
 
 _NO_METRICS = "Not measured, or not by whoever uploaded it: `mcld evaluate`."

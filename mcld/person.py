@@ -458,11 +458,15 @@ class PersonReader:
         return _demand_body(draw_pose_map(body, turn, pitch, shape), path)
 
     def _tell_estimator(self) -> None:
-        if self.options.pose_estimator == "auto" and self._chosen_estimator == "embedded":
-            self.say(
-                "Poses are read by the embedded reader of bodies. DensePose's weights, which are"
-                " more exact, are not here: mcld weights download densepose"
+        if self.options.pose_estimator != "auto" or self._chosen_estimator != "embedded":
+            return
+        told = "Poses are read by the embedded reader of bodies."
+        if not self.options.commercial:  # under which DensePose would be refused
+            told += (
+                " DensePose's weights, which are more exact, are not here: mcld weights download"
+                " densepose"
             )
+        self.say(told)
 
     def _tell_people(self, path: Path, people: int) -> None:
         person = self.options.person

@@ -615,11 +615,14 @@ class MCLDPipeline(DiffusionPipeline):
             raise InputError(f"num_inference_steps {steps} is above {TIMESTEPS}")
         if not scale >= 1:  # nor NaN
             raise InputError(f"guidance_scale {scale} is below 1, which is no guidance")
-        low, high = guidance_interval
+        try:
+            low, high = (float(share) for share in guidance_interval)
+        except (TypeError, ValueError):
+            low = high = float("nan")
         if not 0 <= low <= high <= 1:
             raise InputError(
-                f"guidance_interval {low:g} to {high:g} is none: give two shares of the noise"
-                " schedule, 0 to 1, the lower one first"
+                f"guidance_interval {guidance_interval} is no interval: give two shares of the"
+                " noise schedule, 0 to 1, the lower one first"
             )
         if not isinstance(cache_interval, int) or cache_interval < 1:
             raise InputError(f"cache_interval {cache_interval} is no whole number of at least 1")

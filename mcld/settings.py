@@ -39,6 +39,7 @@ from mcld.machine.yaml_file import NULL, parse_yaml, read_yaml
 
 NARROWEST, WIDEST = 0.01, 0.28
 """Relative widths that an average of a run can have; one of all steps alike has 0.2887."""
+_Share = Annotated[float, Field(ge=0, le=1)]
 _PREFIX = "MCLD_"
 _DELIMITER = "__"
 
@@ -156,10 +157,8 @@ class SampleSettings(SettingsGroup):
         ge=1,
         description="How far to follow the conditions, 1 for no guidance; null: the weights' own.",
     )
-    guidance_interval: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+    guidance_interval: tuple[_Share, _Share] = Field(
         (0.0, 1.0),
-        min_length=2,
-        max_length=2,
         description="From which to which timesteps guidance applies, as shares of the noise"
         " schedule: 0 is the clean picture, 1 is noise. A step outside takes half the time.",
     )
@@ -720,7 +719,8 @@ def _describe_kind(annotation: Any, limits: Sequence[Any] = ()) -> str:
     if origin is Literal:
         return "one of " + ", ".join(str(a) for a in arguments)
     if origin in (list, tuple):
-        many = " ".join(filter(None, ("a list [a, b]", within)))
+        pair = origin is tuple and Ellipsis not in arguments
+        many = f"a {'pair' if pair else 'list'} [a, b] {within}".strip()
         return f"{many}, each {_describe_kind(arguments[0])}"
     names = {bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
     return f"{names.get(annotation, 'a text')} {within}".strip()

@@ -190,11 +190,13 @@ def sample(
     from mcld.sample.frames import Span
     from mcld.sample.request import PictureRequest, SequenceRequest, SplitRequest
 
+    graphs = {"--engine onnx": settings.sample.engine == "onnx"}
     if split is not None and save_path is not None:
+        refuse(graphs, "goes with one picture, not with --split")
         whole_split = SplitRequest(settings.sample.dataset, split, save_path, weights, limit)
         _sample_split(whole_split, settings, processes)
     elif source and pose and out and _is_sequence(pose, out):
-        only = {"--num-images": num_images > 1, "--attention-maps": attention_maps}
+        only = {"--num-images": num_images > 1, "--attention-maps": attention_maps, **graphs}
         refuse(only, "goes with one picture, not with a sequence")
         refuse({"--fit-body": flags.get("prepare.fit_body")}, "goes with one picture")
         _sample_sequence(

@@ -17,6 +17,7 @@ from mcld.person import PersonReader
 from mcld.prepare.dataset import PrepareRequest, prepare_dataset
 from mcld.prepare.readers import choose_readers
 from mcld.settings import PrepareSettings, load_settings
+from mcld.studio.machine import EXAMPLES
 from mcld.train.checks import check_data
 from mcld.weights.catalogue import catalogue
 
@@ -78,6 +79,14 @@ def test_a_reader_of_people_says_what_nothing_can_be_refused_for(tmp_path):
     assert said == []
     PersonReader(PrepareSettings(commercial=True), "cpu", said.append)
     assert said == [UV_NOTICE]
+
+
+def test_what_would_be_refused_is_not_recommended():
+    said: list[str] = []
+    reader = PersonReader(PrepareSettings(commercial=True), "cpu", said.append, "head_crop")
+    reader.person(next(EXAMPLES.glob("*.jpg")))
+    assert "Poses are read by the embedded reader of bodies." in said
+    assert not [line for line in said if "DensePose's weights" in line]
 
 
 def test_deepfashion_is_refused(tmp_path):

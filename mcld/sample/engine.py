@@ -137,8 +137,8 @@ def _find_obstacle(request: PictureRequest, settings: Settings) -> str | None:
         != (graphs.height, graphs.width),
         "more steps": asked.num_inference_steps not in (None, graphs.num_inference_steps),
         "guidance": asked.guidance_scale not in (None, graphs.guidance_scale)
-        or asked.guidance_interval != graphs.guidance_interval
-        or asked.cache_interval != graphs.cache_interval,
+        or asked.guidance_interval != graphs.guidance_interval,
+        "DeepCache": asked.cache_interval != graphs.cache_interval,
         "another scheduler": asked.scheduler is not None
         or settings.scheduler != SchedulerSettings(),
         "compilation": asked.compile,

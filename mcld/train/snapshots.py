@@ -1,6 +1,6 @@
 """The snapshots of a run's averages on disk, and what of averaging them can be refused at once.
 
-<output>/snapshots/<images seen, 9 digits>-<relative width>.safetensors
+<output>/snapshots/<images seen, 9 digits or more>-<relative width>.safetensors
 """
 
 import math
@@ -34,9 +34,9 @@ def name_snapshot(output: Path, images: int, width: float) -> Path:
 
 def find_snapshots(output: Path) -> list[Snapshot]:
     """The snapshots of a run, oldest first."""
-    paths = sorted((output / "snapshots").glob("*.safetensors"))
-    matched = [(path, re.fullmatch(r"(\d{9})-(0\.\d+)", path.stem)) for path in paths]
-    return [Snapshot(int(m[1]), float(m[2]), path) for path, m in matched if m]
+    paths = (output / "snapshots").glob("*.safetensors")
+    matched = [(path, re.fullmatch(r"(\d{9,})-(0\.\d+)", path.stem)) for path in paths]
+    return sorted(Snapshot(int(m[1]), float(m[2]), path) for path, m in matched if m)
 
 
 def remove_newer_snapshots(output: Path, images: int) -> None:

@@ -51,3 +51,13 @@ def test_the_format_of_attention_maps_goes_with_them(in_process: Run) -> None:
     done = in_process("sample", *FILES, "--attention-format", "pdf")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: --attention-format goes with --attention-maps\n"
+
+
+def test_onnx_asked_for_by_name_is_of_single_pictures(in_process: Run) -> None:
+    split = ("--split", "test", "--save-path", "results")
+    video = ("--source", "a.jpg", "--pose", "turn", "--out", "out.mp4")
+    for what, said in ((split, "--split"), (video, "a sequence")):
+        for how in (("--engine", "onnx"), ("--set", "sample.engine=onnx")):
+            done = in_process("sample", *what, *how)
+            assert done.returncode == 2
+            assert done.stderr == f"error: --engine onnx goes with one picture, not with {said}\n"

@@ -97,7 +97,7 @@ def test_commercial_use_is_told_and_what_is_not_for_it_is_refused_in_a_line(
     ]
     only = in_process("weights", "status", "--commercial")
     assert only.returncode == 0
-    assert "insightface's packs, such as antelopev2 and buffalo_l: not for commercial use" in (
+    assert "insightface's packs, such as antelopev2 and buffalo_s: not for commercial use" in (
         only.stdout
     )
     assert "5 of 5 are missing" in only.stdout

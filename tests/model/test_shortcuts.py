@@ -136,7 +136,10 @@ def test_the_network_in_two_parts_is_the_network(pipeline, conditions, golden, o
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"guidance_interval": (0.7, 0.3)}, r"guidance_interval 0\.7 to 0\.3 is none"),
+        ({"guidance_interval": (0.7, 0.3)}, r"guidance_interval \(0\.7, 0\.3\) is no interval"),
+        ({"guidance_interval": (0.2,)}, "give two shares"),
+        ({"guidance_interval": 0.5}, r"guidance_interval 0\.5 is no interval"),
+        ({"guidance_interval": "ab"}, "guidance_interval ab is no interval"),
         ({"guidance_interval": (0.0, 1.5)}, "0 to 1, the lower one first"),
         ({"guidance_interval": (float("nan"), 1.0)}, "0 to 1, the lower one first"),
         ({"cache_interval": 0}, "cache_interval 0"),

@@ -14,6 +14,7 @@ from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
+from mcld.evaluate.scores import SizeScores
 from mcld.model_card import write_card
 from mcld.networks.folders import load_pipeline, load_weights
 from mcld.networks.hub import _download, find_network
@@ -73,8 +74,8 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     (folder / "evaluation").mkdir()
     scores = {
         "dataset": "/secret/place/shop",
-        "values": {"256": {"psnr": 20.6312, "ssim": 0.7731}},
-        "counts": {"256": 24},
+        "values": {"256": {"pairs": 12000, "psnr": 20.6312, "ssim": 0.7731}},
+        "counts": {"256": SizeScores(12001).count_pictures()},
     }
     (folder / "evaluation" / "metrics.json").write_text(json.dumps(scores))
     with serving_hub() as hub:
@@ -109,8 +110,9 @@ def test_a_card_tells_what_is_known_and_nothing_of_this_machine(pushed):
     for heading in ("Use", "Method", "Data", "Figures", "Intended use", "Licence"):
         assert f"\n## {heading}\n" in card
     assert f"--weights {NETWORK}" in card
-    assert "| 256 | 20.63 | 0.7731 |" in card
-    assert "on shop" in card
+    assert "| size | pairs | psnr | ssim |" in card
+    assert "| 256 | 12000 | 20.63 | 0.7731 |" in card
+    assert "By `mcld evaluate`, on shop.\n" in card
     assert "/secret" not in card
     index = pushed.repositories[NETWORK]["model_index.json"].decode()
     assert str(EMBEDDED) not in index

@@ -19,7 +19,7 @@ from mcld.train.loop import train
 from mcld.train.plan import check_run
 from mcld.train.post_hoc_ema import decay, fit_profile, gamma_of_width, inner_product
 from mcld.train.report import TrainReport
-from mcld.train.snapshots import Snapshot, check_average, find_snapshots
+from mcld.train.snapshots import Snapshot, check_average, find_snapshots, name_snapshot
 from tests.conftest import FinishedRun
 from tests.train.runs import assert_equal, run, weights, with_train
 
@@ -306,3 +306,12 @@ def test_which_widths_are_made_well_is_listed(tracked):
     snapshots = find_snapshots(tracked.train.output)
     errors = profile_errors(snapshots, [0.02, 0.05, 0.08, 0.25])
     assert errors[0.05] < 1e-6 < errors[0.08] < 0.01 < errors[0.25] < errors[0.02]
+
+
+def test_snapshots_of_more_than_a_billion_pictures_are_found_in_their_order(tmp_path):
+    times = (2_000_000_000, 999_999_999, 1_000_000_000)
+    for images in times:
+        path = name_snapshot(tmp_path, images, 0.05)
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert [snapshot.images for snapshot in find_snapshots(tmp_path)] == sorted(times)
