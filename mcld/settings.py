@@ -162,6 +162,14 @@ class SampleSettings(SettingsGroup):
         description="From which to which timesteps guidance applies, as shares of the noise"
         " schedule: 0 is the clean picture, 1 is noise. A step outside takes half the time.",
     )
+
+    @field_validator("guidance_interval")
+    @classmethod
+    def _order_interval(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError("give the lower share of the noise schedule first")
+        return value
+
     cache_interval: PositiveInt = Field(
         1,
         description="Steps that share the deep features of the denoising UNet (DeepCache); 1: none"
@@ -698,7 +706,9 @@ def _describe_invalid(error: ValidationError, origins: dict[str, str]) -> str:
     allowed, origin = describe_allowed(_FIELDS[key]), origins[key]
     if origin.startswith("--"):
         return f"{origin} {first['input']}: give {allowed.removesuffix(f' or {NULL}')}"
-    return f"{key} cannot be {first['input']!r} (from {origin}): give {allowed}"
+    own = first["type"] == "value_error"  # of a validator here, which says what to give
+    remedy = str(first["ctx"]["error"]) if own else f"give {allowed}"
+    return f"{key} cannot be {first['input']!r} (from {origin}): {remedy}"
 
 
 def describe_allowed(field: FieldInfo) -> str:

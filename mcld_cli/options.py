@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from mcld.errors import SettingsError, WeightsError
 from mcld.machine.processes import count_processes
 from mcld.machine.yaml_file import NULL
+from mcld.networks import places
 from mcld.networks.hub import is_hub_id
 from mcld.settings import (
     EvaluateSettings,
@@ -68,13 +69,18 @@ class Group(_PlainFlags, TyperGroup):
 
 
 def check_weights(folder: Path | None) -> Path | None:
-    """The folder of a network, or its id on the hub. Raises WeightsError for what is neither."""
+    """The folder of a network, or its id on the hub.
+
+    Raises WeightsError for what is neither, and for a folder without a network.
+    """
     if folder is not None and not folder.is_dir() and (folder.exists() or not is_hub_id(folder)):
         what = "is no folder" if folder.exists() else "does not exist"
         raise WeightsError(
             f"--weights {folder} {what}: give a pipeline folder, one with the four files of the"
             " authors' layout, or an id on the Hugging Face hub, such as org/name"
         )
+    if folder is not None and folder.is_dir():
+        places.check_weights(folder)
     return folder
 
 

@@ -33,8 +33,8 @@ class ExportRequest:
             raise SettingsError(f"--out {self.out} exists already: give the name of a new folder")
         if not_kept := [name for name, asked in self._list_unkept().items() if asked]:
             raise SettingsError(
-                f"graphs cannot hold {' and '.join(not_kept)}: leave it out; they sample by DDIM in"
-                " float32, guided at every step or at none"
+                f"graphs cannot hold {' and '.join(not_kept)}: leave it out; they are made on the"
+                " CPU, and sample by DDIM in float32, guided at every step or at none"
             )
         check_outputs("--out", [self.out])
         if missing := [name for name in PACKAGES if find_spec(name) is None]:
@@ -43,6 +43,7 @@ class ExportRequest:
     def _list_unkept(self) -> dict[str, bool]:
         usual, asked = SampleSettings(), self.sampling
         return {
+            "sample.device": asked.device not in (None, "cpu"),
             "sample.scheduler": asked.scheduler not in (None, "ddim"),
             "sample.dtype": asked.dtype not in (None, "float32"),
             **{

@@ -41,4 +41,4 @@ def is_failure(error: RuntimeError) -> bool:
 
     if isinstance(error, torch.AcceleratorError):
         return True
-    return any(word in str(error) for word in ("CUDA", "HIP", "MPS"))
+    return any(word in str(error) for word in ("CUDA", "HIP", "MPS", "XPU"))

@@ -71,6 +71,7 @@ def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> S
     if options.compile:
         compile_networks(pipeline, "regional" if options.low_memory else options.compile_mode)
     torch.set_float32_matmul_precision("high" if options.tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = options.tf32  # of convolutions, which PyTorch allows
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.resolve_options(
         options.height,

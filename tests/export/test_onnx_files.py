@@ -123,6 +123,7 @@ def test_another_scheduler_than_plain_ddim_is_refused(scheduler):
 @pytest.mark.parametrize(
     "override",
     [
+        "sample.device=cuda",
         "sample.scheduler=unipc",
         "sample.fast=true",
         "sample.dtype=bfloat16",

@@ -71,3 +71,17 @@ def test_an_option_is_described_as_its_setting_is(key: str, text: str) -> None:
 
 def test_whatever_can_be_edited_can_be_taken_from_another_photo() -> None:
     assert set(DONORS) == {"face", *GROUPS}
+
+
+def test_a_folder_without_a_network_is_told_before_a_photo_is_read(in_process, tmp_path):
+    (tmp_path / "empty").mkdir()
+    arguments = ("--source", "no.jpg", "--pose", "walking", "--out", "out.png")
+    ran = in_process("sample", "--weights", "empty", *arguments)
+    assert ran.returncode == 1
+    assert "error: empty holds no network: give a pipeline folder" in ran.stderr
+
+
+def test_a_guidance_interval_that_is_none_is_told_with_the_settings(in_process):
+    ran = in_process("settings", "sample", "--set", "sample.guidance_interval=[0.8, 0.2]")
+    assert ran.returncode == 2
+    assert "give the lower share of the noise schedule first" in ran.stderr
