@@ -22,6 +22,7 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from mcld.conditions import FOCAL_CONDITIONS, FocalConditions, scale_iuv
 from mcld.errors import InputError
+from mcld.machine.tensor_files import halve_exact
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 from mcld.model.attention import DeepFeatures, FocalContext
 from mcld.model_card import name_real_modules, write_card, write_hub_code
@@ -261,6 +262,9 @@ class MCLDPipeline(DiffusionPipeline):
     ) -> Any:
         """Upload this pipeline to the Hugging Face hub, with a model card and the code to load it.
 
+        Files whose every weight half precision holds exactly are uploaded in it, as those of a
+        network that was saved with `train.save_dtype=float16` are: no weight changes by that.
+
         Args:
             repo_id: org/name; made where it is not there. A card that is there is kept.
             commit_message, private, token, create_pr: as diffusers has them.
@@ -287,6 +291,8 @@ class MCLDPipeline(DiffusionPipeline):
         create_pr: bool = False,
         evaluation: Path | None = None,
     ) -> Any:
+        for file in folder.glob("*/*.safetensors"):
+            halve_exact(file)
         write_hub_code(folder)
         write_card(folder, repo_id, dict(self.config), evaluation)
         repo_id = create_repo(repo_id, exist_ok=True, private=private, token=token).repo_id

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from huggingface_hub import constants
 from PIL import Image
+from safetensors.torch import load, load_file
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
@@ -138,6 +140,16 @@ def test_diffusers_loads_what_was_pushed(pushed, tmp_path):
     assert done.returncode == 0, done.stderr
     known = "MCLDPipeline ['source', 'texture', 'face']"
     assert done.stdout.strip() == f"{known} {hash_pipeline(load_pipeline())}"
+
+
+def test_what_was_saved_in_half_precision_goes_up_in_it(pushed):
+    files = sorted(file.relative_to(EMBEDDED) for file in EMBEDDED.glob("*/*.safetensors"))
+    assert files
+    for file in files:
+        there, here = load(pushed.repositories[NETWORK][str(file)]), load_file(EMBEDDED / file)
+        assert there.keys() == here.keys()
+        assert all(there[key].dtype == here[key].dtype == torch.float16 for key in here)
+        assert all(torch.equal(there[key], here[key]) for key in here)
 
 
 def test_without_mcld_that_is_said(pushed, tmp_path):
