@@ -40,6 +40,7 @@ pipeline = DiffusionPipeline.from_pretrained(
 from mcld.sampling.open import hash_pipeline
 print(type(pipeline).__name__, pipeline.config.focal_conditions, hash_pipeline(pipeline))
 """
+_UNKNOWN = "whether it began with Stable Diffusion's weights is not recorded"
 SAVE = f"""
 from mcld.networks.folders import load_pipeline
 load_pipeline().save_pretrained("people", push_to_hub=True, repo_id={NETWORK!r})
@@ -123,7 +124,8 @@ def test_a_card_tells_what_is_known_and_nothing_of_this_machine(pushed):
 def test_a_network_of_stable_diffusion_goes_under_its_licence(tmp_path):
     origin = tmp_path / "pipeline"
     origin.mkdir()
-    train = {"dataset": "/my/place/fashion", "height": 256, "width": 176, "images": 24000}
+    size = {"height": 256, "width": 176, "images": 24000}
+    train = {"dataset": "/my/place/fashion", "pretrained": "pretrained_weights", **size}
     (origin / "training.yaml").write_text(yaml.safe_dump({"settings": {"train": train}}))
     config = {"vae": ("diffusers", "AutoencoderKL"), "_name_or_path": str(origin)}
     write_card(tmp_path, "me/net", config)
@@ -133,6 +135,28 @@ def test_a_network_of_stable_diffusion_goes_under_its_licence(tmp_path):
     assert "/my/place" not in card
     with pytest.raises(InputError, match=r"metrics\.json cannot be read"):
         write_card(tmp_path, "me/net", config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("train", "autoencoder", "told"),
+    [
+        (None, "AutoencoderKL", _UNKNOWN),
+        ({"pretrained": "weights", "start_from": "runs/other"}, "AutoencoderKL", _UNKNOWN),
+        ({"pretrained": None, "start_from": None}, "AutoencoderKL", "Not stated."),
+        (None, "PatchAutoencoder", "Not stated."),
+    ],
+)
+def test_where_a_networks_weights_began_is_said_only_where_it_is_recorded(
+    tmp_path, train, autoencoder, told
+):
+    if train is not None:
+        record = yaml.safe_dump({"settings": {"train": train}})
+        (tmp_path / "training.yaml").write_text(record)
+    config = {"vae": ("library", autoencoder), "_name_or_path": str(tmp_path)}
+    write_card(tmp_path, "me/net", config)
+    card = (tmp_path / "README.md").read_text()
+    assert "license: other\n" in card
+    assert told in card
 
 
 def test_diffusers_loads_what_was_pushed(pushed, tmp_path):
