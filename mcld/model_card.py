@@ -16,6 +16,8 @@ from mcld.machine.files import write_text
 
 INDEX = "model_index.json"
 """What makes a folder a pipeline's."""
+CARD = "README.md"
+"""The model card's file."""
 _PREFIX = "mcld__"
 _TRAINING = "training.yaml"
 _STABLE_DIFFUSION = "AutoencoderKL"
@@ -107,7 +109,7 @@ def write_card(
         metrics=_describe_metrics(evaluation) if evaluation else _NO_METRICS,
         licence=told,
     )
-    write_text(folder / "README.md", text)
+    write_text(folder / CARD, text)
 
 
 def _read_training(origin: Path) -> dict[str, Any]:

@@ -194,6 +194,16 @@ def test_a_card_that_is_there_is_kept(tmp_path):
     load_weights(tmp_path / "people", load_settings())  # the folder that was pushed, too
 
 
+def test_a_card_in_ones_own_folder_is_kept_and_uploaded(tmp_path):
+    (tmp_path / "people").mkdir()
+    (tmp_path / "people" / "README.md").write_text("Mine.")
+    with serving_hub() as hub:
+        done = python(SAVE, tmp_path, **variables(hub, tmp_path / "hf"))
+        assert done.returncode == 0, done.stderr
+        assert hub.repositories[NETWORK]["README.md"] == b"Mine."
+    assert (tmp_path / "people" / "README.md").read_text() == "Mine."
+
+
 def test_a_picture_is_painted_by_a_network_of_the_hub_and_again_without_network(
     mcld: Run, pushed: Hub, dataset: DatasetLayout, tmp_path: Path
 ) -> None:
