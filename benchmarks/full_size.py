@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.train import PAPER_PROJECTOR, SD15, VAE, VIT_L, peak_gigabytes, time_steps
+from mcld.machine.accelerator import find_accelerator, is_discrete
 
 if TYPE_CHECKING:
     import torch
@@ -161,16 +162,16 @@ class Bench:
             yield {"measured": what, "left out": f"it needs {minutes:g} minutes"}
             return
         started = time.monotonic()
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
+        if is_discrete(self.device):
+            torch.accelerator.reset_peak_memory_stats()
         try:
             found = measure()
         except Exception as error:  # noqa: BLE001 - the other modes are to be measured
             found = {"failed": f"{type(error).__name__}: {str(error)[:400]}"}
         gc.collect()
         torch.compiler.reset()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        if is_discrete(self.device):
+            torch.accelerator.empty_cache()
         yield {"measured": what, **found, "took, s": round(time.monotonic() - started, 1)}
 
     def _check(self) -> Line:
@@ -224,7 +225,7 @@ class Bench:
             _wait(self.device)
             seconds[part] = (time.perf_counter() - start) / mode.batch
 
-        for k in range(3 if self.device.type == "cuda" else 2):  # the last counts
+        for k in range(2 if self.device.type == "cpu" else 3):  # the last counts
             with timed("picture"):
                 with timed("encode"):
                     conditions, noise = _ask(opened, self.size, mode.batch)
@@ -278,22 +279,20 @@ class Bench:
         }
 
     def _peak(self) -> Line:
-        return {"peak GB": peak_gigabytes()} if self.device.type == "cuda" else {}
+        return {"peak GB": peak_gigabytes()} if is_discrete(self.device) else {}
 
     def _profile(self) -> Line:
         """The operators that two guided steps spend their time in, as shares of it."""
-        from torch.profiler import ProfilerActivity, profile
+        from torch.profiler import profile
 
         opened = _open(self.size, self.device, (), self.device, 2)
         conditions, noise = _ask(opened, self.size, 1)
         pipeline, options = opened
         pipeline.denoise(conditions, noise, options)
-        gpu = self.device.type == "cuda"
-        kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
-        with profile(activities=kinds) as seen:
+        with profile() as seen:  # of the CPU, and of the accelerators that PyTorch can look into
             pipeline.denoise(conditions, noise, options)
             _wait(self.device)
-        name = "self_device_time_total" if gpu else "self_cpu_time_total"
+        name = "self_device_time_total" if is_discrete(self.device) else "self_cpu_time_total"
         events = seen.key_averages()
         total = sum(getattr(event, name) for event in events) or 1
         ranked = sorted(events, key=lambda event: -getattr(event, name))[:12]
@@ -388,8 +387,16 @@ def _psnr(picture: torch.Tensor, other: torch.Tensor) -> float:
 def _wait(device: torch.device) -> None:
     import torch
 
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
+
+
+def _name(accelerator: torch.device) -> str:
+    """What the maker calls it; of Apple's, PyTorch does not say."""
+    import torch
+
+    module = torch.get_device_module(accelerator)
+    return str(module.get_device_name()) if is_discrete(accelerator) else accelerator.type
 
 
 def gpu(minutes: float, toy: bool) -> Iterator[Line]:
@@ -398,15 +405,15 @@ def gpu(minutes: float, toy: bool) -> Iterator[Line]:
 
     from mcld.errors import MCLDError
 
-    there = torch.cuda.is_available()
-    if not there and not toy:
+    there = find_accelerator()
+    if there is None and not toy:
         raise MCLDError("there is no GPU here: give --toy, or measure the CPU: benchmarks cpu")
-    device = torch.device("cuda" if there else "cpu")
-    name = torch.cuda.get_device_name() if there else "CPU"
+    device = there or torch.device("cpu")
+    name = "CPU" if there is None else _name(there)
     yield {"measured": "on", "device": name, "torch": torch.__version__}
     bench = Bench(device, TOY if toy else FULL, time.monotonic() + 60 * minutes)
     sampling = (*GPU_SAMPLING, *LAST_SAMPLING)
-    if not there:
+    if there is None:
         spares = "low_memory", "compile", "float16"
         sampling = tuple(m for m in sampling if not any(s in " ".join(m.settings) for s in spares))
         bench = replace(bench, steps=2)

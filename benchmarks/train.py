@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mcld.errors import MCLDError
+from mcld.machine.accelerator import find_accelerator, is_discrete
 
 Measure = Callable[[dict[str, Any]], dict[str, float]]
 
@@ -67,9 +68,8 @@ CPU_VARIANTS: dict[str, dict[str, Any]] = {
 
 def train() -> Iterator[tuple[str, float]]:
     """Images a second and peak memory, each variant in a process of its own; then the encoders."""
-    import torch
 
-    gpu = torch.cuda.is_available()
+    gpu = find_accelerator() is not None
     where = "" if gpu else ", 1 image, forward and backward only"
     measured: dict[str, float] = {}
     for name, changes in (GPU_VARIANTS if gpu else CPU_VARIANTS).items():
@@ -106,9 +106,8 @@ def alone(measure: Measure, changes: dict[str, Any]) -> dict[str, float] | None:
 
 def _measured(sender: Any, measure: Measure, changes: dict[str, Any]) -> None:
     import psutil
-    import torch
 
-    if not torch.cuda.is_available():  # memory that runs out is to be an error, not the end
+    if find_accelerator() is None:  # memory that runs out is to be an error, not the end
         room = int(0.9 * psutil.virtual_memory().available)
         resource.setrlimit(resource.RLIMIT_DATA, (room, room))
     try:
@@ -130,7 +129,7 @@ def _trained(changes: dict[str, Any]) -> dict[str, float]:
     from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
     from mcld.settings import load_settings
 
-    gpu = torch.cuda.is_available()
+    gpu = find_accelerator() is not None
     batch, warm_up, steps = (GPU_BATCH, 2, GPU_STEPS) if gpu else (1, 1, 1)
     settings = load_settings(
         Path("configs/deepfashion.yaml"), [f"train.batch_size={batch}", "train.ema_decay=0"]
@@ -175,8 +174,8 @@ def time_steps(
         times = [time.perf_counter()]
         conditions = settings.model.focal_conditions
         for _ in take_steps(*prepared, accelerator, samples, settings, conditions, 0):
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
+            if accelerator.device.type != "cpu":
+                torch.accelerator.synchronize()
             times.append(time.perf_counter())
     return [after - before for before, after in itertools.pairwise(times)]
 
@@ -186,8 +185,8 @@ def _encoded(_: dict[str, Any]) -> dict[str, float]:
     from diffusers import AutoencoderKL
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-    gpu = torch.cuda.is_available()
-    device, batch = ("cuda", GPU_BATCH) if gpu else ("cpu", 1)
+    device = find_accelerator() or torch.device("cpu")
+    batch = 1 if device.type == "cpu" else GPU_BATCH
     dtype = torch.float32
     vae = AutoencoderKL(**VAE).to(device, dtype)
     encoder = CLIPVisionModelWithProjection(CLIPVisionConfig(**VIT_L)).to(device, dtype)
@@ -198,18 +197,20 @@ def _encoded(_: dict[str, Any]) -> dict[str, float]:
         for _ in range(4):
             vae.encode(pixels)
             encoder(pixel_values=patches)
-            if gpu:
-                torch.cuda.synchronize()
+            if device.type != "cpu":
+                torch.accelerator.synchronize()
             times.append(time.perf_counter())
     rate = 3 * batch / (times[-1] - times[1])
     return {"images/s": round(rate, 4), "peak GB": peak_gigabytes()}
 
 
 def peak_gigabytes() -> float:
+    """Of an accelerator with memory of its own, that; else of this process."""
     import torch
 
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_reserved() / 1e9, 1)
+    accelerator = find_accelerator()
+    if accelerator is not None and is_discrete(accelerator):
+        return round(torch.accelerator.max_memory_reserved() / 1e9, 1)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 1)
 
 

@@ -16,6 +16,8 @@ from mcld.machine.files import write_text
 
 INDEX = "model_index.json"
 """What makes a folder a pipeline's."""
+CARD = "README.md"
+"""The model card's file."""
 _PREFIX = "mcld__"
 _TRAINING = "training.yaml"
 _STABLE_DIFFUSION = "AutoencoderKL"
@@ -82,8 +84,15 @@ def write_card(
 
     Raises InputError when that cannot be read.
     """
-    derived = _STABLE_DIFFUSION in (config.get("vae") or ())
-    licence = "creativeml-openrail-m" if derived else "other"
+    origin = Path(str(config.get("_name_or_path") or ""))
+    train = _read_training(origin)
+    is_known = "pretrained" in train and not train.get("start_from")
+    if is_known and train["pretrained"]:
+        licence, told = "creativeml-openrail-m", _DERIVED
+    elif not is_known and _STABLE_DIFFUSION in (config.get("vae") or ()):
+        licence, told = "other", _PERHAPS_DERIVED
+    else:
+        licence, told = "other", _OWN
     facts = {
         "library_name": "diffusers",
         "pipeline_tag": "image-to-image",
@@ -96,21 +105,28 @@ def write_card(
         steps=config.get("num_inference_steps"),
         guidance=config.get("guidance_scale"),
         face=config.get("face_embedder"),
-        data=_describe_data(Path(str(config.get("_name_or_path") or ""))),
+        data=_describe_data(train),
         metrics=_describe_metrics(evaluation) if evaluation else _NO_METRICS,
-        licence=_DERIVED if derived else _OWN,
+        licence=told,
     )
-    write_text(folder / "README.md", text)
+    write_text(folder / CARD, text)
 
 
-def _describe_data(origin: Path) -> str:
-    """What the record of training in the folder that the network came from says, without paths."""
+def _read_training(origin: Path) -> dict[str, Any]:
+    """The settings `train` in the record of the folder that the network came from; {} of none."""
     try:
-        settings = yaml.safe_load((origin / _TRAINING).read_text("utf-8"))["settings"]
-        train = settings["train"]
+        train = yaml.safe_load((origin / _TRAINING).read_text("utf-8"))["settings"]["train"]
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        return {}
+    return train if isinstance(train, dict) else {}
+
+
+def _describe_data(train: dict[str, Any]) -> str:
+    """What the record of training says, without paths."""
+    try:
         name, size = Path(train["dataset"]).name, f"{train['height']}x{train['width']}"
         seen = f"{train['images']:,}"
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return "What it learned from is not recorded. **Whoever uploads it, say so here.**"
     return (
         f"It was trained by `mcld train` at {size} on a dataset folder called `{name}`; it saw"
@@ -144,9 +160,14 @@ def _show(value: object) -> str:
 
 _NO_METRICS = "Not measured, or not by whoever uploaded it: `mcld evaluate`."
 _DERIVED = (
-    "It has Stable Diffusion's autoencoder and began with its weights, which are under the"
+    "By the record of its training it began with Stable Diffusion's weights, which are under the"
     " CreativeML OpenRAIL-M: the uses that its attachment A forbids are forbidden here, too. What"
     " it learned from may forbid more."
+)
+_PERHAPS_DERIVED = (
+    "Its autoencoder is of the kind that Stable Diffusion's is; whether it began with Stable"
+    " Diffusion's weights is not recorded. If it did, the CreativeML OpenRAIL-M holds here, too."
+    " **Whoever uploads it, say so here**, and above, in `license`."
 )
 _OWN = "Not stated. **Whoever uploads it, say so here**, and above, in `license`."
 _CARD = """---

@@ -31,7 +31,7 @@ from mcld.dataset.pictures import (
 )
 from mcld.dataset.poses import find_pose, frame_pose
 from mcld.dataset.views import split_views
-from mcld.errors import InputError, MCLDError, SettingsError
+from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
 from mcld.estimators.body.keypoints import read_keypoints
 from mcld.estimators.face import InsightFace
 from mcld.estimators.head_crop import HeadCrop
@@ -42,7 +42,7 @@ from mcld.estimators.pose import (
     open_pose_estimator,
     resolve_pose_estimator,
 )
-from mcld.licences import UV_NOTICE
+from mcld.licences import LICENCES, UV_NOTICE
 from mcld.machine.processes import ignore
 from mcld.person_check import explain_missing_estimator, pair_sources, resolve_pose_kind
 from mcld.settings import PrepareSettings
@@ -169,6 +169,32 @@ def warn_of_no_face(person: Person, say: Callable[[str], None]) -> None:
     if not person.has_face:
         name = Path(person.name).name
         say(f"No face is known of {name}: whose face it is, is left open.")
+
+
+def check_prepared(
+    layout: DatasetLayout,
+    options: PrepareSettings,
+    say: Callable[[str], None],
+    *,
+    faces: bool,
+) -> None:
+    """Under `prepare.commercial`, raise WeightsError for a dataset that others' networks read.
+
+    Whoever reads prepared people asks this first. faces: whether the dataset's face embeddings
+    count, too. say: told what nothing can be refused for.
+    """
+    if not options.commercial:
+        return
+    if layout.read_record().get("pose_estimator") in ("densepose", "detectron2"):
+        reader = LICENCES["densepose"]
+    elif faces and layout.face_embedder == "arcface":
+        reader = LICENCES["insightface"]
+    else:
+        say(UV_NOTICE)
+        return
+    raise WeightsError(
+        f"{layout.root} was prepared with {reader.explain_refusal()} (prepare.commercial is set)"
+    )
 
 
 def read_prepared(
@@ -330,7 +356,8 @@ class PersonReader:
         """Read the person of a photo; pose: the photo's own IUV map, given by hand.
 
         Raises InputError when the photo cannot be read or shows nobody, MCLDError or WeightsError
-        when what must be estimated cannot be here. A face that cannot be estimated is left out.
+        when what must be estimated cannot be here, or what lies there must not count (see
+        `check_prepared`). A face that cannot be estimated is left out.
         """
         found = None if pose else DatasetLayout.beside(source)
         if found is not None and found[0].is_prepared(*found[1:]):
@@ -355,6 +382,7 @@ class PersonReader:
         return gather_person(views, self.say)
 
     def _read_prepared(self, layout: DatasetLayout, split: str, stem: str) -> Person:
+        check_prepared(layout, self.options, self.say, faces=self._face_embedder == "arcface")
         person = read_prepared(layout, split, stem, self._face_embedder)
         if self._face_embedder == "arcface" != layout.face_embedder:
             return replace(person, face=self._embed_face(np.asarray(person.photo), person.iuv))
@@ -387,7 +415,8 @@ class PersonReader:
         """A target pose, uint8 [H, W, 3] (I, U, V), of a file of any kind.
 
         Raises InputError when the file cannot be read, is not of the kind, or shows nobody;
-        MCLDError or WeightsError when a photo's pose cannot be estimated here.
+        MCLDError or WeightsError when a photo's pose cannot be estimated here, or what lies there
+        must not count (see `check_prepared`).
         """
         kind = resolve_pose_kind(path, kind)
         if kind == "keypoints":
@@ -399,6 +428,8 @@ class PersonReader:
         elif kind in ("body", "gallery"):
             iuv = self._draw_body(path, kind)
         elif (found := find_pose(path, kind)) is not None:
+            if (beside := DatasetLayout.beside(path)) is not None:
+                check_prepared(beside[0], self.options, self.say, faces=False)
             iuv = found
         else:
             iuv = self._estimate(path, kind)

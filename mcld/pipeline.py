@@ -22,9 +22,10 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from mcld.conditions import FOCAL_CONDITIONS, FocalConditions, scale_iuv
 from mcld.errors import InputError
+from mcld.machine.tensor_files import halve_exact
 from mcld.model import MCLD, DenoisingUNet, ImageProjector, PoseGuider, ReferenceNet
 from mcld.model.attention import DeepFeatures, FocalContext
-from mcld.model_card import name_real_modules, write_card, write_hub_code
+from mcld.model_card import CARD, name_real_modules, write_card, write_hub_code
 from mcld.picture_arguments import (
     Pictures,
     read_faces,
@@ -240,7 +241,7 @@ class MCLDPipeline(DiffusionPipeline):
         """As diffusers has it.
 
         push_to_hub: upload the folder as `push_to_hub` does, whose arguments count; `repo_id` is by
-        default the folder's name.
+        default the folder's name. A README.md in the folder is kept, and is then the card.
         """
         names = ("repo_id", "commit_message", "private", "token", "create_pr", "evaluation")
         upload = {name: options.pop(name) for name in names if name in options}
@@ -260,6 +261,9 @@ class MCLDPipeline(DiffusionPipeline):
         **options: Any,
     ) -> Any:
         """Upload this pipeline to the Hugging Face hub, with a model card and the code to load it.
+
+        Files whose every weight half precision holds exactly are uploaded in it, as those of a
+        network that was saved with `train.save_dtype=float16` are: no weight changes by that.
 
         Args:
             repo_id: org/name; made where it is not there. A card that is there is kept.
@@ -287,10 +291,13 @@ class MCLDPipeline(DiffusionPipeline):
         create_pr: bool = False,
         evaluation: Path | None = None,
     ) -> Any:
+        for file in folder.glob("*/*.safetensors"):
+            halve_exact(file)
         write_hub_code(folder)
-        write_card(folder, repo_id, dict(self.config), evaluation)
+        if not (folder / CARD).exists():  # else it is the user's own
+            write_card(folder, repo_id, dict(self.config), evaluation)
         repo_id = create_repo(repo_id, exist_ok=True, private=private, token=token).repo_id
-        kept = ["README.md"] if file_exists(repo_id, "README.md", token=token) else None
+        kept = [CARD] if file_exists(repo_id, CARD, token=token) else None
         return upload_folder(
             repo_id=repo_id,
             folder_path=folder,

@@ -9,8 +9,9 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from benchmarks import metrics
+from benchmarks import full_size, metrics
 from benchmarks.full_size import GPU_SAMPLING, TOY, Bench, Mode
+from mcld.errors import MCLDError
 
 TRAINING = Mode("bf16", (), 2)
 FULL_PRECISION = Mode("float32", ("train.precision=no",), 2)
@@ -50,9 +51,28 @@ def test_what_the_time_left_does_not_suffice_for_is_named(bench):
 def test_a_mode_that_fails_is_told_and_the_others_are_measured(bench):
     wrong = Mode("wrong", ("sample.guidance_interval=[0.9,0.1]",))
     (told,) = bench.sample(wrong)
-    assert "guidance_interval 0.9 to 0.1" in told["failed"]
+    assert "guidance_interval (0.9, 0.1) is no interval" in told["failed"]
     (told,) = bench.sample(Mode("float32", ("sample.dtype=float32",)))
     assert "failed" not in told
+
+
+@pytest.mark.parametrize("kind", ["cuda", "xpu", "mps"])
+def test_whatever_accelerator_there_is_is_measured(monkeypatch, kind):
+    def find(check_available: bool) -> torch.device:
+        return torch.device(kind)
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", find)
+    for module in (torch.cuda, torch.xpu):
+        monkeypatch.setattr(module, "get_device_name", lambda: f"{kind} of this maker")
+    lines = full_size.gpu(0, toy=False)
+    assert next(lines)["device"] == ("mps" if kind == "mps" else f"{kind} of this maker")
+    assert all("left out" in line for line in lines)
+
+
+def test_without_an_accelerator_that_is_said(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    with pytest.raises(MCLDError, match="there is no GPU here: give --toy"):
+        next(full_size.gpu(1, toy=False))
 
 
 def test_faults_of_true_pictures_are_scored_and_told_by_metric(tmp_path, monkeypatch, capsys):

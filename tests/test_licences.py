@@ -1,5 +1,6 @@
 """What may not be used commercially is refused where it would be used, and the page says so."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,14 @@ from mcld.evaluate.networks import find_torchvision_file
 from mcld.licences import LICENCES, UV_NOTICE
 from mcld.networks.folders import load_weights
 from mcld.networks.places import EMBEDDED
-from mcld.person import PersonReader
+from mcld.person import PersonReader, check_prepared
 from mcld.prepare.dataset import PrepareRequest, prepare_dataset
 from mcld.prepare.readers import choose_readers
+from mcld.sample.request import SplitRequest
+from mcld.sample.split import sample_split
 from mcld.settings import PrepareSettings, load_settings
 from mcld.studio.machine import EXAMPLES
-from mcld.train.checks import check_data
+from mcld.train.loop import train
 from mcld.weights.catalogue import catalogue
 
 PAGE = (Path(__file__).parents[1] / "docs" / "licences.md").read_text("utf-8")
@@ -119,22 +122,67 @@ def test_ones_own_network_is_taken():
     load_weights(EMBEDDED, load_settings(overrides=COMMERCIAL))
 
 
-@pytest.mark.parametrize(
-    ("record", "refused"),
-    [
-        ({"pose_estimator": "densepose", "face_embedder": "head_crop"}, "DensePose"),
-        ({"pose_estimator": "embedded", "face_embedder": "arcface"}, "insightface"),
-        ({}, "insightface"),
-        ({"pose_estimator": "embedded", "face_embedder": "head_crop"}, None),
-    ],
+PREPARED = (
+    ({"pose_estimator": "densepose", "face_embedder": "head_crop"}, "DensePose"),
+    ({"pose_estimator": "embedded", "face_embedder": "arcface"}, "insightface"),
+    ({}, "insightface"),
+    ({"pose_estimator": "embedded", "face_embedder": "head_crop"}, None),
 )
-def test_a_dataset_that_others_networks_read_is_not_trained_on(tmp_path, record, refused):
-    DatasetLayout(tmp_path).write_record(record)
-    where = [f"train.dataset={tmp_path}"]
-    check_data(load_settings(overrides=where))
-    bound = load_settings(overrides=[*where, *COMMERCIAL])
+
+
+@pytest.mark.parametrize(("record", "refused"), PREPARED)
+def test_a_dataset_that_others_networks_read_is_refused(tmp_path, record, refused):
+    layout, said = DatasetLayout(tmp_path), list[str]()
+    layout.write_record(record)
+    check_prepared(layout, PrepareSettings(), said.append, faces=True)
+    assert said == []
+    bound = PrepareSettings(commercial=True)
     if refused is None:
-        check_data(bound)
+        check_prepared(layout, bound, said.append, faces=True)
+        assert said == [UV_NOTICE]
     else:
-        with pytest.raises(WeightsError, match=refused):
-            check_data(bound)
+        with pytest.raises(WeightsError, match=f"{tmp_path} was prepared with {refused}"):
+            check_prepared(layout, bound, said.append, faces=True)
+
+
+@pytest.fixture
+def densepose_read(dataset, tmp_path) -> DatasetLayout:
+    """A copy of the dataset that says that DensePose and insightface read it."""
+    shutil.copytree(dataset.root, tmp_path / "own")
+    layout = DatasetLayout(tmp_path / "own")
+    layout.write_record({"pose_estimator": "densepose", "face_embedder": "arcface"})
+    return layout
+
+
+def test_people_and_poses_that_densepose_read_are_not_painted(densepose_read):
+    options = PrepareSettings(commercial=True)
+    reader = PersonReader(options, "cpu", print, "head_crop")
+    picture = densepose_read.image("test", Path(densepose_read.names("test")[0]).stem)
+    for read in (reader.person, reader.pose):
+        with pytest.raises(WeightsError, match="was prepared with DensePose"):
+            read(picture)
+    densepose_read.write_record({"pose_estimator": "embedded", "face_embedder": "arcface"})
+    assert reader.person(picture).has_face  # by the head crop: insightface's is not read
+    reader.pose(picture)
+    with pytest.raises(WeightsError, match="was prepared with insightface"):
+        PersonReader(options, "cpu", print).person(picture)
+
+
+def test_a_split_that_densepose_read_is_not_sampled_nor_trained_on(densepose_read, tmp_path, tiny):
+    request = SplitRequest(densepose_read.root, "test", tmp_path / "out")
+    silent = {"say": print, "on_picture": lambda *_: None}
+    with pytest.raises(WeightsError, match="was prepared with DensePose"):
+        sample_split(request, load_settings(overrides=COMMERCIAL), **silent)
+    assert not (tmp_path / "out").exists()
+    own = tiny.train.model_copy(update={"dataset": densepose_read.root})
+    bound = {"train": own, "prepare": PrepareSettings(commercial=True)}
+    with pytest.raises(WeightsError, match="was prepared with DensePose"):
+        train(tiny.model_copy(update=bound), resume=False, report=print, say=print)
+
+
+def test_a_split_is_sampled_with_the_notice(dataset, tmp_path):
+    said: list[str] = []
+    request = SplitRequest(dataset.root, "test", tmp_path / "out", limit=1)
+    settings = load_settings(overrides=[*COMMERCIAL, "sample.num_inference_steps=1"])
+    sample_split(request, settings, say=said.append, on_picture=lambda *_: None)
+    assert said.count(UV_NOTICE) == 1

@@ -44,6 +44,19 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return weights
 
 
+def halve_exact(path: Path) -> None:
+    """Write a .safetensors file of float32 anew in float16, where that changes no number in it.
+
+    So are the weights of a network that was saved in float16 and loaded in float32. Other files are
+    left as they are. Raises as `write_tensors` does.
+    """
+    weights = load_file(path)
+    single = {key: tensor for key, tensor in weights.items() if tensor.dtype == torch.float32}
+    halves = {key: tensor.half() for key, tensor in single.items()}
+    if halves and all(torch.equal(halves[key].float(), single[key]) for key in single):
+        write_tensors(path, weights | halves, {"format": "pt"})
+
+
 def explain_unreadable(path: Path, error: Exception) -> str:
     """Why weights in a file, or in a folder of a library's, cannot be read; in our own words."""
     kinds = (".safetensors", ".pth", ".bin", ".json")

@@ -27,7 +27,8 @@ from mcld.errors import InputError, SettingsError
 from mcld.machine.files import hash_file, make_folder, remove_unfinished, write_json
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, is_main
-from mcld.person import Person, read_prepared
+from mcld.networks.places import read_face_embedder
+from mcld.person import Person, check_prepared, read_prepared
 from mcld.pipeline_inputs import PipelineInputs
 from mcld.sample.request import SplitRequest
 from mcld.sampling.background import finish_pictures
@@ -76,7 +77,10 @@ def sample_split(
     Raises SettingsError when the folder holds pictures of other settings, and InputError,
     WeightsError or MCLDError for what else the user can mend.
     """
-    pairs = _find_prepared_pairs(request, say if is_main() else ignore)
+    told = say if is_main() else ignore
+    faces = read_face_embedder(request.weights, settings) == "arcface"
+    check_prepared(DatasetLayout(request.dataset), settings.prepare, told, faces=faces)
+    pairs = _find_prepared_pairs(request, told)
 
     def make_run(opened: OpenPipeline, say: Callable[[str], None]) -> SplitRun:
         return SplitRun(request, pairs, opened, settings.sample.seed, say)

@@ -4,9 +4,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
-from mcld.dataset.layout import DatasetLayout
 from mcld.errors import SettingsError
-from mcld.licences import LICENCES
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import Settings, TrainSettings
@@ -41,17 +39,6 @@ def check_optimizer(options: TrainSettings, device: torch.device) -> None:
             "train.optimizer=adamw8bit: bitsandbytes does not have it for Apple's GPUs: set it to"
             " adamw"
         )
-
-
-def check_data(settings: Settings) -> None:
-    """Under `prepare.commercial`, raise WeightsError for a dataset that others' readers made."""
-    if not settings.prepare.commercial:
-        return
-    layout = DatasetLayout(settings.train.dataset)
-    if layout.read_record().get("pose_estimator") in ("densepose", "detectron2"):
-        LICENCES["densepose"].check_commercial()
-    if layout.face_embedder == "arcface":
-        LICENCES["insightface"].check_commercial()
 
 
 def check_patches(settings: Settings, pipeline: MCLDPipeline) -> None:

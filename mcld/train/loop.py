@@ -21,13 +21,13 @@ from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.mannequin.texture_maps import TextureMaps
 from mcld.model.attention import ReferenceFlows
 from mcld.networks.folders import load_pipeline
+from mcld.person import check_prepared
 from mcld.pipeline import SCALE_FACTOR, ddim_scheduler
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache
 from mcld.train.checks import (
     check_correspondence,
-    check_data,
     check_optimizer,
     check_patches,
     check_sharding,
@@ -75,7 +75,8 @@ def train(settings: Settings, *, resume: bool, report: Report, say: Callable[[st
     check_sharding(settings.train, accelerator)
     check_optimizer(settings.train, accelerator.device)
     check_run(settings.train, processes=int(accelerator.num_processes), resume=resume)
-    check_data(settings)
+    told = say if accelerator.is_main_process else ignore
+    check_prepared(DatasetLayout(settings.train.dataset), settings.prepare, told, faces=True)
     try:
         if not accelerator.is_main_process:
             return _train(settings, accelerator, resume, ignore, ignore)

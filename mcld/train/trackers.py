@@ -61,6 +61,8 @@ def read_record(folder: Path) -> dict[str, Any]:
 def check_resumed(folder: Path, settings: Settings) -> str | None:
     """In a line, the settings that differ from the record in `folder`; None when none do.
 
+    What the record lacks did not exist when the run was begun: it was as it is by default.
+
     Raises SettingsError when the network would have to be another one.
     """
     try:
@@ -73,8 +75,9 @@ def check_resumed(folder: Path, settings: Settings) -> str | None:
     changed = {
         f"{group}.{name}": f"{then} -> {now[group][name]}"
         for group, fields in recorded.items()
-        for name, then in fields.items()
-        if now[group].get(name, then) != then and f"{group}.{name}" not in _PAST
+        for name, default in type(getattr(settings, group))().model_dump(mode="json").items()
+        if (then := fields.get(name, default)) != now[group][name]
+        and f"{group}.{name}" not in _PAST
     }
     for name, change in changed.items():
         fixed = name.startswith(("model.", "mannequin.")) and name not in _FREE

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mcld.errors import WeightsError
-from mcld.machine.tensor_files import load_into, read_state_dict
+from mcld.machine.tensor_files import halve_exact, load_into, read_state_dict, write_tensors
 
 
 @pytest.mark.parametrize("content", [[torch.ones(1)], {"step": 3}])
@@ -86,3 +86,14 @@ def test_another_prefix_of_all_keys_is_named(tmp_path):
     torch.save({f"unet.{k}": t for k, t in network.state_dict().items()}, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match=r"all its keys begin with 'unet\.'"):
         load_into(network, tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(("number", "dtype"), [(0.5, torch.float16), (0.1, torch.float32)])
+def test_a_file_is_halved_where_that_changes_no_number(tmp_path, number, dtype):
+    path = tmp_path / "weights.safetensors"
+    kept = torch.arange(3)
+    write_tensors(path, {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor(number), "c": kept})
+    halve_exact(path)
+    found = read_state_dict(path)
+    assert (found["a"].dtype, found["b"].dtype, found["c"].dtype) == (dtype, dtype, kept.dtype)
+    assert float(found["b"]) == float(torch.tensor(number))

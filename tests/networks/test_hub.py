@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from huggingface_hub import constants
 from PIL import Image
+from safetensors.torch import load, load_file
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.errors import InputError, WeightsError
@@ -38,6 +40,7 @@ pipeline = DiffusionPipeline.from_pretrained(
 from mcld.sampling.open import hash_pipeline
 print(type(pipeline).__name__, pipeline.config.focal_conditions, hash_pipeline(pipeline))
 """
+_UNKNOWN = "whether it began with Stable Diffusion's weights is not recorded"
 SAVE = f"""
 from mcld.networks.folders import load_pipeline
 load_pipeline().save_pretrained("people", push_to_hub=True, repo_id={NETWORK!r})
@@ -121,7 +124,8 @@ def test_a_card_tells_what_is_known_and_nothing_of_this_machine(pushed):
 def test_a_network_of_stable_diffusion_goes_under_its_licence(tmp_path):
     origin = tmp_path / "pipeline"
     origin.mkdir()
-    train = {"dataset": "/my/place/fashion", "height": 256, "width": 176, "images": 24000}
+    size = {"height": 256, "width": 176, "images": 24000}
+    train = {"dataset": "/my/place/fashion", "pretrained": "pretrained_weights", **size}
     (origin / "training.yaml").write_text(yaml.safe_dump({"settings": {"train": train}}))
     config = {"vae": ("diffusers", "AutoencoderKL"), "_name_or_path": str(origin)}
     write_card(tmp_path, "me/net", config)
@@ -133,11 +137,43 @@ def test_a_network_of_stable_diffusion_goes_under_its_licence(tmp_path):
         write_card(tmp_path, "me/net", config, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("train", "autoencoder", "told"),
+    [
+        (None, "AutoencoderKL", _UNKNOWN),
+        ({"pretrained": "weights", "start_from": "runs/other"}, "AutoencoderKL", _UNKNOWN),
+        ({"pretrained": None, "start_from": None}, "AutoencoderKL", "Not stated."),
+        (None, "PatchAutoencoder", "Not stated."),
+    ],
+)
+def test_where_a_networks_weights_began_is_said_only_where_it_is_recorded(
+    tmp_path, train, autoencoder, told
+):
+    if train is not None:
+        record = yaml.safe_dump({"settings": {"train": train}})
+        (tmp_path / "training.yaml").write_text(record)
+    config = {"vae": ("library", autoencoder), "_name_or_path": str(tmp_path)}
+    write_card(tmp_path, "me/net", config)
+    card = (tmp_path / "README.md").read_text()
+    assert "license: other\n" in card
+    assert told in card
+
+
 def test_diffusers_loads_what_was_pushed(pushed, tmp_path):
     done = python(LOAD, tmp_path, **variables(pushed, tmp_path / "hf"))
     assert done.returncode == 0, done.stderr
     known = "MCLDPipeline ['source', 'texture', 'face']"
     assert done.stdout.strip() == f"{known} {hash_pipeline(load_pipeline())}"
+
+
+def test_what_was_saved_in_half_precision_goes_up_in_it(pushed):
+    files = sorted(file.relative_to(EMBEDDED) for file in EMBEDDED.glob("*/*.safetensors"))
+    assert files
+    for file in files:
+        there, here = load(pushed.repositories[NETWORK][str(file)]), load_file(EMBEDDED / file)
+        assert there.keys() == here.keys()
+        assert all(there[key].dtype == here[key].dtype == torch.float16 for key in here)
+        assert all(torch.equal(there[key], here[key]) for key in here)
 
 
 def test_without_mcld_that_is_said(pushed, tmp_path):
@@ -156,6 +192,16 @@ def test_a_card_that_is_there_is_kept(tmp_path):
         assert hub.repositories[NETWORK]["README.md"] == b"Mine."
         assert "pipeline.py" in hub.repositories[NETWORK]
     load_weights(tmp_path / "people", load_settings())  # the folder that was pushed, too
+
+
+def test_a_card_in_ones_own_folder_is_kept_and_uploaded(tmp_path):
+    (tmp_path / "people").mkdir()
+    (tmp_path / "people" / "README.md").write_text("Mine.")
+    with serving_hub() as hub:
+        done = python(SAVE, tmp_path, **variables(hub, tmp_path / "hf"))
+        assert done.returncode == 0, done.stderr
+        assert hub.repositories[NETWORK]["README.md"] == b"Mine."
+    assert (tmp_path / "people" / "README.md").read_text() == "Mine."
 
 
 def test_a_picture_is_painted_by_a_network_of_the_hub_and_again_without_network(

@@ -35,6 +35,7 @@ from mcld.train.finish import save_pipeline
 from mcld.train.loop import learning_rate, train
 from mcld.train.report import TrainReport
 from mcld.train.start import new_pipeline
+from mcld.train.trackers import check_resumed
 from mcld.train.validation import Validation
 from tests.conftest import FinishedRun
 from tests.train.runs import assert_equal, run, steps_of, weights, with_settings, with_train
@@ -150,6 +151,18 @@ def test_resuming_with_other_settings_says_which_and_refuses_another_network(fin
     ):
         with pytest.raises(SettingsError, match=rf"{group}\.{name} cannot change .* {change}"):
             run(with_settings(copy, group, **{name: value}), resume=True)
+
+
+def test_a_run_begun_before_a_setting_was_made_has_its_default(finished, tmp_path):
+    copy = finished.copy(tmp_path / "copy")
+    file = copy.train.output / "start" / "training.yaml"
+    record = yaml.safe_load(file.read_text())
+    del record["settings"]["train"]["post_hoc_ema"]
+    file.write_text(yaml.safe_dump(record))
+    assert check_resumed(file.parent, copy) is None
+    changed = with_train(copy, post_hoc_ema=(0.05, 0.1), snapshot_every=1)
+    with pytest.raises(SettingsError, match=r"post_hoc_ema cannot change .* \[\] -> \[0.05, 0.1\]"):
+        run(changed, resume=True)
 
 
 def test_interrupted_and_resumed_it_ends_with_the_same_weights_to_the_bit(finished, short):
