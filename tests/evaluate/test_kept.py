@@ -1,6 +1,7 @@
 """An evaluation that is broken off goes on, and nothing is measured twice."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import read_image
 from mcld.dataset.results import result_file
 from mcld.evaluate.features import FeatureFile, FeatureSet
 from mcld.evaluate.kept import KeptOutcomes, Outcome
@@ -134,6 +136,23 @@ def test_another_protocol_or_line_that_was_cut_short_is_not_taken(dataset, resul
         again = score(dataset, results)
     assert len(seen["psnr"]) == 1
     assert again.sizes["256"].values["psnr"] == first
+
+
+def test_a_truth_of_several_pairs_is_read_once_though_threads_want_it_at_a_time(
+    dataset, results, monkeypatch
+):
+    read: list[Path] = []
+
+    def read_slowly(path: Path) -> np.ndarray:
+        read.append(path)
+        time.sleep(0.05)  # as long as all threads have asked for it
+        return read_image(path)
+
+    monkeypatch.setattr("mcld.evaluate.run.read_image", read_slowly)
+    score(dataset, results, "evaluate.workers=4")
+    targets = [dataset.image("test", Path(b).stem) for _, b in dataset.pairs("test")]
+    assert len(set(targets)) < len(targets)
+    assert sorted(read) == sorted(set(targets))
 
 
 def test_a_network_sees_no_picture_twice_and_a_damaged_row_again(

@@ -64,6 +64,7 @@ def test_the_hash_is_of_the_definition_alone_and_version_1_has_not_changed():
         ("resize: best", "resize: Input should be 'pillow-nearest'"),
         ("filter: bicubic", "filter: there are name, source, shape"),
         ("ssim_window: wide", "ssim_window"),
+        ("ssim_window: 50", "ssim_window: .*50 is even"),
         ("photo_jpeg: 101", "photo_jpeg"),
         ("- resize", "must hold"),
         ("real: train\nreal: test", "given twice"),
