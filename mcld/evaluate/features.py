@@ -44,16 +44,20 @@ class FeatureFile:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._marks: dict[str, bool] = {}
         self._places: dict[str, tuple[Path, int]] = {}
-        self._scanned: set[Path] = set()
+        self._scanned: dict[Path, int] = {}
+        """Files of rows that others write, and how many bytes each had when it was looked at."""
+        self._own: set[Path] = set()
         self._writing: tuple[Path, BinaryIO, TextIO] | None = None
         self.scan()
 
     def scan(self) -> None:
         """Look for rows that others have written since."""
         for path in sorted(self.folder.glob(f"{self.name}.*.f32")) if self.folder else ():
-            if path not in self._scanned:
-                self._scanned.add(path)
-                self._scan(path)
+            with suppress(OSError):
+                size = path.stat().st_size
+                if path not in self._own and self._scanned.get(path) != size:
+                    self._scanned[path] = size
+                    self._scan(path)
 
     def _scan(self, path: Path) -> None:
         with suppress(OSError), path.open("rb") as rows, path.with_suffix(".txt").open() as lines:
@@ -96,7 +100,7 @@ class FeatureFile:
                 self.folder = Path(self._temporary.name)
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{self.name}.{secrets.token_hex(4)}.f32"
-            self._scanned.add(path)
+            self._own.add(path)
             self._writing = path, path.open("wb"), path.with_suffix(".txt").open("w")
         path, file, lines = self._writing
         for name, row, mark in zip(names, np.ascontiguousarray(rows), marks, strict=True):

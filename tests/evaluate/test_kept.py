@@ -203,6 +203,16 @@ def test_rows_of_features_come_back_in_any_order_from_several_runs(tmp_path):
     assert "5 with a space.png" not in file
 
 
+def test_rows_that_another_process_adds_after_a_first_look_are_found(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    theirs = FeatureFile(tmp_path, "net", 3, print)
+    theirs.add(["a"], rows[:1], [False])
+    ours = FeatureFile(tmp_path, "net", 3, print)
+    theirs.add(["b"], rows[1:], [False])
+    ours.scan()
+    assert np.array_equal(ours.read(["b", "a"]), rows[::-1])
+
+
 def test_what_cannot_be_kept_is_said_once_and_counts_all_the_same(tmp_path):
     (tmp_path / "blocked").touch()
     said: list[str] = []

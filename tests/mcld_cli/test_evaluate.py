@@ -177,6 +177,10 @@ def test_a_protocol_is_printed_and_explained_against_another(in_process, dataset
     assert [step["field"] for step in told["steps"]] == ["", "pad_white"]
     done = in_process(*words, "--explain", "cfld")
     assert "mcld-1 and cfld are one protocol" in done.stdout
+    gone = next((results / "256").iterdir())
+    gone.unlink()
+    done = in_process(*words, "--metrics", "psnr", "--explain", "dptn")
+    assert f"pairs have no picture, such as {gone.name}" in done.stdout.replace("\n", " ")
 
 
 def test_each_of_several_results_has_a_layout_of_its_own(in_process, dataset, results, tmp_path):
