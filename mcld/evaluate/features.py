@@ -47,17 +47,23 @@ class FeatureFile:
         self._scanned: dict[Path, int] = {}
         """Files of rows that others write, and how many bytes each had when it was looked at."""
         self._own: set[Path] = set()
+        self._shared: set[Path] = set()
         self._writing: tuple[Path, BinaryIO, TextIO] | None = None
         self.scan()
 
     def scan(self) -> None:
         """Look for rows that others have written since."""
-        for path in sorted(self.folder.glob(f"{self.name}.*.f32")) if self.folder else ():
+        folders = self._shared | ({self.folder} if self.folder else set())
+        for path in sorted(p for folder in folders for p in folder.glob(f"{self.name}.*.f32")):
             with suppress(OSError):
                 size = path.stat().st_size
                 if path not in self._own and self._scanned.get(path) != size:
                     self._scanned[path] = size
                     self._scan(path)
+
+    def share(self, folders: Sequence[Path | None]) -> None:
+        """Look in the `folder` of every process from now on: some may be temporary ones."""
+        self._shared = {folder for folder in folders if folder}
 
     def _scan(self, path: Path) -> None:
         with suppress(OSError), path.open("rb") as rows, path.with_suffix(".txt").open() as lines:

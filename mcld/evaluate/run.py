@@ -379,9 +379,14 @@ class Evaluator:
                 self.leave_out(metric.name, reason, at.scores.left_out)
                 continue
             if key not in sums:
-                names = list(at.names.values())
-                total = at.generated[key].sum(names, self.sums_device).reduce(self.state)
-                everybody = [name for their in gather_object([names]) for name in their]
+                total = at.generated[key].sum(list(at.names.values()), self.sums_device)
+                total = total.reduce(self.state)
+                names: dict[str, str] = {}
+                for theirs in gather_object([at.names]):
+                    names |= theirs
+                # In the order of the pairs: what is drawn from them is the same in any processes
+                everybody = [names[name] for name in at.listing.present if name in names]
+                at.generated[key].share(gather_object([at.generated[key].folder]))
                 sums[key] = FeatureSet(total, at.generated[key], everybody)
             compare = partial(metric.compare, sums[key], real[key, at.folder])
             at.scores.values |= run_on_main(self.state, compare)

@@ -213,6 +213,17 @@ def test_rows_that_another_process_adds_after_a_first_look_are_found(tmp_path):
     assert np.array_equal(ours.read(["b", "a"]), rows[::-1])
 
 
+def test_rows_of_processes_whose_folder_takes_none_are_found_where_they_are(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    processes = [FeatureFile(None, "net", 3, print) for _ in range(2)]
+    for name, row, file in zip("ab", rows, processes, strict=True):
+        file.add([name], row[None], [False])
+    for file in processes:
+        file.share([each.folder for each in processes])
+        sums = file.sum(["a" if file is processes[0] else "b"], torch.device("cpu"))
+        assert np.array_equal(FeatureSet(sums, file, ["b", "a"]).rows, rows[::-1])
+
+
 def test_what_cannot_be_kept_is_said_once_and_counts_all_the_same(tmp_path):
     (tmp_path / "blocked").touch()
     said: list[str] = []
