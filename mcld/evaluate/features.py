@@ -22,6 +22,8 @@ from mcld.machine.files import UNFINISHED
 
 CHUNK = 1024
 """Rows that are in memory at once."""
+_TEXT: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
+"""How names of files are written, whatever bytes they have."""
 
 Rows = NDArray[np.float32]
 
@@ -66,7 +68,11 @@ class FeatureFile:
         self._shared = {folder for folder in folders if folder}
 
     def _scan(self, path: Path) -> None:
-        with suppress(OSError), path.open("rb") as rows, path.with_suffix(".txt").open() as lines:
+        with (  # a line of which nothing can be made is where the file ends
+            suppress(OSError, ValueError),
+            path.open("rb") as rows,
+            path.with_suffix(".txt").open(**_TEXT) as lines,
+        ):
             for number, line in enumerate(lines):
                 checksum, mark, name = line.rstrip("\n").split(" ", 2)
                 row = rows.read(4 * self.width)
@@ -107,7 +113,7 @@ class FeatureFile:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{self.name}.{secrets.token_hex(4)}.f32"
             self._own.add(path)
-            self._writing = path, path.open("wb"), path.with_suffix(".txt").open("w")
+            self._writing = path, path.open("wb"), path.with_suffix(".txt").open("w", **_TEXT)
         path, file, lines = self._writing
         for name, row, mark in zip(names, np.ascontiguousarray(rows), marks, strict=True):
             number = file.tell() // (4 * self.width)

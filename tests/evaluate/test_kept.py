@@ -224,6 +224,21 @@ def test_rows_of_processes_whose_folder_takes_none_are_found_where_they_are(tmp_
         assert np.array_equal(FeatureSet(sums, file, ["b", "a"]).rows, rows[::-1])
 
 
+def test_a_list_of_rows_that_is_damaged_is_read_as_far_as_it_goes(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    kept = FeatureFile(tmp_path, "net", 3, print)
+    kept.add(["a", "\udcff"], rows, [False, True])
+    kept.close()
+    again = FeatureFile(tmp_path, "net", 3, print)
+    assert np.array_equal(again.read(["\udcff", "a"]), rows[::-1])
+    (path,) = tmp_path.glob("*.txt")
+    whole = path.read_bytes()
+    path.write_bytes(whole.splitlines(keepends=True)[0] + b"\0\0\xff\n")
+    again = FeatureFile(tmp_path, "net", 3, print)
+    assert "a" in again
+    assert "\udcff" not in again
+
+
 def test_what_cannot_be_kept_is_said_once_and_counts_all_the_same(tmp_path):
     (tmp_path / "blocked").touch()
     said: list[str] = []
