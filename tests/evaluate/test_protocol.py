@@ -194,6 +194,15 @@ def test_an_explanation_goes_from_one_protocol_to_another_field_by_field(
     assert found[-1].scores.sizes["256"].values == alone
 
 
+def test_an_infinite_number_that_stays_so_is_not_explained_by_a_change(dataset, tmp_path):
+    results = results_of(dataset, tmp_path / "equal", noise=0)
+    found = explain(
+        load_protocol("mcld-1"), load_protocol("dptn"), lambda each: score(dataset, results, each)
+    )
+    _, rows = build_explanation(found, load_protocol("dptn"), "256")
+    assert [row[1] for row in rows] == ["inf", "=", "inf"]
+
+
 def test_files_and_words_name_the_protocol(dataset, results):
     told = score(dataset, results, load_protocol("dptn")).describe()
     assert (told["protocol_name"], told["protocol_hash"]) == ("dptn", load_protocol("dptn").hash)
