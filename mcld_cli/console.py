@@ -193,12 +193,18 @@ def split_columns(titles: Sequence[str], fixed: int) -> Iterator[list[int]]:
 _NUMBER_WIDTH = 8
 
 
+def _quiet_bitsandbytes() -> None:
+    """Switch off what it says of its 4-bit kernels when transformers imports it: none is used."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
 def quiet_libraries() -> None:
     """Switch off the progress bars of diffusers and transformers: ours show the progress.
 
     Called before either is imported, it also keeps diffusers from importing bitsandbytes,
     which takes a second where it is installed and is needed by the 8-bit optimizer alone.
     """
+    _quiet_bitsandbytes()
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
@@ -223,7 +229,7 @@ def importing() -> Iterator[None]:
     collect takes a sixth of that time. Whoever imports bitsandbytes besides is spared its warnings
     about 4-bit kernels: they are not used.
     """
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    _quiet_bitsandbytes()
     gc.disable()
     try:
         yield

@@ -354,7 +354,7 @@ def _explain(
     if not first.list_differences(second):
         console.say(f"{first.name} and {second.name} are one protocol: {first.hash}")
         return
-    with console.importing_diffusers():
+    with console.importing():
         from mcld.evaluate.explain import (
             build_explanation,
             describe_explanation,
@@ -373,7 +373,8 @@ def _explain(
         titles, cells = build_explanation(steps, second, size)
         console.show_table(titles, cells, whole=titles)
     console.say(f"Each line changes what those above it left; all numbers: {out / _EXPLANATION}")
-    for line in steps[0].scores.list_notes():
+    told = ((*step.scores.list_uncounted(), *step.scores.list_notes()) for step in steps)
+    for line in dict.fromkeys(chain.from_iterable(told)):
         console.say(line)
     console.show_result(describe_explanation(steps, second))
 

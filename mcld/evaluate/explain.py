@@ -53,8 +53,10 @@ def build_explanation(
     titles = [f"{size}", *(COLUMNS[metric].title for metric in metrics)]
     rows = [[steps[0].protocol.name, *(format_value(m, values[0][m]) for m in metrics)]]
     for before, after, step in zip(values, values[1:], steps[1:], strict=False):
-        changes = {metric: after[metric] - before[metric] for metric in metrics}
-        cells = [format_difference(m, change) if change else "=" for m, change in changes.items()]
+        cells = [
+            "=" if after[m] == before[m] else format_difference(m, after[m] - before[m])
+            for m in metrics  # not by their difference: infinite ones have none
+        ]
         rows.append([f"{step.field}: {step.change}", *cells])
     rows.append([second.name, *(format_value(m, values[-1][m]) for m in metrics)])
     return titles, rows

@@ -22,6 +22,8 @@ from mcld.machine.files import UNFINISHED
 
 CHUNK = 1024
 """Rows that are in memory at once."""
+_TEXT: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
+"""How names of files are written, whatever bytes they have."""
 
 Rows = NDArray[np.float32]
 
@@ -44,19 +46,33 @@ class FeatureFile:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._marks: dict[str, bool] = {}
         self._places: dict[str, tuple[Path, int]] = {}
-        self._scanned: set[Path] = set()
+        self._scanned: dict[Path, int] = {}
+        """Files of rows that others write, and how many bytes each had when it was looked at."""
+        self._own: set[Path] = set()
+        self._shared: set[Path] = set()
         self._writing: tuple[Path, BinaryIO, TextIO] | None = None
         self.scan()
 
     def scan(self) -> None:
         """Look for rows that others have written since."""
-        for path in sorted(self.folder.glob(f"{self.name}.*.f32")) if self.folder else ():
-            if path not in self._scanned:
-                self._scanned.add(path)
-                self._scan(path)
+        folders = self._shared | ({self.folder} if self.folder else set())
+        for path in sorted(p for folder in folders for p in folder.glob(f"{self.name}.*.f32")):
+            with suppress(OSError):
+                size = path.stat().st_size
+                if path not in self._own and self._scanned.get(path) != size:
+                    self._scanned[path] = size
+                    self._scan(path)
+
+    def share(self, folders: Sequence[Path | None]) -> None:
+        """Look in the `folder` of every process from now on: some may be temporary ones."""
+        self._shared = {folder for folder in folders if folder}
 
     def _scan(self, path: Path) -> None:
-        with suppress(OSError), path.open("rb") as rows, path.with_suffix(".txt").open() as lines:
+        with (  # a line of which nothing can be made is where the file ends
+            suppress(OSError, ValueError),
+            path.open("rb") as rows,
+            path.with_suffix(".txt").open(**_TEXT) as lines,
+        ):
             for number, line in enumerate(lines):
                 checksum, mark, name = line.rstrip("\n").split(" ", 2)
                 row = rows.read(4 * self.width)
@@ -96,8 +112,8 @@ class FeatureFile:
                 self.folder = Path(self._temporary.name)
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{self.name}.{secrets.token_hex(4)}.f32"
-            self._scanned.add(path)
-            self._writing = path, path.open("wb"), path.with_suffix(".txt").open("w")
+            self._own.add(path)
+            self._writing = path, path.open("wb"), path.with_suffix(".txt").open("w", **_TEXT)
         path, file, lines = self._writing
         for name, row, mark in zip(names, np.ascontiguousarray(rows), marks, strict=True):
             number = file.tell() // (4 * self.width)

@@ -140,7 +140,7 @@ def parse_pattern(pattern: str) -> Layout:
     Raises SettingsError for what has not both, once each, with something between them.
     """
     found = re.fullmatch(r"(.*)\{(from|to)\}(.+)\{(from|to)\}(.*)", pattern)
-    if not found or found[2] == found[4]:
+    if not found or pattern.count("{from}") != 1 or pattern.count("{to}") != 1:
         raise SettingsError(
             f"--pattern {pattern}: give {{from}} and {{to}}: '{{from}}_2_{{to}}.png'"
         )
@@ -182,18 +182,25 @@ class Found(NamedTuple):
 def find_results(folder: Path, layout: Layout, pairs: list[PairNames]) -> Found:
     """Look for the results of pairs in a folder and those below it.
 
-    A file's size is that of the last folder whose name has 256 or 512, or else of its pixels.
+    A file's size is that of the last folder whose name has 256 or 512, or else of its pixels. A
+    file of a pair that has neither, because it is of another size or cannot be read, stands at a
+    size at which the pair has no other: whoever reads it says what is wrong. With others at all
+    sizes it belongs to no pair.
 
     Raises InputError when the folder cannot be read, or holds two files of one pair and size.
     """
     spelled = _spell(pairs)
     files: dict[str, dict[PairNames, ResultFile]] = {}
     others: dict[str, list[str]] = {}
+    unsized: list[tuple[PairNames, Path]] = []
     for path in _list_pictures(folder):
         names = _match(path.relative_to(folder), layout, spelled)
         size = _find_size(path, folder)
-        if names is None or size is None:
+        if names is None:
             others.setdefault(size or "", []).append(str(path.relative_to(folder)))
+            continue
+        if size is None:
+            unsized.append((names, path))
             continue
         of_size = files.setdefault(size, {})
         if names in of_size:
@@ -202,6 +209,13 @@ def find_results(folder: Path, layout: Layout, pairs: list[PairNames]) -> Found:
                 " the folder of one of them"
             )
         of_size[names] = ResultFile(path, layout)
+    sizes = sorted(files) or list(RESULT_SIZES)[:1]
+    for names, path in unsized:
+        size = next((size for size in sizes if names not in files.get(size, {})), None)
+        if size is None:
+            others.setdefault("", []).append(str(path.relative_to(folder)))
+        else:
+            files.setdefault(size, {})[names] = ResultFile(path, layout)
     return Found(dict(sorted(files.items())), others)
 
 

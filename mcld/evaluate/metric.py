@@ -65,9 +65,11 @@ class Loaded(ABC):
     """Raised when its numbers change, so that those an earlier version kept are not taken."""
     weights: Mapping[str, str]
     """The files its numbers depend on -> sha256; `load` fills it."""
+    options: Mapping[str, Any]
+    """The settings its numbers depend on; `load` fills it."""
 
     def __init__(self) -> None:
-        self.weights = {}
+        self.weights, self.options = {}, {}
 
     def load(self, tools: Tools) -> None:  # noqa: B027 - most need nothing
         """Load what it needs. Raises MCLDError, with what to do, when something is missing."""
@@ -77,7 +79,7 @@ class Loaded(ABC):
 
         pictures: the fields of the protocol that change the pictures it sees.
         """
-        knobs = {name: getattr(protocol, name) for name in self.knobs}
+        knobs = {name: getattr(protocol, name) for name in self.knobs} | dict(self.options)
         return hash_content([self.name, self.revision, knobs, dict(self.weights), pictures])
 
 

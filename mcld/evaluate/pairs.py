@@ -98,6 +98,11 @@ def _cut(image: Pixels, file: ResultFile) -> Pixels:
     if not panels:  # narrow ones, or else squares
         narrow = round(height * RESULT_SIZES["256"][1] / RESULT_SIZES["256"][0])
         panels = width // narrow if width % narrow == 0 else width // height
+        if width % narrow == 0 and width % height == 0:  # both fit, 16 and 11 of them
+            raise InputError(
+                f"it is {width}x{height}, which is a row of {width // narrow} narrow pictures or of"
+                f" {width // height} squares: cut one picture off at an end"
+            )
     if panels < 1 or width % panels:
         raise InputError(f"it is {width}x{height}, which is no row of pictures")
     number = file.layout.panel + (panels if file.layout.panel < 0 else 0)

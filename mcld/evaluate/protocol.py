@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mcld.errors import SettingsError
 from mcld.machine.yaml_file import read_yaml
@@ -68,10 +68,19 @@ class Protocol(BaseModel):
     real: Literal["train", "test"] = Field(
         "train", description="the photos that FID compares generated pictures with"
     )
-    ssim_window: int = Field(51, ge=3, le=151, description="side of SSIM's uniform window, pixels")
+    ssim_window: int = Field(
+        51, ge=3, le=151, description="side of SSIM's uniform window, pixels, odd"
+    )
     ssim_256_sigma: float = Field(
         1.5, gt=0, le=10, description="of SSIM-256's Gaussian window, pixels"
     )
+
+    @field_validator("ssim_window")
+    @classmethod
+    def _check_window(cls, side: int) -> int:
+        if side % 2 == 0:
+            raise ValueError(f"{side} is even: a window needs a pixel in its middle")
+        return side
 
     @property
     def definition(self) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class Table(NamedTuple):
     """The protocol."""
     published: frozenset[str]
     """Names of rows that others have printed."""
+    incomplete: list[str]
+    """Whose numbers are not of all pairs, and of how many they are."""
 
 
 def gather_table(results: Sequence[Scores], baselines: Sequence[Figures]) -> Table:
@@ -73,7 +75,13 @@ def gather_table(results: Sequence[Scores], baselines: Sequence[Figures]) -> Tab
         _rank(rows, column)
     protocols = {f"{scores.protocol.name} ({scores.protocol.hash})" for scores in results}
     elsewhere = frozenset(figures.name for figures in baselines)
-    return Table(columns, rows, ", ".join(sorted(protocols)), elsewhere)
+    incomplete = [
+        f"{scores.name} at {size}: {len(at_size.rows):,} of {at_size.listed:,}"
+        for scores in results
+        for size, at_size in scores.sizes.items()
+        if len(at_size.rows) < at_size.listed
+    ]
+    return Table(columns, rows, ", ".join(sorted(protocols)), elsewhere, incomplete)
 
 
 def _find_interval(scores: Scores, size: str, metric: str) -> tuple[float, float] | None:
@@ -187,7 +195,8 @@ def _write_cell(
 def _tell_making(table: Table) -> str:
     made = f"Protocol of mcld evaluate: {table.made_by}. " if table.made_by else ""
     printed = " †: as printed elsewhere, not measured here." if table.published else ""
-    return f"{made}In brackets: 95 % bootstrap intervals of means over pictures.{printed}"
+    partial = f" Not of all pairs: {'; '.join(table.incomplete)}." if table.incomplete else ""
+    return f"{made}In brackets: 95 % bootstrap intervals of means over pictures.{printed}{partial}"
 
 
 def _escape(text: str) -> str:

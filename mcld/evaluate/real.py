@@ -69,6 +69,8 @@ def find_real_features(
         for key, features in unknown.items()
     }
     unread = _extract(evaluator, found, unknown, files)
+    for file in files.values():
+        file.share(gather_object([file.folder]))
     names = dict(zip(found.files(), found.list_names(), strict=True))
     own = found.files()[evaluator.state.process_index :: evaluator.state.num_processes]
     real: dict[Key, FeatureSet] = {}

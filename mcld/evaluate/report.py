@@ -62,7 +62,7 @@ def write_report(
         sources={figures.name: figures.source for figures in baselines if figures.source},
         problems=[problem for scores in results for problem in scores.list_problems()],
         notes=[note for scores in results for note in scores.list_notes()],
-        protocol={name: text for s in results for name, text in s.describe_protocol().items()},
+        protocol=_describe_protocols(results),
         names=list(zip((s.name for s in results), cycle(_COLOURS), strict=False)),
         histograms=list(_draw_histograms(results)),
         comparisons=comparisons,
@@ -72,6 +72,19 @@ def write_report(
     )
     write_text(path, page)
     return path
+
+
+def _describe_protocols(results: Sequence[Scores]) -> dict[str, str]:
+    """How the numbers were made; what does not hold of all results with the names of its own."""
+    told: dict[str, dict[str, list[str]]] = {}
+    for scores in results:
+        for what, text in scores.describe_protocol().items():
+            told.setdefault(what, {}).setdefault(text, []).append(scores.name)
+    return {
+        what if len(names) == len(results) else f"{what} of {', '.join(names)}": text
+        for what, texts in told.items()
+        for text, names in texts.items()
+    }
 
 
 def _draw_histograms(results: Sequence[Scores]) -> Iterator[dict[str, Any]]:

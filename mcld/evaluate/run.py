@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 import cv2
@@ -187,13 +188,14 @@ class Evaluator:
         if not scores.list_measured() and self.left_out:
             raise WeightsError(f"nothing is measured: {'; '.join(self.left_out.values())}")
         if not any(at_size.rows for at_size in scores.sizes.values()):
-            folder, name, reason = next(
-                (folder, *refused)
-                for folder, at_size in scores.sizes.items()
-                for refused in at_size.refused.items()
+            path, reason = next(
+                (at_size.files[name], reason)
+                for at_size in scores.sizes.values()
+                for name, reason in at_size.refused.items()
             )
             raise InputError(
-                f"no picture in {request.save_path / folder} can be scored; {name}: {reason}"
+                f"no picture in {request.save_path} can be scored; {path}:"
+                f" {reason.removeprefix(f'{path} ')}"
             )
         return scores
 
@@ -241,8 +243,8 @@ class Evaluator:
         """Fill the rows of all sizes; the true picture of a pair is read once for all of them."""
         pairs = {name: at.listing.pairs[name] for at in sizes for name in at.listing.present}
         names = sorted(pairs, key=lambda name: pairs[name].target)  # whose truth is read once
-        truths = lru_cache(_TRUTHS)(partial(_read_truth, sizes, self.protocol))
-        prepare = partial(self._prepare, request, sizes, truths)
+        truths = _Truths(sizes, self.protocol)
+        prepare = partial(self._prepare, request, sizes, truths.read)
         try:
             for batch in self.work_in_batches(f"Scoring {request.name}", names, prepare, {}):
                 tasks = [task for _, of_pair in batch for task in of_pair]
@@ -377,9 +379,14 @@ class Evaluator:
                 self.leave_out(metric.name, reason, at.scores.left_out)
                 continue
             if key not in sums:
-                names = list(at.names.values())
-                total = at.generated[key].sum(names, self.sums_device).reduce(self.state)
-                everybody = [name for their in gather_object([names]) for name in their]
+                total = at.generated[key].sum(list(at.names.values()), self.sums_device)
+                total = total.reduce(self.state)
+                names: dict[str, str] = {}
+                for theirs in gather_object([at.names]):
+                    names |= theirs
+                # In the order of the pairs: what is drawn from them is the same in any processes
+                everybody = [names[name] for name in at.listing.present if name in names]
+                at.generated[key].share(gather_object([at.generated[key].folder]))
                 sums[key] = FeatureSet(total, at.generated[key], everybody)
             compare = partial(metric.compare, sums[key], real[key, at.folder])
             at.scores.values |= run_on_main(self.state, compare)
@@ -449,18 +456,33 @@ def _settle(task: _Task) -> None:
             scores.refused[task.name] = outcome.reason
 
 
-def _read_truth(
-    sizes: list[_Size], protocol: Protocol, path: Path
-) -> dict[str, tuple[Pixels, bool]]:
-    """A true picture at all sizes, and whether it had to be enlarged."""
-    image = read_image(path)
-    return {
-        at.folder: (
-            make_photo(image, at.folder, protocol),
-            is_smaller(image, RESULT_SIZES[at.folder]),
-        )
-        for at in sizes
-    }
+class _Truths:
+    """True pictures, the last `_TRUTHS` of which are remembered.
+
+    Pairs that follow each other have one target: of the threads that want it at a time, the first
+    reads it, and the others wait.
+    """
+
+    def __init__(self, sizes: list[_Size], protocol: Protocol) -> None:
+        self._sizes, self._protocol = sizes, protocol
+        self._places: OrderedDict[Path, tuple[Lock, dict[str, tuple[Pixels, bool]]]] = OrderedDict()
+        self._lock = Lock()
+        """Of `_places`; each of them has its own."""
+
+    def read(self, path: Path) -> dict[str, tuple[Pixels, bool]]:
+        """A true picture at all sizes, and whether it had to be enlarged."""
+        with self._lock:
+            lock, truth = self._places.setdefault(path, (Lock(), {}))
+            self._places.move_to_end(path)
+            if len(self._places) > _TRUTHS:
+                self._places.popitem(last=False)
+        with lock:
+            if not truth:
+                image = read_image(path)
+                for at in self._sizes:
+                    photo = make_photo(image, at.folder, self._protocol)
+                    truth[at.folder] = photo, is_smaller(image, RESULT_SIZES[at.folder])
+        return truth
 
 
 def _choose_device(name: str | None, state: PartialState) -> torch.device:

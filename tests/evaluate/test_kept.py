@@ -1,6 +1,7 @@
 """An evaluation that is broken off goes on, and nothing is measured twice."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 from mcld.dataset.layout import DatasetLayout
+from mcld.dataset.pictures import read_image
 from mcld.dataset.results import result_file
 from mcld.evaluate.features import FeatureFile, FeatureSet
 from mcld.evaluate.kept import KeptOutcomes, Outcome
@@ -136,6 +138,23 @@ def test_another_protocol_or_line_that_was_cut_short_is_not_taken(dataset, resul
     assert again.sizes["256"].values["psnr"] == first
 
 
+def test_a_truth_of_several_pairs_is_read_once_though_threads_want_it_at_a_time(
+    dataset, results, monkeypatch
+):
+    read: list[Path] = []
+
+    def read_slowly(path: Path) -> np.ndarray:
+        read.append(path)
+        time.sleep(0.05)  # as long as all threads have asked for it
+        return read_image(path)
+
+    monkeypatch.setattr("mcld.evaluate.run.read_image", read_slowly)
+    score(dataset, results, "evaluate.workers=4")
+    targets = [dataset.image("test", Path(b).stem) for _, b in dataset.pairs("test")]
+    assert len(set(targets)) < len(targets)
+    assert sorted(read) == sorted(set(targets))
+
+
 def test_a_network_sees_no_picture_twice_and_a_damaged_row_again(
     dataset, results, networks, tmp_path, monkeypatch
 ):
@@ -182,6 +201,42 @@ def test_rows_of_features_come_back_in_any_order_from_several_runs(tmp_path):
     np.testing.assert_allclose(sums.total, rows[order].sum(axis=0, dtype=np.float64))
     assert np.array_equal(FeatureSet(sums, file, names).rows, rows[order])
     assert "5 with a space.png" not in file
+
+
+def test_rows_that_another_process_adds_after_a_first_look_are_found(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    theirs = FeatureFile(tmp_path, "net", 3, print)
+    theirs.add(["a"], rows[:1], [False])
+    ours = FeatureFile(tmp_path, "net", 3, print)
+    theirs.add(["b"], rows[1:], [False])
+    ours.scan()
+    assert np.array_equal(ours.read(["b", "a"]), rows[::-1])
+
+
+def test_rows_of_processes_whose_folder_takes_none_are_found_where_they_are(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    processes = [FeatureFile(None, "net", 3, print) for _ in range(2)]
+    for name, row, file in zip("ab", rows, processes, strict=True):
+        file.add([name], row[None], [False])
+    for file in processes:
+        file.share([each.folder for each in processes])
+        sums = file.sum(["a" if file is processes[0] else "b"], torch.device("cpu"))
+        assert np.array_equal(FeatureSet(sums, file, ["b", "a"]).rows, rows[::-1])
+
+
+def test_a_list_of_rows_that_is_damaged_is_read_as_far_as_it_goes(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    kept = FeatureFile(tmp_path, "net", 3, print)
+    kept.add(["a", "\udcff"], rows, [False, True])
+    kept.close()
+    again = FeatureFile(tmp_path, "net", 3, print)
+    assert np.array_equal(again.read(["\udcff", "a"]), rows[::-1])
+    (path,) = tmp_path.glob("*.txt")
+    whole = path.read_bytes()
+    path.write_bytes(whole.splitlines(keepends=True)[0] + b"\0\0\xff\n")
+    again = FeatureFile(tmp_path, "net", 3, print)
+    assert "a" in again
+    assert "\udcff" not in again
 
 
 def test_what_cannot_be_kept_is_said_once_and_counts_all_the_same(tmp_path):

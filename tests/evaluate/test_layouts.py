@@ -165,6 +165,14 @@ def test_a_row_that_has_no_such_picture_is_refused_by_its_name(dataset, results,
     ]
 
 
+def test_a_row_that_narrow_pictures_and_squares_fill_alike_is_refused(dataset, tmp_path):
+    source, target = list_pairs(dataset)[0]
+    row = Image.new("RGB", (11 * 256, 256))
+    row.save(tmp_path / f"{source}_2_{target}.png")
+    with pytest.raises(InputError, match="a row of 16 narrow pictures or of 11 squares"):
+        score(dataset, tmp_path, "side-by-side")
+
+
 def test_squares_are_squeezed_pictures_and_made_narrow(dataset, results, tmp_path):
     squares = tmp_path / "squares"
     squares.mkdir()
@@ -195,6 +203,35 @@ def test_what_belongs_to_no_pair_is_counted_and_named(dataset, results, tmp_path
     assert any("ignored: 2, such as" in note and "grid.png" in note for note in notes)
 
 
+def test_a_picture_of_a_pair_that_is_of_no_size_is_told_what_is_wrong_with_it(
+    dataset, results, tmp_path
+):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    pairs = list_pairs(dataset)
+    for source, target in pairs:
+        Image.new("RGB", (300, 300)).save(theirs / f"{source}_to_{target}.png")
+    with pytest.raises(InputError, match=r"_to_.*\.png: it is 300x300, not 176x256"):
+        score(dataset, theirs, "pcdms")
+    names = [theirs / f"{source}_to_{target}.png" for source, target in pairs[:3]]
+    shutil.copy(result_file(results, "256", *pairs[0]), names[0])
+    names[1].write_bytes(b"")
+    names[2].unlink()
+    names[2].mkdir()
+    found = score(dataset, theirs, "pcdms")
+    assert found.sizes.keys() == {"256"}
+    assert len(found.sizes["256"].rows) == 1
+    assert not found.sizes["256"].missing
+    assert not found.sizes["256"].others
+    told = list(found.sizes["256"].refused.values())
+    assert f"{names[1]} is empty" in told
+    assert f"{names[2]} is a folder, not a picture" in told
+    (theirs / "again").mkdir()
+    (theirs / "again" / names[0].name).touch()
+    request = EvaluationRequest("it", dataset.root, theirs, layout=LAYOUTS["pcdms"])
+    assert list_results(request)["256"].others == [f"again/{names[0].name}"]
+
+
 def test_two_files_of_a_pair_and_a_folder_without_any_are_refused(dataset, results, tmp_path):
     source, target = list_pairs(dataset)[0]
     file = result_file(results, "256", source, target)
@@ -214,7 +251,13 @@ def test_a_layout_or_a_pattern_that_is_none_is_refused():
         find_layout("mine")
     with pytest.raises(SettingsError, match="with --layout side-by-side"):
         find_layout("pidm", 2)
-    for pattern in ("{from}.png", "{from}{to}.png", "{from}_{from}.png", "plain"):
+    for pattern in (
+        "{from}.png",
+        "{from}{to}.png",
+        "{from}_{from}.png",
+        "{to}{from}_{to}.png",
+        "plain",
+    ):
         with pytest.raises(SettingsError, match=r"give \{from\} and \{to\}"):
             parse_pattern(pattern)
 

@@ -64,6 +64,7 @@ def test_the_hash_is_of_the_definition_alone_and_version_1_has_not_changed():
         ("resize: best", "resize: Input should be 'pillow-nearest'"),
         ("filter: bicubic", "filter: there are name, source, shape"),
         ("ssim_window: wide", "ssim_window"),
+        ("ssim_window: 50", "ssim_window: .*50 is even"),
         ("photo_jpeg: 101", "photo_jpeg"),
         ("- resize", "must hold"),
         ("real: train\nreal: test", "given twice"),
@@ -191,6 +192,15 @@ def test_an_explanation_goes_from_one_protocol_to_another_field_by_field(
     assert float(rows[0][3]) + changes == pytest.approx(float(rows[-1][3]), abs=3e-4)
     alone = score(dataset, results, second).sizes["256"].values
     assert found[-1].scores.sizes["256"].values == alone
+
+
+def test_an_infinite_number_that_stays_so_is_not_explained_by_a_change(dataset, tmp_path):
+    results = results_of(dataset, tmp_path / "equal", noise=0)
+    found = explain(
+        load_protocol("mcld-1"), load_protocol("dptn"), lambda each: score(dataset, results, each)
+    )
+    _, rows = build_explanation(found, load_protocol("dptn"), "256")
+    assert [row[1] for row in rows] == ["inf", "=", "inf"]
 
 
 def test_files_and_words_name_the_protocol(dataset, results):

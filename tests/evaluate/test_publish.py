@@ -42,6 +42,15 @@ def test_best_and_second_are_marked_by_what_is_better_and_intervals_hold_the_mea
     assert table.rows["Somebody_1 & co (2024)"]["256", "psnr"].interval is None
 
 
+def test_a_table_says_which_numbers_are_not_of_all_pairs():
+    some, all_of_them = scores("a", 20, 7), scores("b", 20, 7)
+    some.sizes["256"].listed = 60
+    for style in ("latex", "markdown"):
+        text = write_table(gather_table([some, all_of_them], []), style)
+        assert "Not of all pairs: a at 256: 50 of 60." in text
+        assert "Not of all pairs" not in write_table(gather_table([all_of_them], []), style)
+
+
 def test_equal_numbers_share_a_rank_and_a_lone_one_has_none():
     found = gather_table([scores("a", 20, 7), scores("b", 20, 7)], [])
     assert [row["256", "fid"].rank for row in found.rows.values()] == [1, 1]

@@ -9,9 +9,12 @@ import pytest
 
 from mcld.errors import SettingsError
 from mcld.evaluate.baseline import Figures, read_baselines
+from mcld.evaluate.layouts import LAYOUTS
 from mcld.evaluate.report import _thumbnail, write_report
 from mcld.evaluate.request import EvaluationRequest
+from mcld.evaluate.run import Evaluator
 from mcld.evaluate.table import build_table, compare_results
+from mcld.settings import load_settings
 from tests.evaluate.test_run import results_of, score
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -37,6 +40,24 @@ def test_it_is_one_file_that_shows_tables_distributions_and_pairs(report):
     assert page.count("<polygon") == 2 * 3 * 2  # sizes, metrics, results
     assert "data:image/jpeg;base64," in page
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
+
+
+def test_each_results_naming_is_told_as_its_own(dataset, tmp_path):
+    settings = load_settings(None, ["evaluate.metrics=[psnr]"])
+    evaluator = Evaluator(settings, say=print, on_picture=lambda *_: None)
+    found = [
+        evaluator.score(
+            EvaluationRequest(
+                name, dataset.root, results_of(dataset, tmp_path / name), layout=LAYOUTS[name]
+            )
+        )
+        for name in ("cfld", "flat", "mcld")
+    ]
+    page = write_report(tmp_path / "report.html", found, [], []).read_text()
+    for name in ("cfld", "flat"):
+        assert f"<dt>layout of {name}</dt><dd>{name}: " in page
+    assert "<dt>layout</dt>" not in page
+    assert page.count("<dt>psnr</dt>") == 1
 
 
 def test_names_of_folders_are_text_and_the_gallery_goes_from_best_to_worst(dataset, tmp_path):

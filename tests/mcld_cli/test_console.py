@@ -85,6 +85,16 @@ def test_diffusers_does_not_load_what_only_the_8_bit_optimizer_needs():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_encoders_are_imported_without_a_word_of_kernels_that_are_not_used():
+    code = (
+        "from mcld_cli import console\nwith console.importing():\n    import mcld.evaluate.encoders"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @given(st.lists(st.sampled_from(["ours", "Somebody et al. (2024)", "x [/red] y"]), min_size=1))
 def test_a_table_wider_than_the_terminal_is_several_and_breaks_no_number(names: list[str]) -> None:
     titles = ["metric", "size", *names]

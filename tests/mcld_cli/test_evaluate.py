@@ -68,18 +68,21 @@ def test_three_processes_one_without_a_picture_measure_what_one_does(
     for path in sorted((results / "256").iterdir())[2:]:
         path.unlink()
     told = []
+    without = shutil.ignore_patterns("cache")
+    root = Path(shutil.copytree(dataset.root, results.parent / "own", ignore=without))
     for extra in ((), ("--processes", "3")):
+        if extra:  # which can keep nothing of the training pictures
+            shutil.rmtree(root / "cache")
+            (root / "cache").touch()
         out = results.parent / f"out{len(extra)}"
         done = (mcld if extra else in_process)(
-            *("evaluate", "--save-path", str(results), "--dataset", str(dataset.root)),
-            *("--metrics", "psnr,lpips,fid", "--set", f"sample.pretrained={networks}"),
+            *("evaluate", "--save-path", str(results), "--dataset", str(root)),
+            *("--metrics", "psnr,lpips,fid,kid", "--set", f"sample.pretrained={networks}"),
             *("--out", str(out), *extra),
             OMP_NUM_THREADS="1",
         )
         assert done.returncode == 0, done.stderr
         told.append(json.loads((out / "metrics.json").read_text()))
-        for kept in (dataset.root / "cache").glob("fid-*"):
-            kept.unlink()
     assert told[0]["counts"]["256"]["scored"] == 2
     assert told[0]["values"]["256"]["fid"] > 0
     assert told[1]["values"]["256"] == pytest.approx(told[0]["values"]["256"], rel=1e-5)
@@ -177,6 +180,10 @@ def test_a_protocol_is_printed_and_explained_against_another(in_process, dataset
     assert [step["field"] for step in told["steps"]] == ["", "pad_white"]
     done = in_process(*words, "--explain", "cfld")
     assert "mcld-1 and cfld are one protocol" in done.stdout
+    gone = next((results / "256").iterdir())
+    gone.unlink()
+    done = in_process(*words, "--metrics", "psnr", "--explain", "dptn")
+    assert f"pairs have no picture, such as {gone.name}" in done.stdout.replace("\n", " ")
 
 
 def test_each_of_several_results_has_a_layout_of_its_own(in_process, dataset, results, tmp_path):

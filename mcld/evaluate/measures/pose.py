@@ -37,7 +37,9 @@ class PoseError(BatchMetric):
 
         options = tools.settings.prepare
         self.estimator = open_pose_estimator(options, str(tools.device))
-        if resolve_pose_estimator(options) == "embedded":
+        chosen = resolve_pose_estimator(options)
+        self.options = {"person": options.person, "pose_estimator": chosen}
+        if chosen == "embedded":
             self.weights = hash_embedded_reader()
         else:
             path = find_densepose_weights(options)
@@ -69,7 +71,8 @@ class Keypoints(PairMetric):
         """It comes with mcld."""
         from mcld.estimators.body.estimator import EmbeddedPose
 
-        self.reader = EmbeddedPose(tools.settings.prepare.person)
+        person = tools.settings.prepare.person
+        self.reader, self.options = EmbeddedPose(person), {"person": person}
         self.weights = hash_embedded_reader()
 
     def measure(self, pair: Pair) -> Numbers:

@@ -4,13 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import read_image, read_iuv, write_png
 from mcld.dataset.results import result_file
 from mcld.estimators.body.estimator import EmbeddedPose
+from mcld.evaluate.measures.pose import Keypoints, PoseError
+from mcld.evaluate.metric import Tools
 from mcld.evaluate.pose_error import compare_maps
+from mcld.evaluate.protocol import Protocol
 from mcld.mannequin.prepare import prepare_mannequins
+from mcld.settings import load_settings
 from tests.evaluate.test_run import score
 
 
@@ -43,6 +48,16 @@ def test_the_truth_is_in_its_pose_the_source_is_not_and_a_wall_is_nobody(people,
         assert rows[name] == {**expected, "pckh": 1.0}
         assert source.sizes["256"].rows[name]["pose_iou"] < rows[name]["pose_iou"]
     assert "iuv.onnx" in truth.describe()["weights_sha256"]["pose"]
+
+
+def test_numbers_that_were_kept_are_of_one_choice_of_person(tmp_path):
+    keys = set()
+    for person in ("confident", "largest"):
+        settings = load_settings(None, [f"prepare.person={person}"])
+        for metric in (PoseError(), Keypoints()):
+            metric.load(Tools(settings, Protocol(), torch.device("cpu")))
+            keys.add(metric.make_key(Protocol()))
+    assert len(keys) == 4
 
 
 def test_an_estimator_without_its_weights_is_left_out_and_keypoints_are_not(people, tmp_path):
