@@ -50,7 +50,7 @@ class Answers(BaseModel):
     """One participant's, as the page saves them, in the order in which they were asked."""
 
     study: str
-    participant: str = Field(min_length=1)
+    participant: str = Field(min_length=1, pattern=r"\S")
     seed: int
     """Of the order, made of the study and the participant."""
     judged: list[Judgement]

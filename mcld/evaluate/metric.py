@@ -12,6 +12,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mcld.dataset.results import RESULT_SIZES
@@ -55,6 +56,10 @@ class Tools:
     """Where networks run."""
 
 
+_READERS = ("numpy", "pillow", "torch")
+"""Packages that every number depends on: with others it is measured anew."""
+
+
 class Loaded(ABC):
     """What needs files or packages that may be missing, and gives numbers of pictures."""
 
@@ -63,6 +68,8 @@ class Loaded(ABC):
     """The fields of the protocol that change its numbers, beside those that change pictures."""
     revision: ClassVar[int] = 1
     """Raised when its numbers change, so that those an earlier version kept are not taken."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Packages whose versions its numbers depend on, and which stand with them."""
     weights: Mapping[str, str]
     """The files its numbers depend on -> sha256; `load` fills it."""
     options: Mapping[str, Any]
@@ -80,7 +87,10 @@ class Loaded(ABC):
         pictures: the fields of the protocol that change the pictures it sees.
         """
         knobs = {name: getattr(protocol, name) for name in self.knobs} | dict(self.options)
-        return hash_content([self.name, self.revision, knobs, dict(self.weights), pictures])
+        versions = {name: version(name) for name in (*_READERS, *self.packages)}
+        return hash_content(
+            [self.name, self.revision, knobs, dict(self.weights), versions, pictures]
+        )
 
 
 class Metric(Loaded):
@@ -92,8 +102,6 @@ class Metric(Loaded):
     """How its numbers are made, in words."""
     sizes: ClassVar[tuple[str, ...]] = tuple(RESULT_SIZES)
     """The folders it is measured at, of "256" and "512"."""
-    packages: ClassVar[tuple[str, ...]] = ()
-    """Packages whose versions stand with its numbers."""
 
     @classmethod
     def describe(cls, protocol: Protocol) -> str:  # noqa: ARG003

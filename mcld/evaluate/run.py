@@ -310,7 +310,8 @@ class Evaluator:
         file = at.listing.files[task.name]
         truth_path = request.find_truth(at.folder, task.name, names.target)
         dataset = DatasetLayout(request.dataset)
-        own = f"{stamp([file.path])} {file.layout.panel}"
+        # Several folders of results may be scored into one --out.
+        own = f"{request.save_path.resolve()} {stamp([file.path])} {file.layout.panel}"
         task.stamps = dict.fromkeys(at.generated, f"{own} {task.name}")
         both = f"{own} {stamp([truth_path])}"
         wanting: list[SingleMetric] = []
