@@ -106,6 +106,7 @@ GPU_SAMPLING = (
     ),
     Mode("bfloat16, compiled, low memory", ("sample.compile=true", "sample.low_memory=true"), 1, 1),
     Mode("bfloat16, compiled, 8 at once", ("sample.compile=true",), 8, 1.5),
+    Mode("bfloat16, one product for queries, keys and values", ("sample.fuse_qkv=true",)),
     Mode("float16", ("sample.dtype=float16",)),
 )
 LAST_SAMPLING = (

@@ -231,6 +231,11 @@ class SampleSettings(SettingsGroup):
         description="Keep the UNets' weights in 8 bits, and cast each layer's when it is run: half"
         " the memory of bfloat16; null: in sample.dtype.",
     )
+    fuse_qkv: bool = Field(
+        False,
+        description="Join the weights of queries, keys and values of self-attention: one product"
+        " in place of three.",
+    )
     tf32: bool = Field(
         False, description="On a GPU, multiply float32 matrices in TF32: faster, 3 digits."
     )

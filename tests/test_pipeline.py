@@ -460,7 +460,7 @@ def switch(pipeline: MCLDPipeline, name: str) -> None:
     "name",
     [
         *("enable_attention_slicing", "enable_xformers_memory_efficient_attention"),
-        *("set_default_attn_processor", "set_attention_backend", "fuse_qkv_projections"),
+        *("set_default_attn_processor", "set_attention_backend"),
     ],
 )
 def test_switches_that_would_replace_the_processors_are_refused(pipeline, person, name):

@@ -78,6 +78,18 @@ def split_heads(attn: Attention, tokens: Tensor) -> Tensor:
     return tokens.view(batch, length, attn.heads, inner_dim // attn.heads).transpose(1, 2)
 
 
+def project_qkv(attn: Attention, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of self-attention, each [B, H, T, E], of [B, T, channels].
+
+    By one product where `MCLDUNet.fuse_qkv_projections` has joined their weights.
+    """
+    if attn.fused_projections:
+        queries, keys, values = attn.to_qkv(tokens).chunk(3, dim=-1)
+    else:
+        queries, keys, values = attn.to_q(tokens), attn.to_k(tokens), attn.to_v(tokens)
+    return split_heads(attn, queries), split_heads(attn, keys), split_heads(attn, values)
+
+
 def merge_heads(attended: Tensor) -> Tensor:
     """[B, H, T, E] -> [B, T, H * E]."""
     return attended.transpose(1, 2).flatten(2)
@@ -172,9 +184,7 @@ class ReferenceSelfAttention:
         **_: object,
     ) -> Tensor:
         """[B, T, channels] -> the same shape. Diffusers' other arguments do not occur here."""
-        q_BHTE = split_heads(attn, attn.to_q(hidden_states))
-        k_BHTE = split_heads(attn, attn.to_k(hidden_states))
-        v_BHTE = split_heads(attn, attn.to_v(hidden_states))
+        q_BHTE, k_BHTE, v_BHTE = project_qkv(attn, hidden_states)
         reference = focal.reference.get(self.block)
         if reference is None:
             attended = functional.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE)
@@ -279,10 +289,7 @@ class FeatureSelfAttention:
         features.by_block.setdefault(self.block, hidden_states)
         if self.last:
             raise LastFeature
-        q_BHTE, k_BHTE, v_BHTE = (
-            split_heads(attn, project(hidden_states))
-            for project in (attn.to_q, attn.to_k, attn.to_v)
-        )
+        q_BHTE, k_BHTE, v_BHTE = project_qkv(attn, hidden_states)
         attended = functional.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE)
         return project_out(attn, merge_heads(attended))
 

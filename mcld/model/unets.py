@@ -76,11 +76,26 @@ class MCLDUNet(UNet2DConditionModel):
     set_default_attn_processor = _keep_processors
     set_attention_slice = _keep_processors
     set_attention_backend = _keep_processors
-    fuse_qkv_projections = _keep_processors
     set_use_memory_efficient_attention_xformers = _keep_processors
     set_use_npu_flash_attention = _keep_processors
     set_use_xla_flash_attention = _keep_processors
     load_attn_procs = _keep_processors
+
+    def fuse_qkv_projections(self) -> None:
+        """Join the weights of queries, keys and values of self-attention: one product for three.
+
+        For sampling: the joined weights are copies, which training would not see, and which the
+        state dict has besides.
+        """
+        for _, block in self.transformer_blocks():
+            block.attn1.fuse_projections()
+
+    def unfuse_qkv_projections(self) -> None:
+        """Take them apart again."""
+        for _, block in self.transformer_blocks():
+            if block.attn1.fused_projections:
+                block.attn1.fused_projections = False
+                del block.attn1.to_qkv
 
     def transformer_blocks(self) -> Iterator[tuple[str, BasicTransformerBlock]]:
         """Every transformer block with its name, in the order in which it runs."""

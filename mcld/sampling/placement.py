@@ -66,6 +66,11 @@ def place(pipeline: MCLDPipeline, settings: Settings, device: torch.device) -> S
         pipeline.enable_model_cpu_offload(device=device)
         if isinstance(pipeline.vae, AutoencoderKL):
             save_vae_memory(pipeline.vae)
+    for unet in (pipeline.denoising_unet, pipeline.reference_unet):
+        if options.fuse_qkv:
+            unet.fuse_qkv_projections()
+        else:
+            unet.unfuse_qkv_projections()
     if options.storage_dtype:
         store_in_float8(pipeline)
     if options.compile:

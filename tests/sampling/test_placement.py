@@ -92,3 +92,16 @@ def test_an_autoencoder_short_of_memory_tiles_only_what_is_larger_than_usual():
     torch.testing.assert_close(saved[0], whole[0], atol=1e-4, rtol=0)
     assert saved[1].shape == whole[1].shape
     assert not torch.allclose(saved[1], whole[1], atol=1e-2)
+
+
+def test_joined_weights_paint_the_same_picture_and_are_a_setting(pipeline):
+    pictures = []
+    for word in ("false", "true", "false"):
+        settings = load_settings(None, [f"sample.fuse_qkv={word}"])
+        place(pipeline, settings, CPU)
+        for unet in (pipeline.denoising_unet, pipeline.reference_unet):
+            joined = {block.attn1.fused_projections for _, block in unet.transformer_blocks()}
+            assert joined == {settings.sample.fuse_qkv}
+        pictures.append(paint(pipeline))
+    np.testing.assert_allclose(pictures[1], pictures[0], atol=1e-4)
+    assert np.array_equal(pictures[2], pictures[0])
