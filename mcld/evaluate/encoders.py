@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from mcld.settings import Settings
 _UInt8Array = NDArray[np.uint8]
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """What makes a vector of a picture.
 
     Pictures are resized to a square by Pillow, bicubically with antialiasing, to 8 bits, and
@@ -83,8 +84,9 @@ class Encoder(nn.Module):
         check_finite(vectors, self.file)
         return vectors
 
+    @abstractmethod
     def _embed(self, pixels: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Normalised pixels [B, 3, side, side] -> [B, width]."""
 
 
 class Dino(Encoder):

@@ -93,6 +93,11 @@ class Protocol(BaseModel):
         content = json.dumps([VERSION, self.definition], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
+    @property
+    def real_name(self) -> str:
+        """What the photos of `real` are called in a sentence."""
+        return "training" if self.real == "train" else self.real
+
     def list_photo_knobs(self) -> dict[str, Any]:
         """The fields that change photos."""
         return self.model_dump(include={"shape", "resize", "photo_jpeg", "network_resize"})

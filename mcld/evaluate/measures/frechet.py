@@ -28,7 +28,7 @@ class InceptionFeatures(Features):
         from mcld.evaluate.fid import Inception
         from mcld.evaluate.networks import find_torchvision_file
 
-        # Apple's GPUs are left out, as they have been since features were summed up on them.
+        # Apple's GPUs have no float64, in which features are added up.
         device = torch.device("cpu") if tools.device.type == "mps" else tools.device
         self.network = Inception(find_torchvision_file("inception", tools.settings)).to(device)
         self.weights = {self.network.file.name: self.network.sha256}
@@ -58,7 +58,7 @@ class FID(SetMetric):
     @classmethod
     def describe(cls, protocol: Protocol) -> str:
         """With which real pictures."""
-        return cls.text.format("training" if protocol.real == "train" else protocol.real)
+        return cls.text.format(protocol.real_name)
 
     def compare(self, generated: FeatureSet, real: FeatureSet) -> Numbers:
         """Of the means and covariances."""

@@ -32,7 +32,7 @@ class KID(SetMetric):
     @classmethod
     def describe(cls, protocol: Protocol) -> str:
         """With which real pictures."""
-        return cls.text.format(SUBSETS, SUBSET_SIZE, _name_real(protocol))
+        return cls.text.format(SUBSETS, SUBSET_SIZE, protocol.real_name)
 
     def compare(self, generated: FeatureSet, real: FeatureSet) -> Numbers:
         """Can be a little below 0."""
@@ -68,7 +68,7 @@ class CMMD(SetMetric):
     @classmethod
     def describe(cls, protocol: Protocol) -> str:
         """With which real pictures."""
-        return cls.text.format(_name_real(protocol))
+        return cls.text.format(protocol.real_name)
 
     def compare(self, generated: FeatureSet, real: FeatureSet) -> Numbers:
         """0 for equal sets."""
@@ -78,7 +78,3 @@ class CMMD(SetMetric):
 
         rows = (torch.from_numpy(some.rows) for some in (real, generated))
         return {"cmmd": compute_cmmd(*rows)}
-
-
-def _name_real(protocol: Protocol) -> str:
-    return "training" if protocol.real == "train" else protocol.real

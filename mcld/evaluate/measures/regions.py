@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
 
 from mcld.evaluate.measures.encoders import DINO_TEXT
 from mcld.evaluate.metric import BatchMetric, Column, Numbers, Tools
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from torch import Tensor
 
-    from mcld.evaluate.pairs import Batch
+    from mcld.evaluate.pairs import Batch, Pixels
 
 REGIONS = ("head", "torso", "arms", "legs")
 """Arms with hands, legs with feet: together the whole body."""
@@ -21,13 +22,36 @@ _TEXT = (
 )
 
 
-class RegionDistance(BatchMetric):
+class _RegionMetric(BatchMetric):
+    """Compares each region of the result with the truth's."""
+
+    prefix: ClassVar[str]
+    """How its columns begin."""
+    needs = ("target_iuv",)
+
+    def measure(self, batch: Batch) -> list[Numbers]:
+        """Of the regions that the target shows."""
+        rows: list[Numbers] = [{} for _ in batch.pairs]
+        for region in REGIONS:
+            where, generated, truth = _cut(region, batch)
+            if where:
+                numbers = self.compare(generated, truth, batch).tolist()
+                for row, number in zip(where, numbers, strict=True):
+                    rows[row][f"{self.prefix}_{region}"] = number
+        return rows
+
+    @abstractmethod
+    def compare(self, generated: list[Pixels], truth: list[Pixels], batch: Batch) -> Tensor:
+        """N regions, uint8 [128, 128, 3], and those of the truth -> [N]."""
+
+
+class RegionDistance(_RegionMetric):
     """LPIPS of each region."""
 
     name = "lpips_parts"
+    prefix = "lpips"
     columns = tuple(Column(f"lpips_{name}", f"LPIPS {name}", -1, 4) for name in REGIONS)
     text = f"LPIPS, version 0.1 on AlexNet; {_TEXT}"
-    needs = ("target_iuv",)
     packages = ("lpips",)
 
     def load(self, tools: Tools) -> None:
@@ -37,28 +61,22 @@ class RegionDistance(BatchMetric):
         self.network = LPIPS(find_torchvision_file("alexnet", tools.settings)).to(tools.device)
         self.weights = {self.network.file.name: self.network.sha256}
 
-    def measure(self, batch: Batch) -> list[Numbers]:
-        """Of the regions that the target shows."""
+    def compare(self, generated: list[Pixels], truth: list[Pixels], batch: Batch) -> Tensor:
+        """Distances."""
         from mcld.evaluate.pairs import to_tensor
 
-        rows: list[Numbers] = [{} for _ in batch.pairs]
-        for region in REGIONS:
-            where, generated, truth = _cut(region, batch)
-            if where:
-                pictures = (to_tensor(some, batch.device) for some in (generated, truth))
-                distances = self.network(*pictures).tolist()
-                for row, distance in zip(where, distances, strict=True):
-                    rows[row][f"lpips_{region}"] = distance
-        return rows
+        pictures = (to_tensor(some, batch.device) for some in (generated, truth))
+        distances: Tensor = self.network(*pictures)
+        return distances
 
 
-class RegionSimilarity(BatchMetric):
+class RegionSimilarity(_RegionMetric):
     """DINOv2's cosine of each region."""
 
     name = "dino_parts"
+    prefix = "dino"
     columns = tuple(Column(f"dino_{name}", f"DINO {name}", 1, 4, share=True) for name in REGIONS)
     text = f"cosine to the truth of {DINO_TEXT}; {_TEXT}"
-    needs = ("target_iuv",)
     packages = ("transformers",)
 
     def load(self, tools: Tools) -> None:
@@ -68,21 +86,15 @@ class RegionSimilarity(BatchMetric):
         self.network = share_encoder(Dino, tools.settings, tools.device)
         self.weights = {self.network.file.name: self.network.sha256}
 
-    def measure(self, batch: Batch) -> list[Numbers]:
-        """Of the regions that the target shows."""
+    def compare(self, generated: list[Pixels], truth: list[Pixels], batch: Batch) -> Tensor:
+        """Cosines."""
         from torch.nn.functional import cosine_similarity
 
-        rows: list[Numbers] = [{} for _ in batch.pairs]
-        for region in REGIONS:
-            where, generated, truth = _cut(region, batch)
-            if where:
-                cosines = cosine_similarity(self.network(generated), self.network(truth)).tolist()
-                for row, cosine in zip(where, cosines, strict=True):
-                    rows[row][f"dino_{region}"] = cosine
-        return rows
+        del batch
+        return cosine_similarity(self.network(generated), self.network(truth))
 
 
-def _cut(region: str, batch: Batch) -> tuple[list[int], list[NDArray[Any]], list[NDArray[Any]]]:
+def _cut(region: str, batch: Batch) -> tuple[list[int], list[Pixels], list[Pixels]]:
     """The rows of the pairs that show a region, and it in their results and truths."""
     from mcld.evaluate.regions import cut_region
 
