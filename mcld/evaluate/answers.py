@@ -208,8 +208,8 @@ def score_answers(
     Raises InputError when there are no answers.
     """
     if not answers:
-        files = f": {len(refused)} files do not count" if refused else ""
-        raise InputError(f"nobody's answers to study {key.study}{files}")
+        reason = ": no file counts" if refused else ""
+        raise InputError(f"there are no answers to study {key.study}{reason}")
     called_real = np.array(
         [
             [{j.picture: j.answer for j in each.judged}[name] == "real" for name in key.judged]

@@ -206,7 +206,7 @@ def test_files_that_do_not_count_are_told_one_line_each(tmp_path):
 
 def test_no_answers_are_no_score(tmp_path):
     key = make_key()
-    with pytest.raises(InputError, match=f"nobody's answers to study {key.study}"):
+    with pytest.raises(InputError, match=f"there are no answers to study {key.study}"):
         score_answers(key, *read_answers(save(tmp_path), key))
     with pytest.raises(InputError, match="cannot be listed"):
         read_answers(tmp_path / "nowhere", key)
