@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks import (
     body,
     densepose,
+    evaluate,
     fit_body,
     full_size,
     random_weights,
@@ -45,6 +46,15 @@ def main() -> None:
     reader.add_argument("--weights", type=Path, help="DensePose's (default: random ones)")
     reader.add_argument("--runs", type=int, default=3, help="of which the median counts (3)")
     reader.set_defaults(run=lambda given: _tell("densepose", _densepose(given)))
+    beside = commands.add_parser("evaluation", help="seconds to evaluate, beside the authors' code")
+    beside.add_argument("checkout", type=Path, help="of jqliu09/MCLD")
+    beside.add_argument("--pairs", type=int, default=30, help="how many pairs (default 30)")
+    beside.add_argument("--training", type=int, default=40, help="training photos (default 40)")
+    beside.set_defaults(
+        run=lambda given: _tell(
+            "evaluation", evaluate.measure(given.checkout, given.pairs, given.training)
+        )
+    )
     bodies = commands.add_parser(
         "body", help="the embedded reader of bodies, beside DensePose's maps"
     )
@@ -124,7 +134,7 @@ def main() -> None:
     metrics.add_argument("--seed", type=int, default=1, help="of their world (default 1)")
     metrics.set_defaults(run=_metrics)
     given = parser.parse_args()
-    for name in ("pairs", "people", "runs"):
+    for name in ("pairs", "people", "training", "runs"):
         if getattr(given, name, 1) < 1:
             parser.error(f"--{name} must be at least 1")
     quiet_libraries()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import reduce
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -40,8 +40,7 @@ class Inception(nn.Module):
     def __init__(self, weights: Path) -> None:
         super().__init__()
         self.file, self.sha256 = weights, hash_file(weights)
-        with warnings.catch_warnings():  # it warns that drawing random weights takes long
-            warnings.simplefilter("ignore")
+        with torch.device("meta"):  # where no random weights are drawn
             self.network = inception_v3(weights=None, transform_input=True, init_weights=False)
         load_torchvision(self.network, weights)
         # On a CPU with the normalisations in the convolutions' weights, and channels last, it takes
@@ -186,17 +185,25 @@ class FeatureSums:
             )
 
 
-def frechet_distance(first: FeatureSums, second: FeatureSums) -> float:
+def frechet_distance(
+    first: FeatureSums, second: FeatureSums, rows: NDArray[np.float32] | None = None
+) -> float:
     """The Fréchet distance of two sets of at least two pictures, computed where `second` is.
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 sqrt(C1 C2)). With C1 = A A^T the root's trace is the sum of the
-    roots of the eigenvalues of A^T C2 A, which is symmetric, and of fewer pictures than features no
-    larger than they are many.
+    |m1 - m2|^2 + tr(C1 + C2 - 2 sqrt(C1 C2)). With C2 = A A^T the root's trace is the sum of the
+    roots of the eigenvalues of A^T C1 A, which is symmetric.
+
+    rows: the features of `second`, [N, D], which are A but for their mean: of fewer pictures than
+    features, A^T C1 A is small, and C2 need not be taken apart.
     """
     (m1, c1), (m2, c2) = first.compute_moments(), second.compute_moments()
     m1, c1 = m1.to(m2.device), c1.to(m2.device)
-    variances, axes = torch.linalg.eigh(c1)
-    kept = variances > variances.max() * torch.finfo(variances.dtype).eps * len(variances)
-    half = axes[:, kept] * variances[kept].sqrt()
-    roots = torch.linalg.eigvalsh(half.T @ c2 @ half).clamp(min=0).sqrt()
+    if rows is not None and len(rows) < len(m2):
+        centred = torch.from_numpy(np.asarray(rows)).to(m2.device).double() - m2
+        half = centred.T / (len(rows) - 1) ** 0.5
+    else:
+        variances, axes = torch.linalg.eigh(c2)
+        kept = variances > variances.max() * torch.finfo(variances.dtype).eps * len(variances)
+        half = axes[:, kept] * variances[kept].sqrt()
+    roots = torch.linalg.eigvalsh(half.T @ c1 @ half).clamp(min=0).sqrt()
     return float((m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * roots.sum())

@@ -37,13 +37,13 @@ def find_torchvision_file(name: str, settings: Settings) -> Path:
 
 
 def load_torchvision(network: nn.Module, path: Path) -> None:
-    """Load torchvision's file into its network.
+    """Load torchvision's file into its network, which may be on the meta device.
 
     Not as strictly as our own checkpoints: PyTorch forgives old files that lack the counters of
     batch norms. Raises WeightsError when the file is damaged or of another network.
     """
     try:
-        network.load_state_dict(read_state_dict(path))
+        network.load_state_dict(read_state_dict(path), assign=True)
     except RuntimeError as error:
         raise _refuse(path, error) from error
 
@@ -82,17 +82,20 @@ class LPIPS(nn.Module):
     def __init__(self, backbone: Path, net: str = "alex") -> None:
         super().__init__()
         self.file, self.sha256 = backbone, hash_file(backbone)
-        with warnings.catch_warnings():  # it calls torchvision's models in a deprecated way
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(), torch.device("meta"):  # where no random weights are drawn
+            warnings.simplefilter("ignore")  # it calls torchvision's models in a deprecated way
             self.network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
         weights = read_state_dict(backbone)
         # slice2.3.weight there is features.3.weight here.
         names = {key: f"features.{key.partition('.')[2]}" for key in self.network.net.state_dict()}
         found = {key: weights[own] for key, own in names.items() if own in weights}
         try:
-            self.network.net.load_state_dict(found)
+            self.network.net.load_state_dict(found, assign=True)
         except RuntimeError as error:
             raise _refuse(backbone, error) from error
+        linear = read_state_dict(Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth")
+        own = {key.removeprefix("lin"): weight for key, weight in linear.items()}
+        self.network.lins.load_state_dict(own, assign=True)
         self.to(memory_format=torch.channels_last)  # quicker on a CPU
         self.eval()
 

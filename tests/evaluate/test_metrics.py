@@ -208,7 +208,10 @@ def test_the_frechet_distance_of_fewer_pictures_than_features_is_that_of_torchme
         theirs.update(pictures, real=training)
         sums.append(FeatureSums.zeros(192, torch.device("cpu")))
         sums[-1].add(Pixels()(pictures))
-    assert frechet_distance(*sums) == pytest.approx(theirs.compute().item(), rel=1e-6)
+    expected = theirs.compute().item()
+    assert frechet_distance(*sums) == pytest.approx(expected, rel=1e-6)
+    rows = Pixels()(real[3:]).numpy()
+    assert frechet_distance(*sums, rows) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_sums_that_an_earlier_version_kept_are_read(tmp_path):

@@ -64,7 +64,8 @@ class FID(SetMetric):
         """Of the means and covariances."""
         from mcld.evaluate.fid import frechet_distance
 
-        return {self.name: frechet_distance(real.sums, generated.sums)}
+        rows = generated.rows if generated.count < self.features.width else None
+        return {self.name: frechet_distance(real.sums, generated.sums, rows)}
 
     @classmethod
     def list_notes(cls, generated: int, real: int) -> list[str]:
