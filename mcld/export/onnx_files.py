@@ -194,8 +194,11 @@ def trace(
 ) -> Any:
     """A module as an `onnx_ir.Model`, with these names, for inputs of these shapes.
 
-    It is not optimised: what runs it does that, and so weights keep their names.
+    What follows from shapes alone is computed here, or opening the graph would take twice as long;
+    the rest is left to what runs it, and so weights keep their names.
     """
+    from onnxscript import optimizer
+
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -209,6 +212,11 @@ def trace(
             output_names=list(outputs),
         )
     assert program is not None
+    weights = set(program.model.graph.initializers.values())
+    optimizer.optimize_ir(
+        program.model,
+        should_fold=lambda node: False if weights.intersection(node.inputs) else None,
+    )
     _forget_sources(program.model)
     return program.model
 
