@@ -8,7 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 
 from mcld.body.pose import JOINTS
@@ -208,22 +210,28 @@ def _turn_to_camera(
     body: BodyParameters, arrays: dict[str, NDArray[Any]], first: BodyParameters
 ) -> BodyParameters:
     """A body of a file's own world, as a camera sees it that looks at the first one's front."""
-    from scipy.spatial.transform import Rotation
-
-    facing = Rotation.from_rotvec(first.orientation)
+    facing = make_matrix(first.orientation)
     if any(rate in arrays for rate in _RATES) or ("poses" in arrays and _lies_back(facing)):
-        upright = Rotation.from_rotvec([-np.pi / 2, 0, 0])
-        ahead = (upright * facing).apply([0, 0, 1])
-        turn = Rotation.from_rotvec([0, -np.arctan2(ahead[0], ahead[2]), 0]) * upright
-    elif facing.apply([0, 1, 0])[1] < 0:  # fitted to a photo, whose y points down
-        turn = Rotation.from_rotvec([np.pi, 0, 0])
+        upright = make_matrix([-np.pi / 2, 0, 0])
+        x, _, z = upright @ facing[:, 2]
+        turn = make_matrix([0, -np.arctan2(x, z), 0]) @ upright
+    elif facing[1, 1] < 0:  # fitted to a photo, whose y points down
+        turn = make_matrix([np.pi, 0, 0])
     else:
-        turn = Rotation.identity()
-    turned = (turn * Rotation.from_rotvec(body.orientation)).as_rotvec()
+        turn = np.eye(3)
+    turned, _ = cv2.Rodrigues(turn @ make_matrix(body.orientation))
     return body._replace(
-        orientation=np.asarray(turned, np.float32),
-        place=np.asarray(turn.apply(body.place), np.float32),
+        orientation=np.asarray(turned.ravel(), np.float32),
+        place=np.asarray(turn @ body.place, np.float32),
     )
+
+
+def make_matrix(vector: npt.ArrayLike) -> NDArray[np.float64]:
+    """The rotation [3, 3] about an axis by an angle: [3], whose length is the angle, radians.
+
+    By OpenCV: SciPy's rotations take as long to load as a map takes to draw.
+    """
+    return np.asarray(cv2.Rodrigues(np.asarray(vector, np.float64))[0])
 
 
 def _read_rotations(path: Path, name: str, array: NDArray[Any], frame: int) -> NDArray[np.float32]:
@@ -279,6 +287,6 @@ def _to_floats(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.float32
     return numbers
 
 
-def _lies_back(facing: Any) -> bool:
+def _lies_back(facing: NDArray[np.float64]) -> bool:
     """Whether a body's up is the world's z, as in files of motions whose other arrays are gone."""
-    return bool(facing.apply([0, 1, 0])[2] > _UPRIGHT)
+    return bool(facing[2, 1] > _UPRIGHT)

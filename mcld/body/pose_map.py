@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
-from mcld.body.parameters import BodyParameters
+from mcld.body.parameters import BodyParameters, make_matrix
 from mcld.body.pose import Pose
 from mcld.body.render import render_map, render_placed_map
 from mcld.body.shape import BodyShape, FloatArray, plain_shape, pose_vertices
@@ -48,7 +47,7 @@ def draw_motion_maps(
 
     def place(body: BodyParameters) -> FloatArray:
         own = shape or plain_shape(body.betas.tolist())
-        went = find_camera(turn, pitch).apply(body.place).astype(np.float32)
+        went = (find_camera(turn, pitch) @ body.place).astype(np.float32)
         placed = turn_body(body, own, turn, pitch) + went
         return np.asarray(placed * (1, -1, 1), np.float32)  # y down
 
@@ -67,14 +66,15 @@ def draw_motion_maps(
         yield render_placed_map(np.asarray(seen, np.float32), height, width)
 
 
-def find_camera(turn: float, pitch: float) -> Rotation:
-    """What brings a body before a camera; the degrees are `draw_pose_map`'s."""
-    return Rotation.from_euler("yx", [turn, pitch], degrees=True)
+def find_camera(turn: float, pitch: float) -> NDArray[np.float64]:
+    """The rotation [3, 3] that brings a body before a camera; the degrees are `draw_pose_map`'s."""
+    return make_matrix([np.radians(pitch), 0, 0]) @ make_matrix([0, np.radians(turn), 0])
 
 
 def turn_body(body: BodyParameters, shape: BodyShape, turn: float, pitch: float) -> FloatArray:
     """The skin's vertices as a camera sees them, [V, 3] metres: x right, y up, z towards it."""
     vertices = pose_vertices(shape, body.rotations)
     # The figure's own frame is its hips'.
-    turned = find_camera(turn, pitch) * Rotation.from_rotvec(body.orientation)
-    return np.asarray(turned.apply(vertices), np.float32)
+    turned = find_camera(turn, pitch) @ make_matrix(body.orientation)
+    return np.asarray(vertices @ turned.T, np.float32)
+

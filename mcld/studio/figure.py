@@ -147,4 +147,4 @@ def bake_view(body: BodyParameters, view: View) -> BodyParameters:
 
 
 def _find_turn(body: BodyParameters, view: View) -> Rotation:
-    return find_camera(*view) * Rotation.from_rotvec(body.orientation)
+    return Rotation.from_matrix(find_camera(*view)) * Rotation.from_rotvec(body.orientation)

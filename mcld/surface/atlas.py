@@ -28,14 +28,13 @@ def lay_atlas(photo: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.ui
     them. All four are 0 where nothing near is seen.
     """
     body = iuv[..., 0] > 0
-    places = find_places(iuv[body])
+    places, pixels = find_places(iuv[body]), photo[body]
+    count = np.bincount(places, minlength=NOWHERE).astype(np.float32)
     laid = np.zeros((NOWHERE, 4), np.float32)
-    count = np.bincount(places, minlength=NOWHERE)
+    seen = np.flatnonzero(count)
     for channel in range(3):
-        laid[:, channel] = np.bincount(places, photo[body][:, channel], NOWHERE)
-    seen = count > 0
-    laid[seen, :3] /= count[seen, None]
-    laid[seen, 3] = 1
+        laid[seen, channel] = np.bincount(places, pixels[:, channel], NOWHERE)[seen] / count[seen]
+    laid[seen, 3] = 255
     atlas = np.zeros((PARTS, CHART_SIZE, CHART_SIZE, 4), np.uint8)
     for chart, filled in zip(laid.reshape(atlas.shape), atlas, strict=True):
         here = chart[..., 3] > 0
@@ -44,10 +43,11 @@ def lay_atlas(photo: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray[np.ui
             gap = ~here & (closed > 0)
             near, far = (cv2.GaussianBlur(chart, (0, 0), s)[gap] for s in (_NEAR, _FAR))
             around = near + _RATIO * far
-            chart[gap] = around / around[:, 3:]
-            filled[:] = np.rint(chart * [1, 1, 1, 255])
+            chart[gap] = around * (255 / around[:, 3:])
+            shown = here | gap
+            filled[shown] = np.rint(chart[shown])
             # What is shown is never black, as which texture maps have their holes.
-            filled[..., :3] = np.maximum(filled[..., :3], filled[..., 3:] > 0)
+            filled[shown, :3] = np.maximum(filled[shown, :3], 1)
     return atlas
 
 
