@@ -77,4 +77,3 @@ def turn_body(body: BodyParameters, shape: BodyShape, turn: float, pitch: float)
     # The figure's own frame is its hips'.
     turned = find_camera(turn, pitch) @ make_matrix(body.orientation)
     return np.asarray(vertices @ turned.T, np.float32)
-

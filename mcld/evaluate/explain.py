@@ -30,7 +30,7 @@ def list_protocols_between(first: Protocol, second: Protocol) -> list[tuple[str,
     steps = [("", "", first)]
     for field in first.list_differences(second):
         before, after = getattr(current, field), getattr(second, field)
-        current = current.model_copy(update={field: after, "name": f"{first.name}+"})
+        current = current.model_copy(update={field: after, "name": f"{first.name}+{field}"})
         change = " → ".join("none" if value is None else str(value) for value in (before, after))
         steps.append((field, change, current))
     return steps

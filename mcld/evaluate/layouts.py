@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -182,7 +183,7 @@ class Found(NamedTuple):
 def find_results(folder: Path, layout: Layout, pairs: list[PairNames]) -> Found:
     """Look for the results of pairs in a folder and those below it.
 
-    A file's size is that of the last folder whose name has 256 or 512, or else of its pixels. A
+    A file's size is that of its pixels, or else of the last folder whose name has 256 or 512. A
     file of a pair that has neither, because it is of another size or cannot be read, stands at a
     size at which the pair has no other: whoever reads it says what is wrong. With others at all
     sizes it belongs to no pair.
@@ -254,15 +255,17 @@ def _list_pictures(folder: Path) -> Iterator[Path]:
 
 
 def _find_size(path: Path, folder: Path) -> str | None:
-    """The size a result is of: by the names of its folders, or by its height."""
+    """The size a result is of: by its height, or by the names of its folders."""
+    from PIL import Image
+
+    height = 0
+    unreadable = OSError, ValueError, SyntaxError, Image.DecompressionBombError
+    with suppress(*unreadable), Image.open(path) as picture:
+        height = picture.height
+    for size, shape in RESULT_SIZES.items():
+        if shape[0] == height:
+            return size
     for part in reversed(path.relative_to(folder).parts[:-1]):
         if len(named := set(_SIZE_NAME.findall(part))) == 1:
             return str(named.pop())
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            height = picture.height
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-    return next((size for size, shape in RESULT_SIZES.items() if shape[0] == height), None)
+    return None

@@ -165,7 +165,7 @@ class SetMetric(Metric):
     """Pictures of either set below which it is left out."""
 
     @classmethod
-    def list_notes(cls, generated: int, real: int) -> list[str]:  # noqa: ARG003
+    def list_notes(cls, generated: int, real: int, protocol: Protocol) -> list[str]:  # noqa: ARG003
         """What a reader must know of sets of so many pictures, in words."""
         return []
 

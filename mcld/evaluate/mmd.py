@@ -17,7 +17,7 @@ SIGMA, SCALE = 10, 1000
 """Width of CMMD's Gaussian kernel, and what the discrepancy is multiplied by to be legible."""
 DEGREE = 3
 """Of KID's polynomial kernel."""
-_BLOCK = 1024
+_BLOCK = 256
 """Rows and columns of a kernel that are computed at once."""
 
 _Kernel = Callable[[Tensor, Tensor], Tensor]
@@ -31,7 +31,7 @@ def compute_cmmd(first: Tensor, second: Tensor) -> float:
     a picture with itself included: 1000 (mean k(x, x') + mean k(y, y') - 2 mean k(x, y)) with
     k(a, b) = exp(-|a - b|^2 / 200). 0 for equal sets; of few pictures it is too large.
     """
-    own = sum(_sum_kernel(_gaussian, x, x) / len(x) ** 2 for x in (first, second))
+    own = sum(_sum_own_kernel(_gaussian, x) / len(x) ** 2 for x in (first, second))
     across = _sum_kernel(_gaussian, first, second) / (len(first) * len(second))
     return SCALE * (own - 2 * across)
 
@@ -60,12 +60,13 @@ def compute_kid(first: Tensor, second: Tensor) -> float:
 def _unbiased_discrepancy(x: Tensor, y: Tensor) -> float:
     """Of two sets; pairs of a picture with itself do not count."""
     own = sum(
-        (_sum_kernel(_polynomial, s, s) - _sum_own(s)) / (len(s) * (len(s) - 1)) for s in (x, y)
+        (_sum_own_kernel(_polynomial, s) - _sum_diagonal(s)) / (len(s) * (len(s) - 1))
+        for s in (x, y)
     )
     return own - 2 * _sum_kernel(_polynomial, x, y) / (len(x) * len(y))
 
 
-def _sum_own(x: Tensor) -> float:
+def _sum_diagonal(x: Tensor) -> float:
     """The sum of the polynomial kernel of each picture with itself."""
     squares = (block.double().square().mean(1) for block in torch.split(x, _BLOCK))
     return sum((float((square + 1).pow(DEGREE).sum()) for square in squares), 0.0)
@@ -84,3 +85,12 @@ def _sum_kernel(kernel: _Kernel, x: Tensor, y: Tensor) -> float:
     """The sum of a kernel over all pairs of two sets."""
     blocks = itertools.product(torch.split(x, _BLOCK), torch.split(y, _BLOCK))
     return sum((float(kernel(a.double(), b.double()).sum()) for a, b in blocks), 0.0)
+
+
+def _sum_own_kernel(kernel: _Kernel, x: Tensor) -> float:
+    """The same over all pairs of one set, of which each kernel is that of two."""
+    blocks = torch.split(x, _BLOCK)
+    beside = itertools.combinations(blocks, 2)
+    across = sum((float(kernel(a.double(), b.double()).sum()) for a, b in beside), 0.0)
+    own = (block.double() for block in blocks)
+    return 2 * across + sum((float(kernel(a, a).sum()) for a in own), 0.0)

@@ -17,7 +17,7 @@ from mcld.evaluate.fid import FeatureSums, TrainingPictures
 from mcld.evaluate.metric import Features, hash_content
 from mcld.evaluate.pairs import Pictures, Pixels, is_smaller, make_photo, see_as_network
 from mcld.evaluate.protocol import Protocol
-from mcld.machine.processes import run_on_main
+from mcld.machine.processes import run_on_main, take_share
 
 if TYPE_CHECKING:
     from mcld.evaluate.request import EvaluationRequest
@@ -47,7 +47,9 @@ def find_real_features(
     try:
         found = run_on_main(evaluator.state, lambda: TrainingPictures.find(request.dataset, split))
     except InputError as error:
-        evaluator.leave_out_sets(sizes, f"it needs the training pictures: {error}")
+        evaluator.leave_out_sets(
+            sizes, f"it needs the {evaluator.protocol.real_name} pictures: {error}"
+        )
         return {}
     paths = {
         key: found.cache_file(key[1], _name_sums(evaluator, features), features.name)
@@ -72,7 +74,7 @@ def find_real_features(
     for file in files.values():
         file.share(gather_object([file.folder]))
     names = dict(zip(found.files(), found.list_names(), strict=True))
-    own = found.files()[evaluator.state.process_index :: evaluator.state.num_processes]
+    own = take_share(found.files(), evaluator.state)
     real: dict[Key, FeatureSet] = {}
     for key in wanted:
         if key not in known:
@@ -124,7 +126,7 @@ def _extract(
     names = dict(zip(found.files(), found.list_names(), strict=True))
     read = partial(_read_missing, evaluator.protocol, wanted, files, names)
     unread: dict[str, str] = {}
-    doing = "Training pictures" if found.split == "train" else "Test pictures"
+    doing = f"{evaluator.protocol.real_name} pictures".capitalize()
     try:
         for batch in evaluator.work_in_batches(doing, list(names), read, unread):
             for folder in dict.fromkeys(folder for _, folder in wanted):
@@ -171,7 +173,8 @@ def _write_sums(evaluator: Evaluator, sums: FeatureSums, path: Path) -> None:
     try:
         sums.write(path)
     except MCLDError as error:
-        evaluator.say(f"{error}: the next run will have to see all training pictures again")
+        real = evaluator.protocol.real_name
+        evaluator.say(f"{error}: the next run will have to see all {real} pictures again")
 
 
 def _tell_sizes(
@@ -194,7 +197,5 @@ def _tell_sizes(
             at.scores.unread = unread
             if taken.count < metric.fewest:
                 where = request.dataset / found.split
-                reason = (
-                    f"{where} has fewer than {metric.fewest} training pictures that can be read"
-                )
+                reason = f"{where} has fewer than {metric.fewest} pictures that can be read"
                 evaluator.leave_out(metric.name, reason, at.scores.left_out)

@@ -43,12 +43,12 @@ from mcld.evaluate.pairs import (
     read_result,
     stamp,
 )
-from mcld.evaluate.protocol import Protocol
+from mcld.evaluate.protocol import DEFAULT, Protocol
 from mcld.evaluate.real import find_real_features
 from mcld.evaluate.registry import METRICS, list_wanted
 from mcld.evaluate.request import EvaluationRequest, Listing, list_results
 from mcld.evaluate.scores import Scores, SizeScores
-from mcld.machine.processes import ignore, processes, run_on_main
+from mcld.machine.processes import ignore, processes, run_on_main, take_share
 from mcld.sampling.device import open_device
 from mcld.settings import EvaluateSettings, Settings
 
@@ -245,8 +245,10 @@ class Evaluator:
         names = sorted(pairs, key=lambda name: pairs[name].target)  # whose truth is read once
         truths = _Truths(sizes, self.protocol)
         prepare = partial(self._prepare, request, sizes, truths.read)
+        by = "" if self.protocol.name == DEFAULT else f" by {self.protocol.name}"
+        doing = f"Scoring {request.name}{by}"
         try:
-            for batch in self.work_in_batches(f"Scoring {request.name}", names, prepare, {}):
+            for batch in self.work_in_batches(doing, names, prepare, {}):
                 tasks = [task for _, of_pair in batch for task in of_pair]
                 self._run_networks(tasks)
                 for task in tasks:
@@ -410,7 +412,7 @@ class Evaluator:
 
         `refused` gets those for which `work` raises InputError, by name, and why.
         """
-        items = items[self.state.process_index :: self.state.num_processes]
+        items = take_share(items, self.state)
         size, done = self.options.batch_size, 0
         cv2.setNumThreads(1)
         self.on_picture(doing, 0, len(items))

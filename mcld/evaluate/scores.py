@@ -161,6 +161,7 @@ class Scores:
             for metric in self.list_measured()
             for reason in self._list_foreign_weights(metric)
         ]
+        real = self.protocol.real_name
         for folder, scores in self.sizes.items():
             where = f"{self.name}/{folder}"
             if scores.missing:
@@ -179,13 +180,13 @@ class Scores:
             if scores.training and scores.training["used"] < scores.training["listed"]:
                 lines.append(
                     f"{where}: {scores.training['listed'] - scores.training['used']:,} of"
-                    f" {scores.training['listed']:,} training pictures are missing or cannot be"
-                    " read: what is compared with them goes without these"
+                    f" {scores.training['listed']:,} {real} pictures are missing or cannot be read:"
+                    " what is compared with them goes without these"
                 )
             if scores.unread:
                 reason = next(iter(scores.unread.values()))
                 lines.append(
-                    f"{where}: {len(scores.unread):,} training pictures cannot be read; mend or"
+                    f"{where}: {len(scores.unread):,} {real} pictures cannot be read; mend or"
                     f" remove them: {reason}"
                 )
         return lines
@@ -206,9 +207,8 @@ class Scores:
                 metric = METRICS[name]
                 measured = any(column.name in scores.values for column in metric.columns)
                 if issubclass(metric, SetMetric) and measured:
-                    lines += [
-                        f"{where}: {note}" for note in metric.list_notes(len(scores.rows), used)
-                    ]
+                    notes = metric.list_notes(len(scores.rows), used, self.protocol)
+                    lines += [f"{where}: {note}" for note in notes]
             rows = scores.rows.values()
             if equal := sum(math.isinf(row.get("psnr", 0)) for row in rows):
                 lines.append(
@@ -223,7 +223,7 @@ class Scores:
             training = scores.training["enlarged"] if scores.training else 0
             small = [
                 f"{number:,} {kind} pictures"
-                for number, kind in ((scores.enlarged, "true"), (training, "training"))
+                for number, kind in ((scores.enlarged, "true"), (training, self.protocol.real_name))
                 if number
             ]
             if small:

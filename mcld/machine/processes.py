@@ -6,7 +6,7 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from threading import Timer
@@ -65,6 +65,12 @@ _LEFT_OVER = "unset WORLD_SIZE, RANK and LOCAL_RANK if they are left over from a
 def is_main() -> bool:
     """Whether this process is the one that speaks; known before anything is imported."""
     return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") in ("", "1")
+
+
+def take_share(items: Sequence[_T], state: PartialState) -> list[_T]:
+    """What of some items is this process's: neighbours, which may have much in common."""
+    first, last = (len(items) * (state.process_index + k) // state.num_processes for k in (0, 1))
+    return list(items[first:last])
 
 
 def processes() -> PartialState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from mcld.evaluate.metric import BatchMetric, Column, Features, Numbers, Tools
+from mcld.evaluate.metric import BatchMetric, Column, Features, Loaded, Numbers, Tools
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,37 +22,29 @@ CLIP_TEXT = (
 )
 
 
-class DinoFeatures(Features):
-    """DINOv2's class token."""
+class Encoded(Loaded):
+    """What an encoder gives numbers for."""
 
-    name = "dinov2"
-    width = 1024
-
-    def load(self, tools: Tools) -> None:
-        """The Hub's files. Raises MCLDError when they are missing."""
-        from mcld.evaluate.encoders import Dino, share_encoder
-
-        self.network = share_encoder(Dino, tools.settings, tools.device)
-        self.weights = {self.network.file.name: self.network.sha256}
-
-    def extract(self, pictures: Pictures) -> Tensor:
-        """Of pictures of any size."""
-        features: Tensor = self.network(pictures.pictures)
-        return features
-
-
-class ClipFeatures(Features):
-    """CLIP's image embeddings."""
-
-    name = "clip"
-    width = 768
+    encoder: ClassVar[str]
+    """The class of `mcld.evaluate.encoders`."""
+    packages = ("transformers",)
+    network: Encoder
 
     def load(self, tools: Tools) -> None:
         """The Hub's files. Raises MCLDError when they are missing or refused."""
-        from mcld.evaluate.encoders import Clip, share_encoder
+        from mcld.evaluate import encoders
 
-        self.network = share_encoder(Clip, tools.settings, tools.device)
+        kind: type[Encoder] = getattr(encoders, self.encoder)
+        self.network = encoders.share_encoder(kind, tools.settings, tools.device)
         self.weights = {self.network.file.name: self.network.sha256}
+
+
+class DinoFeatures(Encoded, Features):
+    """DINOv2's class token."""
+
+    name = "dinov2"
+    encoder = "Dino"
+    width = 1024
 
     def extract(self, pictures: Pictures) -> Tensor:
         """Of pictures of any size."""
@@ -60,11 +52,23 @@ class ClipFeatures(Features):
         return features
 
 
-class _Similarity(BatchMetric):
+class ClipFeatures(Encoded, Features):
+    """CLIP's image embeddings."""
+
+    name = "clip"
+    encoder = "Clip"
+    width = 768
+
+    def extract(self, pictures: Pictures) -> Tensor:
+        """Of pictures of any size."""
+        features: Tensor = self.network(pictures.pictures)
+        return features
+
+
+class _Similarity(Encoded, BatchMetric):
     """The cosine of a result's vector and its truth's, and its source's."""
 
     needs = ("source",)
-    network: Encoder
     to_truth: ClassVar[str]
     to_source: ClassVar[str]
     """Columns."""
@@ -89,38 +93,22 @@ class _Similarity(BatchMetric):
 class DinoSimilarity(_Similarity):
     """Of DINOv2's class tokens."""
 
-    name = "dino"
+    name, encoder = "dino", "Dino"
     columns = (
         Column("dino_truth", "DINO to truth", 1, 4, share=True),
         Column("dino_source", "DINO to source", 1, 4, share=True),
     )
     to_truth, to_source = "dino_truth", "dino_source"
     text = f"cosine to the true picture and to the source photo: {DINO_TEXT}"
-    packages = ("transformers",)
-
-    def load(self, tools: Tools) -> None:
-        """The Hub's files. Raises MCLDError when they are missing."""
-        from mcld.evaluate.encoders import Dino, share_encoder
-
-        self.network = share_encoder(Dino, tools.settings, tools.device)
-        self.weights = {self.network.file.name: self.network.sha256}
 
 
 class ClipSimilarity(_Similarity):
     """Of CLIP's image embeddings."""
 
-    name = "clip"
+    name, encoder = "clip", "Clip"
     columns = (
         Column("clip_truth", "CLIP to truth", 1, 4, share=True),
         Column("clip_source", "CLIP to source", 1, 4, share=True),
     )
     to_truth, to_source = "clip_truth", "clip_source"
     text = f"cosine to the true picture and to the source photo: {CLIP_TEXT}"
-    packages = ("transformers",)
-
-    def load(self, tools: Tools) -> None:
-        """The Hub's files. Raises MCLDError when they are missing or refused."""
-        from mcld.evaluate.encoders import Clip, share_encoder
-
-        self.network = share_encoder(Clip, tools.settings, tools.device)
-        self.weights = {self.network.file.name: self.network.sha256}

@@ -68,14 +68,14 @@ class FID(SetMetric):
         return {self.name: frechet_distance(real.sums, generated.sums, rows)}
 
     @classmethod
-    def list_notes(cls, generated: int, real: int) -> list[str]:
+    def list_notes(cls, generated: int, real: int, protocol: Protocol) -> list[str]:
         """Whether a covariance lacks rank."""
         if min(generated, real) >= cls.full_rank:
             return []
         note = (
-            f"{cls.columns[0].title} is of {generated:,} generated and {real:,} training pictures:"
-            f" with fewer than {cls.full_rank:,} of either, its covariance has not full rank, and"
-            " it is no measure to cite"
+            f"{cls.columns[0].title} is of {generated:,} generated and {real:,}"
+            f" {protocol.real_name} pictures: with fewer than {cls.full_rank:,} of either, its"
+            " covariance has not full rank, and it is no measure to cite"
         )
         return [note]
 

@@ -43,7 +43,7 @@ class KID(SetMetric):
         return {"kid": compute_kid(torch.from_numpy(real.rows), torch.from_numpy(generated.rows))}
 
     @classmethod
-    def list_notes(cls, generated: int, real: int) -> list[str]:
+    def list_notes(cls, generated: int, real: int, protocol: Protocol) -> list[str]:  # noqa: ARG003
         """Whether a subset is smaller than its makers'."""
         if (fewest := min(generated, real)) >= SUBSET_SIZE:
             return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from mcld.evaluate.measures.encoders import DINO_TEXT
+from mcld.evaluate.measures.encoders import DINO_TEXT, Encoded
 from mcld.evaluate.metric import BatchMetric, Column, Numbers, Tools
 
 if TYPE_CHECKING:
@@ -70,21 +70,13 @@ class RegionDistance(_RegionMetric):
         return distances
 
 
-class RegionSimilarity(_RegionMetric):
+class RegionSimilarity(Encoded, _RegionMetric):
     """DINOv2's cosine of each region."""
 
-    name = "dino_parts"
+    name, encoder = "dino_parts", "Dino"
     prefix = "dino"
     columns = tuple(Column(f"dino_{name}", f"DINO {name}", 1, 4, share=True) for name in REGIONS)
     text = f"cosine to the truth of {DINO_TEXT}; {_TEXT}"
-    packages = ("transformers",)
-
-    def load(self, tools: Tools) -> None:
-        """The Hub's files. Raises MCLDError when they are missing."""
-        from mcld.evaluate.encoders import Dino, share_encoder
-
-        self.network = share_encoder(Dino, tools.settings, tools.device)
-        self.weights = {self.network.file.name: self.network.sha256}
 
     def compare(self, generated: list[Pixels], truth: list[Pixels], batch: Batch) -> Tensor:
         """Cosines."""
