@@ -124,9 +124,13 @@ def silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+_ESCAPED = {k: f"\\x{k:02x}" for k in (*range(32), 127) if chr(k) not in "\t\n"}
+"""Control characters, as of odd file names, which a terminal would obey -> how they are shown."""
+
+
 def say(message: str) -> None:
     """Print a message as it is: brackets are no markup, paths are never broken in a pipe."""
-    _print(Text(message))
+    _print(Text(message.translate(_ESCAPED)))
 
 
 def show_command(*words: object) -> None:
@@ -138,7 +142,7 @@ def show_command(*words: object) -> None:
 
 def show_error(message: str) -> None:
     """Print an error on stderr: one line, which only a terminal wraps."""
-    line = " ".join(message.split())
+    line = " ".join(message.split()).translate(_ESCAPED)
     _print(Text.assemble(("error: ", "bold red"), line), stderr=True)
 
 

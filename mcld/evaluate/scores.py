@@ -210,11 +210,12 @@ class Scores:
                     notes = metric.list_notes(len(scores.rows), used, self.protocol)
                     lines += [f"{where}: {note}" for note in notes]
             rows = scores.rows.values()
-            if equal := sum(math.isinf(row.get("psnr", 0)) for row in rows):
-                lines.append(
-                    f"{where}: pictures equal to their truth, which makes the mean PSNR infinite:"
-                    f" {equal:,}; differences and distributions go without them"
-                )
+            lines += [
+                f"{where}: {equal:,} pictures have nothing but equal pixels, which makes the mean"
+                f" {column.title} infinite; differences and distributions go without them"
+                for name, column in COLUMNS.items()
+                if (equal := sum(math.isinf(row.get(name, 0)) for row in rows))
+            ]
             lines += [
                 f"{where}: {COLUMNS[metric].title} is the mean of {number:,} of the pictures"
                 for metric, number in scores.count_pictures()["scored_by"].items()

@@ -188,6 +188,17 @@ def test_squares_are_squeezed_pictures_and_made_narrow(dataset, results, tmp_pat
         assert found.rows[f"{source}_2_{target}.png"]["psnr"] == psnr(narrow, truth)
 
 
+def test_a_folder_whose_name_has_another_number_does_not_change_the_size(
+    dataset, results, tmp_path
+):
+    epoch = tmp_path / "epoch_512"
+    shutil.copytree(results / "256", epoch)
+    expected = score(dataset, results, "mcld").sizes["256"].values
+    found = score(dataset, tmp_path, "flat")
+    assert list(found.sizes) == ["256"]
+    assert found.sizes["256"].values == expected
+
+
 def test_what_belongs_to_no_pair_is_counted_and_named(dataset, results, tmp_path):
     theirs = tmp_path / "theirs"
     theirs.mkdir()

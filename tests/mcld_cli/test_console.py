@@ -29,6 +29,16 @@ def test_a_message_comes_out_as_it_is(message: str) -> None:
     assert out.getvalue().strip() == message
 
 
+def test_control_characters_of_a_file_name_are_shown_and_not_obeyed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    console.say("a\x1b[31mb\x07.png\ncaf\u00e9\t")
+    console.show_error("a\x1b]0;b\x7f.png")
+    told = capsys.readouterr()
+    assert told.out.startswith("a\\x1b[31mb\\x07.png\ncaf\u00e9")
+    assert told.err == "error: a\\x1b]0;b\\x7f.png\n"
+
+
 def test_plain_progress_tells_the_end_and_the_note(capsys: pytest.CaptureFixture[str]) -> None:
     with console.progress("Training", "images") as count:
         for done in range(0, 2001, 8):
