@@ -191,10 +191,10 @@ def test_squares_are_squeezed_pictures_and_made_narrow(dataset, results, tmp_pat
 def test_a_folder_whose_name_has_another_number_does_not_change_the_size(
     dataset, results, tmp_path
 ):
-    epoch = tmp_path / "epoch_512"
-    shutil.copytree(results / "256", epoch)
+    theirs = tmp_path / "theirs"
+    shutil.copytree(results / "256", theirs / "epoch_512")
     expected = score(dataset, results, "mcld").sizes["256"].values
-    found = score(dataset, tmp_path, "flat")
+    found = score(dataset, theirs, "flat")
     assert list(found.sizes) == ["256"]
     assert found.sizes["256"].values == expected
 

@@ -201,6 +201,8 @@ def test_an_infinite_number_that_stays_so_is_not_explained_by_a_change(dataset, 
     )
     _, rows = build_explanation(found, load_protocol("dptn"), "256")
     assert [row[1] for row in rows] == ["inf", "=", "inf"]
+    notes = found[0].scores.list_notes()
+    assert any("which makes the mean PSNR infinite" in note for note in notes)
 
 
 def test_files_and_words_name_the_protocol(dataset, results):
