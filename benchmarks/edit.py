@@ -27,7 +27,7 @@ from mcld.mannequin.world import Identity, Pose, identity, pose
 from mcld.mannequin.world.atlas import paint
 from mcld.networks.folders import load_pipeline
 from mcld.networks.places import EMBEDDED
-from mcld.person import Person
+from mcld.person.person import Person
 from mcld.surface.parts import PARTS
 
 KINDS = {

@@ -23,7 +23,7 @@ from mcld.conditions import FocalConditions
 from mcld.dataset.layout import DatasetLayout
 from mcld.networks.folders import load_pipeline
 from mcld.networks.places import EMBEDDED
-from mcld.person import read_prepared
+from mcld.person.prepared import read_prepared
 
 CONDITIONS = {
     "source": "source embedding",

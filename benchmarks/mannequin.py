@@ -22,7 +22,8 @@ from mcld.machine.files import write_json
 from mcld.mannequin.prepare import ALONE
 from mcld.networks.folders import load_pipeline
 from mcld.networks.places import EMBEDDED
-from mcld.person import Person, read_prepared
+from mcld.person.person import Person
+from mcld.person.prepared import read_prepared
 from mcld.pipeline import MCLDPipeline
 from mcld.sampling.background import finish_pictures
 from mcld.sampling.inputs import read_inputs

@@ -21,7 +21,8 @@ from mcld.dataset.sheet import contact_sheet
 from mcld.errors import InputError
 from mcld.machine.files import write_json
 from mcld.networks.places import read_face_embedder
-from mcld.person import Person, PersonReader
+from mcld.person.person import Person
+from mcld.person.reader import PersonReader
 from mcld.sampling.device import choose_device
 from mcld.sampling.open import OpenPipeline, open_pipeline
 from mcld.settings import load_settings

@@ -23,7 +23,7 @@ from mcld.mannequin.world import identity, pose, render
 from mcld.mannequin.world.map_noise import disturb_map
 from mcld.networks.folders import load_pipeline
 from mcld.networks.places import EMBEDDED
-from mcld.person import Person
+from mcld.person.person import Person
 from mcld.pipeline import MCLDPipeline
 from mcld.sampling.background import find_behind, finish_pictures
 from mcld.sampling.inputs import read_inputs

@@ -71,7 +71,7 @@ def _open_pairs(dataset: Path, count: int, weights: Path | None, guidance: float
     from mcld.errors import InputError
     from mcld.networks.folders import load_weights
     from mcld.networks.places import EMBEDDED
-    from mcld.person import read_prepared
+    from mcld.person.prepared import read_prepared
     from mcld.pipeline_inputs import PipelineInputs
     from mcld.sampling.device import choose_device
     from mcld.sampling.inputs import read_inputs

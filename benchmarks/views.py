@@ -22,7 +22,8 @@ from mcld.dataset.layout import DatasetLayout
 from mcld.machine.processes import ignore
 from mcld.networks.folders import load_pipeline
 from mcld.networks.places import EMBEDDED
-from mcld.person import Person, gather_person, read_prepared
+from mcld.person.person import Person, gather_person
+from mcld.person.prepared import read_prepared
 from mcld.surface.charts import smpl_labels
 
 MOST = 4

@@ -14,7 +14,8 @@ from mcld.evaluate.networks import find_torchvision_file
 from mcld.licences import LICENCES, UV_NOTICE
 from mcld.networks.folders import load_weights
 from mcld.networks.places import EMBEDDED
-from mcld.person import PersonReader, check_prepared
+from mcld.person.prepared import check_prepared
+from mcld.person.reader import PersonReader
 from mcld.prepare.dataset import PrepareRequest, prepare_dataset
 from mcld.prepare.readers import choose_readers
 from mcld.sample.request import SplitRequest

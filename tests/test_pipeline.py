@@ -28,7 +28,7 @@ from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.mannequin.refiner import TextureRefiner
 from mcld.networks.folders import load_pipeline
 from mcld.networks.places import EMBEDDED
-from mcld.person import PersonReader
+from mcld.person.reader import PersonReader
 from mcld.pipeline import MCLDPipeline
 from mcld.pipeline_inputs import PipelineInputs, scale_pictures
 from mcld.settings import PrepareSettings

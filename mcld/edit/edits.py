@@ -17,7 +17,7 @@ from mcld.edit.recolor import Colour, recolor
 from mcld.edit.texture import GROUPS, Texture, check_group, check_texture, group_mask, sew, shows
 from mcld.errors import InputError, SettingsError
 from mcld.machine.processes import ignore
-from mcld.person import Person
+from mcld.person.person import Person
 from mcld.pipeline import MCLDPipeline
 from mcld.pipeline_inputs import PipelineInputs
 from mcld.sampling.background import finish_pictures

@@ -28,14 +28,9 @@ from mcld.machine.files import write_whole
 from mcld.machine.provenance import COMPOSITE, GENERATED
 from mcld.machine.threads import limit_threads
 from mcld.networks.places import read_face_embedder
-from mcld.person import (
-    Person,
-    PersonReader,
-    gather_person,
-    record_reading,
-    warn_of_no_face,
-)
-from mcld.person_check import pair_sources
+from mcld.person.check import pair_sources
+from mcld.person.person import Person, gather_person, warn_of_no_face
+from mcld.person.reader import PersonReader, record_reading
 from mcld.sampling.device import choose_device
 from mcld.sampling.open import OpenPipeline, open_pipeline
 from mcld.sampling.paint import OnStep

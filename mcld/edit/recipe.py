@@ -34,7 +34,7 @@ from mcld.edit.request import EditRequest
 from mcld.errors import InputError, SettingsError
 from mcld.machine.files import remove_unfinished_files
 from mcld.machine.lock import hold_file
-from mcld.person import PersonReader
+from mcld.person.reader import PersonReader
 from mcld.pipeline_inputs import PipelineInputs
 from mcld.sampling.open import OpenPipeline
 from mcld.sampling.paint import as_images

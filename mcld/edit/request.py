@@ -21,7 +21,7 @@ from mcld.edit.texture import GROUPS, check_group, check_texture
 from mcld.errors import SettingsError
 from mcld.machine.files import expand_home
 from mcld.machine.yaml_file import read_yaml
-from mcld.person_check import (
+from mcld.person.check import (
     check_person,
     check_pose,
     check_sources,

@@ -19,7 +19,7 @@ from mcld.estimators.texture import extract_texture
 from mcld.machine.video import READABLE, count_seconds, read_frames, read_rate
 from mcld.networks.folders import load_pipeline
 from mcld.networks.places import EMBEDDED
-from mcld.person import PersonReader
+from mcld.person.reader import PersonReader
 from mcld.sampling.device import choose_device
 from mcld.settings import Settings
 from mcld.surface.charts import TEXTURE_SIZE, find_texels

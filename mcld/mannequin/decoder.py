@@ -22,7 +22,7 @@ from mcld.machine.files import write_whole
 from mcld.mannequin.autoencoder import PatchAutoencoder
 from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.mannequin.refiner import TextureRefiner
-from mcld.person import BATCH, read_batches
+from mcld.person.prepared import BATCH, read_batches
 from mcld.pipeline import SCALE_FACTOR, MCLDPipeline
 from mcld.sampling_options import SamplingOptions
 from mcld.settings import TrainSettings

@@ -15,7 +15,7 @@ from transformers import CLIPVisionModelWithProjection
 
 from mcld.dataset.layout import DatasetLayout
 from mcld.mannequin.decoder import train_decoder
-from mcld.person import read_batches
+from mcld.person.prepared import read_batches
 from mcld.pipeline import MCLDPipeline
 from mcld.surface.parts import PARTS
 

@@ -16,7 +16,7 @@ from mcld.dataset.pictures import read_image
 from mcld.dataset.views import split_views
 from mcld.machine.files import write_whole
 from mcld.mannequin.pose_guider import TexturedPoseGuider
-from mcld.person import read_prepared
+from mcld.person.prepared import read_prepared
 from mcld.surface.parts import PARTS
 from mcld.surface.warp import warp_texture
 

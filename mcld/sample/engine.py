@@ -20,7 +20,7 @@ from mcld.errors import MCLDError, SettingsError
 from mcld.estimators.pose import resolve_pose_estimator
 from mcld.machine.provenance import Provenance
 from mcld.networks.places import EMBEDDED
-from mcld.person import Person
+from mcld.person.person import Person
 from mcld.sample.request import PictureRequest
 from mcld.sampling.inputs import read_inputs
 from mcld.sampling.onnx_pipeline import OnnxPipeline

@@ -19,7 +19,7 @@ from mcld.machine.video import READABLE, count_seconds, read_frames, read_rate
 from mcld.settings import PrepareSettings
 
 if TYPE_CHECKING:
-    from mcld.person import PersonReader
+    from mcld.person.reader import PersonReader
 
 FPS = 25.0
 """Frames a second of a folder, and of a motion that does not say."""

@@ -11,8 +11,9 @@ from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
 from mcld.machine.signing import open_signer
 from mcld.networks.places import read_face_embedder
-from mcld.person import PersonReader, warn_of_no_face
-from mcld.person_check import name_files
+from mcld.person.check import name_files
+from mcld.person.person import warn_of_no_face
+from mcld.person.reader import PersonReader
 from mcld.sample.engine import Engine, OnStep
 from mcld.sample.request import PictureRequest
 from mcld.sampling.background import finish_pictures

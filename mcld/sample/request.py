@@ -15,7 +15,7 @@ from mcld.dataset.pictures import PoseKind
 from mcld.dataset.results import SETTINGS_FILE
 from mcld.errors import SettingsError
 from mcld.machine.video import ANIMATIONS, LARGEST_RATE, VIDEOS
-from mcld.person_check import check_pose, check_sources
+from mcld.person.check import check_pose, check_sources
 from mcld.sample.frames import WHOLE, PoseFrames, Span, open_frames
 from mcld.settings import PrepareSettings
 

@@ -28,8 +28,9 @@ from mcld.machine.signing import open_signer
 from mcld.machine.threads import limit_threads
 from mcld.machine.video import write_video
 from mcld.networks.places import read_face_embedder
-from mcld.person import Person, PersonReader, record_reading, warn_of_no_face
-from mcld.person_check import name_files
+from mcld.person.check import name_files
+from mcld.person.person import Person, warn_of_no_face
+from mcld.person.reader import PersonReader, record_reading
 from mcld.pipeline_inputs import PipelineInputs
 from mcld.sample.frames import PoseFrames
 from mcld.sample.request import SequenceRequest

@@ -28,7 +28,8 @@ from mcld.machine.files import hash_file, make_folder, remove_unfinished, write_
 from mcld.machine.lock import hold_folder
 from mcld.machine.processes import ignore, is_main
 from mcld.networks.places import read_face_embedder
-from mcld.person import Person, check_prepared, read_prepared
+from mcld.person.person import Person
+from mcld.person.prepared import check_prepared, read_prepared
 from mcld.pipeline_inputs import PipelineInputs
 from mcld.sample.request import SplitRequest
 from mcld.sampling.background import finish_pictures

@@ -13,7 +13,7 @@ from PIL import Image
 from mcld.machine.provenance import Provenance
 from mcld.machine.threads import limit_threads
 from mcld.model.attention import AttentionRecorder
-from mcld.person import Person
+from mcld.person.person import Person
 from mcld.pipeline import SCALE_FACTOR
 from mcld.sample.attention import draw_attention_sheet, write_attention, write_attention_sheet
 from mcld.sample.engine import TORCH, OnStep

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from mcld.person import Person
+from mcld.person.person import Person
 from mcld.sampling_options import SamplingOptions
 
 FloatArray = NDArray[np.float32]

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mcld.person import Person
+from mcld.person.person import Person
 from mcld.pipeline_inputs import InputForm, PipelineInputs
 from mcld.sampling_options import SamplingOptions
 

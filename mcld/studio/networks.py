@@ -15,7 +15,7 @@ from mcld.errors import MCLDError, SettingsError
 from mcld.machine.processes import ignore
 from mcld.machine.signing import open_signer
 from mcld.networks.places import check_weights, find_folder
-from mcld.person import PersonReader
+from mcld.person.reader import PersonReader
 from mcld.sampling.device import choose_device
 from mcld.sampling.open import LoadedNetwork, OpenPipeline, load_network, place_network
 from mcld.settings import Override, Settings, load_settings

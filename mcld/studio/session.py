@@ -22,7 +22,7 @@ from mcld.dataset.pictures import read_image, read_painted
 from mcld.edit.texture import check_texture
 from mcld.errors import InputError, MCLDError
 from mcld.machine.files import make_folder, write_whole
-from mcld.person import Person
+from mcld.person.person import Person
 from mcld.studio.jobs import Job
 from mcld.studio.shown import write_jpeg
 

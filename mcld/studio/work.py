@@ -37,8 +37,9 @@ from mcld.machine.signing import open_signer
 from mcld.machine.threads import limit_threads
 from mcld.machine.video import read_frames, read_rate
 from mcld.networks.places import read_face_embedder
-from mcld.person import Person, PersonReader, gather_person
-from mcld.person_check import check_pose, pair_sources, resolve_pose_kind
+from mcld.person.check import check_pose, pair_sources, resolve_pose_kind
+from mcld.person.person import Person, gather_person
+from mcld.person.reader import PersonReader
 from mcld.sample.request import SequenceRequest as Sequence
 from mcld.sample.sequence import sample_sequence
 from mcld.sampling.record import make_provenance

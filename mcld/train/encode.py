@@ -10,7 +10,8 @@ from accelerate import Accelerator
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.views import split_views
 from mcld.errors import WeightsError
-from mcld.person import BATCH, Person, read_batches
+from mcld.person.person import Person
+from mcld.person.prepared import BATCH, read_batches
 from mcld.pipeline import MCLDPipeline
 from mcld.settings import TrainSettings
 from mcld.train.cache import EncodedCache, EncodedPicture, cache_key

@@ -21,7 +21,7 @@ from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.mannequin.texture_maps import TextureMaps
 from mcld.model.attention import ReferenceFlows
 from mcld.networks.folders import load_pipeline
-from mcld.person import check_prepared
+from mcld.person.prepared import check_prepared
 from mcld.pipeline import SCALE_FACTOR, ddim_scheduler
 from mcld.settings import Settings, TrainSettings
 from mcld.train import checkpoint

@@ -18,7 +18,7 @@ from mcld.mannequin.autoencoder import PatchAutoencoder
 from mcld.mannequin.decoder import Going, adapt_decoder, add_refiner, choose_pairs, sample_pairs
 from mcld.networks.checkpoints import weights_hash
 from mcld.networks.folders import load_pipeline
-from mcld.person import BATCH
+from mcld.person.prepared import BATCH
 from mcld.pipeline import MCLDPipeline
 from mcld.train.cache import EncodedCache
 from mcld.train.finish import round_weights, save_pipeline

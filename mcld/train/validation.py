@@ -19,7 +19,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from mcld.dataset.layout import DatasetLayout
 from mcld.dataset.pictures import colour_iuv, write_png
 from mcld.dataset.sheet import contact_sheet
-from mcld.person import read_prepared
+from mcld.person.prepared import read_prepared
 from mcld.pipeline import MCLDPipeline
 from mcld.sampling.inputs import read_inputs
 from mcld.sampling.paint import as_images, paint

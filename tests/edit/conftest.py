@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from mcld.dataset.layout import DatasetLayout
-from mcld.person import Person, PersonReader
+from mcld.person.person import Person
+from mcld.person.reader import PersonReader
 from mcld.settings import load_settings
 
 

@@ -13,7 +13,7 @@ from mcld.edit.photo import MARGIN
 from mcld.edit.texture import GROUPS, group_mask, sew
 from mcld.errors import InputError, SettingsError
 from mcld.networks.folders import load_pipeline
-from mcld.person import PersonReader
+from mcld.person.reader import PersonReader
 from mcld.pipeline import MCLDPipeline
 from mcld.sampling.inputs import read_inputs
 from mcld.sampling.paint import as_images, paint

@@ -16,7 +16,7 @@ from mcld.estimators.gather import (
 )
 from mcld.estimators.texture import extract_texture
 from mcld.mannequin.world import identity, pose, render
-from mcld.person import Person, gather_person
+from mcld.person.person import Person, gather_person
 from mcld.surface.atlas import lay_atlas
 from mcld.surface.charts import find_texels, smpl_labels
 from mcld.surface.warp import complete_texture

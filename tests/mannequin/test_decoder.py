@@ -21,7 +21,7 @@ from mcld.mannequin.decoder import (
     sample_pairs,
 )
 from mcld.mannequin.pose_guider import TexturedPoseGuider
-from mcld.person import read_prepared
+from mcld.person.prepared import read_prepared
 from mcld.pipeline import MCLDPipeline
 from mcld.sampling.inputs import read_inputs
 from mcld.settings import load_settings

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mcld.errors import SettingsError
 from mcld.networks.folders import load_pipeline
-from mcld.person import PersonReader
+from mcld.person.reader import PersonReader
 from mcld.sample.engine import OnnxEngine, resolve_engine
 from mcld.sample.request import PictureRequest
 from mcld.sample.torch_engine import TorchEngine

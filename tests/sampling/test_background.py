@@ -11,7 +11,7 @@ from PIL import Image
 from mcld.body.parameters import read_gallery
 from mcld.body.pose_map import draw_pose_map
 from mcld.mannequin.world import identity, pose, render
-from mcld.person import Person
+from mcld.person.person import Person
 from mcld.sampling.background import cut_out, finish_pictures, remove_person
 from mcld.sampling_options import SamplingOptions
 

@@ -6,7 +6,7 @@ import torch
 
 from mcld.conditions import scale_iuv
 from mcld.dataset.layout import DatasetLayout
-from mcld.person import read_batches, read_prepared
+from mcld.person.prepared import read_batches, read_prepared
 from mcld.pipeline import MCLDPipeline
 from mcld.train.cache import EncodedCache
 from mcld.train.encode import fill_cache

@@ -27,7 +27,7 @@ from mcld.mannequin.pose_guider import TexturedPoseGuider
 from mcld.networks.checkpoints import load_checkpoint, save_checkpoint
 from mcld.networks.folders import load_pipeline, load_weights
 from mcld.networks.names import FILE_STEMS
-from mcld.person import read_prepared
+from mcld.person.prepared import read_prepared
 from mcld.settings import Settings, TrainSettings, load_settings
 from mcld.train import checkpoint
 from mcld.train.cache import EncodedCache

@@ -15,7 +15,9 @@ from mcld.errors import InputError, MCLDError
 from mcld.estimators.head_crop import HeadCrop
 from mcld.estimators.pose import EstimatedPose
 from mcld.estimators.texture import extract_texture
-from mcld.person import PersonReader, read_batches, read_prepared, warn_of_no_face
+from mcld.person.person import warn_of_no_face
+from mcld.person.prepared import read_batches, read_prepared
+from mcld.person.reader import PersonReader
 from mcld.settings import PrepareSettings
 
 

@@ -1,19 +1,15 @@
-"""A person as they are read of one picture: photo, pose, texture map, face.
-
-What was prepared lies beside a picture of a dataset; for any other photo it is estimated.
-"""
+"""People and poses read of any photo: what is not prepared is estimated."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +18,9 @@ from PIL import Image
 from mcld.body.parameters import read_body, read_gallery
 from mcld.body.shape import BodyShape
 from mcld.dataset.layout import DatasetLayout
-from mcld.dataset.pictures import (
-    FACE_SIZE,
-    PoseKind,
-    read_face,
-    read_image,
-    read_image_and_iuv,
-)
+from mcld.dataset.pictures import FACE_SIZE, PoseKind, read_image, read_image_and_iuv
 from mcld.dataset.poses import find_pose, frame_pose
-from mcld.dataset.views import split_views
-from mcld.errors import InputError, MCLDError, SettingsError, WeightsError
+from mcld.errors import InputError, MCLDError, SettingsError
 from mcld.estimators.body.keypoints import read_keypoints
 from mcld.estimators.face import InsightFace
 from mcld.estimators.head_crop import HeadCrop
@@ -42,220 +31,14 @@ from mcld.estimators.pose import (
     open_pose_estimator,
     resolve_pose_estimator,
 )
-from mcld.licences import LICENCES, UV_NOTICE
-from mcld.machine.processes import ignore
-from mcld.person_check import explain_missing_estimator, pair_sources, resolve_pose_kind
+from mcld.licences import UV_NOTICE
+from mcld.person.check import explain_missing_estimator, pair_sources, resolve_pose_kind
+from mcld.person.person import Person, gather_person
+from mcld.person.prepared import check_prepared, read_prepared
 from mcld.settings import PrepareSettings
-from mcld.surface.atlas import lay_atlas
-from mcld.surface.charts import find_texels
-
-if TYPE_CHECKING:
-    from mcld.estimators.gather import View
-
-BATCH = 32
-"""Prepared pictures that are read at once."""
-
 
 _SURE = 0.8
 """Confidence from which on nothing is said of it."""
-
-
-@dataclass(frozen=True)
-class Person:
-    """A person, and the pose they have in their picture."""
-
-    name: str
-    """What messages call the person, such as the file name."""
-    photo: Image.Image
-    """RGB, of any size."""
-    iuv: NDArray[np.uint8]
-    """The photo's IUV map, uint8 [H, W, 3] (I, U, V)."""
-    texture: Image.Image
-    """Texture map in the SMPL layout, RGB, 512x512."""
-    face: NDArray[np.float32]
-    """[512] face embedding; zeros where no face was found."""
-    views: tuple[Person, ...] = ()
-    """Of a person who was gathered from several photos, each as it was read, the first among them;
-    of any other, none."""
-    gains: tuple[NDArray[np.float32], ...] = ()
-    """Of each view, what its colours are multiplied by to be the first's: [3] RGB."""
-
-    @property
-    def has_face(self) -> bool:
-        """Whether a face was found."""
-        return bool(self.face.any())
-
-    @cached_property
-    def atlas(self) -> NDArray[np.uint8]:
-        """What the photo shows, or the photos do, on the charts: uint8 [24, 200, 200, 4].
-
-        As `lay_atlas` lays it: RGB, and 255 where it is shown.
-        """
-        if self.views:
-            from mcld.estimators.gather import gather_atlases
-
-            return gather_atlases(_make_views(self.views), self.gains)
-        return lay_atlas(np.asarray(self.photo), self.iuv)
-
-    @cached_property
-    def body_shape(self) -> BodyShape:
-        """Lengths and girths, fitted to the map. Raises InputError where it shows too little."""
-        from mcld.body.fit import fit_body  # here, because it loads much
-
-        return fit_body(self.iuv, self.name).shape
-
-    def choose_view(self, iuv: NDArray[np.uint8]) -> Person:
-        """The view that shows the most of what a pose, uint8 [H, W, 3] (I, U, V), shows.
-
-        Of equals, the first; of a person of one photo, the person.
-        """
-        if not self.views:
-            return self
-        shown = find_texels(iuv)[iuv[..., 0] > 0]
-        shares = [
-            np.asarray(view.texture).reshape(-1, 3)[shown].any(axis=-1).mean()
-            for view in self.views
-        ]
-        return self.views[int(np.argmax(shares))]
-
-
-_OTHER_CLOTHES = 40.0
-"""Levels of 255 by which two photos of one person hardly differ where both show the body."""
-
-
-def gather_person(views: Sequence[Person], say: Callable[[str], None]) -> Person:
-    """One person of several photos; of one photo, as it is.
-
-    Photo and pose are the first's, so that the background is, too; the texture map is gathered from
-    all (`mcld.estimators.gather`); the face embedding is that of the photo that sees the face best.
-    Which photo is embedded is left to `Person.choose_view`, once a pose is known. `say` is told of
-    photos that seem to show other clothes or another person.
-    """
-    from mcld.estimators.gather import gather_textures, measure_face
-
-    first = views[0]
-    if len(views) == 1:
-        return first
-    arrays = _make_views(views)
-    gathered = gather_textures(arrays)
-    for view, difference in zip(views[1:], gathered.difference, strict=True):
-        if difference is not None and difference > _OTHER_CLOTHES:
-            say(
-                f"{Path(view.name).name} shows other colours than what comes before it, by"
-                f" {difference:.0f} of 255 where both see the body: other clothes, or somebody"
-                " else?"
-            )
-    faces = [
-        measure_face(one) if view.has_face else 0.0 for view, one in zip(views, arrays, strict=True)
-    ]
-    return replace(
-        first,
-        texture=Image.fromarray(gathered.texture),
-        face=views[int(np.argmax(faces))].face,
-        views=tuple(views),
-        gains=tuple(gathered.gains),
-    )
-
-
-def _make_views(people: Sequence[Person]) -> list[View]:
-    """What is gathered of people."""
-    from mcld.estimators.gather import View
-
-    return [View(np.asarray(one.photo), one.iuv, np.asarray(one.texture)) for one in people]
-
-
-def warn_of_no_face(person: Person, say: Callable[[str], None]) -> None:
-    """Say that a source has no face, if it has none."""
-    if not person.has_face:
-        name = Path(person.name).name
-        say(f"No face is known of {name}: whose face it is, is left open.")
-
-
-def check_prepared(
-    layout: DatasetLayout,
-    options: PrepareSettings,
-    say: Callable[[str], None],
-    *,
-    faces: bool,
-) -> None:
-    """Under `prepare.commercial`, raise WeightsError for a dataset that others' networks read.
-
-    Whoever reads prepared people asks this first. faces: whether the dataset's face embeddings
-    count, too. say: told what nothing can be refused for.
-    """
-    if not options.commercial:
-        return
-    if layout.read_record().get("pose_estimator") in ("densepose", "detectron2"):
-        reader = LICENCES["densepose"]
-    elif faces and layout.face_embedder == "arcface":
-        reader = LICENCES["insightface"]
-    else:
-        say(UV_NOTICE)
-        return
-    raise WeightsError(
-        f"{layout.root} was prepared with {reader.explain_refusal()} (prepare.commercial is set)"
-    )
-
-
-def read_prepared(
-    layout: DatasetLayout,
-    split: str,
-    stem: str,
-    face_embedder: str | None = None,
-    say: Callable[[str], None] = ignore,
-) -> Person:
-    """Read a prepared picture. Raises InputError for a file that is missing or cannot be used.
-
-    stem: of a picture, or of several that are gathered, as `mcld.dataset.views` joins them.
-    face_embedder: of a network, as in `MCLDPipeline`; where the dataset's is another, the face is
-    embedded anew if that takes no weights, else left open. None: it is taken as it is. say: told of
-    pictures that seem to show other clothes or another person, where several are gathered.
-    """
-    if len(views := split_views(stem)) > 1:
-        read = [read_prepared(layout, split, view, face_embedder) for view in views]
-        return gather_person(read, say)
-    path = layout.image(split, stem)
-    face = layout.face(split, stem)
-    photo, iuv = read_image_and_iuv(path, layout.densepose(split, stem))
-    embedding: NDArray[np.float32] | None = None
-    if face_embedder in (None, layout.face_embedder):
-        embedding = read_face(face) if face.exists() else None
-    elif face_embedder == "head_crop":
-        embedding = HeadCrop().embed(photo, iuv)
-    if embedding is None:
-        embedding = np.zeros(FACE_SIZE, np.float32)
-    return Person(
-        name=str(path),
-        photo=Image.fromarray(photo),
-        iuv=iuv,
-        texture=Image.fromarray(read_image(layout.texture(split, stem))),
-        face=embedding,
-    )
-
-
-def read_batches(
-    layout: DatasetLayout,
-    split: str,
-    stems: list[str],
-    size: int = BATCH,
-    face_embedder: str | None = None,
-) -> Iterator[list[Person]]:
-    """Read prepared pictures in batches of `size`, the next batch while this one is worked on.
-
-    face_embedder: as for `read_prepared`.
-    """
-
-    def read(stem: str) -> Person:
-        return read_prepared(layout, split, stem, face_embedder)
-
-    with ThreadPoolExecutor() as pool:
-        starts = range(0, len(stems), size)
-        coming = [pool.map(read, stems[start : start + size]) for start in starts[:2]]
-        for start in starts:
-            yield list(coming.pop(0))
-            ahead = start + 2 * size
-            if ahead < len(stems):
-                coming.append(pool.map(read, stems[ahead : ahead + size]))
 
 
 def record_reading(
