@@ -1,8 +1,6 @@
 """`mcld evaluate`: folders of results, scored as the papers do."""
 
-from collections.abc import Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +11,9 @@ from mcld.dataset.results import RESULT_SIZES
 from mcld.errors import MCLDError, SettingsError
 from mcld.evaluate.baseline import Figures, read_baselines
 from mcld.evaluate.layouts import LAYOUTS, Layout, find_layout, parse_pattern
-from mcld.evaluate.protocol import DEFAULT, Protocol, list_protocols, load_protocol
+from mcld.evaluate.protocol import DEFAULT, list_protocols, load_protocol
 from mcld.evaluate.registry import METRICS, list_wanted
-from mcld.evaluate.request import EvaluationRequest, Listing, list_results
+from mcld.evaluate.request import EvaluationRequest, list_results
 from mcld.evaluate.scores import Scores
 from mcld.evaluate.styles import STYLES, Style
 from mcld.machine.processes import is_main
@@ -32,8 +30,17 @@ from mcld_cli.options import (
     setting_options,
     with_options,
 )
+from mcld_cli.scores import (
+    DIFFERENCES,
+    EXPLANATION,
+    REPORT,
+    explain_scores,
+    score_results,
+    show_scores,
+)
+from mcld_cli.steadiness import show_steadiness
+from mcld_cli.study import make_study_page, show_answers
 
-_REPORT, _DIFFERENCES, _EXPLANATION = "report.html", "differences.json", "explanation.json"
 _people_option = partial(typer.Option, rich_help_panel="People's judgement")
 
 
@@ -240,11 +247,11 @@ def evaluate(
     if sequence is not None:
         people: Values = {"--study": study, "--answers": answers, **asking}
         refuse(reading | scoring | people, "does not go with --sequence")
-        _show_steadiness(sequence, load_settings(config, make_overrides(flags, overrides)))
+        show_steadiness(sequence, load_settings(config, make_overrides(flags, overrides)))
         return
     if answers is not None:
         refuse(reading | scoring | asking, "does not go with --answers")
-        _score_answers(study, answers)
+        show_answers(study, answers)
         return
     if study is not None:
         refuse(scoring, "does not go with --study")
@@ -252,7 +259,7 @@ def evaluate(
         results = _check_results(results)
         layouts = _choose_layouts(len(results), layout, pattern, panel)
         names = _name_results(results)
-        _make_study(study, _make_requests(settings, names, results, gt_path, layouts), asking)
+        make_study_page(study, _make_requests(settings, names, results, gt_path, layouts), asking)
         return
     refuse(asking, "needs --study, without --answers")
     results = _check_results(results)
@@ -279,11 +286,11 @@ def evaluate(
         launch(processes)
         return
     if explain:
-        _explain(settings, protocols, requests[0], listings[0], folder)
+        explain_scores(settings, protocols, requests[0], listings[0], folder)
         return
-    scores = _score(settings, requests, listings, folder, protocols[0])
+    scores = score_results(settings, requests, listings, folder, protocols[0])
     if is_main():
-        _show_scores(scores, baselines, folder, style)
+        show_scores(scores, baselines, folder, style)
         _check_strict(strict, scores)
 
 
@@ -342,171 +349,6 @@ def _check_style(text: str | None) -> Style | None:
     return style
 
 
-def _explain(
-    settings: Settings,
-    protocols: list[Protocol],
-    request: EvaluationRequest,
-    listing: dict[str, Listing] | None,
-    out: Path,
-) -> None:
-    """Print what each difference of two protocols does to every number."""
-    first, second = protocols
-    if not first.list_differences(second):
-        console.say(f"{first.name} and {second.name} are one protocol: {first.hash}")
-        return
-    with console.importing():
-        from mcld.evaluate.explain import (
-            build_explanation,
-            describe_explanation,
-            explain,
-            write_explanation,
-        )
-
-    def score(protocol: Protocol) -> Scores:
-        return _score_all(settings, [request], [listing], [out / "cache"], protocol)[0]
-
-    steps = explain(first, second, score)
-    if not is_main():
-        return
-    write_explanation(out / _EXPLANATION, steps, second)
-    for size in steps[0].scores.sizes:
-        titles, cells = build_explanation(steps, second, size)
-        console.show_table(titles, cells, whole=titles)
-    console.say(f"Each line changes what those above it left; all numbers: {out / _EXPLANATION}")
-    told = ((*step.scores.list_uncounted(), *step.scores.list_notes()) for step in steps)
-    for line in dict.fromkeys(chain.from_iterable(told)):
-        console.say(line)
-    console.show_result(describe_explanation(steps, second))
-
-
-def _show_scores(
-    scores: list[Scores], baselines: list[Figures], folder: Path, style: Style | None
-) -> None:
-    """Write the report, and print its table."""
-    from mcld.evaluate.publish import gather_table, write_table
-    from mcld.evaluate.report import write_report
-    from mcld.evaluate.table import (
-        build_table,
-        compare_results,
-        describe_comparisons,
-        write_comparisons,
-    )
-
-    # Written before anything is printed, which may fail
-    compared = compare_results(scores)
-    if len(scores) > 1:
-        write_comparisons(folder / _DIFFERENCES, compared)
-    report = write_report(folder / _REPORT, scores, baselines, compared)
-    titles, cells = build_table(scores, baselines)
-    for columns in console.split_columns(titles, fixed=2):
-        console.show_table(
-            [titles[k] for k in columns],
-            [[row[k] for k in columns] for row in cells],
-            whole=titles[:2],
-        )
-    protocol = scores[0].protocol
-    console.say(f"Protocol {protocol.name}, {protocol.hash}")
-    for line in chain.from_iterable((*s.list_uncounted(), *s.list_notes()) for s in scores):
-        console.say(line)
-    console.say(f"The report is {report}; it tells how the numbers are made.")
-    result: dict[str, object] = {
-        "report": report,
-        "results": [each.describe() for each in scores],
-        "differences": describe_comparisons(compared),
-    }
-    if style is None:
-        console.show_result(result)
-        return
-    text = write_table(gather_table(scores, baselines), style)
-    if not console.show_result(result | {"table": text}):
-        console.show_text(text)
-
-
-def _show_steadiness(sequence: Path, settings: Settings) -> None:
-    """Print how steady a sequence is."""
-    check_device(settings.evaluate, None)
-    with console.importing_diffusers():
-        from mcld.evaluate.sequence import measure_steadiness
-
-    with console.progress("Reading frames", "frames") as count:
-        found = measure_steadiness(sequence, settings, say=console.say, on_frame=count)
-    shown = {
-        "warping error (levels of 255)": (found.warping_error, ".2f"),
-        "deviation of a place's colour": (found.deviation, ".2f"),
-        f"faces alike ({found.face_embedder})": (found.face_similarity, ".3f"),
-        "clothes alike": (found.clothes_similarity, ".3f"),
-    }
-    rows = [[name, "-" if n is None else f"{n:{digits}}"] for name, (n, digits) in shown.items()]
-    rows.append(["frames", str(found.frames)])
-    rows += [["of which show nobody", str(found.nobody)]] if found.nobody else []
-    console.show_table([sequence.name, ""], rows)
-    console.say("Measured on the surface of the body, along the maps' own flow: docs/sequences.md")
-    console.show_result(found.describe())
-
-
-def _make_study(folder: Path, requests: list[EvaluationRequest], asking: Values) -> None:
-    """Write the page on which people judge results, and its key."""
-    listings = [list_results(request) for request in requests]
-    with console.importing():
-        from mcld.evaluate.study import Plan, make_study
-
-    given = {name.removeprefix("--"): value for name, value in asking.items() if value is not None}
-    with console.progress("Reading pictures", "pictures") as count:
-        made = make_study(folder, requests, listings, Plan(**given), count)
-    key = made.key
-    for note in made.notes:
-        console.say(note)
-    console.say(
-        f"Study {key.study}: {len(key.judged)} pictures to judge, {len(key.compared)} comparisons,"
-        f" {made.page.stat().st_size / 1e6:.1f} MB. Send out {made.page}, and nothing else of"
-        f" {folder}. What people send back, put in a folder:"
-    )
-    console.show_command("mcld", "evaluate", "--study", folder, "--answers", "FOLDER")
-    console.show_result(
-        {
-            "study": key.study,
-            "page": made.page,
-            "methods": list(key.methods),
-            "judged": len(key.judged),
-            "compared": len(key.compared),
-            "notes": made.notes,
-        }
-    )
-
-
-def _score_answers(study: Path | None, folder: Path) -> None:
-    """Print what people answered, and write it beside the key."""
-    if study is None:
-        raise SettingsError("--answers needs --study, the folder with the key to them")
-    with console.importing():
-        from mcld.evaluate.answers import read_answers, score_answers
-        from mcld.evaluate.study_key import read_key
-
-    key = read_key(study)
-    answers, refused = read_answers(folder, key)
-    for line in refused:
-        console.say(line)
-    scores = score_answers(key, answers, refused)
-    path = scores.write(study)
-    console.show_table(
-        ["", "share", "95 % interval", "answers"],
-        [
-            [
-                share.title,
-                f"{share.value:.1%}",
-                f"{share.low:.1%} … {share.high:.1%}",
-                share.answers,
-            ]
-            for share in scores.shares
-        ],
-        whole=["share", "95 % interval", "answers"],
-    )
-    for line in scores.list_notes():
-        console.say(line)
-    console.say(f"What each means: docs/studies.md; all numbers: {path}")
-    console.show_result(scores.describe())
-
-
 def _check_outputs(
     folder: Path, results: list[Path], gt_path: Path | None, files: list[Path]
 ) -> None:
@@ -515,7 +357,7 @@ def _check_outputs(
     pictures = {(path / size).resolve() for path in read for size in RESULT_SIZES}
     if folder.resolve() in pictures | ({gt_path.resolve()} if gt_path else set()):
         raise SettingsError(f"--out {folder} holds pictures that are scored; give another folder")
-    names = ("metrics.json", "per_image.csv", _REPORT, _DIFFERENCES, _EXPLANATION)
+    names = ("metrics.json", "per_image.csv", REPORT, DIFFERENCES, EXPLANATION)
     check_outputs("--out", [folder / name for name in names], files)
 
 
@@ -542,7 +384,7 @@ def _load_baselines(path: Path | None, names: list[str]) -> list[Figures]:
 
 def _name_results(folders: list[Path]) -> list[str]:
     """What results are called in tables and below --out: each as its folder, or with a number."""
-    taken = {_REPORT, _DIFFERENCES, _EXPLANATION, "cache"}
+    taken = {REPORT, DIFFERENCES, EXPLANATION, "cache"}
     names = []
     for folder in folders:
         plain = name = folder.resolve().name or "results"
@@ -553,49 +395,3 @@ def _name_results(folders: list[Path]) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
-
-
-def _score(
-    settings: Settings,
-    requests: list[EvaluationRequest],
-    listings: Sequence[dict[str, Listing] | None],
-    out: Path,
-    protocol: Protocol,
-) -> list[Scores]:
-    """Score folder after folder; write each when it is done."""
-    alone = len(requests) == 1
-    places = [out if alone else out / request.name for request in requests]
-    return _score_all(
-        settings, requests, listings, [place / "cache" for place in places], protocol, places
-    )
-
-
-def _score_all(
-    settings: Settings,
-    requests: list[EvaluationRequest],
-    listings: Sequence[dict[str, Listing] | None],
-    caches: list[Path],
-    protocol: Protocol,
-    places: list[Path] | None = None,
-) -> list[Scores]:
-    """Score folder after folder, each part under a bar of its own.
-
-    caches: where what is known of each picture is kept; places: where to write the scores.
-    """
-    with console.importing():
-        from mcld.evaluate.run import Evaluator
-
-    with console.StageProgress("pictures") as progress:
-
-        def on_picture(stage: str, done: int, total: int) -> None:
-            if total:
-                progress.count(stage, done, total)
-
-        evaluator = Evaluator(settings, say=console.say, on_picture=on_picture, protocol=protocol)
-        all_scores = []
-        for number, (request, listing) in enumerate(zip(requests, listings, strict=True)):
-            scores = evaluator.score(request, listing, caches[number])
-            if places and is_main():
-                scores.write(places[number])
-            all_scores.append(scores)
-        return all_scores

@@ -15,7 +15,8 @@ from mcld.evaluate.protocol import Protocol
 from mcld.evaluate.request import EvaluationRequest
 from mcld.mannequin.world import identity, pose, render
 from mcld.settings import load_settings
-from mcld_cli.evaluate import _load_baselines, _name_results, _score
+from mcld_cli.evaluate import _load_baselines, _name_results
+from mcld_cli.scores import score_results
 from tests.evaluate.test_run import results_of
 
 
@@ -231,7 +232,7 @@ def test_of_several_results_the_first_is_written_though_a_later_one_fails(
     settings = load_settings(None, ["evaluate.metrics=[psnr]"])
     requests = [EvaluationRequest(p.name, dataset.root, p) for p in (results, broken)]
     with pytest.raises(InputError, match=r"no picture in .* can be scored"):
-        _score(settings, requests, [None, None], tmp_path / "out", Protocol())
+        score_results(settings, requests, [None, None], tmp_path / "out", Protocol())
     assert (tmp_path / "out" / "results" / "metrics.json").is_file()
 
 
