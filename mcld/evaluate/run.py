@@ -26,6 +26,7 @@ from mcld.evaluate.metric import (
     BatchMetric,
     Features,
     Loaded,
+    Numbers,
     PairMetric,
     SetMetric,
     SingleMetric,
@@ -73,6 +74,8 @@ class _Size:
     """By the name of the metric, and under `_PICTURES`."""
     generated: dict[str, FeatureFile]
     """By the name of the features."""
+    place: Path | None
+    """Where what is known is kept."""
     names: dict[str, str] = field(default_factory=dict)
     """Of this process's scored pictures: under which its features are kept."""
     enlarged: int = 0
@@ -225,7 +228,7 @@ class Evaluator:
             features = self.features[name]
             key = hash_content([READING, features.make_key(self.protocol, knobs[1])])
             generated[name] = FeatureFile(place, f"{name}-{key}", features.width, self.say)
-        return _Size(folder, listing, at_size, singles, sets, outcomes, generated)
+        return _Size(folder, listing, at_size, singles, sets, outcomes, generated, place)
 
     def _list_left_out(self, folder: str, listings: dict[str, Listing]) -> dict[str, str]:
         """Metric -> why it is not measured at a size, of those that could be."""
@@ -391,8 +394,24 @@ class Evaluator:
                 everybody = [names[name] for name in at.listing.present if name in names]
                 at.generated[key].share(gather_object([at.generated[key].folder]))
                 sums[key] = FeatureSet(total, at.generated[key], everybody)
-            compare = partial(metric.compare, sums[key], real[key, at.folder])
+            compare = partial(self._compare, metric, at.place, sums[key], real[key, at.folder])
             at.scores.values |= run_on_main(self.state, compare)
+
+    def _compare(
+        self, metric: SetMetric, place: Path | None, generated: FeatureSet, real: FeatureSet
+    ) -> Numbers:
+        """The numbers of a set metric, which are kept as those of pictures are."""
+        knobs = [self.protocol.list_photo_knobs(), self.protocol.list_result_knobs()]
+        features = self.features[metric.features.name].make_key(self.protocol)
+        key = hash_content([READING, features, metric.make_key(self.protocol, *knobs)])
+        kept = KeptOutcomes(place, f"{metric.name}-{key}", self.say)
+        of = hash_content([list(generated.names), list(real.names)])
+        outcome = kept.get(of)
+        if outcome is None:
+            outcome = Outcome(metric.compare(generated, real))
+            kept.add(of, outcome)
+            kept.close()
+        return dict(outcome.numbers)
 
     def leave_out(self, metric: str, reason: str, left_out: dict[str, str]) -> None:
         """Note why a metric is not measured, and say so."""

@@ -16,7 +16,8 @@ from mcld.dataset.pictures import read_image
 from mcld.dataset.results import result_file
 from mcld.evaluate.features import FeatureFile, FeatureSet
 from mcld.evaluate.kept import KeptOutcomes, Outcome
-from mcld.evaluate.measures.frechet import InceptionFeatures
+from mcld.evaluate.measures.frechet import FID, InceptionFeatures
+from mcld.evaluate.measures.kernels import KID
 from mcld.evaluate.measures.pixels import PSNR
 from mcld.evaluate.protocol import Protocol
 from mcld.evaluate.request import EvaluationRequest
@@ -182,6 +183,29 @@ def test_a_network_sees_no_picture_twice_and_a_damaged_row_again(
     with counting(monkeypatch) as seen:
         score(dataset, results, *overrides)
     assert not seen["pictures"]
+
+
+def test_the_distance_of_sets_is_kept_until_a_picture_changes(
+    dataset, results, networks, monkeypatch
+):
+    shutil.rmtree(results / "512")
+    overrides = ("evaluate.metrics=[fid,kid]", f"sample.pretrained={networks}")
+    compared: list[str] = []
+    for metric in (FID, KID):
+        compare = metric.compare
+
+        def count(self, *sets, compare=compare):
+            compared.append(self.name)
+            return compare(self, *sets)
+
+        monkeypatch.setattr(metric, "compare", count)
+    first = score(dataset, results, *overrides).sizes["256"].values
+    assert score(dataset, results, *overrides).sizes["256"].values == first
+    assert compared == ["fid", "kid"]
+    changed = min((results / "256").iterdir())
+    Image.fromarray(255 - read_image(changed)).save(changed)
+    assert score(dataset, results, *overrides).sizes["256"].values["fid"] != first["fid"]
+    assert compared == ["fid", "kid"] * 2
 
 
 def test_rows_of_features_come_back_in_any_order_from_several_runs(tmp_path):
