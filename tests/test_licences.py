@@ -11,6 +11,8 @@ from mcld.estimators.body.estimator import EmbeddedPose
 from mcld.estimators.face import face_pack
 from mcld.estimators.pose import check_pose_estimator, open_pose_estimator
 from mcld.evaluate.networks import find_torchvision_file
+from mcld.evaluate.request import EvaluationRequest
+from mcld.evaluate.run import Evaluator
 from mcld.licences import LICENCES, UV_NOTICE
 from mcld.networks.folders import load_weights
 from mcld.networks.places import EMBEDDED
@@ -24,6 +26,7 @@ from mcld.settings import PrepareSettings, load_settings
 from mcld.studio.machine import EXAMPLES
 from mcld.train.loop import train
 from mcld.weights.catalogue import catalogue
+from tests.evaluate.test_run import results_of
 
 PAGE = (Path(__file__).parents[1] / "docs" / "licences.md").read_text("utf-8")
 COMMERCIAL = ["prepare.commercial=true"]
@@ -153,6 +156,19 @@ def densepose_read(dataset, tmp_path) -> DatasetLayout:
     layout = DatasetLayout(tmp_path / "own")
     layout.write_record({"pose_estimator": "densepose", "face_embedder": "arcface"})
     return layout
+
+
+def test_maps_that_densepose_read_are_not_scored_by(densepose_read, tmp_path):
+    results = results_of(densepose_read, tmp_path / "results")
+    request = EvaluationRequest("it", densepose_read.root, results)
+
+    def evaluate(metric: str) -> None:
+        settings = load_settings(None, [*COMMERCIAL, f"evaluate.metrics=[{metric}]"])
+        Evaluator(settings, say=print, on_picture=lambda *_: None).score(request)
+
+    evaluate("psnr")
+    with pytest.raises(WeightsError, match="was prepared with DensePose"):
+        evaluate("texture")
 
 
 def test_people_and_poses_that_densepose_read_are_not_painted(densepose_read):

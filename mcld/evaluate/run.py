@@ -50,6 +50,7 @@ from mcld.evaluate.registry import METRICS, list_wanted
 from mcld.evaluate.request import EvaluationRequest, Listing, list_results
 from mcld.evaluate.scores import Scores, SizeScores
 from mcld.machine.processes import ignore, processes, run_on_main, take_share
+from mcld.person.prepared import check_prepared
 from mcld.sampling.device import open_device
 from mcld.settings import EvaluateSettings, Settings
 
@@ -57,6 +58,8 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 _TRUTHS = 64
 """True pictures that are remembered: those of a person are targets of several pairs."""
+_MAPS = frozenset({"source_iuv", "target_iuv", "source_texture", "target_texture"})
+"""Of a metric's needs, those that estimators have read."""
 _PICTURES = "pictures"
 """Under which is kept what is known of a pair before anything is measured."""
 
@@ -122,6 +125,7 @@ class Evaluator:
     ) -> None:
         self.state = processes()
         self.options: EvaluateSettings = settings.evaluate
+        self.prepare = settings.prepare
         self.device = _choose_device(self.options.device, self.state)
         # Apple's GPUs have no float64, in which features are added up.
         self.sums_device = torch.device("cpu") if self.device.type == "mps" else self.device
@@ -178,8 +182,11 @@ class Evaluator:
         off, and with which other metrics are measured later without those that are known.
 
         Raises InputError when nothing in it can be scored: it is missing, empty, or of another
-        split; WeightsError when a network gives numbers that are not finite.
+        split; WeightsError when a network gives numbers that are not finite, and as
+        `check_prepared` does where maps of the dataset are read.
         """
+        if any(_MAPS.intersection(metric.needs) for metric in self.singles):
+            check_prepared(DatasetLayout(request.dataset), self.prepare, self.say, faces=False)
         listings = run_on_main(self.state, lambda: listings or list_results(request))
         scores = Scores(request, self.protocol, str(self.device), self.weights)
         sizes = [self._open_size(scores, listings, folder, kept) for folder in listings]

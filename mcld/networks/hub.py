@@ -15,6 +15,8 @@ from mcld.errors import MCLDError, WeightsError
 
 _FILES = ("*.json", "*.safetensors", "*.pth", "*.bin")
 """Of a repository, what a network is read from; no code."""
+_VARIANTS = ("*.fp16.*", "*.bf16.*", "*.non_ema.*")
+"""Of these, what is there a second time."""
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 
 
@@ -49,7 +51,13 @@ def _download(repository: str) -> Path:
 
     hub_logging.set_verbosity(logging.ERROR)
     try:
-        return Path(snapshot_download(repository, allow_patterns=list(_FILES), tqdm_class=Bar))
+        folder = snapshot_download(
+            repository,
+            allow_patterns=list(_FILES),
+            ignore_patterns=list(_VARIANTS),
+            tqdm_class=Bar,
+        )
+        return Path(folder)
     except Exception as error:
         remedy = f"give a folder that is here, as {repository} is not"
         raise explain_hub_error(repository, error, Path(constants.HF_HUB_CACHE), remedy) from error
