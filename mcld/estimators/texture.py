@@ -46,11 +46,17 @@ def extract_texture(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray
     if highest > PARTS:
         raise ValueError(f"the IUV map has part label {highest}; labels end at {PARTS}")
     charts = atlas[:NOWHERE].reshape(PARTS, CHART_SIZE, CHART_SIZE)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        list(pool.map(_fill_holes, charts, chart_masks()))
+
+    def fill_share(first: int) -> None:
+        shares = charts[first::_THREADS], chart_masks()[first::_THREADS]
+        for pixels, chart in zip(*shares, strict=True):
+            _fill_holes(pixels, chart)
+
+    with ThreadPoolExecutor(_THREADS) as pool:  # to hand out charts one by one takes a tenth longer
+        list(pool.map(fill_share, range(_THREADS)))
     texture = atlas[smpl_gather()].view(np.uint8).reshape(*smpl_gather().shape, 4)
     rgb = cv2.cvtColor(texture, cv2.COLOR_RGBA2RGB)  # slicing would leave every fourth byte between
-    return np.maximum(rgb, 1) - np.uint8(1)
+    return np.asarray(cv2.subtract(rgb, (1, 1, 1, 0)), np.uint8)  # which stops at 0
 
 
 @cache
