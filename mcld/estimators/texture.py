@@ -56,7 +56,8 @@ def extract_texture(image: NDArray[np.uint8], iuv: NDArray[np.uint8]) -> NDArray
         list(pool.map(fill_share, range(_THREADS)))
     texture = atlas[smpl_gather()].view(np.uint8).reshape(*smpl_gather().shape, 4)
     rgb = cv2.cvtColor(texture, cv2.COLOR_RGBA2RGB)  # slicing would leave every fourth byte between
-    return np.asarray(cv2.subtract(rgb, (1, 1, 1, 0)), np.uint8)  # which stops at 0
+    one = (1, 1, 1, 0)  # a colour, which OpenCV's stubs do not know here; what is 0 stays so
+    return np.asarray(cv2.subtract(rgb, one), np.uint8)  # type: ignore[call-overload]
 
 
 @cache

