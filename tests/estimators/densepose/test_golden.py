@@ -89,7 +89,7 @@ def test_the_proposals_agree(run):
         assert run.golden.measure(f"deltas{k}", delta) < 1e-4
     wanted = torch.from_numpy(run.golden["proposals.boxes"])
     assert run.proposals.shape == wanted.shape
-    # Of proposals that are nearly as good the order may differ, and which of two that overlap stays:
+    # Of proposals that are nearly as good the order may differ, and which of two neighbours stays:
     # CPUs round unlike each other.
     nearest = box_iou(wanted, run.proposals).argmax(1)
     off = (run.proposals[nearest] - wanted).abs().amax(1)
