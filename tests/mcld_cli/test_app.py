@@ -41,6 +41,32 @@ def test_what_apples_gpus_cannot_compute_is_left_to_the_cpu(acting, monkeypatch)
         assert os.environ[name] == wanted
 
 
+@pytest.mark.parametrize(
+    ("end", "code", "told"), [("SystemExit(3)", 3, ""), ("RuntimeError('ours')", 1, "ours")]
+)
+def test_the_process_ends_when_threads_have_and_nothing_is_left_behind(tmp_path, end, code, told):
+    script = (
+        "import sys, tempfile, threading, time\n"
+        "import mcld_cli.app, mcld_cli.__main__ as entry\n"
+        "def finish():\n"
+        "    time.sleep(0.2)\n"
+        "    print('thread')\n"
+        "def main():\n"
+        "    main.folder = tempfile.TemporaryDirectory(dir=sys.argv[1])\n"
+        "    threading.Thread(target=finish).start()\n"
+        "    print('command')\n"
+        f"    raise {end}\n"
+        "mcld_cli.app.main = main\n"
+        "entry.start()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (code, "command\nthread\n")
+    assert told in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_help_loads_nothing_heavy() -> None:
     heavy = ["torch", "diffusers", "transformers", "cv2", "numpy", "scipy", "trimesh"]
     script = (
