@@ -2,20 +2,24 @@
 
 import atexit
 import os
+import signal
 import sys
 
 
 def start() -> None:
-    """Run the command line, and end the process."""
+    """Run the command line, and end the process; `mcld_cli.app.main` runs it within another one."""
     codes = [1]
     # Before anything else is imported: what is to be done at the end runs in the reverse order.
     atexit.register(_leave, codes)
-    from mcld_cli.app import main
-
     try:
+        from mcld_cli.app import main
+
         main()
+    except KeyboardInterrupt:  # before any command has begun
+        codes.append(128 + signal.SIGINT)
+        raise
     except SystemExit as end:
-        codes.append(int(end.code or 0))
+        codes.append(end.code if isinstance(end.code, int) else int(end.code is not None))
         raise
 
 
@@ -26,8 +30,9 @@ def _leave(codes: list[int]) -> None:
     compiled functions and ONNX Runtime.
     """
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # as where it was closed before Python began
+                stream.flush()
     except (OSError, ValueError):  # which Python tells of
         return
     os._exit(codes[-1])

@@ -124,7 +124,7 @@ def silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-_ESCAPED = {k: f"\\x{k:02x}" for k in (*range(32), 127) if chr(k) not in "\t\n"}
+_ESCAPED = {k: f"\\x{k:02x}" for k in (*range(32), *range(127, 160)) if chr(k) not in "\t\n"}
 """Control characters, as of odd file names, which a terminal would obey -> how they are shown."""
 
 
@@ -166,7 +166,8 @@ def show_table(
             no_wrap=column in whole,
         )
     for row in rows:
-        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
+        cells = (f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row)
+        table.add_row(*(Text(cell.translate(_ESCAPED)) for cell in cells))
     _print(table)
 
 

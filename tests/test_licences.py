@@ -13,6 +13,7 @@ from mcld.estimators.pose import check_pose_estimator, open_pose_estimator
 from mcld.evaluate.networks import find_torchvision_file
 from mcld.evaluate.request import EvaluationRequest
 from mcld.evaluate.run import Evaluator
+from mcld.evaluate.scores import Scores
 from mcld.licences import LICENCES, UV_NOTICE
 from mcld.networks.folders import load_weights
 from mcld.networks.places import EMBEDDED
@@ -162,13 +163,14 @@ def test_maps_that_densepose_read_are_not_scored_by(densepose_read, tmp_path):
     results = results_of(densepose_read, tmp_path / "results")
     request = EvaluationRequest("it", densepose_read.root, results)
 
-    def evaluate(metric: str) -> None:
+    def evaluate(metric: str) -> Scores:
         settings = load_settings(None, [*COMMERCIAL, f"evaluate.metrics=[{metric}]"])
-        Evaluator(settings, say=print, on_picture=lambda *_: None).score(request)
+        return Evaluator(settings, say=print, on_picture=lambda *_: None).score(request)
 
-    evaluate("psnr")
-    with pytest.raises(WeightsError, match="was prepared with DensePose"):
+    with pytest.raises(WeightsError, match=r"nothing is measured.* was prepared with DensePose"):
         evaluate("texture")
+    sizes = evaluate("psnr,texture").sizes
+    assert all({"psnr"} <= at.values.keys() and "texture" in at.left_out for at in sizes.values())
 
 
 def test_people_and_poses_that_densepose_read_are_not_painted(densepose_read):

@@ -174,7 +174,7 @@ class FeatureSet:
     sums: FeatureSums
     """Their sums, on the network's device."""
     file: FeatureFile | None
-    """Where the rows are; None where no metric needs them."""
+    """Where the rows are; None of real pictures whose rows no metric needs."""
     names: Sequence[str]
     """Of the rows, in the order of the pictures."""
 
@@ -187,7 +187,8 @@ class FeatureSet:
     def rows(self) -> Rows:
         """The features of each picture, float32 [count, width], mapped from a temporary file.
 
-        For metrics that say so in `needs_rows`. Raises MCLDError when a row is not there.
+        Of real pictures for metrics that say so in `needs_rows`. Raises MCLDError when a row is not
+        there.
         """
         assert self.file is not None
         self.file.scan()  # what other processes have written

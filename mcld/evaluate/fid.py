@@ -155,7 +155,8 @@ class FeatureSums:
     def compute_moments(self) -> tuple[Tensor, Tensor]:
         """The features' mean [D] and sample covariance [D, D]; of at least two pictures."""
         mean = self.total / self.count
-        return mean, (self.products - self.count * torch.outer(mean, mean)) / (self.count - 1)
+        centred = torch.addr(self.products, mean, mean, alpha=-float(self.count))
+        return mean, centred.div_(self.count - 1)
 
     @classmethod
     def read(cls, path: Path, count: int, width: int = FEATURES) -> Self | None:

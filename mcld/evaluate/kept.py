@@ -1,4 +1,4 @@
-"""Numbers of single pictures, kept as they are made, so that none is made twice."""
+"""Numbers of pictures and of sets, kept as they are made, so that none is made twice."""
 
 from __future__ import annotations
 

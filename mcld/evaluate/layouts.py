@@ -183,10 +183,10 @@ class Found(NamedTuple):
 def find_results(folder: Path, layout: Layout, pairs: list[PairNames]) -> Found:
     """Look for the results of pairs in a folder and those below it.
 
-    A file's size is that of its pixels, or else of the last folder whose name has 256 or 512. A
-    file of a pair that has neither, because it is of another size or cannot be read, stands at a
-    size at which the pair has no other: whoever reads it says what is wrong. With others at all
-    sizes it belongs to no pair.
+    A file's size is that of the last folder whose name has 256 or 512, where some file beside it is
+    as high as that, or else that of its pixels. A file of a pair that has neither, because it is of
+    another size or cannot be read, stands at a size at which the pair has no other: whoever reads
+    it says what is wrong. With others at all sizes it belongs to no pair.
 
     Raises InputError when the folder cannot be read, or holds two files of one pair and size.
     """
@@ -194,9 +194,8 @@ def find_results(folder: Path, layout: Layout, pairs: list[PairNames]) -> Found:
     files: dict[str, dict[PairNames, ResultFile]] = {}
     others: dict[str, list[str]] = {}
     unsized: list[tuple[PairNames, Path]] = []
-    for path in _list_pictures(folder):
+    for path, size in _find_sizes(folder):
         names = _match(path.relative_to(folder), layout, spelled)
-        size = _find_size(path, folder)
         if names is None:
             others.setdefault(size or "", []).append(str(path.relative_to(folder)))
             continue
@@ -254,18 +253,30 @@ def _list_pictures(folder: Path) -> Iterator[Path]:
         raise InputError(f"{folder} cannot be listed: {error.strerror}") from error
 
 
-def _find_size(path: Path, folder: Path) -> str | None:
-    """The size a result is of: by its height, or by the names of its folders."""
+def _find_sizes(folder: Path) -> Iterator[tuple[Path, str | None]]:
+    """The pictures below a folder, and the size that each is of."""
+    sizes = {shape[0]: size for size, shape in RESULT_SIZES.items()}
+    measured = {path: sizes.get(_read_height(path)) for path in _list_pictures(folder)}
+    named = {path: _find_named_size(path.relative_to(folder)) for path in measured}
+    # Else it is the number of an epoch, or of something else.
+    meant = {path.parent for path, size in measured.items() if size and size == named[path]}
+    for path, size in measured.items():
+        yield path, named[path] if path.parent in meant or size is None else size
+
+
+def _read_height(path: Path) -> int:
+    """Of a picture, pixels; 0 where it cannot be read."""
     from PIL import Image
 
-    height = 0
     unreadable = OSError, ValueError, SyntaxError, Image.DecompressionBombError
     with suppress(*unreadable), Image.open(path) as picture:
-        height = picture.height
-    for size, shape in RESULT_SIZES.items():
-        if shape[0] == height:
-            return size
-    for part in reversed(path.relative_to(folder).parts[:-1]):
+        return picture.height
+    return 0
+
+
+def _find_named_size(path: Path) -> str | None:
+    """The size that the last folder with a number names."""
+    for part in reversed(path.parts[:-1]):
         if len(named := set(_SIZE_NAME.findall(part))) == 1:
             return str(named.pop())
     return None

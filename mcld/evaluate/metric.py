@@ -160,7 +160,8 @@ class SetMetric(Metric):
 
     features: ClassVar[type[Features]]
     needs_rows: ClassVar[bool] = False
-    """Whether it looks at the features of each picture, not only at their sums."""
+    """Whether it looks at the features of each real picture, not only at their sums; those of the
+    generated ones are always there."""
     fewest: ClassVar[int] = 2
     """Pictures of either set below which it is left out."""
 

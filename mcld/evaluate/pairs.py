@@ -202,6 +202,10 @@ class Pair:
         return fit_iuv(iuv, (height, width))
 
 
+MAPS = frozenset({"source_iuv", "target_iuv", "source_texture", "target_texture"})
+"""Attributes of `Pair` that estimators have read."""
+
+
 def list_files(dataset: DatasetLayout, names: PairNames, needs: Sequence[str]) -> list[Path]:
     """The files behind attributes of `Pair`."""
     files = {

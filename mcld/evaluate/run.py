@@ -34,6 +34,7 @@ from mcld.evaluate.metric import (
     hash_content,
 )
 from mcld.evaluate.pairs import (
+    MAPS,
     Batch,
     Pair,
     Pictures,
@@ -58,8 +59,6 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 _TRUTHS = 64
 """True pictures that are remembered: those of a person are targets of several pairs."""
-_MAPS = frozenset({"source_iuv", "target_iuv", "source_texture", "target_texture"})
-"""Of a metric's needs, those that estimators have read."""
 _PICTURES = "pictures"
 """Under which is kept what is known of a pair before anything is measured."""
 
@@ -182,11 +181,9 @@ class Evaluator:
         off, and with which other metrics are measured later without those that are known.
 
         Raises InputError when nothing in it can be scored: it is missing, empty, or of another
-        split; WeightsError when a network gives numbers that are not finite, and as
-        `check_prepared` does where maps of the dataset are read.
+        split; WeightsError when a network gives numbers that are not finite, and when everything is
+        left out.
         """
-        if any(_MAPS.intersection(metric.needs) for metric in self.singles):
-            check_prepared(DatasetLayout(request.dataset), self.prepare, self.say, faces=False)
         listings = run_on_main(self.state, lambda: listings or list_results(request))
         scores = Scores(request, self.protocol, str(self.device), self.weights)
         sizes = [self._open_size(scores, listings, folder, kept) for folder in listings]
@@ -195,8 +192,9 @@ class Evaluator:
         self._score_pairs(request, sizes)
         for at in sizes:
             self._compare_sets(at, real)
-        if not scores.list_measured() and self.left_out:
-            raise WeightsError(f"nothing is measured: {'; '.join(self.left_out.values())}")
+        left_out = {name: why for at in sizes for name, why in at.scores.left_out.items()}
+        if not scores.list_measured() and (left_out := self.left_out | left_out):
+            raise WeightsError(f"nothing is measured: {'; '.join(left_out.values())}")
         if not any(at_size.rows for at_size in scores.sizes.values()):
             path, reason = next(
                 (at_size.files[name], reason)
@@ -221,6 +219,10 @@ class Evaluator:
             left_out=self._list_left_out(folder, listings),
         )
         singles = [metric for metric in self.singles if folder in metric.sizes]
+        if refusal := self._refuse_maps(scores.request.dataset):
+            for metric in (metric for metric in singles if MAPS.intersection(metric.needs)):
+                self.leave_out(metric.name, refusal, at_size.left_out)
+            singles = [metric for metric in singles if not MAPS.intersection(metric.needs)]
         sets = [metric for metric in self.sets if folder in metric.sizes]
         knobs = [self.protocol.list_photo_knobs(), self.protocol.list_result_knobs()]
         keys = {metric.name: metric.make_key(self.protocol, *knobs) for metric in singles}
@@ -236,6 +238,14 @@ class Evaluator:
             key = hash_content([READING, features.make_key(self.protocol, knobs[1])])
             generated[name] = FeatureFile(place, f"{name}-{key}", features.width, self.say)
         return _Size(folder, listing, at_size, singles, sets, outcomes, generated, place)
+
+    def _refuse_maps(self, dataset: Path) -> str:
+        """Why a dataset's maps may not be read, if so."""
+        try:
+            check_prepared(DatasetLayout(dataset), self.prepare, ignore, faces=False)
+        except WeightsError as error:
+            return str(error)
+        return ""
 
     def _list_left_out(self, folder: str, listings: dict[str, Listing]) -> dict[str, str]:
         """Metric -> why it is not measured at a size, of those that could be."""

@@ -194,9 +194,10 @@ def trace(
 ) -> Any:
     """A module as an `onnx_ir.Model`, with these names, for inputs of these shapes.
 
-    What follows from shapes alone is computed here, or opening the graph would take twice as long;
-    the rest is left to what runs it, and so weights keep their names.
+    What follows from shapes alone is computed here, or opening the graph would take twice as long.
+    The rest is left to what runs it: weights keep their names, and names their weights.
     """
+    from onnx_ir.passes import common
     from onnxscript import optimizer
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -212,13 +213,17 @@ def trace(
             output_names=list(outputs),
         )
     assert program is not None
-    weights = set(program.model.graph.initializers.values())
-    optimizer.optimize_ir(
-        program.model,
+    model = program.model
+    common.InlinePass()(model)
+    weights = set(model.graph.initializers.values())
+    optimizer.fold_constants(
+        model,
+        onnx_shape_inference=True,
         should_fold=lambda node: False if weights.intersection(node.inputs) else None,
     )
-    _forget_sources(program.model)
-    return program.model
+    common.RemoveUnusedNodesPass()(model)
+    _forget_sources(model)
+    return model
 
 
 def _forget_sources(model: Any) -> None:

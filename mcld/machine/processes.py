@@ -67,10 +67,19 @@ def is_main() -> bool:
     return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") in ("", "1")
 
 
+_NEIGHBOURS = 16
+"""Items in a row that one process takes."""
+
+
 def take_share(items: Sequence[_T], state: PartialState) -> list[_T]:
-    """What of some items is this process's: neighbours, which may have much in common."""
-    first, last = (len(items) * (state.process_index + k) // state.num_processes for k in (0, 1))
-    return list(items[first:last])
+    """What of some items is this process's: blocks of neighbours, which may have much in common.
+
+    They are dealt out in turn, so that a run that goes on has as much left for each.
+    """
+    of_block = ((number // _NEIGHBOURS) % state.num_processes for number in range(len(items)))
+    return [
+        item for item, owner in zip(items, of_block, strict=True) if owner == state.process_index
+    ]
 
 
 def processes() -> PartialState:

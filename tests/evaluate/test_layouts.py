@@ -199,6 +199,19 @@ def test_a_folder_whose_name_has_another_number_does_not_change_the_size(
     assert found.sizes["256"].values == expected
 
 
+def test_one_picture_of_a_wrong_size_among_sized_folders_is_refused_alone(
+    dataset, results, tmp_path
+):
+    theirs = tmp_path / "theirs"
+    shutil.copytree(results, theirs)
+    source, target = list_pairs(dataset)[0]
+    name = f"{source}_2_{target}.png"
+    shutil.copy(theirs / "256" / name, theirs / "512" / name)
+    found = score(dataset, theirs, "flat").sizes
+    assert found["512"].refused == {name: "it is 176x256, not 352x512"}
+    assert not found["256"].refused
+
+
 def test_what_belongs_to_no_pair_is_counted_and_named(dataset, results, tmp_path):
     theirs = tmp_path / "theirs"
     theirs.mkdir()

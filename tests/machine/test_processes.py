@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from mcld.errors import SettingsError
-from mcld.machine.processes import count_processes, is_main, runs_on_cpu
+from mcld.machine.processes import count_processes, is_main, runs_on_cpu, take_share
 
 RUN = """
 import atexit
@@ -167,3 +168,15 @@ def test_left_over_variables_of_one_process_do_not_matter(variables):
         check=False,
     )
     assert done.stdout == "1\n", done.stderr
+
+
+@pytest.mark.parametrize(("items", "count"), [(0, 2), (1, 3), (16, 2), (100, 3), (1000, 7)])
+def test_processes_share_everything_once_in_blocks_and_about_equally(items, count):
+    states = [SimpleNamespace(process_index=k, num_processes=count) for k in range(count)]
+    shares = [take_share(range(items), state) for state in states]
+    assert sorted(item for share in shares for item in share) == list(range(items))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 16
+    assert all(share == sorted(share) for share in shares)
+    # What is left of a run that was broken off is shared as well
+    left = [sum(item >= items // 2 for item in share) for share in shares]
+    assert max(left) - min(left) <= 16

@@ -1,4 +1,5 @@
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -65,6 +66,12 @@ def test_the_process_ends_when_threads_have_and_nothing_is_left_behind(tmp_path,
     assert (done.returncode, done.stdout) == (code, "command\nthread\n")
     assert told in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_process_whose_output_was_closed_ends_as_any_other():
+    command = f"exec {shlex.quote(sys.executable)} -m mcld_cli --version >&-"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_help_loads_nothing_heavy() -> None:
