@@ -186,15 +186,16 @@ class Evaluator:
         """
         listings = run_on_main(self.state, lambda: listings or list_results(request))
         scores = Scores(request, self.protocol, str(self.device), self.weights)
-        sizes = [self._open_size(scores, listings, folder, kept) for folder in listings]
+        refusal = self._refuse_maps(request.dataset)
+        sizes = [self._open_size(scores, listings, folder, kept, refusal) for folder in listings]
         with_results = [at for at in sizes if at.listing.present]
         real = find_real_features(self, request, with_results)
         self._score_pairs(request, sizes)
         for at in sizes:
             self._compare_sets(at, real)
-        left_out = {name: why for at in sizes for name, why in at.scores.left_out.items()}
-        if not scores.list_measured() and (left_out := self.left_out | left_out):
-            raise WeightsError(f"nothing is measured: {'; '.join(left_out.values())}")
+        reasons = [*self.left_out.values(), *([refusal] if refusal else [])]
+        if not scores.list_measured() and reasons:
+            raise WeightsError(f"nothing is measured: {'; '.join(reasons)}")
         if not any(at_size.rows for at_size in scores.sizes.values()):
             path, reason = next(
                 (at_size.files[name], reason)
@@ -208,7 +209,12 @@ class Evaluator:
         return scores
 
     def _open_size(
-        self, scores: Scores, listings: dict[str, Listing], folder: str, kept: Path | None
+        self,
+        scores: Scores,
+        listings: dict[str, Listing],
+        folder: str,
+        kept: Path | None,
+        refusal: str,
     ) -> _Size:
         listing = listings[folder]
         scores.sizes[folder] = at_size = SizeScores(
@@ -219,7 +225,7 @@ class Evaluator:
             left_out=self._list_left_out(folder, listings),
         )
         singles = [metric for metric in self.singles if folder in metric.sizes]
-        if refusal := self._refuse_maps(scores.request.dataset):
+        if refusal:
             for metric in (metric for metric in singles if MAPS.intersection(metric.needs)):
                 self.leave_out(metric.name, refusal, at_size.left_out)
             singles = [metric for metric in singles if not MAPS.intersection(metric.needs)]
@@ -240,7 +246,9 @@ class Evaluator:
         return _Size(folder, listing, at_size, singles, sets, outcomes, generated, place)
 
     def _refuse_maps(self, dataset: Path) -> str:
-        """Why a dataset's maps may not be read, if so."""
+        """Why a dataset's maps may not be read, if so, and if any metric wants them."""
+        if not any(MAPS.intersection(metric.needs) for metric in self.singles):
+            return ""
         try:
             check_prepared(DatasetLayout(dataset), self.prepare, ignore, faces=False)
         except WeightsError as error:
