@@ -20,6 +20,8 @@ from tests.golden.densepose.weights import FOLDER
 PICTURES = ("mannequin", "photo", "wide", "nobody")
 OF_PEOPLE = PICTURES[:-1]
 LEVELS = (2, 3, 4, 5, 6)
+ROUNDING = 2e-5
+"""By how much logits differ from CPU to CPU."""
 
 
 class Golden:
@@ -89,11 +91,16 @@ def test_the_proposals_agree(run):
         assert run.golden.measure(f"deltas{k}", delta) < 1e-4
     wanted = torch.from_numpy(run.golden["proposals.boxes"])
     assert run.proposals.shape == wanted.shape
-    # Of proposals that are nearly as good the order may differ, and which of two neighbours stays:
-    # CPUs round unlike each other.
-    nearest = box_iou(wanted, run.proposals).argmax(1)
+    overlap = box_iou(wanted, run.proposals)
+    nearest = overlap.argmax(1)
     off = (run.proposals[nearest] - wanted).abs().amax(1)
-    assert (off < 0.02).float().mean() >= 0.98
+    # Of neighbours whose logits are equal but for rounding, as on a plain ground, either may be the
+    # one that drops the other: then one of ours lies over it. All others are there.
+    gaps = torch.from_numpy(np.abs(np.subtract.outer(*[run.golden["proposals.logits"]] * 2)))
+    tied = (gaps.fill_diagonal_(1) < ROUNDING).any(1)
+    assert tied.float().mean() < 0.1
+    assert (off[~tied] < 0.02).all()
+    assert (overlap[tied].amax(1) > 0.7).all()
     found = run.logits[nearest].numpy()[off < 0.02]
     wanted_logits = run.golden["proposals.logits"][(off < 0.02).numpy()]
     np.testing.assert_allclose(found, wanted_logits, atol=1e-3)
